@@ -1,0 +1,108 @@
+"""The public door: input is checked here once, and refused with what was expected, what was found and what to do."""
+
+import numpy as np
+
+
+class InputError(ValueError):
+    """Input that the caller can mend: the message says what was expected, what was found and what to do."""
+
+
+def check_finite(name: str, values: np.ndarray) -> None:
+    """Refuses NaN and infinity.
+
+    Args:
+        name: What the message calls the values.
+        values: Array of any shape.
+
+    Raises:
+        InputError: With the count of non-finite entries and the index of the first.
+    """
+    bad = ~np.isfinite(values)
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise InputError(
+            f"{name}: expected finite values, found {int(bad.sum())} NaN or infinite entries, the first at {first}; "
+            "remove them or mend what made them."
+        )
+
+
+def check_images(images: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Images as float32 intensities in [0, 1].
+
+    Args:
+        images: Array (n, H, W, C): uint8 in 0..255, or floats in [0, 1].
+        shape: The (H, W, C) that is required, or None for any.
+
+    Returns:
+        float32 (n, H, W, C) in [0, 1]; uint8 is divided by 255.
+
+    Raises:
+        InputError: Another shape, an empty set, another dtype, NaN, or floats outside [0, 1].
+    """
+    images = np.asarray(images)
+    wanted = "(n, H, W, C)" if shape is None else f"(n, {', '.join(map(str, shape))})"
+    if images.ndim != 4 or (shape is not None and images.shape[1:] != tuple(shape)):
+        raise InputError(f"images: expected shape {wanted}, found {images.shape}; add the missing axes or resize.")
+    if len(images) == 0:
+        raise InputError(f"images: expected at least one image, found shape {images.shape}.")
+    if images.dtype == np.uint8:
+        return images.astype(np.float32) / 255
+    if not np.issubdtype(images.dtype, np.floating):
+        raise InputError(f"images: expected uint8 in 0..255 or floats in [0, 1], found {images.dtype}; convert them.")
+    check_finite("images", images)
+    low, high = float(images.min()), float(images.max())
+    if low < 0 or high > 1:
+        raise InputError(
+            f"images: expected floats in [0, 1], found values in [{low:g}, {high:g}]; "
+            "divide by 255 or pass uint8 if they are bytes, and clip otherwise."
+        )
+    return images.astype(np.float32)
+
+
+def check_points(name: str, points: np.ndarray) -> np.ndarray:
+    """Points as a finite, non-empty float array.
+
+    Args:
+        name: What the message calls them.
+        points: Array (n, d).
+
+    Returns:
+        The same points as float32 or float64, (n, d).
+
+    Raises:
+        InputError: Another rank, an empty set, NaN or infinity.
+    """
+    points = np.asarray(points)
+    if points.ndim != 2 or points.size == 0:
+        raise InputError(f"{name}: expected a non-empty array of shape (n, d), found shape {points.shape}; reshape it.")
+    if points.dtype not in (np.float32, np.float64):
+        points = points.astype(np.float64)
+    check_finite(name, points)
+    return points
+
+
+def check_tokens(tokens: np.ndarray, k: int) -> np.ndarray:
+    """Tokens as int32 in 0..k-1.
+
+    Args:
+        tokens: Integer array of any shape, the first axis counting images.
+        k: Number of codes.
+
+    Returns:
+        int32 array of the same shape.
+
+    Raises:
+        InputError: A dtype that is not integer, or tokens outside 0..k-1, with their count and the first position.
+    """
+    tokens = np.asarray(tokens)
+    if not np.issubdtype(tokens.dtype, np.integer):
+        raise InputError(f"tokens: expected integers in 0..{k - 1}, found {tokens.dtype}; pass what encode returned.")
+    bad = (tokens < 0) | (tokens >= k)
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        images = int(bad.reshape(len(tokens), -1).any(axis=1).sum())
+        raise InputError(
+            f"tokens: expected integers in 0..{k - 1}, found {int(bad.sum())} outside, in {images} images, the first "
+            f"at {first} with value {int(tokens[first])}; drop those images or assign them again."
+        )
+    return tokens.astype(np.int32)

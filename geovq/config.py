@@ -1,0 +1,39 @@
+"""Sizes of the two networks: frozen dataclasses, free of jax so that programs answer --help at once."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class VAEConfig:
+    """Sizes of a SpatialVAE."""
+
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    """Height, width and channels of an image."""
+    grid: tuple[int, int] = (4, 4)
+    """Token grid (h, w); at most the image's size."""
+    latent_dim: int = 16
+    """Latent dimensions d of a token."""
+    width: int = 32
+    """Channels at the finest resolution inside; twice as many below it."""
+    max_width: int = 64
+    """Channels at any resolution never exceed this."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GPTConfig:
+    """Sizes of a GPT over the tokens of an image."""
+
+    codes: int
+    """Size K of the codebook; tokens are 0..K-1."""
+    length: int
+    """Tokens t of an image, in raster order."""
+    classes: int = 0
+    """Classes that it is conditioned on, labels 0..classes-1; 0 = unconditional."""
+    layers: int = 4
+    """Transformer blocks; at least 1."""
+    width: int = 256
+    """Channels of the residual stream; a multiple of heads."""
+    heads: int = 4
+    """Attention heads."""
+    dropout: float = 0.1
+    """Fraction of channels dropped in training, in [0, 1)."""

@@ -1,0 +1,219 @@
+"""The measured latent space: sampled latents with their metrics, the graph between them, and where codes lie in it.
+
+On R^d the pullback metric is a sampled field: it is known at latents that came out of images, each in the context of its own
+grid. So distances are path lengths over those latents.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse
+from jaxtyping import Float, Int
+from scipy.sparse.csgraph import dijkstra
+from sklearn.neighbors import NearestNeighbors
+
+from geovq.checks import InputError, check_tokens
+from geovq.chunks import Progress
+from geovq.graph import MIN_LENGTH, bridge_components, edges, knn_graph, merge_duplicates, reweight
+from geovq.medoids import nearest_medoid
+from geovq.metric import Decoder, edge_lengths, token_metrics
+
+COMPONENTS = ("bridge", "drop")
+
+
+class Geometry(NamedTuple):
+    """m distinct latents, how the decoder's image changes around each, and the graph between them."""
+
+    nodes: Float[np.ndarray, "m d"]
+    weights: Float[np.ndarray, " m"]
+    """How many of the sampled tokens had this latent."""
+    metrics: Float[np.ndarray, "m d d"]
+    """Mean metric of those tokens, intensity²."""
+    mean_metric: Float[np.ndarray, "d d"]
+    """Mean metric of all sampled tokens, intensity²: the one that `whitened` assignment uses."""
+    straight: scipy.sparse.csr_array
+    """k-NN graph with Euclidean lengths."""
+    geodesic: scipy.sparse.csr_array
+    """The same edges with pullback lengths, in intensity units."""
+    neighbours: int
+    """Nearest neighbours that a node was joined to."""
+
+
+def measure(
+    decode: Decoder,
+    grids: Float[np.ndarray, "n h w d"],
+    *,
+    neighbours: int,
+    components: str = "bridge",
+    progress: Progress | None = None,
+) -> Geometry:
+    """Metrics of every token of the grids, and the graph between the distinct ones.
+
+    Args:
+        decode: Takes one grid (h, w, d) to one image, in intensity units.
+        grids: Latents (n, h, w, d).
+        neighbours: Nearest neighbours k that a node is joined to.
+        components: "bridge" joins the graph's components by the shortest edges between them; "drop" leaves them apart, as the
+            original study did: then the codes come from the largest, and what lies in the others gets no valid token.
+        progress: Called with the grids done while metrics are computed.
+
+    Returns:
+        The geometry.
+
+    Raises:
+        InputError: Bad latents or decoder, k not below the number of distinct latents, or an unknown `components`.
+    """
+    if components not in COMPONENTS:
+        raise InputError(f"components: expected one of {', '.join(COMPONENTS)}, found {components!r}.")
+    metrics = token_metrics(decode, grids, progress=progress)
+    return connect(grids, metrics, neighbours=neighbours, components=components)
+
+
+def connect(
+    grids: Float[np.ndarray, "n h w d"], metrics: Float[np.ndarray, "n h w d d"], *, neighbours: int, components: str
+) -> Geometry:
+    """`measure` where the metrics of the tokens, (n, h, w, d, d), are at hand already."""
+    d = grids.shape[-1]
+    merged = merge_duplicates(grids.reshape(-1, d))
+    node_metrics = _means(metrics.reshape(-1, d * d), merged.index, merged.weights).reshape(-1, d, d)
+    straight = knn_graph(merged.points, neighbours)
+    if components == "bridge":
+        straight = bridge_components(straight, merged.points)
+    lengths = edge_lengths(merged.points, node_metrics, *edges(straight))
+    mean = metrics.reshape(-1, d, d).mean(axis=0, dtype=np.float64).astype(np.float32)
+    geodesic = reweight(straight, lengths)
+    return Geometry(merged.points, merged.weights, node_metrics, mean, straight, geodesic, neighbours)
+
+
+def _means(rows: np.ndarray, index: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Mean of the rows of each group."""
+    shape = (len(counts), len(rows))
+    sums = scipy.sparse.csr_array((np.ones(len(rows), rows.dtype), (index, np.arange(len(rows)))), shape=shape) @ rows
+    return sums / counts[:, None].astype(rows.dtype)
+
+
+class CodeGraph(NamedTuple):
+    """The geometry's graph with K codes put into it, as its last K nodes."""
+
+    n_sampled: int
+    """Nodes that are sampled latents; the codes come after them."""
+    nodes: Float[np.ndarray, "m d"]
+    metrics: Float[np.ndarray, "m d d"]
+    graph: scipy.sparse.csr_array
+    """Pullback lengths, in intensity units."""
+    neighbours: int
+    """Nodes that a code, or a new latent, is joined to."""
+
+
+def place_codes(geometry: Geometry, codes: Float[np.ndarray, "K d"]) -> CodeGraph:
+    """Puts codes, whether data points or not, into the graph.
+
+    A code is joined to its nearest nodes. It has no grid of its own, so it takes the metric of the nearest one.
+
+    Args:
+        geometry: The measured latents.
+        codes: Codes (K, d).
+
+    Returns:
+        The graph of the geometry's nodes followed by the K codes.
+    """
+    m, k = len(geometry.nodes), len(codes)
+    near = _nearest_nodes(geometry.nodes, codes, geometry.neighbours)
+    nodes = np.concatenate([geometry.nodes, codes.astype(geometry.nodes.dtype)])
+    metrics = np.concatenate([geometry.metrics, geometry.metrics[near[:, 0]]])
+    senders, receivers = np.repeat(np.arange(m, m + k), near.shape[1]), near.ravel()
+    joints = np.maximum(edge_lengths(nodes, metrics, senders, receivers), MIN_LENGTH)
+    old = geometry.geodesic.tocoo()
+    rows = np.concatenate([old.row, senders, receivers])
+    columns = np.concatenate([old.col, receivers, senders])
+    lengths = np.concatenate([old.data, joints, joints])
+    graph = scipy.sparse.csr_array((lengths, (rows, columns)), shape=(m + k, m + k))
+    return CodeGraph(m, nodes, metrics, graph, geometry.neighbours)
+
+
+class CodeField(NamedTuple):
+    """The nearest code of every node along the graph: all that is needed to assign new latents."""
+
+    nodes: Float[np.ndarray, "m d"]
+    metrics: Float[np.ndarray, "m d d"]
+    labels: Int[np.ndarray, " m"]
+    """Nearest code; K where no code can be reached (only with components="drop")."""
+    distances: Float[np.ndarray, " m"]
+    """Length of the path to it, in intensity units; infinite where there is none."""
+    neighbours: int
+    """Nodes that a new latent is joined to."""
+
+
+def code_field(placed: CodeGraph) -> CodeField:
+    """Nearest code of every node, in one pass from all codes at once."""
+    codes = np.arange(placed.n_sampled, len(placed.nodes))
+    labels, distances = nearest_medoid(placed.graph, codes, allow_unreachable=True)
+    return CodeField(placed.nodes, placed.metrics, labels, distances, placed.neighbours)
+
+
+def nearest_along(
+    field: CodeField, latents: Float[np.ndarray, "n d"], metrics: Float[np.ndarray, "n d d"]
+) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Nearest code of new latents along the graph: a measured edge to a node, then the node's own path.
+
+    Args:
+        field: Nearest code of every node.
+        latents: New latents (n, d).
+        metrics: Their metrics (n, d, d).
+
+    Returns:
+        Tokens (n,) int32, and lengths (n,) in intensity units; token K and an infinite length where no code can be reached.
+    """
+    near, first = _first_steps(field, latents, metrics)
+    lengths = first + field.distances[near]
+    best = lengths.argmin(axis=1)[:, None]
+    tokens = np.take_along_axis(field.labels[near], best, axis=1)[:, 0]
+    return tokens.astype(np.int32), np.take_along_axis(lengths, best, axis=1)[:, 0]
+
+
+def lengths_to_codes(
+    placed: CodeGraph,
+    latents: Float[np.ndarray, "n d"],
+    metrics: Float[np.ndarray, "n d d"],
+    tokens: Int[np.ndarray, "n c"],
+) -> Float[np.ndarray, "n c"]:
+    """Length of the shortest path from each latent to codes that it was given, nearest or not.
+
+    Args:
+        placed: Codes in their graph.
+        latents: Latents (n, d).
+        metrics: Their metrics (n, d, d).
+        tokens: Codes to measure to, c of them for every latent, in 0..K-1.
+
+    Returns:
+        Lengths (n, c), in intensity units.
+
+    Raises:
+        InputError: Tokens outside 0..K-1.
+    """
+    codes = np.arange(placed.n_sampled, len(placed.nodes))
+    to_nodes = dijkstra(placed.graph, directed=True, indices=codes).astype(np.float32)
+    near, first = _first_steps(placed, latents, metrics)
+    columns = check_tokens(tokens, len(codes)).T
+    return np.stack([(first + to_nodes[column[:, None], near]).min(axis=1) for column in columns], axis=1)
+
+
+def _first_steps(
+    known: CodeGraph | CodeField, latents: np.ndarray, metrics: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest nodes (n, k) of new latents, and the measured lengths of the edges to them."""
+    near = _nearest_nodes(known.nodes, latents, known.neighbours)
+    n, k = near.shape
+    steps = edge_lengths(
+        np.concatenate([latents, known.nodes]),
+        np.concatenate([metrics, known.metrics]),
+        np.repeat(np.arange(n), k),
+        n + near.ravel(),
+    )
+    return near, steps.reshape(n, k)
+
+
+def _nearest_nodes(nodes: np.ndarray, points: np.ndarray, k: int) -> np.ndarray:
+    """Indices (n, k) of the Euclidean nearest nodes, nearest first."""
+    finder = NearestNeighbors(n_neighbors=min(k, len(nodes))).fit(nodes)
+    return finder.kneighbors(points, return_distance=False)

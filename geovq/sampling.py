@@ -1,0 +1,162 @@
+"""New token sequences from a GPT: one pass over the positions, with the keys and values of the past cached.
+
+Row i of a request draws from fold_in(key, offset + i), whatever the rows beside it: a request may be cut into pieces.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from geovq.checks import InputError
+from geovq.chunks import Progress, map_chunks
+from geovq.gpt import GPT, attention, check_conditioning
+from geovq.token_data import check_labels
+
+Cache = list[tuple[Float[Array, "n t heads c"], Float[Array, "n t heads c"]]]
+"""Keys and values of every block."""
+
+
+def sample(
+    model: GPT,
+    key: PRNGKeyArray,
+    n: int,
+    labels: np.ndarray | None = None,
+    *,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    offset: int = 0,
+    chunk: int = 256,
+    progress: Progress | None = None,
+) -> Int[np.ndarray, "n t"]:
+    """Draws token sequences.
+
+    Args:
+        model: The model.
+        key: Source of randomness; with `offset` it settles every row.
+        n: Sequences wanted, at least 1.
+        labels: (n,) classes, for a class-conditional model only.
+        temperature: Divides the logits; 0 takes the most probable token, the first of equals.
+        top_k: Only the k most probable tokens are drawn; 0 keeps all.
+        top_p: Only the most probable tokens whose total first reaches p are drawn, in (0, 1]; 1 keeps all (nucleus
+            sampling, Holtzman et al., 2020). Applied after temperature and top_k.
+        offset: Number of the first row, at least 0: rows 0..99 are rows 0..49 and then 50..99.
+        chunk: Sequences drawn at once.
+        progress: Called with the number of sequences finished.
+
+    Returns:
+        int32 tokens (n, t) in raster order.
+
+    Raises:
+        InputError: An argument out of its range, labels that do not fit the model, or an unknown class.
+    """
+    _check_request(model, n, labels, temperature, top_k, top_p, offset)
+    graphdef, params = nnx.split(model)
+    draw = functools.partial(_sample_rows, graphdef, params, key, temperature=temperature, top_k=top_k, top_p=top_p)
+    rows = offset + np.arange(n, dtype=np.uint32)
+    columns = (rows,) if labels is None else (rows, check_labels(labels, model.config.classes))
+    tokens = map_chunks(draw, *columns, chunk=chunk, progress=progress)
+    assert isinstance(tokens, np.ndarray)
+    return tokens
+
+
+@functools.partial(jax.jit, static_argnames=("graphdef", "top_k", "top_p"))
+def _sample_rows(graphdef, params, key, rows, labels=None, *, temperature, top_k, top_p) -> Int[Array, "n t"]:
+    """The sequences of some row numbers; compiled once for each size, top_k and top_p."""
+    model = nnx.merge(graphdef, params)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
+
+    def draw_next(carry, position):
+        x, cache = carry
+        logits, cache = next_logits(model, x, position, cache)
+        keys_here = jax.vmap(jax.random.fold_in, (0, None))(keys, position)
+        choose = functools.partial(draw_token, temperature=temperature, top_k=top_k, top_p=top_p)
+        tokens = jax.vmap(choose)(keys_here, logits)
+        return (model.embed(tokens[:, None])[:, 0], cache), tokens
+
+    start = (model.embed_start(len(rows), labels), empty_cache(model, len(rows)))
+    tokens = jax.lax.scan(draw_next, start, jnp.arange(model.config.length))[1]
+    return tokens.T
+
+
+def next_logits(
+    model: GPT, x: Float[Array, "n width"], position: Int[Array, ""], cache: Cache
+) -> tuple[Float[Array, "n K"], Cache]:
+    """Logits of one token, from the row embedded before it and what was cached of earlier positions.
+
+    Args:
+        model: The model.
+        x: `embed_start` at position 0, `embed` of the token before afterwards.
+        position: Number of the token that is asked for, 0..t-1.
+        cache: Keys and values of each block, filled before `position`.
+
+    Returns:
+        The logits that the whole sequence would give at `position`, and the cache with `position` filled.
+    """
+    n = len(x)
+    x = x + jax.lax.dynamic_index_in_dim(model.positions[...], position)
+    filled = []
+    for block, (keys, values) in zip(model.blocks, cache, strict=True):
+
+        def attend(q, k, v, keys=keys, values=values):
+            keys = jax.lax.dynamic_update_slice_in_dim(keys, k, position, axis=1)
+            values = jax.lax.dynamic_update_slice_in_dim(values, v, position, axis=1)
+            filled.append((keys, values))
+            return attention(q, keys, values, position)
+
+        x = block(x, n, attend)
+    return model.head(model.norm(x)), filled
+
+
+def empty_cache(model: GPT, n: int) -> Cache:
+    """Room for the keys and values of n sequences."""
+    config = model.config
+    zeros = jnp.zeros((n, config.length, config.heads, config.width // config.heads))
+    return [(zeros, zeros) for _ in range(config.layers)]
+
+
+def draw_token(
+    key: PRNGKeyArray, logits: Float[Array, " K"], temperature: Float[Array, ""] | float, top_k: int, top_p: float
+) -> Int[Array, ""]:
+    """One token from the tempered and filtered distribution, by the Gumbel-max trick: argmax(logits / T + noise)."""
+    if top_k > 0:
+        logits = jnp.where(keep_top_k(logits, top_k), logits, -jnp.inf)
+    if top_p < 1:
+        tempered = (logits - logits.max()) / jnp.maximum(temperature, jnp.finfo(logits.dtype).tiny)
+        logits = jnp.where(keep_top_p(jax.nn.softmax(tempered), top_p), logits, -jnp.inf)
+    noise = jax.random.gumbel(key, logits.shape)
+    return jnp.argmax(logits + temperature * noise).astype(jnp.int32)
+
+
+def keep_top_k(values: Float[Array, " K"], count: Int[Array, ""] | int) -> Bool[Array, " K"]:
+    """True for exactly the `count` largest values, the first of equals; for all of them where count is 0."""
+    threshold = jnp.sort(values, descending=True)[count - 1]
+    above, tied = values > threshold, values == threshold
+    return (count == 0) | above | (tied & (jnp.cumsum(tied) <= count - above.sum()))
+
+
+def keep_top_p(probabilities: Float[Array, " K"], p: float) -> Bool[Array, " K"]:
+    """True for the fewest, most probable tokens whose total reaches p, the first of equals; at p = 1 for all."""
+    largest = jnp.sort(probabilities, descending=True)
+    before = jnp.cumsum(largest) - largest
+    return keep_top_k(probabilities, (before < p).sum()) | (p >= 1)
+
+
+def _check_request(model, n, labels, temperature, top_k, top_p, offset) -> None:
+    """Refuses what `sample` cannot draw."""
+    codes = model.config.codes
+    if n < 1 or offset < 0:
+        raise InputError(f"sample: expected n of at least 1 and offset of at least 0, found n={n}, offset={offset}.")
+    if not 0 <= temperature < float("inf"):
+        raise InputError(f"temperature: expected a finite number of at least 0, found {temperature}; 0 is greedy.")
+    if not 0 <= top_k <= codes:
+        raise InputError(f"top_k: expected 0..{codes}, found {top_k}; 0 keeps all {codes} codes.")
+    if not 0 < top_p <= 1:
+        raise InputError(f"top_p: expected a number in (0, 1], found {top_p}; 1 keeps all codes.")
+    check_conditioning(model.config, labels is not None)
+    if labels is not None and np.shape(labels) != (n,):
+        raise InputError(f"labels: expected shape ({n},), one for each sequence, found {np.shape(labels)}.")

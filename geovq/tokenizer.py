@@ -1,0 +1,339 @@
+"""Tokenizer: a trained VAE's encoder and decoder, a codebook, and a way to assign tokens."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Float, Int
+
+from geovq.assign import (
+    ASSIGNMENTS,
+    NEEDS_METRICS,
+    assign_euclidean,
+    assign_geodesic,
+    assign_local,
+    assign_whitened,
+)
+from geovq.checks import InputError, check_finite, check_images, check_tokens
+from geovq.chunks import Progress, map_chunks
+from geovq.codebook import fit_codes
+from geovq.geometry import CodeField, code_field, measure, place_codes
+from geovq.metric import Decoder, token_metrics
+from geovq.store import load_arrays, save_arrays
+
+_KIND = "geovq.tokenizer"
+_BATCH = 256
+
+
+def single(decode: Callable) -> Decoder:
+    """A decoder of one grid, (h, w, d) -> (H, W, C), from a decoder of batches."""
+    return Partial(_decode_one, decode if isinstance(decode, Partial) else Partial(decode))
+
+
+def _decode_one(decode, grid):
+    return decode(grid[None])[0]
+
+
+def encode_images(encode: Callable, images: Float[np.ndarray, "n H W C"]) -> Float[np.ndarray, "n h w d"]:
+    """Latents of any number of images, in batches of one size.
+
+    Raises:
+        InputError: Latents that are not a grid (n, h, w, d), or not finite.
+    """
+    latents = np.asarray(map_chunks(encode, images, chunk=_BATCH))
+    if latents.ndim != 4 or len(latents) != len(images):
+        raise InputError(f"encode: expected latents (n, h, w, d) of {len(images)} images, found {latents.shape}.")
+    check_finite("latents", latents)
+    return latents
+
+
+def decode_latents(decode: Callable, latents: Float[np.ndarray, "n h w d"]) -> Float[np.ndarray, "n H W C"]:
+    """Images of any number of latents, in batches of one size, clipped to [0, 1]."""
+    return np.clip(np.asarray(map_chunks(decode, latents, chunk=_BATCH)), 0, 1)
+
+
+def draw(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """`count` of the rows, drawn at random without replacement, in their order; all where there are no more."""
+    if count < 1:
+        raise InputError(f"expected to draw at least one row, found {count}.")
+    chosen = np.random.default_rng(seed).permutation(len(rows))[:count]
+    return rows[np.sort(chosen)]
+
+
+class Tokenizer:
+    """Images <-> grids of tokens. Made by `fit` or `load`; immutable."""
+
+    def __init__(
+        self,
+        encode: Callable,
+        decode: Callable,
+        codes: Float[np.ndarray, "K d"],
+        mean_metric: Float[np.ndarray, "d d"],
+        *,
+        assign: str,
+        grid: Sequence[int],
+        image_shape: Sequence[int],
+        field: CodeField | None = None,
+    ):
+        """A tokenizer of given codes.
+
+        Args:
+            encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d). Compile it yourself if it can be.
+            decode: Latents (n, h, w, d) to images (n, H, W, C); differentiable, each image by itself.
+            codes: (K, d).
+            mean_metric: Mean of JᵀJ over the data (d, d); what `whitened` uses.
+            assign: One of ASSIGNMENTS.
+            grid: (h, w).
+            image_shape: (H, W, C).
+            field: The codes in the measured graph; what `geodesic` uses.
+
+        Raises:
+            InputError: Unknown or impossible assignment, codes that are not finite, or a decoder of another image shape.
+        """
+        if assign not in ASSIGNMENTS:
+            raise InputError(f"assign: expected one of {', '.join(ASSIGNMENTS)}, found {assign!r}.")
+        if assign == "geodesic" and field is None:
+            raise InputError(
+                "assign: geodesic expects codes placed in a graph, found none; fit with assign='geodesic'."
+            )
+        check_finite("codes", codes)
+        self.codes = np.asarray(codes, np.float32)
+        self.mean_metric = np.asarray(mean_metric, np.float32)
+        self.assign = assign
+        self.grid = tuple(grid)
+        self.image_shape = tuple(image_shape)
+        self.field = field
+        self._encode = encode
+        self._decode = decode
+        self._check_callables()
+
+    @property
+    def k(self) -> int:
+        """Number of codes."""
+        return len(self.codes)
+
+    def replace(self, *, assign: str, field: CodeField | None = None) -> Self:
+        """The same codes with another assignment.
+
+        Args:
+            assign: One of ASSIGNMENTS.
+            field: The codes in the measured graph; needed by `geodesic` alone.
+
+        Raises:
+            InputError: Unknown assignment, or geodesic without a field.
+        """
+        return type(self)(
+            self._encode,
+            self._decode,
+            self.codes,
+            self.mean_metric,
+            assign=assign,
+            grid=self.grid,
+            image_shape=self.image_shape,
+            field=field,
+        )
+
+    @classmethod
+    def fit(
+        cls,
+        encode: Callable,
+        decode: Callable,
+        images: np.ndarray,
+        *,
+        codebook: str = "kmeans",
+        assign: str = "whitened",
+        codes: int = 512,
+        measured_images: int = 1000,
+        neighbours: int = 16,
+        components: str = "bridge",
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Turns a trained VAE into a tokenizer; its parameters stay as they are.
+
+        Args:
+            encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d).
+            decode: Latents (n, h, w, d) to images (n, H, W, C); a function that JAX can differentiate.
+            images: Training images (n, H, W, C), uint8 or floats in [0, 1].
+            codebook: One of CODEBOOKS; `kmeans` reconstructs best.
+            assign: One of ASSIGNMENTS; `whitened` costs nothing, `local` is better and needs Jacobians at encoding.
+            codes: K, the number of codes.
+            measured_images: Images, drawn at random, whose tokens' metrics are computed and joined to the graph; about 0.1 s
+                of one core an image.
+            neighbours: Neighbours of a latent in that graph.
+            components: "bridge" or "drop", see `geometry.measure`.
+            seed: Of every random choice.
+            progress: Called with the measured images done.
+
+        Returns:
+            The tokenizer.
+
+        Raises:
+            InputError: Images or callables that do not fit, or more codes than distinct latents.
+        """
+        images = check_images(images)
+        latents = encode_images(encode, images)
+        geometry = measure(
+            single(decode),
+            draw(latents, measured_images, seed),
+            neighbours=neighbours,
+            components=components,
+            progress=progress,
+        )
+        found = fit_codes(codebook, latents.reshape(-1, latents.shape[-1]), geometry, codes, seed=seed)
+        field = code_field(place_codes(geometry, found)) if assign == "geodesic" else None
+        return cls(
+            encode,
+            decode,
+            found,
+            geometry.mean_metric,
+            assign=assign,
+            grid=latents.shape[1:3],
+            image_shape=images.shape[1:],
+            field=field,
+        )
+
+    def encode(self, images: np.ndarray, progress: Progress | None = None) -> Int[np.ndarray, "n h w"]:
+        """Tokens of images.
+
+        Args:
+            images: (n, H, W, C), uint8 or floats in [0, 1].
+            progress: Called with the images done.
+
+        Returns:
+            int32 (n, h, w) in 0..K-1. Only with assign="geodesic" on a graph whose components were dropped, K marks a token
+            that the codes cannot reach; `decode` refuses it and `token_data.keep_valid` drops its image.
+
+        Raises:
+            InputError: Images of another shape, dtype or range.
+        """
+        images = check_images(images, self.image_shape)
+        return self.assign_latents(encode_images(self._encode, images), progress=progress)
+
+    def assign_latents(
+        self,
+        latents: Float[np.ndarray, "n h w d"],
+        metrics: Float[np.ndarray, "n h w d d"] | None = None,
+        progress: Progress | None = None,
+    ) -> Int[np.ndarray, "n h w"]:
+        """Tokens of latents.
+
+        Args:
+            latents: (n, h, w, d).
+            metrics: Metrics of the tokens where they are at hand; computed if the assignment needs them.
+            progress: Called with the images done.
+
+        Returns:
+            int32 (n, h, w), as `encode`.
+
+        Raises:
+            InputError: Latents of another shape, or not finite.
+        """
+        wanted = (*self.grid, self.codes.shape[1])
+        if latents.ndim != 4 or latents.shape[1:] != wanted:
+            raise InputError(f"latents: expected shape (n, {', '.join(map(str, wanted))}), found {latents.shape}.")
+        check_finite("latents", latents)
+        if self.assign in NEEDS_METRICS and metrics is None:
+            metrics = token_metrics(single(self._decode), latents, progress=progress)
+        tokens = self._assign(latents.reshape(-1, wanted[-1]), metrics)
+        if progress is not None and self.assign not in NEEDS_METRICS:
+            progress(len(latents))
+        return tokens.reshape(latents.shape[:3])
+
+    def decode(self, tokens: Int[np.ndarray, "n h w"]) -> Float[np.ndarray, "n H W C"]:
+        """Images of tokens.
+
+        Args:
+            tokens: Integers (n, h, w) in 0..K-1.
+
+        Returns:
+            float32 (n, H, W, C), clipped to [0, 1].
+
+        Raises:
+            InputError: Tokens of another shape or outside 0..K-1, with their count and the first position.
+        """
+        tokens = np.asarray(tokens)
+        if tokens.ndim != 3 or tokens.shape[1:] != self.grid or len(tokens) == 0:
+            raise InputError(f"tokens: expected shape (n, {self.grid[0]}, {self.grid[1]}), found {tokens.shape}.")
+        return decode_latents(self._decode, self.codes[check_tokens(tokens, self.k)])
+
+    def save(self, path: str | os.PathLike) -> str:
+        """Saves codes, statistics and options as one file with a checksum; the VAE is not part of it.
+
+        Args:
+            path: The `.npz` to write; replaced only when the new one is whole.
+
+        Returns:
+            SHA-256 of the content.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        arrays = {"codes": self.codes, "mean_metric": self.mean_metric}
+        meta = {"kind": _KIND, "version": 1, "assign": self.assign, "grid": self.grid, "image_shape": self.image_shape}
+        if self.field is not None:
+            arrays |= {f"field.{name}": np.asarray(value) for name, value in self.field._asdict().items()}
+        return save_arrays(path, arrays, meta)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, encode: Callable, decode: Callable) -> Self:
+        """Loads what `save` wrote, verified; nothing is unpickled or executed.
+
+        Args:
+            path: The file.
+            encode: The VAE's encoder, as for `fit`.
+            decode: Its decoder.
+
+        Returns:
+            The tokenizer.
+
+        Raises:
+            InputError: The file is missing, truncated, changed, or not a tokenizer; or the callables do not fit it.
+        """
+        arrays, meta = load_arrays(path)
+        if meta.get("kind") != _KIND or meta.get("version") != 1:
+            raise InputError(
+                f"{path}: expected a tokenizer of version 1, found {meta.get('kind')} {meta.get('version')}."
+            )
+        parts = {name.removeprefix("field."): value for name, value in arrays.items() if name.startswith("field.")}
+        neighbours = int(parts.pop("neighbours", 0))
+        field = CodeField(**parts, neighbours=neighbours) if parts else None
+        return cls(
+            encode,
+            decode,
+            arrays["codes"],
+            arrays["mean_metric"],
+            assign=meta["assign"],
+            grid=meta["grid"],
+            image_shape=meta["image_shape"],
+            field=field,
+        )
+
+    def _assign(self, latents: np.ndarray, metrics: np.ndarray | None) -> np.ndarray:
+        if self.assign == "euclidean":
+            return assign_euclidean(latents, self.codes)
+        if self.assign == "whitened":
+            return assign_whitened(latents, self.codes, self.mean_metric)
+        d = latents.shape[1]
+        assert metrics is not None
+        if self.assign == "local":
+            return assign_local(latents, self.codes, metrics.reshape(-1, d, d))
+        assert self.field is not None
+        return assign_geodesic(latents, metrics.reshape(-1, d, d), self.field)
+
+    def _check_callables(self) -> None:
+        """Runs both callables once, so that a VAE of other sizes is refused at once."""
+        latents = np.asarray(self._encode(np.zeros((1, *self.image_shape), np.float32)))
+        wanted = (1, *self.grid, self.codes.shape[1])
+        if latents.shape != wanted:
+            raise InputError(
+                f"encode: expected latents {wanted} of one image, found {latents.shape}; is it another VAE?"
+            )
+        images = np.asarray(self._decode(latents))
+        if images.shape != (1, *self.image_shape):
+            raise InputError(
+                f"decode: expected an image {(1, *self.image_shape)}, found {images.shape}; the decoder must give back the "
+                "shape that the encoder takes."
+            )

@@ -1,0 +1,19 @@
+"""Strict defaults for every test: no silent rank promotion; data from the official files only where they are."""
+
+import os
+import pathlib
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def fashion_dir() -> pathlib.Path:
+    """Folder with the four official Fashion-MNIST files: GEOVQ_DATA, or shared data beside the checkout."""
+    beside = pathlib.Path(__file__).parents[2] / "shared/data/fashion_mnist"
+    folder = pathlib.Path(os.environ.get("GEOVQ_DATA", beside))
+    if not (folder / "train-images-idx3-ubyte.gz").exists():
+        pytest.skip(f"no Fashion-MNIST files in {folder}; set GEOVQ_DATA to their folder")
+    return folder

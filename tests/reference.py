@@ -1,0 +1,197 @@
+"""Slow truths in NumPy: what every fast path is held against. One loop an idea, no autodiff, no batching."""
+
+import itertools
+
+import numpy as np
+
+
+def mean_squared_error(image, reconstruction):
+    """Of one pair, in float64."""
+    differences = [float(a) - float(b) for a, b in zip(image.ravel(), reconstruction.ravel(), strict=True)]
+    return sum(x * x for x in differences) / len(differences)
+
+
+def enlarge(image, height, width):
+    """Bilinear with pixel centres at half-integers, edges held: image (h, w, c) to (height, width, c)."""
+    out = np.empty((height, width, image.shape[2]))
+    for i in range(height):
+        for j in range(width):
+            y = min(max((i + 0.5) * image.shape[0] / height - 0.5, 0), image.shape[0] - 1)
+            x = min(max((j + 0.5) * image.shape[1] / width - 0.5, 0), image.shape[1] - 1)
+            top, left = int(y), int(x)
+            below, right = min(top + 1, image.shape[0] - 1), min(left + 1, image.shape[1] - 1)
+            upper = (1 - x + left) * image[top, left] + (x - left) * image[top, right]
+            lower = (1 - x + left) * image[below, left] + (x - left) * image[below, right]
+            out[i, j] = (1 - y + top) * upper + (y - top) * lower
+    return out
+
+
+def alexnet_features(weights, image):
+    """The five rectified layers of AlexNet for one image (H, W, 3) in [-1, 1], pixel after pixel."""
+    x = (image - np.array([-0.030, -0.088, -0.188])) / np.array([0.458, 0.448, 0.450])
+    features = []
+    for layer, (stride, padding, pooled) in enumerate([(4, 2, 0), (1, 2, 1), (1, 1, 1), (1, 1, 0), (1, 1, 0)]):
+        if pooled:
+            side = [(s - 3) // 2 + 1 for s in x.shape[:2]]
+            x = np.array(
+                [
+                    [x[2 * i : 2 * i + 3, 2 * j : 2 * j + 3].max(axis=(0, 1)) for j in range(side[1])]
+                    for i in range(side[0])
+                ]
+            )
+        kernel, bias = (np.asarray(weights[f"Conv_{layer}"][part], dtype=np.float64) for part in ("kernel", "bias"))
+        x = np.pad(x, ((padding, padding), (padding, padding), (0, 0)))
+        taps = kernel.shape[0]
+        rows, columns = ((s - taps) // stride + 1 for s in x.shape[:2])
+        out = np.empty((rows, columns, kernel.shape[3]))
+        for i in range(rows):
+            for j in range(columns):
+                window = x[stride * i : stride * i + taps, stride * j : stride * j + taps]
+                out[i, j] = window.ravel() @ kernel.reshape(-1, kernel.shape[3]) + bias
+        x = np.maximum(out, 0)
+        features.append(x)
+    return features
+
+
+def lpips(weights, image, reconstruction, side):
+    """Of one pair (h, w, c) in [0, 1], square, enlarged to `side`."""
+    first, second = (
+        alexnet_features(weights["AlexNet_0"], np.repeat(2 * enlarge(x, side, side) - 1, 3 // x.shape[2], axis=2))
+        for x in (image, reconstruction)
+    )
+    total = 0.0
+    for layer, (a, b) in enumerate(zip(first, second, strict=True)):
+        head = weights[f"NetLinLayer_{layer}"]["Conv_0"]["kernel"][0, 0, :, 0]
+        a, b = (x / (np.linalg.norm(x, axis=2, keepdims=True) + 1e-10) for x in (a, b))
+        total += float(((a - b) ** 2 @ head).mean())
+    return total
+
+
+def code_frequencies(tokens, k):
+    """Of a flat list of tokens."""
+    return [sum(int(t) == code for t in tokens) / len(tokens) for code in range(k)]
+
+
+def unigram_nats(train_tokens, tokens, k):
+    """Tokens (n, t), each position with its own counts, half a count added to every code."""
+    total = 0.0
+    for position in range(tokens.shape[1]):
+        seen = list(train_tokens[:, position])
+        for token in tokens[:, position]:
+            total -= np.log((seen.count(token) + 0.5) / (len(seen) + 0.5 * k))
+    return total / tokens.size
+
+
+def quadratic_form(move, metric):
+    """Of one vector (d,) and one matrix (d, d), term by term."""
+    return sum(move[i] * metric[i, j] * move[j] for i in range(len(move)) for j in range(len(move)))
+
+
+def bootstrap_means(values, n_resamples, seed):
+    """Mean of every resample, one draw after the other."""
+    rng = np.random.default_rng(seed)
+    return [values[rng.integers(len(values), size=len(values))].mean() for _ in range(n_resamples)]
+
+
+def shortest_paths(lengths):
+    """Floyd-Warshall on a dense (n, n) matrix of edge lengths, infinite where there is no edge."""
+    distances = np.array(lengths, dtype=np.float64)
+    np.fill_diagonal(distances, 0)
+    for through in range(len(distances)):
+        for i in range(len(distances)):
+            for j in range(len(distances)):
+                distances[i, j] = min(distances[i, j], distances[i, through] + distances[through, j])
+    return distances
+
+
+def medoid_cost(distances, weights, medoids):
+    """Σ weight · distance to the nearest of the medoids, from all distances (n, n)."""
+    return sum(weights[i] * min(distances[i, j] for j in medoids) for i in range(len(distances)))
+
+
+def least_medoid_cost(distances, weights, k):
+    """The least cost over all choices of k medoids."""
+    choices = itertools.combinations(range(len(distances)), k)
+    return min(medoid_cost(distances, weights, medoids) for medoids in choices)
+
+
+def neighbour_lengths(points, k):
+    """Dense (n, n) lengths of the symmetric k-nearest-neighbour graph, infinite where there is no edge."""
+    lengths = np.full((len(points), len(points)), np.inf)
+    for i in range(len(points)):
+        distances = np.linalg.norm(points - points[i], axis=1)
+        others = [j for j in np.argsort(distances, kind="stable") if j != i]
+        for j in others[:k]:
+            lengths[i, j] = lengths[j, i] = distances[j]
+    return lengths
+
+
+def spanning_bridges(points, labels):
+    """Kruskal over all pairs of points: the shortest edges that join the groups, as (length, i, j), i < j."""
+    labels = np.array(labels)
+    pairs = itertools.combinations(range(len(points)), 2)
+    bridges = []
+    for length, i, j in sorted((float(np.linalg.norm(points[i] - points[j])), i, j) for i, j in pairs):
+        if labels[i] != labels[j]:
+            bridges.append((length, i, j))
+            labels[labels == labels[j]] = labels[i]
+    return bridges
+
+
+def layer_norm(x, params):
+    """Of one vector, with the layer's scale and bias."""
+    x = (x - x.mean()) / np.sqrt(((x - x.mean()) ** 2).mean() + 1e-6)
+    return x * params["scale"] + params["bias"]
+
+
+def gpt_logits(params, heads, tokens, label=0):
+    """Logits (t, K) of one image's tokens, position after position and head after head, from the parameters of a GPT."""
+    rows = [params["start"][label]] + [params["codes"][token] for token in tokens[:-1]]
+    stream = [row + position for row, position in zip(rows, params["positions"], strict=True)]
+    for _, block in sorted(params["blocks"].items()):
+        linear = lambda x, name, block=block: x @ block[name]["kernel"] + block[name]["bias"]  # noqa: E731
+        qkv = [linear(layer_norm(x, block["norm_attention"]), "query_key_value") for x in stream]
+        q, k, v = (
+            [np.split(part, heads) for part in parts] for parts in zip(*(np.split(x, 3) for x in qkv), strict=True)
+        )
+        for i in range(len(stream)):
+            mixed = []
+            for head in range(heads):
+                weights = [np.exp(q[i][head] @ k[j][head] / np.sqrt(len(q[i][head]))) for j in range(i + 1)]
+                mixed.append(sum(w * v[j][head] for j, w in enumerate(weights)) / sum(weights))
+            stream[i] = stream[i] + linear(np.concatenate(mixed), "mixed")
+            h = linear(layer_norm(stream[i], block["norm_mlp"]), "up")
+            h = h * (1 + np.tanh(np.sqrt(2 / np.pi) * (h + 0.044715 * h**3))) / 2
+            stream[i] = stream[i] + linear(h, "down")
+    return np.array([layer_norm(x, params["norm"]) @ params["head"]["kernel"] for x in stream])
+
+
+def smoothed_cross_entropy(logits, token, smoothing):
+    """Nats of one token under a target that gives `smoothing` evenly to all codes and the rest to the token."""
+    nats = np.log(np.exp(logits).sum()) - logits
+    return sum(((1 - smoothing) * (i == token) + smoothing / len(logits)) * nats[i] for i in range(len(logits)))
+
+
+def filtered(logits, temperature, top_k, top_p):
+    """Logits of one token; those that top-k, then top-p at this temperature, leave out are -inf."""
+    order = sorted(range(len(logits)), key=lambda i: (-logits[i], i))
+    order = order[: top_k or len(order)]
+    weights = [np.exp((logits[i] - logits[order[0]]) / max(temperature, 1e-9)) for i in order]
+    kept, total = set(), 0.0
+    for i, weight in zip(order, weights, strict=True):
+        if total < top_p or top_p == 1:
+            kept.add(i)
+        total += weight / sum(weights)
+    return np.array([logit if i in kept else -np.inf for i, logit in enumerate(logits)])
+
+
+def sampled_tokens(logits_of, noise_of, length, temperature, top_k, top_p):
+    """One sequence, every token from a fresh pass over the whole sequence: no cache.
+
+    `logits_of` takes tokens (t,) to logits (t, K), `noise_of` a position to Gumbel noise (K,).
+    """
+    tokens = np.zeros(length, dtype=np.int32)
+    for i in range(length):
+        logits = filtered(logits_of(tokens)[i], temperature, top_k, top_p)
+        tokens[i] = np.argmax(logits + temperature * noise_of(i))
+    return tokens

@@ -1,0 +1,139 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from geovq import sampling
+from geovq.checks import InputError
+from geovq.gpt import token_nats
+from geovq.sampling import keep_top_k, keep_top_p, sample
+from tests import reference
+from tests.test_gpt import make
+
+KEY = jax.random.key(3)
+
+
+@pytest.mark.parametrize("labels", [None, np.array([0, 2, 1, 2])])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"temperature": 0.0},
+        {"temperature": 0.5},
+        {"temperature": 3.0},
+        {"top_k": 1},
+        {"top_k": 3},
+        {"top_p": 0.6},
+        {"temperature": 3.0, "top_p": 0.6},
+        {"temperature": 2.0, "top_k": 4, "top_p": 0.7},
+        {"temperature": 0.0, "top_k": 4, "top_p": 0.7},
+    ],
+)
+def test_equals_sampling_without_cache(settings, labels):
+    model = make(0 if labels is None else 3, scale=20.0)
+    found = sample(model, KEY, 4, labels, offset=2, **settings)
+    assert found.shape == (4, 5)
+    assert found.dtype == np.int32
+    for i in range(4):
+        label = None if labels is None else jnp.asarray(labels[i : i + 1])
+        row_key = jax.random.fold_in(KEY, 2 + i)
+        expected = reference.sampled_tokens(
+            lambda tokens, label=label: np.asarray(model(tokens[None], label)[0]),
+            lambda position, row_key=row_key: np.asarray(
+                jax.random.gumbel(jax.random.fold_in(row_key, position), (7,))
+            ),
+            length=5,
+            **({"temperature": 1.0, "top_k": 0, "top_p": 1.0} | settings),
+        )
+        np.testing.assert_array_equal(found[i], expected)
+
+
+def test_rows_do_not_depend_on_the_request():
+    model = make(scale=20.0)
+    whole = sample(model, KEY, 7)
+    np.testing.assert_array_equal(sample(model, KEY, 7, chunk=3), whole)
+    np.testing.assert_array_equal(sample(model, KEY, 4, offset=3), whole[3:])
+    np.testing.assert_array_equal(sample(model, KEY, 1, offset=6), whole[6:])
+    assert (sample(model, jax.random.key(4), 7) != whole).any()
+
+
+def test_frequencies_are_the_probabilities_of_the_model():
+    model, n = make(codes=3, length=2, scale=20.0), 4000
+    counts = np.zeros((3, 3))
+    np.add.at(counts, tuple(sample(model, KEY, n, chunk=n).T), 1)
+    every = jnp.stack(jnp.meshgrid(jnp.arange(3), jnp.arange(3), indexing="ij"), -1).reshape(-1, 2)
+    expected = n * np.exp(-token_nats(model, every).sum(1)).reshape(3, 3)
+    assert expected.max() > 2 * expected.min()
+    assert ((counts - expected) ** 2 / expected).sum() < 26.1  # 99.9% of chi-square with 8 degrees of freedom
+
+
+def test_temperature_zero_is_the_most_probable_token():
+    model = make(scale=20.0)
+    tokens = sample(model, KEY, 1, temperature=0)
+    np.testing.assert_array_equal(tokens[0], model(tokens)[0].argmax(-1))
+    np.testing.assert_array_equal(sample(model, jax.random.key(4), 1, top_k=1), tokens)
+    np.testing.assert_array_equal(sample(make(scale=0.0), KEY, 2, temperature=0), np.zeros((2, 5)))
+
+
+def test_compiled_once():
+    model = make(codes=5)
+    before = sampling._sample_rows._cache_size()  # type: ignore[attr-defined]
+    for seed, temperature in ((0, 1.0), (1, 0.5)):
+        sample(model, jax.random.key(seed), 5, temperature=temperature, chunk=2, offset=seed)
+    assert sampling._sample_rows._cache_size() == before + 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("count", "kept"),
+    [(0, [1, 1, 1, 1]), (1, [0, 1, 0, 0]), (2, [0, 1, 1, 0]), (3, [1, 1, 1, 0]), (4, [1, 1, 1, 1])],
+)
+def test_top_k_keeps_the_first_of_equals(count, kept):
+    np.testing.assert_array_equal(keep_top_k(jnp.array([1.0, 2.0, 2.0, 0.0]), count), kept)
+
+
+@pytest.mark.parametrize(
+    ("p", "kept"),
+    [
+        (1e-9, [0, 1, 0, 0, 0]),
+        (0.5, [0, 1, 0, 0, 0]),
+        (0.51, [1, 1, 0, 0, 0]),
+        (0.76, [1, 1, 0, 1, 0]),
+        (0.9, [1, 1, 0, 1, 1]),
+        (1, [1, 1, 1, 1, 1]),
+    ],
+)
+def test_top_p_keeps_the_fewest_that_reach_it(p, kept):
+    np.testing.assert_array_equal(keep_top_p(jnp.array([0.25, 0.5, 0.0, 0.125, 0.125]), p), kept)
+
+
+def test_filters_equal_reference():
+    for seed in range(20):
+        logits = jnp.round(2 * jax.random.normal(jax.random.key(seed), (9,)))
+        for k in range(10):
+            expected = np.isfinite(reference.filtered(np.float64(logits), 1.0, k, 1.0))
+            np.testing.assert_array_equal(keep_top_k(logits, k), expected)
+        for p in (0.1, 0.33, 0.62, 0.97):
+            expected = np.isfinite(reference.filtered(np.float64(logits), 1.0, 0, p))
+            np.testing.assert_array_equal(keep_top_p(jax.nn.softmax(logits), p), expected)
+
+
+@pytest.mark.parametrize(
+    ("classes", "settings", "message"),
+    [
+        (0, {"n": 0}, "n=0"),
+        (0, {"offset": -1}, "offset=-1"),
+        (0, {"temperature": -0.1}, "at least 0, found -0.1"),
+        (0, {"temperature": float("nan")}, "found nan"),
+        (0, {"top_k": -1}, r"0\.\.7, found -1"),
+        (0, {"top_k": 8}, r"0\.\.7, found 8"),
+        (0, {"top_p": 0.0}, r"\(0, 1\], found 0"),
+        (0, {"top_p": 1.1}, r"\(0, 1\], found 1.1"),
+        (0, {"labels": np.zeros(2, int)}, "no classes"),
+        (3, {}, r"classes 0\.\.2, found none"),
+        (3, {"labels": np.zeros(3, int)}, r"\(2,\)"),
+        (3, {"labels": np.array([0, 3])}, r"0\.\.2, found 1 outside"),
+    ],
+)
+def test_refuses(classes, settings, message):
+    with pytest.raises(InputError, match=message):
+        sample(make(classes), KEY, **({"n": 2} | settings))

@@ -1,0 +1,1 @@
+"""Programs: `python -m train.X`. Each stage reads its inputs from a run folder and writes its results there."""

@@ -1,0 +1,93 @@
+"""Command lines: options from the run folder or from a preset, and from the flags."""
+
+import argparse
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+import tyro
+
+from geovq.checks import InputError
+from train.config import PRESETS
+from train.run import Run, stored_config
+
+DEFAULT_PRESET = "quick"
+
+Extra = TypeVar("Extra")
+
+
+@dataclasses.dataclass(frozen=True)
+class NoExtra:
+    """For programs without options of their own."""
+
+
+def parse(description: str, sections: tuple[str, ...], extra: Extra) -> tuple[Run, Extra]:
+    """Reads the command line of a program.
+
+    A flag that is not given has the value of the preset, or, where no preset is named, the one that the run folder was made
+    with.
+
+    Args:
+        description: The program's docstring; shown by --help.
+        sections: The parts of Config whose options the program takes.
+        extra: A frozen dataclass with the options that belong to this program alone.
+
+    Returns:
+        The run, and the program's own options.
+
+    Raises:
+        InputError: The folder's config.json is damaged.
+    """
+    folder, preset = _folder_and_preset()
+    default = PRESETS[preset] if preset else stored_config(folder) or PRESETS[DEFAULT_PRESET]
+    fields = [
+        ("run", _help(pathlib.Path, "Run folder; runs/PRESET if not given."), folder),
+        (
+            "preset",
+            _help(Literal["demo", "quick", "full"] | None, "Options of a new folder; quick if not given."),
+            preset,
+        ),
+        *((name, _section(name, type(getattr(default, name))), getattr(default, name)) for name in sections),
+        ("extra", Annotated[type(extra), tyro.conf.arg(name="")], extra),
+    ]
+    program = dataclasses.make_dataclass(
+        "Program", [(name, kind, dataclasses.field(default=value)) for name, kind, value in fields], frozen=True
+    )
+    parsed = cast(
+        Any, tyro.cli(program, prog=f"python -m train.{pathlib.Path(sys.argv[0]).stem}", description=description)
+    )
+    config = dataclasses.replace(default, **{name: getattr(parsed, name) for name in sections})
+    return Run(folder, config), parsed.extra
+
+
+def run_program(main: Callable[[], None]) -> None:
+    """Calls a program's main; input that the caller can mend ends it with one line and status 2."""
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _folder_and_preset() -> tuple[pathlib.Path, str | None]:
+    """What --run and --preset say, ahead of the other flags, whose defaults depend on them."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--run")
+    early.add_argument("--preset")
+    found, _ = early.parse_known_args()
+    preset = found.preset if found.preset in PRESETS else None
+    return pathlib.Path(found.run or f"runs/{preset or DEFAULT_PRESET}"), preset
+
+
+def _help(kind: Any, text: str) -> Any:
+    return Annotated[kind, tyro.conf.arg(help=text)]
+
+
+def _section(name: str, kind: type) -> Any:
+    """Flags of a section are --section.option; those of the data stand without a prefix, being every program's."""
+    return Annotated[kind, tyro.conf.arg(name="")] if name == "data" else kind

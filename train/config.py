@@ -1,0 +1,157 @@
+"""Every option of every stage, and the presets. Free of jax, so that programs answer --help at once.
+
+No option has a default anywhere else.
+"""
+
+import dataclasses
+
+from geovq.config import GPTConfig, VAEConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions:
+    """Which images."""
+
+    dataset: str = "fashion_mnist"
+    """fashion_mnist, mnist or digits (built in, 1,797 images)."""
+    data_dir: str | None = None
+    """Folder with the four official IDX files; without it the environment variable GEOVQ_DATA, then tensorflow-datasets."""
+    split_seed: int = 0
+    """Seed of the validation split, which comes out of the training set."""
+
+
+@dataclasses.dataclass(frozen=True)
+class VAEOptions:
+    """The continuous VAE and its training."""
+
+    grid: tuple[int, int] = VAEConfig.grid
+    """Token grid (h, w)."""
+    latent_dim: int = VAEConfig.latent_dim
+    """Latent dimensions d of a token."""
+    width: int = VAEConfig.width
+    """Channels at half the image's resolution, doubled with each halving."""
+    max_width: int = VAEConfig.max_width
+    """Most channels at any resolution."""
+    noise_variance: float = 0.015
+    """β, the variance of a pixel given its latents, intensity². Larger: fewer bits per token."""
+    epochs: int = 30
+    """Passes through the training images."""
+    batch_size: int = 128
+    """Images per step."""
+    learning_rate: float = 5e-3
+    """Peak; warmed up over the first 200 steps (at most a tenth of all), then cosine decay to a hundredth."""
+    weight_decay: float = 1e-4
+    """Of AdamW."""
+    patience: int = 0
+    """Epochs without a better validation loss after which training stops; 0 = never."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints; there is one after every epoch too."""
+    seed: int = 0
+    """Of the initial parameters, the order of the images and the posterior samples."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CodebookOptions:
+    """The measured latents and the codebooks on them."""
+
+    codebooks: tuple[str, ...] = ("kmeans", "euclidean", "geodesic")
+    """Which to build: kmeans, euclidean (medoids), geodesic (medoids)."""
+    codes: int = 512
+    """Codes K of each."""
+    measured_images: int = 2000
+    """Training images, drawn at random, whose tokens get metrics and become nodes of the graph."""
+    neighbours: int = 16
+    """Nearest neighbours k of a node."""
+    components: str = "bridge"
+    """bridge: join the graph's components; drop: use the largest, as the original study did."""
+    seed: int = 0
+    """Of the draw, k-means and the medoids."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GPTOptions:
+    """The Transformer over the tokens, and its training."""
+
+    codebook: str = "kmeans"
+    """Codebook of its tokens."""
+    assign: str = "whitened"
+    """Their assignment: euclidean, whitened, local or geodesic."""
+    conditional: bool = True
+    """Learn each class's own images (needed to sample by class)."""
+    layers: int = GPTConfig.layers
+    """Transformer blocks: 4 in the study's small model, 8 in its large one."""
+    width: int = GPTConfig.width
+    """Channels: 256, or 512 in the large one."""
+    heads: int = GPTConfig.heads
+    """Attention heads: 4, or 8 in the large one."""
+    dropout: float = GPTConfig.dropout
+    """Fraction of channels dropped in training."""
+    label_smoothing: float = 0.0
+    """Probability that the training targets spread over all codes; validation is always without it."""
+    epochs: int = 100
+    """Most passes through the training images."""
+    batch_size: int = 128
+    """Images per step."""
+    learning_rate: float = 1e-3
+    """Peak; warmed up over the first 200 steps (at most a tenth of all), then cosine decay to a hundredth."""
+    weight_decay: float = 0.05
+    """Of AdamW."""
+    patience: int = 5
+    """Epochs without a better validation loss after which training stops; 0 = never."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints; there is one after every epoch too."""
+    seed: int = 0
+    """Of the initial parameters, the order of the images and the dropout."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleOptions:
+    """Sampling from the Transformer."""
+
+    per_class: int = 10
+    """Images of each class."""
+    temperature: float = 1.0
+    """Below 1: likelier images; 0: always the likeliest token."""
+    top_k: int = 0
+    """Choose among the k likeliest tokens; 0 = all."""
+    top_p: float = 1.0
+    """Choose among the likeliest tokens that together have this probability; 1 = all."""
+    seed: int = 0
+    """Of the samples."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """What is reported on the test images."""
+
+    assigns: tuple[str, ...] = ("euclidean", "whitened", "local", "geodesic")
+    """Assignments that every codebook is tried with."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """All options of a run; the defaults are those of the full schedule."""
+
+    data: DataOptions = DataOptions()
+    vae: VAEOptions = VAEOptions()
+    codebook: CodebookOptions = CodebookOptions()
+    gpt: GPTOptions = GPTOptions()
+    sample: SampleOptions = SampleOptions()
+    evaluate: EvaluateOptions = EvaluateOptions()
+
+
+PRESETS = {
+    "demo": Config(
+        data=DataOptions(dataset="digits"),
+        vae=VAEOptions(width=16, max_width=32, epochs=30, batch_size=64),
+        codebook=CodebookOptions(codes=64, measured_images=300, neighbours=8),
+        gpt=GPTOptions(layers=2, width=64, heads=4, epochs=60, batch_size=64, patience=8),
+    ),
+    "quick": Config(
+        vae=VAEOptions(epochs=8),
+        codebook=CodebookOptions(measured_images=1000),
+        gpt=GPTOptions(epochs=5, patience=0),
+    ),
+    "full": Config(),
+}
+"""demo: the built-in digits, minutes on two cores. quick: FashionMNIST within 40 minutes on two cores. full: the study."""

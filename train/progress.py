@@ -1,0 +1,60 @@
+"""How far a stage is: a bar on a terminal, otherwise a plain line every few seconds."""
+
+import sys
+import time
+from typing import Self
+
+from tqdm import tqdm
+
+_SECONDS = 5.0
+
+
+class Progress:
+    """Counts what is done of a known total. Use as a context manager; calling it adds to what is done."""
+
+    def __init__(self, label: str, total: int, unit: str, done: int = 0):
+        """Starts counting.
+
+        Args:
+            label: What is being done.
+            total: Units in all.
+            unit: What is counted.
+            done: Units that were done before.
+        """
+        self._label, self._total, self._unit = label, total, unit
+        self._first = self._done = done
+        self._started = self._spoke = time.monotonic()
+        self._note = ""
+        self._bar = tqdm(total=total, initial=done, desc=label, unit=unit) if sys.stderr.isatty() else None
+
+    def __enter__(self) -> Self:
+        """The counter itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends the line."""
+        if self._bar is not None:
+            self._bar.close()
+        elif self._done > self._first:
+            self._say()
+
+    def __call__(self, count: int = 1) -> None:
+        """Adds to what is done."""
+        self._done += count
+        if self._bar is not None:
+            self._bar.update(count)
+        elif time.monotonic() - self._spoke > _SECONDS and self._done < self._total:
+            self._say()
+
+    def note(self, text: str) -> None:
+        """Shows a short text behind the count from now on."""
+        self._note = text
+        if self._bar is not None:
+            self._bar.set_postfix_str(text)
+
+    def _say(self) -> None:
+        self._spoke = time.monotonic()
+        seconds = self._spoke - self._started
+        left = seconds * (self._total - self._done) / max(self._done - self._first, 1)
+        text = f"{self._label}: {self._done:,}/{self._total:,} {self._unit}, {seconds:.0f} s, {left:.0f} s left"
+        print(f"{text}, {self._note}" if self._note else text, flush=True)
