@@ -13,7 +13,7 @@ class VAEConfig:
     """Token grid (h, w); at most the image's size."""
     latent_dim: int = 16
     """Latent dimensions d of a token."""
-    width: int = 32
+    width: int = 24
     """Channels at the finest resolution inside; twice as many below it."""
     max_width: int = 64
     """Channels at any resolution never exceed this."""

@@ -195,3 +195,42 @@ def sampled_tokens(logits_of, noise_of, length, temperature, top_k, top_p):
         logits = filtered(logits_of(tokens)[i], temperature, top_k, top_p)
         tokens[i] = np.argmax(logits + temperature * noise_of(i))
     return tokens
+
+
+def jacobian(function, z, step=1e-5):
+    """Central differences, one axis at a time: (outputs, inputs), in float64."""
+    columns = []
+    for i in range(z.size):
+        move = np.zeros(z.size)
+        move[i] = step
+        move = move.reshape(z.shape)
+        columns.append((np.ravel(function(z + move)) - np.ravel(function(z - move))) / (2 * step))
+    return np.stack(columns, axis=1)
+
+
+def metric(function, z):
+    """JᵀJ of one latent (d,)."""
+    j = jacobian(function, z)
+    return j.T @ j
+
+
+def token_metric(function, grid, row, column):
+    """JᵀJ of one token of a grid (h, w, d), the other tokens held fixed."""
+
+    def of_token(z):
+        changed = np.array(grid)
+        changed[row, column] = z
+        return function(changed)
+
+    return metric(of_token, np.array(grid[row, column]))
+
+
+def nearest_under(z, codes, g):
+    """Index of the code that minimises (c - z)ᵀG(c - z), code after code."""
+    costs = [(code - z) @ g @ (code - z) for code in codes.astype(np.float64)]
+    return int(np.argmin(costs))
+
+
+def gaussian_kl(mean, logvar):
+    """Of one diagonal Gaussian from the unit Gaussian, in nats, dimension after dimension."""
+    return sum(0.5 * (m**2 + np.exp(v) - 1 - v) for m, v in zip(mean.ravel(), logvar.ravel(), strict=True))

@@ -32,13 +32,13 @@ class VAEOptions:
     """Channels at half the image's resolution, doubled with each halving."""
     max_width: int = VAEConfig.max_width
     """Most channels at any resolution."""
-    noise_variance: float = 0.015
+    noise_variance: float = 0.011
     """β, the variance of a pixel given its latents, intensity². Larger: fewer bits per token."""
     epochs: int = 30
     """Passes through the training images."""
     batch_size: int = 128
     """Images per step."""
-    learning_rate: float = 5e-3
+    learning_rate: float = 4e-3
     """Peak; warmed up over the first 200 steps (at most a tenth of all), then cosine decay to a hundredth."""
     weight_decay: float = 1e-4
     """Of AdamW."""

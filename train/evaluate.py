@@ -29,7 +29,7 @@ RECONSTRUCTION_COLUMNS = {
 def run(run: Run) -> None:
     """Scores the run, unless that is done."""
     from geovq.checks import check_images
-    from geovq.store import digest, write_json
+    from geovq.store import digest, read_json, write_json
     from geovq.tokenizer import encode_images
     from geovq.vae import callables
     from train import scoring, stages
@@ -38,6 +38,7 @@ def run(run: Run) -> None:
     inputs = {"data": data.sha256, **{name: run.fingerprint(name) for name in ("vae", "codebook", "gpt")}}
     stage = run.begin("evaluate", ("data", "vae", "codebook", "gpt", "evaluate"), inputs)
     if stage is None:
+        print_tables(read_json(run.folder / "results.json")["rows"])
         return
     images = check_images(data.dataset.test_images)
     encode, decode = callables(stages.trained_vae(run, data))
@@ -58,7 +59,7 @@ def run(run: Run) -> None:
 
 def show(run: Run, rows: list[dict], reconstructions: dict, codes: dict) -> None:
     """Prints the tables, and saves the pictures and the page."""
-    from geovq.report import save_grid, save_page, text_table
+    from geovq.report import save_grid, save_page
 
     grids = {
         "Reconstructions of test images": save_grid(run.folder / "reconstructions.png", reconstructions),
@@ -67,12 +68,18 @@ def show(run: Run, rows: list[dict], reconstructions: dict, codes: dict) -> None
     samples = run.folder / "samples.png"
     if samples.exists():
         grids["Samples by class"] = samples
-    found = tables(rows)
-    for caption, (columns, cells) in found.items():
-        print(f"\n{caption}\n{text_table(columns, cells)}", flush=True)
+    print_tables(rows)
     print(f"\nresults: {run.folder}/results.json, report.html, {', '.join(p.name for p in grids.values())}", flush=True)
     options = json.dumps(dataclasses.asdict(run.config), indent=2)
-    save_page(run.folder / "report.html", f"GeoVQ run {run.folder.name}", found, grids, options)
+    save_page(run.folder / "report.html", f"GeoVQ run {run.folder.name}", tables(rows), grids, options)
+
+
+def print_tables(rows: list[dict]) -> None:
+    """Prints the results as tables."""
+    from geovq.report import text_table
+
+    for caption, (columns, cells) in tables(rows).items():
+        print(f"\n{caption}\n{text_table(columns, cells)}", flush=True)
 
 
 def tables(rows: list[dict]) -> dict[str, tuple[list[str], list[list[object]]]]:

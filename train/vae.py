@@ -1,8 +1,11 @@
 """Trains the continuous VAE: images -> a grid of latents -> images.
 
-On two CPU cores, in seconds, on scikit-learn's digits:
+On scikit-learn's digits, half a minute on two CPU cores:
+
     python -m train.vae --preset demo
-FashionMNIST, minutes; give the folder with the four official files, or leave --data-dir out to use tensorflow-datasets:
+
+On FashionMNIST, ten minutes; DIR holds the four official files, and without --data-dir tensorflow-datasets is asked:
+
     python -m train.vae --preset quick --data-dir DIR
 
 Writes RUN/vae/checkpoints and RUN/vae/metrics.jsonl. Run it again to go on after an interruption.

@@ -1,0 +1,25 @@
+# make demo    the whole pipeline on scikit-learn's digits -> runs/demo
+# make test    formatter, linter, type checker, tests
+# Another interpreter: make test PYTHON=python3.12
+
+PYTHON ?= python3
+INSTALLED := .venv/installed
+
+.PHONY: demo test install
+
+demo: $(INSTALLED)
+	.venv/bin/python -m train.pipeline --preset demo
+
+test: $(INSTALLED)
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/python -m pytest -q
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "GeoVQ: expected Python >= 3.11, found " + sys.version.split()[0] + "; give another: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(INSTALLED)

@@ -1,0 +1,25 @@
+"""Where benchmarks put their results."""
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from geovq.store import write_json
+from train.provenance import provenance
+
+FOLDER = pathlib.Path(__file__).parent / "results"
+
+
+def save(name: str, rows: Sequence[Mapping[str, Any]], seeds: Mapping[str, int] | Sequence[int], schedule: str) -> None:
+    """Writes benchmarks/results/NAME.json, and prints the same object as the last line.
+
+    Args:
+        name: Of the file.
+        rows: One number each, with the fields that say what it is of.
+        seeds: Every seed that they depend on.
+        schedule: How long it ran, in a word.
+    """
+    found = {"meta": provenance(seeds, schedule), "rows": list(rows)}
+    write_json(FOLDER / f"{name}.json", found)
+    print(json.dumps(found), flush=True)

@@ -1,0 +1,90 @@
+"""The measured latent space: a line that can be checked by hand, then decoders whose geometry is known."""
+
+import numpy as np
+import pytest
+
+from geovq.checks import InputError
+from geovq.geometry import code_field, connect, lengths_to_codes, measure, nearest_along, place_codes
+
+
+def on_a_line(neighbours: int = 1, components: str = "bridge"):
+    """Latents 0..4 on a line, 2 twice; the image moves twice as fast as the latent."""
+    latents = np.array([0, 1, 2, 2, 3, 4], np.float32).reshape(6, 1, 1, 1)
+    return measure(lambda z: 2 * z, latents, neighbours=neighbours, components=components)
+
+
+def test_duplicates_are_merged_and_weighted():
+    geometry = on_a_line()
+    np.testing.assert_array_equal(geometry.nodes.ravel(), [0, 1, 2, 3, 4])
+    np.testing.assert_array_equal(geometry.weights, [1, 1, 2, 1, 1])
+    np.testing.assert_allclose(geometry.metrics.ravel(), 4)
+    np.testing.assert_allclose(geometry.mean_metric, [[4]])
+
+
+def test_merged_latents_have_the_mean_metric():
+    grids = np.array([0, 0, 1, 5], np.float32).reshape(4, 1, 1, 1)
+    metrics = np.array([1, 3, 5, 7], np.float32).reshape(4, 1, 1, 1, 1)
+    geometry = connect(grids, metrics, neighbours=1, components="bridge")
+    np.testing.assert_allclose(geometry.metrics.ravel(), [2, 5, 7])
+    np.testing.assert_allclose(geometry.mean_metric, [[4]])
+
+
+def test_lengths_are_in_intensity():
+    geometry = on_a_line()
+    np.testing.assert_allclose(geometry.straight.data, 1)
+    np.testing.assert_allclose(geometry.geodesic.data, 2)
+
+
+def test_nearest_code_along_a_line():
+    field = code_field(place_codes(on_a_line(neighbours=2), np.array([[0.0], [3.5]], np.float32)))
+    latents, metrics = np.array([[1.4], [2.4]], np.float32), np.full((2, 1, 1), 4, np.float32)
+    tokens, lengths = nearest_along(field, latents, metrics)
+    np.testing.assert_array_equal(tokens, [0, 1])
+    np.testing.assert_allclose(lengths, [2.8, 2.2], rtol=1e-5)
+
+
+def test_lengths_to_codes_that_are_not_the_nearest():
+    placed = place_codes(on_a_line(neighbours=2), np.array([[0.0], [3.5]], np.float32))
+    latents, metrics = np.array([[1.4], [2.4]], np.float32), np.full((2, 1, 1), 4, np.float32)
+    found = lengths_to_codes(placed, latents, metrics, np.array([[0, 1], [0, 1]]))
+    np.testing.assert_allclose(found, [[2.8, 4.2], [4.8, 2.2]], rtol=1e-5)
+    field = code_field(placed)
+    tokens, lengths = nearest_along(field, latents, metrics)
+    np.testing.assert_allclose(lengths_to_codes(placed, latents, metrics, tokens[:, None])[:, 0], lengths, rtol=1e-5)
+
+
+def test_paths_follow_the_data_round_an_arc():
+    """Points on three quarters of a circle: the way between its ends is along the arc, not across the gap."""
+    angles = np.linspace(0, 1.5 * np.pi, 200)
+    arc = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    geometry = measure(lambda z: z, arc.reshape(200, 1, 1, 2), neighbours=2)
+    placed = place_codes(geometry, arc[:1])
+    identity = np.eye(2, dtype=np.float32)[None]
+    length = lengths_to_codes(placed, arc[-1:], identity, np.array([[0]]))
+    np.testing.assert_allclose(length, [[1.5 * np.pi]], rtol=1e-3)
+
+
+def two_clusters(components: str):
+    latents = np.array([0, 1, 2, 100, 101], np.float32).reshape(5, 1, 1, 1)
+    return measure(lambda z: z, latents, neighbours=1, components=components)
+
+
+def test_bridged_components_reach_every_code():
+    field = code_field(place_codes(two_clusters("bridge"), np.array([[0.0]], np.float32)))
+    np.testing.assert_array_equal(field.labels, 0)
+    np.testing.assert_allclose(field.distances[:5], [0, 1, 2, 100, 101], atol=1e-5)
+
+
+def test_dropped_components_have_token_k():
+    geometry = two_clusters("drop")
+    code = place_codes(geometry, np.array([[0.0]], np.float32))._replace(neighbours=1)
+    tokens, lengths = nearest_along(
+        code_field(code), np.array([[1.1], [100.2]], np.float32), np.ones((2, 1, 1), np.float32)
+    )
+    np.testing.assert_array_equal(tokens, [0, 1])
+    assert np.isinf(lengths[1])
+
+
+def test_unknown_components_are_refused():
+    with pytest.raises(InputError, match="bridge, drop, found 'cut'"):
+        on_a_line(components="cut")

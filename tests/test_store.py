@@ -1,0 +1,107 @@
+"""Files of arrays: what was saved comes back, and what was changed does not."""
+
+import os
+
+import numpy as np
+import pytest
+
+from geovq.checks import InputError
+from geovq.store import digest, load_arrays, read_json, save_arrays, stored_digest, write_bytes, write_json
+
+
+@pytest.fixture
+def arrays() -> dict[str, np.ndarray]:
+    return {"a": np.arange(6, dtype=np.int32).reshape(2, 3), "empty": np.zeros((0, 2)), "scalar": np.array(1.5)}
+
+
+def test_round_trip(tmp_path, arrays):
+    sha = save_arrays(tmp_path / "x.npz", arrays, {"kind": "test", "sizes": [1, 2]})
+    found, meta = load_arrays(tmp_path / "x.npz")
+    assert meta == {"kind": "test", "sizes": [1, 2]}
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array, strict=True)
+    assert sha == stored_digest(tmp_path / "x.npz") == digest(arrays, meta)
+    assert os.listdir(tmp_path) == ["x.npz"]
+
+
+def test_digest_sees_names_dtypes_shapes_values_and_meta(arrays):
+    base = digest(arrays)
+    changed = [
+        {**arrays, "a": arrays["a"] + 1},
+        {**arrays, "a": arrays["a"].reshape(3, 2)},
+        {**arrays, "a": arrays["a"].astype(np.uint32)},
+        {"b": arrays["a"], "empty": arrays["empty"], "scalar": arrays["scalar"]},
+    ]
+    assert len({base, *(digest(other) for other in changed), digest(arrays, {"x": 1})}) == 6
+    assert digest(arrays) == digest(dict(reversed(arrays.items())))
+
+
+@pytest.mark.parametrize("keep", [0, 10, 300, -1])
+def test_truncated_file_is_refused(tmp_path, arrays, keep):
+    path = tmp_path / "x.npz"
+    save_arrays(path, arrays, {})
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match=r"truncated or of another kind"):
+        load_arrays(path)
+
+
+def test_changed_values_are_refused(tmp_path, arrays):
+    path = tmp_path / "x.npz"
+    save_arrays(path, arrays, {})
+    with np.load(path) as file:
+        members = dict(file)
+    members["a"] = members["a"] + 1
+    np.savez(path, **members)
+    with pytest.raises(InputError, match="the content was changed"):
+        load_arrays(path)
+
+
+def test_a_flipped_bit_is_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    save_arrays(path, {"a": np.zeros(1000)}, {})
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError):
+        load_arrays(path)
+
+
+def test_pickles_are_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, a=np.array([{"an": "object"}], dtype=object))
+    with pytest.raises(InputError, match="another kind"):
+        load_arrays(path)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"none\.npz: expected a file of arrays, found none"):
+        load_arrays(tmp_path / "none.npz")
+    with pytest.raises(InputError, match=r"none\.json: expected a JSON file, found none"):
+        read_json(tmp_path / "none.json")
+
+
+def test_a_failed_write_leaves_what_stood_there(tmp_path, monkeypatch):
+    path = tmp_path / "x.json"
+    write_json(path, {"a": 1})
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left on device; free space"):
+        write_json(path, {"a": 2})
+    assert read_json(path) == {"a": 1}
+    assert os.listdir(tmp_path) == ["x.json"]
+
+
+def test_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="choose another folder"):
+        write_bytes(tmp_path / "file" / "x", b"")
+
+
+def test_damaged_json_is_refused(tmp_path):
+    (tmp_path / "x.json").write_text('{"a": ')
+    with pytest.raises(InputError, match="restore or remove it"):
+        read_json(tmp_path / "x.json")

@@ -1,0 +1,175 @@
+"""The tokenizer with plain functions as VAE: what comes out, what is saved, and what is refused."""
+
+import numpy as np
+import pytest
+from jax.tree_util import Partial
+
+from geovq.assign import ASSIGNMENTS
+from geovq.checks import InputError
+from geovq.codebook import CODEBOOKS
+from geovq.tokenizer import Tokenizer, draw
+
+
+def encode(images):
+    """Mean of each half of an image, and its difference from the right half: (n, 1, 2, 1) latents of (n, 2, 4, 1) images."""
+    return images.reshape(-1, 2, 2, 2, 1).mean(axis=(1, 3))[:, None]
+
+
+def decode(latents):
+    """Each latent fills its half; squared, so that the metric is not constant."""
+    halves = latents.reshape(-1, 1, 2, 1, 1) ** 2
+    return (halves * np.ones((1, 2, 1, 2, 1), np.float32)).reshape(-1, 2, 4, 1)
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).uniform(size=(60, 2, 4, 1)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def fitted(images) -> dict[str, Tokenizer]:
+    return {name: fit(images, assign=name) for name in ASSIGNMENTS}
+
+
+def fit(images: np.ndarray, **options) -> Tokenizer:
+    return Tokenizer.fit(encode, decode, images, **{"codes": 6, "neighbours": 4, **options})
+
+
+@pytest.mark.parametrize("assign", ASSIGNMENTS)
+@pytest.mark.parametrize("codebook", CODEBOOKS)
+def test_every_codebook_with_every_assignment(codebook, assign, images):
+    tokenizer = fit(images, codebook=codebook, assign=assign)
+    tokens = tokenizer.encode(images)
+    assert tokens.dtype == np.int32
+    assert tokens.shape == (60, 1, 2)
+    assert 0 <= tokens.min() <= tokens.max() < tokenizer.k == 6
+    found = tokenizer.decode(tokens)
+    assert found.shape == images.shape
+    assert np.abs(found - decode(encode(images))).mean() < 0.1
+
+
+@pytest.mark.parametrize("assign", ASSIGNMENTS)
+def test_save_and_load(assign, tmp_path, fitted, images):
+    fitted[assign].save(tmp_path / "t.npz")
+    loaded = Tokenizer.load(tmp_path / "t.npz", encode, decode)
+    assert loaded.assign == assign
+    np.testing.assert_array_equal(loaded.encode(images), fitted[assign].encode(images))
+    np.testing.assert_array_equal(loaded.decode(loaded.encode(images)), fitted[assign].decode(loaded.encode(images)))
+
+
+@pytest.mark.parametrize("assign", ASSIGNMENTS)
+def test_tokens_of_an_image_do_not_depend_on_the_batch(assign, fitted, images):
+    whole = fitted[assign].encode(images)
+    np.testing.assert_array_equal(fitted[assign].encode(images[7:8])[0], whole[7])
+
+
+def test_bytes_and_floats_give_the_same_tokens(fitted, images):
+    as_bytes = np.round(images * 255).astype(np.uint8)
+    np.testing.assert_array_equal(fitted["local"].encode(as_bytes), fitted["local"].encode(as_bytes / 255))
+
+
+def test_local_changes_the_image_less_than_euclidean(fitted, images):
+    """Near 0 the squared decoder hardly moves, so its metric allows larger latent steps there."""
+    latents = encode(images)
+    errors = {}
+    for name in ("euclidean", "local"):
+        quantized = fitted[name].codes[fitted[name].encode(images)]
+        errors[name] = (((quantized - latents) * 2 * latents) ** 2).sum()
+    assert errors["local"] <= errors["euclidean"]
+
+
+def test_progress_counts_the_images(fitted, images):
+    for name in ASSIGNMENTS:
+        done: list[int] = []
+        fitted[name].encode(images, done.append)
+        assert sum(done) == len(images), name
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"codes": 121}, "K in 1..120"),
+        ({"codebook": "random"}, "codebook: expected one of"),
+        ({"assign": "nearest"}, "assign: expected one of"),
+        ({"neighbours": 120}, "120"),
+        ({"measured_images": 0}, "at least one"),
+    ],
+)
+def test_bad_options_are_refused(options, message, images):
+    with pytest.raises(InputError, match=message):
+        fit(images, **options)
+
+
+def test_decoder_of_another_image_shape_is_refused(images):
+    with pytest.raises(InputError, match=r"decode: expected an image \(1, 2, 4, 1\), found \(1, 4, 2, 1\)"):
+        Tokenizer.fit(encode, lambda z: decode(z).reshape(-1, 4, 2, 1), images, codes=6, neighbours=4)
+
+
+def test_encoder_without_a_grid_is_refused(images):
+    with pytest.raises(InputError, match=r"latents \(n, h, w, d\) of 60 images, found \(60, 2\)"):
+        Tokenizer.fit(lambda x: encode(x).reshape(-1, 2), decode, images, codes=6)
+
+
+def test_encoder_that_gives_nan_is_refused(images):
+    with pytest.raises(InputError, match="latents: expected finite values"):
+        Tokenizer.fit(lambda x: encode(x) * np.nan, decode, images, codes=6)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (np.zeros((1, 2, 4), np.float32), "expected shape"),
+        (np.zeros((1, 4, 4, 1), np.float32), r"\(n, 2, 4, 1\), found \(1, 4, 4, 1\)"),
+        (np.full((1, 2, 4, 1), 200.0, np.float32), "divide by 255"),
+    ],
+)
+def test_bad_images_are_refused(bad, message, fitted):
+    with pytest.raises(InputError, match=message):
+        fitted["whitened"].encode(bad)
+
+
+def test_bad_tokens_are_refused(fitted):
+    with pytest.raises(InputError, match=r"0..5, found 1 outside, in 1 images, the first at \(0, 0, 1\) with value -1"):
+        fitted["whitened"].decode(np.array([[[0, -1]]]))
+    with pytest.raises(InputError, match=r"shape \(n, 1, 2\), found \(1, 2\)"):
+        fitted["whitened"].decode(np.array([[0, 1]]))
+
+
+def test_damaged_and_foreign_files_are_refused(tmp_path, fitted):
+    from geovq.store import save_arrays
+
+    path = tmp_path / "t.npz"
+    fitted["whitened"].save(path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(InputError, match="truncated"):
+        Tokenizer.load(path, encode, decode)
+    save_arrays(path, {"x": np.zeros(3)}, {"kind": "something else"})
+    with pytest.raises(InputError, match="expected a tokenizer of version 1, found something else"):
+        Tokenizer.load(path, encode, decode)
+
+
+def test_vae_of_other_sizes_is_refused_on_loading(tmp_path, fitted):
+    fitted["whitened"].save(tmp_path / "t.npz")
+    with pytest.raises(InputError, match=r"encode: expected latents \(1, 1, 2, 1\) of one image, found \(1, 2, 1, 1\)"):
+        Tokenizer.load(tmp_path / "t.npz", lambda x: encode(x).reshape(-1, 2, 1, 1), decode)
+
+
+def test_geodesic_needs_a_graph(fitted):
+    with pytest.raises(InputError, match="geodesic expects codes placed in a graph"):
+        fitted["whitened"].replace(assign="geodesic")
+    assert fitted["geodesic"].replace(assign="local").assign == "local"
+
+
+def test_parameters_can_travel_with_the_decoder(images):
+    scaled = Partial(lambda scale, z: scale * decode(z), np.float32(0.5))
+    tokenizer = Tokenizer.fit(encode, scaled, images, codes=6, neighbours=4, assign="local")
+    assert tokenizer.encode(images).max() < 6
+
+
+def test_draw_is_random_sorted_and_never_more_than_there_is():
+    rows = np.arange(100)
+    drawn = draw(rows, 10, seed=0)
+    assert len(set(drawn)) == 10
+    assert (np.diff(drawn) > 0).all()
+    np.testing.assert_array_equal(draw(rows, 1000, seed=0), rows)
+    assert set(draw(rows, 10, seed=1)) != set(drawn)

