@@ -68,7 +68,7 @@ def text_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     Returns:
         Lines joined by newlines.
     """
-    cells = [list(columns), *([_cell(value) for value in row] for row in rows)]
+    cells = [list(columns), *([cell(value) for value in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
     numeric = [
         rows and all(value is None or isinstance(value, (int, float)) for value in column)
@@ -107,7 +107,7 @@ def save_page(
     parts.append(f"<h1>{html.escape(title)}</h1>")
     for caption, (columns, rows) in tables.items():
         head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
-        body = "".join("<tr>" + "".join(f"<td>{html.escape(_cell(v))}</td>" for v in row) + "</tr>" for row in rows)
+        body = "".join("<tr>" + "".join(f"<td>{html.escape(cell(v))}</td>" for v in row) + "</tr>" for row in rows)
         parts.append(f"<h2>{html.escape(caption)}</h2><table><tr>{head}</tr>{body}</table>")
     for caption, picture in pictures.items():
         data = base64.b64encode(picture.read_bytes()).decode()
@@ -124,7 +124,8 @@ img { image-rendering: pixelated; max-width: 100% } pre { background: #f4f4f4; p
 </style>"""
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A table's cell: floats with four significant digits, None as a dash."""
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

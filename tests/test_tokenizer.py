@@ -7,6 +7,7 @@ from jax.tree_util import Partial
 from geovq.assign import ASSIGNMENTS
 from geovq.checks import InputError
 from geovq.codebook import CODEBOOKS
+from geovq.token_data import keep_valid
 from geovq.tokenizer import Tokenizer, draw
 
 
@@ -158,6 +159,22 @@ def test_geodesic_needs_a_graph(fitted):
     with pytest.raises(InputError, match="geodesic expects codes placed in a graph"):
         fitted["whitened"].replace(assign="geodesic")
     assert fitted["geodesic"].replace(assign="local").assign == "local"
+
+
+def test_dropped_components_lose_images_that_are_counted():
+    """Dark images and bright ones form two components; codes come from the larger, the others get no valid token."""
+    rng = np.random.default_rng(0)
+    images = np.concatenate([rng.uniform(0, 0.1, (40, 2, 4, 1)), rng.uniform(0.9, 1, (20, 2, 4, 1))]).astype(np.float32)
+    tokenizer = fit(images, assign="geodesic", codebook="geodesic", components="drop", neighbours=20)
+    tokens = tokenizer.encode(images)
+    np.testing.assert_array_equal(tokens[40:], 6)
+    assert 0 <= tokens[:40].min() <= tokens[:40].max() < 6
+    with pytest.raises(InputError, match=r"found 40 outside, in 20 images, the first at \(40, 0, 0\)"):
+        tokenizer.decode(tokens)
+    kept, _, lost = keep_valid(tokens, None, tokenizer.k)
+    assert (len(kept), lost) == (40, 20)
+    bridged = fit(images, assign="geodesic", codebook="geodesic")
+    assert bridged.encode(images).max() < 6
 
 
 def test_parameters_can_travel_with_the_decoder(images):

@@ -13,6 +13,7 @@ import time
 from train.cli import NoExtra, parse, run_program
 from train.run import Run
 
+SECTIONS = ("data", "vae", "codebook", "gpt", "sample", "evaluate")
 STAGES = ("vae", "codebook", "gpt", "sample", "evaluate")
 
 
@@ -31,8 +32,7 @@ def run(run: Run) -> None:
 
 def main() -> None:
     """Runs the program."""
-    sections = ("data", "vae", "codebook", "gpt", "sample", "evaluate")
-    run(parse(__doc__, sections, NoExtra())[0])
+    run(parse(__doc__, SECTIONS, NoExtra())[0])
 
 
 if __name__ == "__main__":

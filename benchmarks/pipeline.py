@@ -1,0 +1,30 @@
+"""The scores and times of a whole run, as a results file.
+
+    python -m benchmarks.pipeline --preset demo                       two minutes on two CPU cores
+    python -m benchmarks.pipeline --preset quick --data-dir DIR       within 40 minutes on two CPU cores
+
+Runs train.pipeline in the run folder, or takes the run that is complete there. Writes benchmarks/results/pipeline_PRESET.json:
+the rows of the run's results.json, and the seconds of every stage.
+"""
+
+from benchmarks.record import save
+from geovq.store import read_json
+from train.cli import NoExtra, parse, run_program
+from train.pipeline import SECTIONS, STAGES, run
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    asked, _ = parse(__doc__, SECTIONS, NoExtra())
+    run(asked)
+    found = read_json(asked.folder / "results.json")
+    rows = found["rows"]
+    for stage in STAGES:
+        rows.append(
+            {"case": stage, "score": "seconds", "value": asked.seconds(stage), "low": None, "high": None, "n": 1}
+        )
+    save(f"pipeline_{found['meta']['schedule']}", rows, found["meta"]["seeds"], found["meta"]["schedule"])
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,173 @@
+"""The programs as a user runs them: help, a whole small run that is killed and goes on, and careless use."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.resume import KILLS, outputs, pipeline
+from geovq.checks import InputError
+from train.pipeline import STAGES
+from train.stages import class_number
+
+PROGRAMS = ("vae", "codebook", "gpt", "sample", "evaluate", "pipeline")
+
+TINY = [
+    *("--dataset", "digits"),
+    *(
+        "--vae.width",
+        "4",
+        "--vae.max-width",
+        "8",
+        "--vae.epochs",
+        "4",
+        "--vae.batch-size",
+        "256",
+        "--vae.checkpoint-every",
+        "3",
+    ),
+    *("--codebook.codes", "8", "--codebook.measured-images", "20", "--codebook.neighbours", "4"),
+    *("--gpt.layers", "1", "--gpt.width", "16", "--gpt.heads", "2", "--gpt.epochs", "4", "--gpt.batch-size", "256"),
+    *("--gpt.checkpoint-every", "3", "--gpt.label-smoothing", "0.1", "--sample.per-class", "2"),
+]
+
+
+def program(name: str, *flags: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", f"train.{name}", *flags]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> pathlib.Path:
+    """A complete run that was never interrupted."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    pipeline(folder, TINY)
+    return folder
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_help_shows_the_commands_and_loads_no_jax(name):
+    code = (
+        "import sys, runpy, atexit; sys.argv = ['x', '--help']\n"
+        "atexit.register(lambda: print('LOADED', sorted({'jax', 'scipy', 'sklearn'} & set(sys.modules))))\n"
+        f"runpy.run_module('train.{name}', run_name='__main__')"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert found.returncode == 0, found.stderr
+    assert f"python -m train.{name} " in found.stdout
+    assert "--run" in found.stdout
+    assert "LOADED []" in found.stdout
+
+
+def test_a_run_leaves_what_it_promises(whole):
+    for name in ("config.json", "results.json", "report.html", "reconstructions.png", "codes.png", "samples.png"):
+        assert (whole / name).stat().st_size > 500, name
+    results = json.loads((whole / "results.json").read_text())
+    assert results["meta"]["schedule"] == "custom"
+    cells = {(row["codebook"], row["assign"]) for row in results["rows"] if row["case"] == "quantized"}
+    assert len(cells) == 12
+    for score in ("psnr", "ssim", "lpips", "usage", "latent_error", "metric_error", "geodesic_error"):
+        assert sum(row["score"] == score and row["case"] == "quantized" for row in results["rows"]) == 12, score
+    assert all(row["low"] <= row["value"] <= row["high"] for row in results["rows"] if row["low"] is not None)
+    assert [json.loads(line)["epoch"] for line in (whole / "vae/metrics.jsonl").read_text().splitlines()] == [
+        1,
+        2,
+        3,
+        4,
+    ]
+
+
+def test_each_assignment_is_best_by_its_own_measure(whole):
+    rows = json.loads((whole / "results.json").read_text())["rows"]
+    for codebook in ("kmeans", "euclidean", "geodesic"):
+        for score, winner in (("latent_error", "euclidean"), ("metric_error", "local"), ("geodesic_error", "geodesic")):
+            values = {r["assign"]: r["value"] for r in rows if r.get("codebook") == codebook and r["score"] == score}
+            assert min(values.values()) == pytest.approx(values[winner], rel=1e-5), (codebook, score)
+
+
+def test_killed_in_every_stage_it_ends_with_the_same_bits(whole, tmp_path):
+    folder = tmp_path / "broken"
+    for kill in KILLS.values():
+        pipeline(folder, TINY, kill)
+    printed = pipeline(folder, TINY)
+    assert "going on from step" in printed
+    assert outputs(folder) == outputs(whole)
+    logs = [(run / "gpt/metrics.jsonl").read_text() for run in (folder, whole)]
+    assert logs[0] == logs[1]
+
+
+def test_a_second_call_skips_everything_and_shows_the_table(whole):
+    printed = pipeline(whole, [])
+    assert all(f"{stage}: complete, skipped" in printed for stage in STAGES)
+    assert "PSNR dB" in printed
+
+
+def test_samples_of_one_class_by_name(whole, tmp_path):
+    found = program(
+        "sample", "--run", str(whole), "--label", "7", "--sample.per-class", "3", "--out", str(tmp_path / "7.png")
+    )
+    assert found.returncode == 0, found.stderr
+    assert (tmp_path / "7.png").read_bytes().startswith(b"\x89PNG")
+
+
+CARELESS = [
+    ("sample", ["--label", "cat"], "label: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, found 'cat'"),
+    ("sample", ["--sample.top-p", "2"], "top_p: expected"),
+    ("sample", ["--sample.per-class", "0"], "per_class: expected at least 1"),
+    ("vae", ["--vae.epochs", "9"], "vae.epochs (4 there, 9 asked)"),
+    ("gpt", ["--gpt.assign", "local"], "gpt.assign (whitened there, local asked)"),
+    ("pipeline", ["--preset", "demo"], "vae.width (4 there, 16 asked)"),
+]
+
+
+@pytest.mark.parametrize(("name", "flags", "message"), CARELESS)
+def test_careless_use_of_a_run_is_one_line(whole, name, flags, message):
+    before = outputs(whole)
+    found = program(name, "--run", str(whole), *flags)
+    assert found.returncode == 2
+    assert message in found.stderr
+    assert "Traceback" not in found.stderr
+    assert outputs(whole) == before
+
+
+NEW = [
+    ("pipeline", ["--dataset", "cifar"], "cifar"),
+    ("pipeline", ["--data-dir", "/no/such/folder"], "/no/such/folder"),
+    ("pipeline", ["--dataset", "digits", "--vae.batch-size", "5000"], "batch_size: expected 1..1297"),
+    (
+        "pipeline",
+        ["--dataset", "digits", "--vae.grid", "40", "4"],
+        "expected a grid within the image's 28x28, found 40x4",
+    ),
+    ("evaluate", ["--dataset", "digits"], "train.vae"),
+    ("codebook", ["--dataset", "digits"], "train.vae"),
+]
+
+
+@pytest.mark.parametrize(("name", "flags", "message"), NEW)
+def test_careless_use_of_a_new_folder_is_one_line(tmp_path, name, flags, message):
+    found = program(name, "--run", str(tmp_path / "new"), *flags)
+    assert found.returncode == 2, found.stdout
+    assert message in found.stderr
+    assert len(found.stderr.strip().splitlines()) == 1
+
+
+def test_damaged_codebook_is_refused_by_later_stages(whole, tmp_path):
+    import shutil
+
+    folder = tmp_path / "damaged"
+    shutil.copytree(whole, folder)
+    path = folder / "codebook/kmeans.npz"
+    path.write_bytes(path.read_bytes()[:-100])
+    found = program("sample", "--run", str(folder))
+    assert found.returncode == 2
+    assert "kmeans.npz: expected a .npz written by this project, found one that is truncated" in found.stderr
+
+
+def test_class_names_in_any_case():
+    names = ("T-shirt/top", "Trouser")
+    assert class_number(" t-shirt/TOP", names) == 0
+    with pytest.raises(InputError, match="T-shirt/top, Trouser, found 'Shirt'"):
+        class_number("Shirt", names)
