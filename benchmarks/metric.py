@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.record import save
+from geovq.autoencoder import single
 from geovq.config import VAEConfig
 from geovq.metric import token_metrics
 from geovq.report import text_table
-from geovq.tokenizer import single
 from geovq.vae import SpatialVAE, callables
 
 ROUNDS = 5

@@ -26,12 +26,13 @@ def check_finite(name: str, values: np.ndarray) -> None:
         )
 
 
-def check_images(images: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+def check_images(images: np.ndarray, shape: tuple[int, ...] | None = None, name: str = "images") -> np.ndarray:
     """Images as float32 intensities in [0, 1].
 
     Args:
         images: Array (n, H, W, C): uint8 in 0..255, or floats in [0, 1].
         shape: The (H, W, C) that is required, or None for any.
+        name: What the message calls them.
 
     Returns:
         float32 (n, H, W, C) in [0, 1]; uint8 is divided by 255.
@@ -42,18 +43,18 @@ def check_images(images: np.ndarray, shape: tuple[int, ...] | None = None) -> np
     images = np.asarray(images)
     wanted = "(n, H, W, C)" if shape is None else f"(n, {', '.join(map(str, shape))})"
     if images.ndim != 4 or (shape is not None and images.shape[1:] != tuple(shape)):
-        raise InputError(f"images: expected shape {wanted}, found {images.shape}; add the missing axes or resize.")
+        raise InputError(f"{name}: expected shape {wanted}, found {images.shape}; add the missing axes or resize.")
     if len(images) == 0:
-        raise InputError(f"images: expected at least one image, found shape {images.shape}.")
+        raise InputError(f"{name}: expected at least one image, found shape {images.shape}.")
     if images.dtype == np.uint8:
         return images.astype(np.float32) / 255
     if not np.issubdtype(images.dtype, np.floating):
-        raise InputError(f"images: expected uint8 in 0..255 or floats in [0, 1], found {images.dtype}; convert them.")
-    check_finite("images", images)
+        raise InputError(f"{name}: expected uint8 in 0..255 or floats in [0, 1], found {images.dtype}; convert them.")
+    check_finite(name, images)
     low, high = float(images.min()), float(images.max())
     if low < 0 or high > 1:
         raise InputError(
-            f"images: expected floats in [0, 1], found values in [{low:g}, {high:g}]; "
+            f"{name}: expected floats in [0, 1], found values in [{low:g}, {high:g}]; "
             "divide by 255 or pass uint8 if they are bytes, and clip otherwise."
         )
     return images.astype(np.float32)
@@ -81,12 +82,13 @@ def check_points(name: str, points: np.ndarray) -> np.ndarray:
     return points
 
 
-def check_tokens(tokens: np.ndarray, k: int) -> np.ndarray:
+def check_tokens(tokens: np.ndarray, k: int, name: str = "tokens") -> np.ndarray:
     """Tokens as int32 in 0..k-1.
 
     Args:
         tokens: Integer array of any shape, the first axis counting images.
         k: Number of codes.
+        name: What the message calls them.
 
     Returns:
         int32 array of the same shape.
@@ -96,13 +98,13 @@ def check_tokens(tokens: np.ndarray, k: int) -> np.ndarray:
     """
     tokens = np.asarray(tokens)
     if not np.issubdtype(tokens.dtype, np.integer):
-        raise InputError(f"tokens: expected integers in 0..{k - 1}, found {tokens.dtype}; pass what encode returned.")
+        raise InputError(f"{name}: expected integers in 0..{k - 1}, found {tokens.dtype}; pass what encode returned.")
     bad = (tokens < 0) | (tokens >= k)
     if bad.any():
         first = tuple(int(i) for i in np.argwhere(bad)[0])
         images = int(bad.reshape(len(tokens), -1).any(axis=1).sum())
         raise InputError(
-            f"tokens: expected integers in 0..{k - 1}, found {int(bad.sum())} outside, in {images} images, the first "
+            f"{name}: expected integers in 0..{k - 1}, found {int(bad.sum())} outside, in {images} images, the first "
             f"at {first} with value {int(tokens[first])}; drop those images or assign them again."
         )
     return tokens.astype(np.int32)

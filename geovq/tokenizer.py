@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 import numpy as np
-from jax.tree_util import Partial
 from jaxtyping import Float, Int
 
 from geovq.assign import (
@@ -16,42 +15,15 @@ from geovq.assign import (
     assign_local,
     assign_whitened,
 )
+from geovq.autoencoder import check_autoencoder, decode_latents, encode_images, single
 from geovq.checks import InputError, check_finite, check_images, check_tokens
-from geovq.chunks import Progress, map_chunks
+from geovq.chunks import Progress
 from geovq.codebook import fit_codes
 from geovq.geometry import CodeField, code_field, measure, place_codes
-from geovq.metric import Decoder, token_metrics
+from geovq.metric import token_metrics
 from geovq.store import load_arrays, save_arrays
 
 _KIND = "geovq.tokenizer"
-_BATCH = 256
-
-
-def single(decode: Callable) -> Decoder:
-    """A decoder of one grid, (h, w, d) -> (H, W, C), from a decoder of batches."""
-    return Partial(_decode_one, decode if isinstance(decode, Partial) else Partial(decode))
-
-
-def _decode_one(decode, grid):
-    return decode(grid[None])[0]
-
-
-def encode_images(encode: Callable, images: Float[np.ndarray, "n H W C"]) -> Float[np.ndarray, "n h w d"]:
-    """Latents of any number of images, in batches of one size.
-
-    Raises:
-        InputError: Latents that are not a grid (n, h, w, d), or not finite.
-    """
-    latents = np.asarray(map_chunks(encode, images, chunk=_BATCH))
-    if latents.ndim != 4 or len(latents) != len(images):
-        raise InputError(f"encode: expected latents (n, h, w, d) of {len(images)} images, found {latents.shape}.")
-    check_finite("latents", latents)
-    return latents
-
-
-def decode_latents(decode: Callable, latents: Float[np.ndarray, "n h w d"]) -> Float[np.ndarray, "n H W C"]:
-    """Images of any number of latents, in batches of one size, clipped to [0, 1]."""
-    return np.clip(np.asarray(map_chunks(decode, latents, chunk=_BATCH)), 0, 1)
 
 
 def draw(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -107,7 +79,7 @@ class Tokenizer:
         self.field = field
         self._encode = encode
         self._decode = decode
-        self._check_callables()
+        check_autoencoder(encode, decode, self.image_shape, (*self.grid, self.codes.shape[1]))
 
     @property
     def k(self) -> int:
@@ -322,18 +294,3 @@ class Tokenizer:
             return assign_local(latents, self.codes, metrics.reshape(-1, d, d))
         assert self.field is not None
         return assign_geodesic(latents, metrics.reshape(-1, d, d), self.field)
-
-    def _check_callables(self) -> None:
-        """Runs both callables once, so that a VAE of other sizes is refused at once."""
-        latents = np.asarray(self._encode(np.zeros((1, *self.image_shape), np.float32)))
-        wanted = (1, *self.grid, self.codes.shape[1])
-        if latents.shape != wanted:
-            raise InputError(
-                f"encode: expected latents {wanted} of one image, found {latents.shape}; is it another VAE?"
-            )
-        images = np.asarray(self._decode(latents))
-        if images.shape != (1, *self.image_shape):
-            raise InputError(
-                f"decode: expected an image {(1, *self.image_shape)}, found {images.shape}; the decoder must give back the "
-                "shape that the encoder takes."
-            )

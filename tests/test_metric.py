@@ -7,10 +7,10 @@ import pytest
 from flax import nnx
 from jax.tree_util import Partial
 
+from geovq.autoencoder import single
 from geovq.checks import InputError
 from geovq.config import VAEConfig
 from geovq.metric import edge_lengths, pullback_metric, pullback_metrics, token_metrics
-from geovq.tokenizer import single
 from geovq.vae import SpatialVAE, callables
 from tests import reference
 

@@ -107,7 +107,7 @@ def test_decoder_of_another_image_shape_is_refused(images):
 
 
 def test_encoder_without_a_grid_is_refused(images):
-    with pytest.raises(InputError, match=r"latents \(n, h, w, d\) of 60 images, found \(60, 2\)"):
+    with pytest.raises(InputError, match=r"latents \(n, h, w, d\), found \(60, 2\)"):
         Tokenizer.fit(lambda x: encode(x).reshape(-1, 2), decode, images, codes=6)
 
 

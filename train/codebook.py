@@ -15,11 +15,12 @@ from train.run import Run
 
 def run(run: Run) -> None:
     """Builds the run's codebooks, unless that is done."""
+    from geovq.autoencoder import encode_images, single
     from geovq.checks import check_images
     from geovq.codebook import fit_codes
     from geovq.geometry import measure
     from geovq.store import stored_digest
-    from geovq.tokenizer import Tokenizer, draw, encode_images, single
+    from geovq.tokenizer import Tokenizer, draw
     from geovq.vae import callables
     from train import stages
     from train.progress import Progress

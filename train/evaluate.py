@@ -28,9 +28,9 @@ RECONSTRUCTION_COLUMNS = {
 
 def run(run: Run) -> None:
     """Scores the run, unless that is done."""
+    from geovq.autoencoder import encode_images
     from geovq.checks import check_images
     from geovq.store import digest, read_json, write_json
-    from geovq.tokenizer import encode_images
     from geovq.vae import callables
     from train import scoring, stages
 

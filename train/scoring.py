@@ -8,15 +8,15 @@ import jax
 import numpy as np
 from flax import nnx
 
-from geovq import scores
+from geovq import scores, token_scores
 from geovq.assign import ASSIGNMENTS
+from geovq.autoencoder import decode_latents, single
 from geovq.checks import InputError
 from geovq.chunks import map_chunks
 from geovq.geometry import lengths_to_codes, place_codes
 from geovq.gpt import token_nats
 from geovq.metric import Decoder, token_metrics
 from geovq.store import load_arrays, save_arrays
-from geovq.tokenizer import decode_latents, single
 from geovq.vae import negative_elbo
 from train import stages
 from train.config import PRESETS
@@ -124,15 +124,15 @@ def quantized(
         reconstructions = base.decode(grid[keep])
         chosen = base.codes[stacked[:, column]]
         errors = {
-            "latent_error": scores.latent_errors(flat, chosen),
-            "metric_error": scores.metric_errors(flat, chosen, flat_metrics),
+            "latent_error": token_scores.latent_errors(flat, chosen),
+            "metric_error": token_scores.metric_errors(flat, chosen, flat_metrics),
             "geodesic_error": lengths[:, column],
         }
         by_image = {name: values.reshape(len(images), -1).mean(axis=1)[keep] for name, values in errors.items()}
         paired = _paired(f"{codebook}, {assign}", images[keep], reconstructions)
         rows += [row(fields, name, values) for name, values in (paired | by_image).items()]
-        rows.append(row(fields, "usage", scores.usage(grid[keep], base.k), int(keep.sum())))
-        rows.append(row(fields, "perplexity", scores.perplexity(grid[keep], base.k), int(keep.sum())))
+        rows.append(row(fields, "usage", token_scores.usage(grid[keep], base.k), int(keep.sum())))
+        rows.append(row(fields, "perplexity", token_scores.perplexity(grid[keep], base.k), int(keep.sum())))
     return rows, shown
 
 
@@ -149,8 +149,8 @@ def likelihood(run: Run, data: stages.Images) -> list[Row]:
     found = np.asarray(map_chunks(nats, tokens["test"], tokens["test_labels"], chunk=500))
     fields: Row = {"case": "likelihood", "codebook": options.codebook, "assign": options.assign, "codes": k}
     n = len(found)
-    unigram = scores.unigram_nats(tokens["train"], tokens["test"], k)
-    by_position = scores.unigram_nats(tokens["train"], tokens["test"], k, per_position=True)
+    unigram = token_scores.unigram_nats(tokens["train"], tokens["test"], k)
+    by_position = token_scores.unigram_nats(tokens["train"], tokens["test"], k, per_position=True)
     return [
         row(fields | {"system": "ours"}, "nats_per_token", found),
         row(fields | {"system": "uniform"}, "nats_per_token", math.log(k), n),

@@ -1,0 +1,84 @@
+"""A trained VAE as GeoVQ sees it: two functions of batches, of any library.
+
+encode takes images (n, H, W, C) in [0, 1] to latents (n, h, w, d); decode takes latents back to images of the same shape and is
+differentiable by JAX. Each row is by itself: no batch statistics.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array, Float
+
+from geovq.checks import InputError, check_finite
+from geovq.chunks import map_chunks
+from geovq.metric import Decoder
+
+BATCH = 256
+
+
+def encode_images(encode: Callable, images: Float[np.ndarray, "n H W C"]) -> Float[np.ndarray, "n h w d"]:
+    """Latents of any number of images, in batches of one size.
+
+    Args:
+        encode: The encoder.
+        images: In [0, 1].
+
+    Returns:
+        Latents, on the host.
+
+    Raises:
+        InputError: Latents that are not a grid (n, h, w, d), or not finite.
+    """
+    latents = map_chunks(encode, images, chunk=BATCH)
+    if latents.ndim != 4:
+        raise InputError(f"encode: expected latents (n, h, w, d), found {latents.shape}; give them the axes of a grid.")
+    check_finite("latents", latents)
+    return latents
+
+
+def decode_latents(decode: Callable, latents: Float[np.ndarray, "n h w d"]) -> Float[np.ndarray, "n H W C"]:
+    """Images of any number of latents, in batches of one size, clipped to [0, 1].
+
+    Raises:
+        InputError: Images that are not finite.
+    """
+    images = map_chunks(decode, latents, chunk=BATCH)
+    check_finite("decoded images", images)
+    return np.clip(images, 0, 1)
+
+
+def single(decode: Callable) -> Decoder:
+    """The decoder of one grid, (h, w, d) -> (H, W, C), that a decoder of batches contains."""
+    return Partial(_decode_one, decode if isinstance(decode, Partial) else Partial(decode))
+
+
+def _decode_one(decode: Callable, grid: Float[Array, "h w d"]) -> Float[Array, "H W C"]:
+    return decode(grid[None])[0]
+
+
+def check_autoencoder(
+    encode: Callable, decode: Callable, image_shape: tuple[int, ...], latent_shape: tuple[int, ...]
+) -> None:
+    """Runs both functions on one image, so that a VAE of other sizes is refused at once.
+
+    Args:
+        encode: The encoder.
+        decode: The decoder.
+        image_shape: (H, W, C) that is wanted.
+        latent_shape: (h, w, d) that is wanted.
+
+    Raises:
+        InputError: Other shapes.
+    """
+    latents = np.asarray(encode(np.zeros((1, *image_shape), np.float32)))
+    if latents.shape != (1, *latent_shape):
+        raise InputError(
+            f"encode: expected latents {(1, *latent_shape)} of one image, found {latents.shape}; is it another VAE?"
+        )
+    images = np.asarray(decode(latents))
+    if images.shape != (1, *image_shape):
+        raise InputError(
+            f"decode: expected an image {(1, *image_shape)}, found {images.shape}; the decoder must give back the shape "
+            "that the encoder takes."
+        )
