@@ -163,8 +163,8 @@ def test_bootstrap_interval_has_the_width_that_the_central_limit_theorem_gives(r
     [
         (np.zeros((2, 28, 28)), np.zeros((2, 28, 28)), r"images: expected shape \(n, H, W, C\), found \(2, 28, 28\)"),
         (np.zeros((2, 28, 28, 1)), np.zeros((1, 28, 28, 1)), r"reconstructions: expected the shape of the images"),
-        (np.zeros((2, 28, 28, 1)), np.full((2, 28, 28, 1), 255.0), r"reconstructions as images: .* \[255, 255\]"),
-        (np.zeros((2, 28, 28, 1)), np.zeros((2, 28, 28, 1), int), r"reconstructions as images: .* found int64"),
+        (np.zeros((2, 28, 28, 1)), np.full((2, 28, 28, 1), 255.0), r"reconstructions: .* \[255, 255\]"),
+        (np.zeros((2, 28, 28, 1)), np.zeros((2, 28, 28, 1), int), r"reconstructions: .* found int64"),
         (np.full((2, 28, 28, 1), np.nan), np.zeros((2, 28, 28, 1)), r"images: expected finite values"),
         (np.zeros((0, 28, 28, 1)), np.zeros((0, 28, 28, 1)), r"images: expected at least one image"),
     ],
