@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from benchmarks.record import FOLDER
 from geovq.report import cell
 from geovq.store import read_json, write_bytes
-from train.evaluate import tables
+from train.presentation import tables
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 _BLOCK = re.compile(r"<!-- (\w+): begin -->\n.*?<!-- \1: end -->", re.DOTALL)

@@ -18,7 +18,6 @@ from jaxtyping import Array, Float, Int
 from geovq.chunks import map_chunks
 from geovq.geometry import CodeField, nearest_along
 
-ASSIGNMENTS = ("euclidean", "whitened", "local", "geodesic")
 NEEDS_METRICS = ("local", "geodesic")
 """Assignments that need the metric of every token."""
 
@@ -30,7 +29,7 @@ def nearest_code(z: Float[Array, " d"], codes: Float[Array, "K d"]) -> Int[Array
 
     ‖z‖² is the same for all codes and left out, so that a batch is one matrix product.
     """
-    return jnp.argmin(0.5 * jnp.sum(codes**2, axis=-1) - codes @ z)
+    return jnp.argmin(0.5 * jnp.sum(codes**2, axis=-1) - jnp.matmul(codes, z, precision="highest"))
 
 
 def nearest_code_under(
@@ -38,8 +37,9 @@ def nearest_code_under(
 ) -> Int[Array, ""]:
     """Index of the code that minimises (c − z)ᵀG(c − z); the first of equals."""
     outer = codes[:, :, None] * codes[:, None, :]
-    squares = outer.reshape(len(codes), -1) @ metric.reshape(-1)  # cᵀGc, as one matrix product over a batch
-    return jnp.argmin(squares - 2 * codes @ (metric @ z))
+    with jax.default_matmul_precision("highest"):
+        squares = outer.reshape(len(codes), -1) @ metric.reshape(-1)  # cᵀGc, as one matrix product over a batch
+        return jnp.argmin(squares - 2 * codes @ (metric @ z))
 
 
 _nearest_codes = jax.jit(jax.vmap(nearest_code, in_axes=(0, None)))

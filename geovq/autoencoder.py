@@ -58,27 +58,36 @@ def _decode_one(decode: Callable, grid: Float[Array, "h w d"]) -> Float[Array, "
 
 
 def check_autoencoder(
-    encode: Callable, decode: Callable, image_shape: tuple[int, ...], latent_shape: tuple[int, ...]
+    encode: Callable,
+    decode: Callable,
+    images: Float[np.ndarray, "n H W C"],
+    latent_shape: tuple[int, ...] | None = None,
 ) -> None:
-    """Runs both functions on one image, so that a VAE of other sizes is refused at once.
+    """Runs both functions on a few images, so that what does not fit is refused at once.
 
     Args:
         encode: The encoder.
         decode: The decoder.
-        image_shape: (H, W, C) that is wanted.
-        latent_shape: (h, w, d) that is wanted.
+        images: In [0, 1].
+        latent_shape: (h, w, d) that is wanted, or None for any.
 
     Raises:
-        InputError: Other shapes.
+        InputError: Other shapes, values that are not finite, or a decoder whose images are far from [0, 1].
     """
-    latents = np.asarray(encode(np.zeros((1, *image_shape), np.float32)))
-    if latents.shape != (1, *latent_shape):
+    latents = np.asarray(encode(images))
+    n, wanted = len(images), "(n, h, w, d)" if latent_shape is None else (len(images), *latent_shape)
+    if latents.ndim != 4 or len(latents) != n or latent_shape not in (None, latents.shape[1:]):
+        raise InputError(f"encode: expected latents {wanted} of {n} images, found {latents.shape}; is it another VAE?")
+    check_finite("latents", latents)
+    decoded = np.asarray(decode(latents))
+    if decoded.shape != images.shape:
         raise InputError(
-            f"encode: expected latents {(1, *latent_shape)} of one image, found {latents.shape}; is it another VAE?"
-        )
-    images = np.asarray(decode(latents))
-    if images.shape != (1, *image_shape):
-        raise InputError(
-            f"decode: expected an image {(1, *image_shape)}, found {images.shape}; the decoder must give back the shape "
+            f"decode: expected images {images.shape}, found {decoded.shape}; the decoder must give back the shape "
             "that the encoder takes."
+        )
+    check_finite("decoded images", decoded)
+    if decoded.min() < -1 or decoded.max() > 2:
+        raise InputError(
+            f"decode: expected intensities in [0, 1], found values in [{decoded.min():g}, {decoded.max():g}]; "
+            "rescale in the decoder, for metrics and errors are in its units."
         )

@@ -38,7 +38,9 @@ class Checkpoints:
             folder: Where the steps are, one subfolder each.
         """
         self.folder = pathlib.Path(folder).resolve()
-        options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False, create=True)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=2, enable_async_checkpointing=False, create=True, cleanup_tmp_directories=True
+        )
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def __enter__(self) -> "Checkpoints":
@@ -97,22 +99,35 @@ class Checkpoints:
         Raises:
             InputError: Every step is damaged, or the arrays are not those of `like`.
         """
+        found = self._newest()
+        if found is None:
+            return None
+        step, arrays, sha = found
+        return Restored(step, _unflatten(like, arrays, self.folder), sha)
+
+    def restore_part(self, name: str) -> dict[str, np.ndarray] | None:
+        """One entry of the saved dictionary, as arrays by the path to them; of the same step and errors as `restore`."""
+        found = self._newest()
+        if found is None:
+            return None
+        return {path.removeprefix(f"{name}."): a for path, a in found[1].items() if path.startswith(f"{name}.")}
+
+    def _newest(self) -> tuple[int, dict[str, np.ndarray], str] | None:
+        """Number, arrays and digest of the newest step that is whole."""
         steps = self.steps()
         for step in reversed(steps):
             try:
-                arrays, sha = self._read(step)
+                return step, *self._read(step)
             except Exception as error:  # a damaged file fails anywhere below Orbax, in any way
                 warnings.warn(
                     f"checkpoint {step} in {self.folder} is damaged ({_first_line(error)}); trying the one before it.",
                     RuntimeWarning,
-                    stacklevel=2,
+                    stacklevel=3,
                 )
-                continue
-            return Restored(step, _unflatten(like, arrays, self.folder), sha)
         if steps:
             raise InputError(
                 f"{self.folder}: expected a whole checkpoint, found {len(steps)} damaged ones (steps "
-                f"{', '.join(map(str, steps))}); restore the folder from a copy, or remove it to train anew."
+                f"{', '.join(map(str, steps))}); restore the folder from a copy, or move it away to train anew."
             )
         return None
 

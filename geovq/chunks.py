@@ -1,4 +1,4 @@
-"""A jitted function over many rows: fixed-size chunks, so that memory is bounded and one compilation serves any n."""
+"""A jitted function over many rows: chunks of one size, so that memory is bounded and one compilation serves any n above it."""
 
 from collections.abc import Callable
 from typing import Any

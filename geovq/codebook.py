@@ -12,13 +12,13 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 
 from geovq.checks import InputError, check_points
+from geovq.config import CODEBOOKS
 from geovq.geometry import Geometry
 from geovq.graph import largest_component
 from geovq.medoids import k_medoids
-
-CODEBOOKS = ("kmeans", "euclidean", "geodesic")
 
 _KMEANS_POINTS = 100_000
 """Latents that k-means looks at; more of them move the codes very little."""
@@ -78,7 +78,9 @@ def kmeans_codes(latents: Float[np.ndarray, "n d"], k: int, *, seed: int) -> Flo
     if len(latents) > _KMEANS_POINTS:
         latents = latents[np.sort(np.random.default_rng(seed).choice(len(latents), _KMEANS_POINTS, replace=False))]
     _check_enough(k, len(np.unique(latents, axis=0)), "distinct latents")
-    return KMeans(k, n_init=1, random_state=seed).fit(latents).cluster_centers_.astype(np.float32)
+    with threadpool_limits(1, user_api="openmp"):  # threads add up their sums in the order of arrival
+        means = KMeans(k, n_init=1, random_state=seed).fit(latents).cluster_centers_
+    return means.astype(np.float32)
 
 
 def _check_enough(k: int, available: int, what: str) -> None:

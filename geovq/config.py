@@ -1,6 +1,16 @@
-"""Sizes of the two networks: frozen dataclasses, free of jax so that programs answer --help at once."""
+"""Sizes of the two networks and the names of what can be chosen; free of jax, so that programs answer --help at once."""
 
 import dataclasses
+from typing import Literal, get_args
+
+CodebookName = Literal["kmeans", "euclidean", "geodesic"]
+AssignmentName = Literal["euclidean", "whitened", "local", "geodesic"]
+ComponentsName = Literal["bridge", "drop"]
+DatasetName = Literal["fashion_mnist", "mnist", "digits"]
+
+CODEBOOKS: tuple[str, ...] = get_args(CodebookName)
+ASSIGNMENTS: tuple[str, ...] = get_args(AssignmentName)
+COMPONENTS: tuple[str, ...] = get_args(ComponentsName)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,11 +14,10 @@ from sklearn.neighbors import NearestNeighbors
 
 from geovq.checks import InputError, check_tokens
 from geovq.chunks import Progress
+from geovq.config import COMPONENTS
 from geovq.graph import MIN_LENGTH, bridge_components, edges, knn_graph, merge_duplicates, reweight
 from geovq.medoids import nearest_medoid
 from geovq.metric import Decoder, edge_lengths, token_metrics
-
-COMPONENTS = ("bridge", "drop")
 
 
 class Geometry(NamedTuple):

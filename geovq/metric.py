@@ -22,6 +22,11 @@ from geovq.chunks import Progress, map_chunks
 Decoder = Callable[[Array], Array]
 """One latent, of any shape, to one image, of any shape, in intensity units."""
 
+_PRECISION = "highest"  # accelerators would round the factors of a product to ten bits or so
+
+_TANGENTS = 16384
+"""Forward passes that an accelerator makes at once."""
+
 
 def pullback_metric(decode: Decoder, z: Float[Array, " d"]) -> Float[Array, "d d"]:
     """Metric JᵀJ that `decode` induces at one latent.
@@ -35,7 +40,7 @@ def pullback_metric(decode: Decoder, z: Float[Array, " d"]) -> Float[Array, "d d
         in intensity².
     """
     jacobian_t = _jacobian_t(decode, z)
-    return jacobian_t @ jacobian_t.T
+    return jnp.matmul(jacobian_t, jacobian_t.T, precision=_PRECISION)
 
 
 def grid_metric(decode: Decoder, grid: Float[Array, "h w d"]) -> Float[Array, "h w d d"]:
@@ -50,7 +55,7 @@ def grid_metric(decode: Decoder, grid: Float[Array, "h w d"]) -> Float[Array, "h
     """
     h, w, d = grid.shape
     jacobian_t = _jacobian_t(decode, grid).reshape(h, w, d, -1)
-    return jnp.einsum("hwip,hwjp->hwij", jacobian_t, jacobian_t)
+    return jnp.einsum("hwip,hwjp->hwij", jacobian_t, jacobian_t, precision=_PRECISION)
 
 
 def _jacobian_t(decode: Decoder, z: Array) -> Array:
@@ -72,7 +77,7 @@ def pullback_metrics(
     Args:
         decode: Takes one latent (d,) to one image of any shape.
         z: Latents (n, d).
-        chunk: Latents per call; None takes 8 on a CPU, where small chunks are the fastest, and 1024 elsewhere.
+        chunk: Latents per call; None takes 8 on a CPU, where small chunks are the fastest, and more elsewhere.
         progress: Called after every chunk.
 
     Returns:
@@ -83,7 +88,10 @@ def pullback_metrics(
     """
     z = check_points("latents", z)
     metrics = map_chunks(
-        lambda rows: _metrics_of_points(_as_pytree(decode), rows), z, chunk=_chunk(chunk, 8, 1024), progress=progress
+        lambda rows: _metrics_of_points(_as_pytree(decode), rows),
+        z,
+        chunk=_chunk(chunk, 8, z.shape[1]),
+        progress=progress,
     )
     return _check_metrics(metrics)
 
@@ -96,7 +104,7 @@ def token_metrics(
     Args:
         decode: Takes one grid (h, w, d) to one image of any shape.
         grids: Latents (n, h, w, d).
-        chunk: Grids per call; None takes 1 on a CPU, where h·w·d tangents fill the cores already, and 64 elsewhere.
+        chunk: Grids per call; None takes 1 on a CPU, where h·w·d tangents fill the cores already, and more elsewhere.
         progress: Called after every chunk.
 
     Returns:
@@ -110,7 +118,10 @@ def token_metrics(
         raise InputError(f"latents: expected non-empty grids (n, h, w, d), found shape {grids.shape}; add the axes.")
     check_finite("latents", grids)
     metrics = map_chunks(
-        lambda rows: _metrics_of_grids(_as_pytree(decode), rows), grids, chunk=_chunk(chunk, 1, 64), progress=progress
+        lambda rows: _metrics_of_grids(_as_pytree(decode), rows),
+        grids,
+        chunk=_chunk(chunk, 1, grids[0].size),
+        progress=progress,
     )
     return _check_metrics(metrics)
 
@@ -128,7 +139,7 @@ def edge_length(
     Returns:
         ½(√(ΔᵀG_aΔ) + √(ΔᵀG_bΔ)), in intensity units.
     """
-    squares = jnp.stack([step @ metric_a @ step, step @ metric_b @ step])
+    squares = jnp.einsum("i,eij,j->e", step, jnp.stack([metric_a, metric_b]), step, precision=_PRECISION)
     return jnp.sqrt(jnp.maximum(squares, 0)).mean()  # rounding may leave a square just below zero
 
 
@@ -176,9 +187,9 @@ def _as_pytree(decode: Decoder) -> Partial:
     return decode if isinstance(decode, Partial) else Partial(decode)
 
 
-def _chunk(asked: int | None, cpu: int, accelerator: int) -> int:
+def _chunk(asked: int | None, cpu: int, tangents: int) -> int:
     if asked is None:
-        return cpu if jax.default_backend() == "cpu" else accelerator
+        return cpu if jax.default_backend() == "cpu" else max(1, _TANGENTS // tangents)
     if asked < 1:
         raise InputError(f"chunk: expected at least 1, found {asked}.")
     return asked

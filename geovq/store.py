@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,9 @@ import numpy as np
 from geovq.checks import InputError
 
 _META = "__meta__"
+
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What a damaged archive raises: a flipped bit can even make it look encrypted, or packed in a way that nobody knows."""
 
 
 def digest(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None) -> str:
@@ -128,7 +132,7 @@ def load_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
         meta, sha = label["meta"], label["sha256"]
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected a file of arrays, found none; check the path.") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise InputError(
             f"{path}: expected a .npz written by this project, found one that is truncated or of another kind "
             f"({type(error).__name__}); restore it from a copy or make it again."

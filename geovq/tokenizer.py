@@ -8,22 +8,24 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from geovq.assign import (
-    ASSIGNMENTS,
     NEEDS_METRICS,
     assign_euclidean,
     assign_geodesic,
     assign_local,
     assign_whitened,
 )
-from geovq.autoencoder import check_autoencoder, decode_latents, encode_images, single
-from geovq.checks import InputError, check_finite, check_images, check_tokens
+from geovq.autoencoder import BATCH, check_autoencoder, decode_latents, encode_images, single
+from geovq.checks import InputError, check_finite, check_images, check_points, check_tokens
 from geovq.chunks import Progress
 from geovq.codebook import fit_codes
+from geovq.config import ASSIGNMENTS, CODEBOOKS
 from geovq.geometry import CodeField, code_field, measure, place_codes
 from geovq.metric import token_metrics
 from geovq.store import load_arrays, save_arrays
 
 _KIND = "geovq.tokenizer"
+_PROBE_TOLERANCE = 0.02
+"""Intensity: well above what rounding does on another device, well below what another training does."""
 
 
 def draw(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -64,13 +66,17 @@ class Tokenizer:
         Raises:
             InputError: Unknown or impossible assignment, codes that are not finite, or a decoder of another image shape.
         """
-        if assign not in ASSIGNMENTS:
-            raise InputError(f"assign: expected one of {', '.join(ASSIGNMENTS)}, found {assign!r}.")
+        _check_choice("assign", assign, ASSIGNMENTS)
         if assign == "geodesic" and field is None:
             raise InputError(
                 "assign: geodesic expects codes placed in a graph, found none; fit with assign='geodesic'."
             )
-        check_finite("codes", codes)
+        check_points("codes", codes)
+        d = np.shape(codes)[1]
+        if np.shape(mean_metric) != (d, d):
+            raise InputError(
+                f"mean_metric: expected shape {(d, d)}, found {np.shape(mean_metric)}; pass that of the codes."
+            )
         self.codes = np.asarray(codes, np.float32)
         self.mean_metric = np.asarray(mean_metric, np.float32)
         self.assign = assign
@@ -79,7 +85,7 @@ class Tokenizer:
         self.field = field
         self._encode = encode
         self._decode = decode
-        check_autoencoder(encode, decode, self.image_shape, (*self.grid, self.codes.shape[1]))
+        check_autoencoder(encode, decode, np.zeros((1, *self.image_shape), np.float32), (*self.grid, d))
 
     @property
     def k(self) -> int:
@@ -146,6 +152,9 @@ class Tokenizer:
             InputError: Images or callables that do not fit, or more codes than distinct latents.
         """
         images = check_images(images)
+        _check_choice("codebook", codebook, CODEBOOKS)
+        _check_choice("assign", assign, ASSIGNMENTS)
+        check_autoencoder(encode, decode, images[:1])
         latents = encode_images(encode, images)
         geometry = measure(
             single(decode),
@@ -204,15 +213,17 @@ class Tokenizer:
             InputError: Latents of another shape, or not finite.
         """
         wanted = (*self.grid, self.codes.shape[1])
-        if latents.ndim != 4 or latents.shape[1:] != wanted:
+        if latents.ndim != 4 or latents.shape[1:] != wanted or len(latents) == 0:
             raise InputError(f"latents: expected shape (n, {', '.join(map(str, wanted))}), found {latents.shape}.")
         check_finite("latents", latents)
-        if self.assign in NEEDS_METRICS and metrics is None:
-            metrics = token_metrics(single(self._decode), latents, progress=progress)
-        tokens = self._assign(latents.reshape(-1, wanted[-1]), metrics)
-        if progress is not None and self.assign not in NEEDS_METRICS:
-            progress(len(latents))
-        return tokens.reshape(latents.shape[:3])
+        if metrics is not None and metrics.shape != (*latents.shape, wanted[-1]):
+            raise InputError(f"metrics: expected one per token, {(*latents.shape, wanted[-1])}, found {metrics.shape}.")
+        starts = range(0, len(latents), BATCH)  # the metrics of all images at once might not fit into memory
+        blocks = [
+            self._assign(latents[i : i + BATCH], None if metrics is None else metrics[i : i + BATCH], progress)
+            for i in starts
+        ]
+        return np.concatenate(blocks)
 
     def decode(self, tokens: Int[np.ndarray, "n h w"]) -> Float[np.ndarray, "n H W C"]:
         """Images of tokens.
@@ -244,6 +255,7 @@ class Tokenizer:
             InputError: The file cannot be written.
         """
         arrays = {"codes": self.codes, "mean_metric": self.mean_metric}
+        arrays["probe"] = self._probe()
         meta = {"kind": _KIND, "version": 1, "assign": self.assign, "grid": self.grid, "image_shape": self.image_shape}
         if self.field is not None:
             arrays |= {f"field.{name}": np.asarray(value) for name, value in self.field._asdict().items()}
@@ -272,7 +284,7 @@ class Tokenizer:
         parts = {name.removeprefix("field."): value for name, value in arrays.items() if name.startswith("field.")}
         neighbours = int(parts.pop("neighbours", 0))
         field = CodeField(**parts, neighbours=neighbours) if parts else None
-        return cls(
+        loaded = cls(
             encode,
             decode,
             arrays["codes"],
@@ -282,15 +294,40 @@ class Tokenizer:
             image_shape=meta["image_shape"],
             field=field,
         )
+        difference = float(np.abs(loaded._probe() - arrays["probe"]).max())
+        if difference > _PROBE_TOLERANCE:
+            raise InputError(
+                f"{path}: expected the decoder that it was made with, found one whose image of the first code differs by "
+                f"{difference:.2g}; load the VAE that the tokenizer was fitted to."
+            )
+        return loaded
 
-    def _assign(self, latents: np.ndarray, metrics: np.ndarray | None) -> np.ndarray:
-        if self.assign == "euclidean":
-            return assign_euclidean(latents, self.codes)
-        if self.assign == "whitened":
-            return assign_whitened(latents, self.codes, self.mean_metric)
-        d = latents.shape[1]
-        assert metrics is not None
-        if self.assign == "local":
-            return assign_local(latents, self.codes, metrics.reshape(-1, d, d))
-        assert self.field is not None
-        return assign_geodesic(latents, metrics.reshape(-1, d, d), self.field)
+    def _probe(self) -> Float[np.ndarray, "H W C"]:
+        """What the decoder makes of the first code alone: tells one trained decoder from another."""
+        return self.decode(np.zeros((1, *self.grid), np.int32))[0]
+
+    def _assign(self, latents: np.ndarray, metrics: np.ndarray | None, progress: Progress | None) -> np.ndarray:
+        """Tokens (n, h, w) of one block."""
+        d = latents.shape[-1]
+        flat = latents.reshape(-1, d)
+        if self.assign in NEEDS_METRICS:
+            if metrics is None:
+                metrics = token_metrics(single(self._decode), latents, progress=progress)
+            flat_metrics = metrics.reshape(-1, d, d)
+            if self.field is not None and self.assign == "geodesic":
+                tokens = assign_geodesic(flat, flat_metrics, self.field)
+            else:
+                tokens = assign_local(flat, self.codes, flat_metrics)
+        else:
+            if self.assign == "whitened":
+                tokens = assign_whitened(flat, self.codes, self.mean_metric)
+            else:
+                tokens = assign_euclidean(flat, self.codes)
+            if progress is not None:
+                progress(len(latents))
+        return tokens.reshape(latents.shape[:3])
+
+
+def _check_choice(name: str, found: str, choices: tuple[str, ...]) -> None:
+    if found not in choices:
+        raise InputError(f"{name}: expected one of {', '.join(choices)}, found {found!r}.")

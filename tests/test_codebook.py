@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from geovq.checks import InputError
-from geovq.codebook import CODEBOOKS, fit_codes, kmeans_codes
+from geovq.codebook import fit_codes, kmeans_codes
+from geovq.config import CODEBOOKS
 from geovq.geometry import measure
 
 CENTRES = np.array([[0, 0], [10, 0], [0, 10]], np.float32)

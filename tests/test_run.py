@@ -1,13 +1,24 @@
 """Run folders: what is skipped, what is refused, and what the message says."""
 
-import dataclasses
 import pathlib
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 
 from geovq.checks import InputError
 from geovq.store import read_json
-from train.config import Config, DataOptions, GPTOptions, VAEOptions
+from train.config import (
+    PRESETS,
+    CodebookOptions,
+    Config,
+    DataOptions,
+    GPTOptions,
+    SampleOptions,
+    VAEOptions,
+    check_config,
+)
 from train.run import Run, stored_config
 
 DEFAULT = Config()
@@ -19,7 +30,13 @@ def begin(folder: pathlib.Path, config: Config = DEFAULT, data: str = "sha of th
 
 def finish(folder: pathlib.Path, stage) -> None:
     (folder / "vae" / "out").write_text("parameters")
-    stage.finish({"vae/out": "sha"})
+    stage.finish("vae/out")
+
+
+def work(folder: pathlib.Path, config: Config = DEFAULT) -> None:
+    """A stage that was interrupted with something on the disk."""
+    begin(folder, config)
+    (folder / "vae" / "half").write_text("work")
 
 
 def test_config_is_stored_whole_and_read_back(tmp_path):
@@ -37,7 +54,7 @@ def test_complete_stage_is_skipped(tmp_path, capsys):
 
 
 def test_interrupted_stage_is_opened_again(tmp_path):
-    begin(tmp_path)
+    work(tmp_path)
     assert begin(tmp_path) is not None
 
 
@@ -47,8 +64,24 @@ def test_stage_whose_output_was_removed_is_made_again(tmp_path):
     assert begin(tmp_path) is not None
 
 
-def test_other_options_are_refused_by_name(tmp_path):
+def test_options_may_be_corrected_before_anything_was_made(tmp_path):
     begin(tmp_path)
+    config = Config(vae=VAEOptions(epochs=7))
+    begin(tmp_path, config)
+    work(tmp_path, config)
+    with pytest.raises(InputError, match=r"vae\.epochs \(7 there, 30 asked\)"):
+        begin(tmp_path)
+
+
+def test_options_stay_with_the_stage_when_config_json_is_gone(tmp_path):
+    work(tmp_path)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(InputError, match=r"vae\.seed \(0 there, 1 asked\)"):
+        begin(tmp_path, Config(vae=VAEOptions(seed=1)))
+
+
+def test_other_options_are_refused_by_name(tmp_path):
+    work(tmp_path)
     other = Config(vae=VAEOptions(epochs=7, width=5))
     with pytest.raises(InputError, match=r"vae\.width \(24 there, 5 asked\), vae\.epochs \(30 there, 7 asked\)"):
         begin(tmp_path, other)
@@ -63,10 +96,52 @@ def test_options_of_a_stage_that_has_not_begun_may_change(tmp_path):
 
 
 def test_images_may_move(tmp_path):
-    begin(tmp_path, Config(data=DataOptions(data_dir="here")))
+    work(tmp_path, Config(data=DataOptions(data_dir="here")))
     assert begin(tmp_path, Config(data=DataOptions(data_dir="there"))) is not None
     with pytest.raises(InputError, match=r"data\.dataset"):
         begin(tmp_path, Config(data=DataOptions(dataset="digits")))
+
+
+def test_damaged_output_is_set_aside_and_made_again(tmp_path, capsys):
+    finish(tmp_path, begin(tmp_path))
+    (tmp_path / "vae" / "out").write_text("other parameters")
+    stage = begin(tmp_path)
+    assert "vae: missing or damaged, made again: vae/out" in capsys.readouterr().out
+    assert (tmp_path / "vae" / "out.damaged").read_text() == "other parameters"
+    with pytest.raises(InputError, match="expected a complete stage"):
+        Run(tmp_path, DEFAULT).fingerprint("vae")
+    finish(tmp_path, stage)
+    assert begin(tmp_path) is None
+
+
+def test_file_of_another_run_is_not_read(tmp_path):
+    from geovq.store import save_arrays
+
+    stage = begin(tmp_path)
+    save_arrays(tmp_path / "vae/a.npz", {"x": np.zeros(2)}, {})
+    stage.finish("vae/a.npz")
+    assert Run(tmp_path, DEFAULT).read("vae", "vae/a.npz")[0]["x"].shape == (2,)
+    save_arrays(tmp_path / "vae/a.npz", {"x": np.ones(2)}, {})
+    with pytest.raises(InputError, match="expected the file that the stage wrote, found another"):
+        Run(tmp_path, DEFAULT).read("vae", "vae/a.npz")
+
+
+def test_two_processes_do_not_work_in_one_folder(tmp_path):
+    first = Run(tmp_path, DEFAULT)
+    first.begin("vae", ("data", "vae"), {})
+    code = (
+        "import pathlib, sys\nfrom train.config import Config\nfrom train.run import Run\n"
+        "Run(pathlib.Path(sys.argv[1]), Config()).begin('vae', ('data', 'vae'), {})"
+    )
+    found = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert "expected to be alone, found another process at work" in found.stderr
+
+
+def test_remains_of_killed_writes_are_removed(tmp_path):
+    work(tmp_path)
+    (tmp_path / "vae" / ".x.npz.1.tmp").write_text("half")
+    begin(tmp_path)
+    assert not list(tmp_path.glob("vae/.*.tmp"))
 
 
 def test_other_inputs_are_refused(tmp_path):
@@ -87,10 +162,20 @@ def test_seconds_add_up_over_interruptions(tmp_path, monkeypatch):
     stage = begin(tmp_path)
     clock[0] = 5.0
     stage.pause()
+    (tmp_path / "vae" / "half").write_text("work")
     again = begin(tmp_path)
     clock[0] = 8.0
     finish(tmp_path, again)
     assert Run(tmp_path, Config()).seconds("vae") == 8.0
+
+
+def test_damaged_record_is_refused(tmp_path):
+    work(tmp_path)
+    path = tmp_path / "vae/stage.json"
+    for content in (path.read_text()[:40], "[]"):
+        path.write_text(content)
+        with pytest.raises(InputError, match=r"stage\.json: expected"):
+            begin(tmp_path)
 
 
 def test_damaged_config_is_refused(tmp_path):
@@ -116,9 +201,37 @@ def test_every_option_is_documented():
     import train.config
 
     tree = ast.parse(pathlib.Path(train.config.__file__).read_text())
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name != "Config":
-            for field, text in zip(node.body[1::2], node.body[2::2], strict=True):
-                assert isinstance(field, ast.AnnAssign), node.name
-                assert isinstance(text, ast.Expr), node.name
-    assert dataclasses.is_dataclass(Config)
+    sections = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.endswith("Options")]
+    assert len(sections) == 6
+    for node in sections:
+        for field, text in zip(node.body[1::2], node.body[2::2], strict=True):
+            assert isinstance(field, ast.AnnAssign), node.name
+            assert isinstance(text, ast.Expr), node.name
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_legal(preset):
+    check_config(PRESETS[preset])
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (Config(gpt=GPTOptions(heads=3)), r"gpt\.heads: expected a divisor of gpt\.width \(256\), found 3"),
+        (
+            Config(gpt=GPTOptions(label_smoothing=1.5)),
+            r"gpt\.label_smoothing: expected a number in \[0, 1\), found 1\.5",
+        ),
+        (Config(vae=VAEOptions(noise_variance=0)), r"noise_variance: .* found 0; change --vae\.noise-variance"),
+        (Config(vae=VAEOptions(grid=(4, 0))), r"vae\.grid: expected at least 1, found \(4, 0\)"),
+        (Config(vae=VAEOptions(learning_rate=float("nan"))), r"vae\.learning_rate: expected a finite number above 0"),
+        (Config(sample=SampleOptions(top_p=2)), r"sample\.top_p"),
+        (Config(sample=SampleOptions(top_k=513)), r"sample\.top_k: expected at most codebook\.codes \(512\)"),
+        (Config(sample=SampleOptions(temperature=-1)), r"sample\.temperature: expected at least 0"),
+        (Config(codebook=CodebookOptions(codebooks=("euclidean",))), r"gpt\.codebook: expected one that is built"),
+        (Config(codebook=CodebookOptions(measured_images=10)), r"more measured tokens than codes \(512\)"),
+    ],
+)
+def test_options_out_of_range_are_named(config, message):
+    with pytest.raises(InputError, match=message):
+        check_config(config)

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from geovq.assign import ASSIGNMENTS
 from geovq.checks import InputError
-from geovq.codebook import CODEBOOKS
+from geovq.config import ASSIGNMENTS, CODEBOOKS
 from geovq.token_data import keep_valid
 from geovq.tokenizer import Tokenizer, draw
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 import tyro
 
 from geovq.checks import InputError
-from train.config import PRESETS
+from train.config import PRESETS, check_config
 from train.run import Run, stored_config
 
 DEFAULT_PRESET = "quick"
@@ -56,9 +56,15 @@ def parse(description: str, sections: tuple[str, ...], extra: Extra) -> tuple[Ru
         "Program", [(name, kind, dataclasses.field(default=value)) for name, kind, value in fields], frozen=True
     )
     parsed = cast(
-        Any, tyro.cli(program, prog=f"python -m train.{pathlib.Path(sys.argv[0]).stem}", description=description)
+        Any,
+        tyro.cli(
+            program,
+            prog=f"python -m {pathlib.Path(sys.argv[0]).parent.name}.{pathlib.Path(sys.argv[0]).stem}",
+            description=description,
+        ),
     )
     config = dataclasses.replace(default, **{name: getattr(parsed, name) for name in sections})
+    check_config(config)
     return Run(folder, config), parsed.extra
 
 
@@ -68,6 +74,14 @@ def run_program(main: Callable[[], None]) -> None:
         main()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(
+            f"error: {place}{error.strerror or error}; free space or mend the path, and run the same command again: "
+            "what was written is kept.",
+            file=sys.stderr,
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)

@@ -19,7 +19,6 @@ def run(run: Run) -> None:
     from geovq.checks import check_images
     from geovq.codebook import fit_codes
     from geovq.geometry import measure
-    from geovq.store import stored_digest
     from geovq.tokenizer import Tokenizer, draw
     from geovq.vae import callables
     from train import stages
@@ -27,36 +26,31 @@ def run(run: Run) -> None:
 
     options = run.config.codebook
     data = stages.images(run.config.data)
-    stage = run.begin("codebook", ("data", "vae", "codebook"), {"data": data.sha256, "vae": run.fingerprint("vae")})
+    inputs = {"data": data.sha256, "vae": run.fingerprint("vae")}
+    stage = run.begin("codebook", ("data", "vae", "codebook"), inputs)
     if stage is None:
         return
     encode, decode = callables(stages.trained_vae(run, data))
     images = check_images(data.dataset.train_images)
     latents = encode_images(encode, images)
     print(f"codebook: encoded {len(images):,} images", flush=True)
-    grids = draw(latents, options.measured_images, options.seed)
-    path = stage.folder / "geometry.npz"
-    if not path.exists():
+    if not (run.folder / stages.GEOMETRY).exists():
+        grids = draw(latents, options.measured_images, options.seed)
         with Progress("codebook: metrics", len(grids), "images") as progress:
             geometry = measure(
                 single(decode), grids, neighbours=options.neighbours, components=options.components, progress=progress
             )
-        stages.save_geometry(path, geometry)
+        stages.save_geometry(run, geometry)
         stage.pause()
-    geometry = stages.load_geometry(path)
+    geometry = stages.load_geometry(run)
     print(f"codebook: graph of {len(geometry.nodes):,} nodes, {geometry.straight.nnz // 2:,} edges", flush=True)
+    tokens = latents.reshape(-1, latents.shape[-1])
     for name in options.codebooks:
         file = stage.folder / f"{name}.npz"
         if file.exists():
             continue
-        codes = fit_codes(
-            name,
-            latents.reshape(-1, latents.shape[-1]),
-            geometry,
-            options.codes,
-            seed=options.seed,
-            progress=functools.partial(_say, name),
-        )
+        say = functools.partial(_say, name)
+        codes = fit_codes(name, tokens, geometry, options.codes, seed=options.seed, progress=say)
         Tokenizer(
             encode,
             decode,
@@ -68,8 +62,7 @@ def run(run: Run) -> None:
         ).save(file)
         stage.pause()
         print(f"codebook: {name}, {len(codes)} codes -> {file}", flush=True)
-    files = [path, *(stage.folder / f"{name}.npz" for name in options.codebooks)]
-    stage.finish({f"codebook/{file.name}": stored_digest(file) for file in files})
+    stage.finish(stages.GEOMETRY, *(f"codebook/{name}.npz" for name in options.codebooks))
 
 
 def _say(codebook: str, iteration: int, cost: float) -> None:

@@ -4,15 +4,25 @@ No option has a default anywhere else.
 """
 
 import dataclasses
+import math
+from collections.abc import Callable
 
-from geovq.config import GPTConfig, VAEConfig
+from geovq.checks import InputError
+from geovq.config import (
+    AssignmentName,
+    CodebookName,
+    ComponentsName,
+    DatasetName,
+    GPTConfig,
+    VAEConfig,
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class DataOptions:
     """Which images."""
 
-    dataset: str = "fashion_mnist"
+    dataset: DatasetName = "fashion_mnist"
     """fashion_mnist, mnist or digits (built in, 1,797 images)."""
     data_dir: str | None = None
     """Folder with the four official IDX files; without it the environment variable GEOVQ_DATA, then tensorflow-datasets."""
@@ -54,7 +64,7 @@ class VAEOptions:
 class CodebookOptions:
     """The measured latents and the codebooks on them."""
 
-    codebooks: tuple[str, ...] = ("kmeans", "euclidean", "geodesic")
+    codebooks: tuple[CodebookName, ...] = ("kmeans", "euclidean", "geodesic")
     """Which to build: kmeans, euclidean (medoids), geodesic (medoids)."""
     codes: int = 512
     """Codes K of each."""
@@ -62,7 +72,7 @@ class CodebookOptions:
     """Training images, drawn at random, whose tokens get metrics and become nodes of the graph."""
     neighbours: int = 16
     """Nearest neighbours k of a node."""
-    components: str = "bridge"
+    components: ComponentsName = "bridge"
     """bridge: join the graph's components; drop: use the largest, as the original study did."""
     seed: int = 0
     """Of the draw, k-means and the medoids."""
@@ -72,9 +82,9 @@ class CodebookOptions:
 class GPTOptions:
     """The Transformer over the tokens, and its training."""
 
-    codebook: str = "kmeans"
+    codebook: CodebookName = "kmeans"
     """Codebook of its tokens."""
-    assign: str = "whitened"
+    assign: AssignmentName = "whitened"
     """Their assignment: euclidean, whitened, local or geodesic."""
     conditional: bool = True
     """Learn each class's own images (needed to sample by class)."""
@@ -124,7 +134,7 @@ class SampleOptions:
 class EvaluateOptions:
     """What is reported on the test images."""
 
-    assigns: tuple[str, ...] = ("euclidean", "whitened", "local", "geodesic")
+    assigns: tuple[AssignmentName, ...] = ("euclidean", "whitened", "local", "geodesic")
     """Assignments that every codebook is tried with."""
 
 
@@ -155,3 +165,56 @@ PRESETS = {
     "full": Config(),
 }
 """demo: the built-in digits, minutes on two cores. quick: FashionMNIST within 40 minutes on two cores. full: the study."""
+
+
+def check_config(config: Config) -> None:
+    """Refuses options that no stage could work with, before the first one begins.
+
+    Args:
+        config: All options.
+
+    Raises:
+        InputError: Names the option, its range and its value.
+    """
+    for path, wanted, legal in _RANGES:
+        section, name = path.split(".")
+        value = getattr(getattr(config, section), name)
+        if not all(legal(x) for x in (value if isinstance(value, tuple) else (value,))):
+            raise InputError(f"{path}: expected {wanted}, found {value}; change --{path.replace('_', '-')}.")
+    vae, codebook, gpt = config.vae, config.codebook, config.gpt
+    if gpt.width % gpt.heads:
+        raise InputError(f"gpt.heads: expected a divisor of gpt.width ({gpt.width}), found {gpt.heads}.")
+    if gpt.codebook not in codebook.codebooks:
+        built = ", ".join(codebook.codebooks) or "none"
+        raise InputError(
+            f"gpt.codebook: expected one that is built (codebook.codebooks: {built}), found {gpt.codebook}."
+        )
+    if config.sample.top_k > codebook.codes:
+        raise InputError(
+            f"sample.top_k: expected at most codebook.codes ({codebook.codes}), found {config.sample.top_k}."
+        )
+    nodes = codebook.measured_images * vae.grid[0] * vae.grid[1]
+    if max(codebook.neighbours + 1, codebook.codes) > nodes:
+        raise InputError(
+            f"codebook.measured_images: expected more measured tokens than codes ({codebook.codes}) and neighbours "
+            f"({codebook.neighbours}), found {codebook.measured_images} images with {nodes} tokens; measure more."
+        )
+
+
+def _at_least(least: float) -> tuple[str, Callable[[float], bool]]:
+    return f"at least {least:g}", lambda value: value >= least
+
+
+_POSITIVE = ("a finite number above 0", lambda value: 0 < value < math.inf)
+_FRACTION = ("a number in [0, 1)", lambda value: 0 <= value < 1)
+_NAMES: tuple[tuple[tuple[str, Callable[[float], bool]], str], ...] = (
+    (_at_least(0), "data.split_seed vae.seed codebook.seed gpt.seed sample.seed vae.patience gpt.patience"),
+    (_at_least(0), "sample.temperature sample.top_k vae.weight_decay gpt.weight_decay"),
+    (_at_least(1), "vae.grid vae.latent_dim vae.width vae.max_width vae.epochs vae.batch_size vae.checkpoint_every"),
+    (_at_least(1), "codebook.codes codebook.measured_images codebook.neighbours sample.per_class"),
+    (_at_least(1), "gpt.layers gpt.width gpt.heads gpt.epochs gpt.batch_size gpt.checkpoint_every"),
+    (_POSITIVE, "vae.noise_variance vae.learning_rate gpt.learning_rate"),
+    (_FRACTION, "gpt.dropout gpt.label_smoothing"),
+    (("a number in (0, 1]", lambda value: 0 < value <= 1), "sample.top_p"),
+)
+_RANGES = [(path, wanted, legal) for (wanted, legal), paths in _NAMES for path in paths.split()]

@@ -14,64 +14,47 @@ from train.run import Run
 def run(run: Run) -> None:
     """Trains the run's Transformer, unless that is done."""
     import jax
-    import jax.numpy as jnp
     import numpy as np
-    import optax
     from flax import nnx
 
-    from geovq.checkpoint import tree_digest
     from geovq.chunks import map_chunks
-    from geovq.gpt import loss, token_nats
-    from geovq.store import stored_digest
-    from train import loop, stages
+    from geovq.gpt import loss as smoothed_loss
+    from geovq.gpt import token_nats
+    from train import image_tokens, loop, stages
 
     options = run.config.gpt
     data = stages.images(run.config.data)
+    graphdef, params = nnx.split(stages.new_gpt(run, data))
     inputs = {"data": data.sha256, "vae": run.fingerprint("vae"), "codebook": run.fingerprint("codebook")}
     stage = run.begin("gpt", ("data", "vae", "codebook", "gpt"), inputs)
     if stage is None:
         return
     if not (stage.folder / "tokens.npz").exists():
-        stages.save_tokens(run, data)
-        stage.pause()
-    tokens = stages.load_tokens(run)
-    graphdef, params = nnx.split(stages.new_gpt(run, data))
-    conditional = options.conditional
-    schedule = loop.Schedule(
-        len(tokens["train"]),
-        options.batch_size,
-        options.epochs,
-        options.patience,
-        options.checkpoint_every,
-        options.seed,
-    )
-    optimizer = loop.adamw(schedule, options.learning_rate, options.weight_decay)
+        image_tokens.save(run, data, stage)
+    tokens = image_tokens.load(run)
+    schedule = loop.Schedule.of(len(tokens["train"]), options)
 
-    @jax.jit(donate_argnums=0)
-    def step(state, batch, labels, key):
-        def smoothed(params):
-            model = nnx.merge(graphdef, params)
-            return loss(model, batch, labels, key=key, label_smoothing=options.label_smoothing)
-
-        value, gradients = jax.value_and_grad(smoothed)(state["params"])
-        updates, optimizer_state = optimizer.update(gradients, state["optimizer"], state["params"])
-        return {"params": optax.apply_updates(state["params"], updates), "optimizer": optimizer_state}, {"loss": value}
+    def loss(params, key, batch, labels):
+        value = smoothed_loss(
+            nnx.merge(graphdef, params), batch, labels, key=key, label_smoothing=options.label_smoothing
+        )
+        return value, {"loss": value}
 
     @jax.jit
     def nats(params, batch, labels):
-        return token_nats(nnx.merge(graphdef, params), batch, labels if conditional else None).mean(axis=1)
+        known = labels if options.conditional else None
+        return token_nats(nnx.merge(graphdef, params), batch, known).mean(axis=1)
 
     def validate(params):
         found = map_chunks(lambda t, y: nats(params, t, y), tokens["val"], tokens["val_labels"], chunk=500)
         return {"loss": np.mean(found)}
 
-    def update(state, batch, key):
-        labels = jnp.asarray(tokens["train_labels"][batch]) if conditional else None
-        return step(state, tokens["train"][batch], labels, key)
+    def batch(indices):
+        return tokens["train"][indices], tokens["train_labels"][indices] if options.conditional else None
 
-    model = loop.Model(params, optimizer, update, validate)
-    best = loop.train(stage.folder, "gpt", model, schedule, stage.pause)
-    stage.finish({"gpt/tokens.npz": stored_digest(stage.folder / "tokens.npz"), "gpt/checkpoints": tree_digest(best)})
+    optimizer = loop.adamw(schedule, options.learning_rate, options.weight_decay)
+    loop.train(stage.folder, "gpt", loop.Model(params, optimizer, loss, batch, validate), schedule, stage.pause)
+    stage.finish("gpt/tokens.npz", "gpt/checkpoints")
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import json
 import math
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import chex
 import jax
@@ -19,7 +19,11 @@ from geovq.checkpoint import Checkpoints
 from geovq.checks import InputError
 from geovq.data import epoch_order
 from geovq.store import write_bytes
+from train.config import GPTOptions, VAEOptions
 from train.progress import Progress
+
+_SETTLE_EVERY = 20
+"""Steps that may run ahead of the reading of their results."""
 
 
 class Model(NamedTuple):
@@ -27,8 +31,10 @@ class Model(NamedTuple):
 
     params: chex.ArrayTree
     optimizer: optax.GradientTransformation
-    update: Callable[[chex.ArrayTree, np.ndarray, jax.Array], tuple[chex.ArrayTree, Mapping[str, jax.Array]]]
-    """One step: {"params", "optimizer"}, the batch's indices and a key -> the next state, and means over the batch."""
+    loss: Callable[..., tuple[jax.Array, Mapping[str, jax.Array]]]
+    """Parameters, a key and the arrays of a batch -> what is lowered, and means over the batch to log."""
+    batch: Callable[[np.ndarray], tuple[Any, ...]]
+    """Indices of training images -> the arrays of that batch."""
     validate: Callable[[chex.ArrayTree], Mapping[str, float]]
     """Parameters -> scores on the validation images; those with the least "loss" are kept."""
 
@@ -44,6 +50,21 @@ class Schedule(NamedTuple):
     checkpoint_every: int
     """Steps."""
     seed: int
+
+    @classmethod
+    def of(cls, examples: int, options: VAEOptions | GPTOptions) -> Self:
+        """The schedule that a network's options ask for.
+
+        Raises:
+            InputError: A batch of more images than there are.
+        """
+        if options.batch_size > examples:
+            raise InputError(
+                f"batch_size: expected 1..{examples}, the number of training images, found {options.batch_size}."
+            )
+        return cls(
+            examples, options.batch_size, options.epochs, options.patience, options.checkpoint_every, options.seed
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -63,8 +84,8 @@ def adamw(schedule: Schedule, learning_rate: float, weight_decay: float) -> opta
     return optax.adamw(rate, weight_decay=weight_decay)
 
 
-def train(folder: pathlib.Path, label: str, model: Model, schedule: Schedule, paused: Callable[[], None]) -> Any:
-    """Trains, or goes on from the newest whole checkpoint.
+def train(folder: pathlib.Path, label: str, model: Model, schedule: Schedule, paused: Callable[[], None]) -> None:
+    """Trains, or goes on from the newest whole checkpoint; the last one holds the best parameters as its entry "best".
 
     Args:
         folder: Gets checkpoints/ and metrics.jsonl, one line an epoch.
@@ -73,24 +94,27 @@ def train(folder: pathlib.Path, label: str, model: Model, schedule: Schedule, pa
         schedule: How long.
         paused: Called after every checkpoint.
 
-    Returns:
-        The parameters with the least validation loss, on the host.
-
     Raises:
-        InputError: Fewer images than a batch, a loss that is not finite, or a checkpoint of another model.
+        InputError: A loss that is not finite, a checkpoint of another model, or a full disk.
     """
-    _check(schedule)
     fresh = {"params": model.params, "optimizer": model.optimizer.init(model.params)}
+    step = _step(model)
+    names = _means_of(model)
     state: dict[str, Any] = {
         "train": fresh,
         "best": _copied(model.params),
         "best_loss": np.float64(np.inf),
         "best_epoch": np.int64(0),
         "step": np.int64(0),
-        "sums": np.zeros(len(_means_of(model, fresh, schedule)), np.float64),
+        "sums": np.zeros(len(names), np.float64),
     }
     log = folder / "metrics.jsonl"
     with Checkpoints(folder / "checkpoints") as checkpoints:
+
+        def save() -> None:
+            checkpoints.save(int(state["step"]), state)
+            paused()
+
         found = checkpoints.restore(state)
         if found is not None:
             state = found.state
@@ -98,66 +122,84 @@ def train(folder: pathlib.Path, label: str, model: Model, schedule: Schedule, pa
         _truncate(log, int(state["step"]))
         with Progress(label, schedule.steps, "steps", int(state["step"])) as progress:
             while not _ended(state, schedule):
-                _run_epoch(state, label, model, schedule, checkpoints, log, progress, paused)
-    return state["best"]
+                _finish_epoch(state, names, step, model.batch, schedule, progress, save)
+                row = _validated(state, names, model, schedule)
+                _append(log, row)
+                progress.note(
+                    ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name.startswith("val_"))
+                )
+                save()
 
 
-def _run_epoch(state, label, model, schedule, checkpoints, log, progress, paused) -> None:
-    """What is left of the present epoch; `state` is changed in place, and saved at the end."""
-    names = _means_of(model, state["train"], schedule)
+def _step(model: Model) -> Callable:
+    """One compiled step: {"params", "optimizer"}, a key and a batch -> the next state, whose memory it reuses, and means."""
+
+    def step(state, key, *batch):
+        gradients, means = jax.grad(model.loss, has_aux=True)(state["params"], key, *batch)
+        updates, optimizer = model.optimizer.update(gradients, state["optimizer"], state["params"])
+        return {"params": optax.apply_updates(state["params"], updates), "optimizer": optimizer}, means
+
+    return jax.jit(step, donate_argnums=0)
+
+
+def _means_of(model: Model) -> list[str]:
+    """Names of the means that a step returns, without running it."""
+    one = model.batch(np.zeros(1, np.int64))
+    return sorted(jax.eval_shape(model.loss, model.params, jax.random.key(0), *one)[1])
+
+
+def _finish_epoch(
+    state: dict[str, Any],
+    names: list[str],
+    step: Callable,
+    batch: Callable[[np.ndarray], tuple[Any, ...]],
+    schedule: Schedule,
+    progress: Progress,
+    save: Callable[[], None],
+) -> None:
+    """The steps that are left of the present epoch; `state` is changed in place."""
     epoch, first = divmod(int(state["step"]), schedule.steps_per_epoch)
     order = epoch_order(schedule.examples, schedule.seed, epoch)
     key = jax.random.key(schedule.seed)
     pending: list[Mapping[str, jax.Array]] = []
-
-    def settle() -> None:
-        """Adds the means of the last steps to the sums, in order, so that resuming does not change their rounding."""
-        for means in jax.device_get(pending):
-            state["sums"] = state["sums"] + np.array([means[name] for name in names], np.float64)
-        pending.clear()
-        if not np.isfinite(state["sums"]).all():
-            raise InputError(
-                f"{label}: expected a finite loss, found NaN or infinity by step {int(state['step'])}; lower the learning rate. "
-                "The checkpoints from before it are kept."
-            )
-
     for at in range(first, schedule.steps_per_epoch):
-        batch = order[at * schedule.batch_size : (at + 1) * schedule.batch_size]
-        state["train"], means = model.update(state["train"], batch, jax.random.fold_in(key, int(state["step"])))
-        pending.append(means)
+        indices = order[at * schedule.batch_size : (at + 1) * schedule.batch_size]
+        state["train"], means = step(state["train"], jax.random.fold_in(key, int(state["step"])), *batch(indices))
         state["step"] = state["step"] + 1
-        if len(pending) == 20:
-            settle()
+        pending.append(means)
+        last = at + 1 == schedule.steps_per_epoch
+        due = state["step"] % schedule.checkpoint_every == 0 and not last
+        if due or last or len(pending) == _SETTLE_EVERY:
+            _settle(state, names, pending)
         progress()
-        if state["step"] % schedule.checkpoint_every == 0 and at + 1 < schedule.steps_per_epoch:
-            settle()
-            checkpoints.save(int(state["step"]), state)
-            paused()
-    settle()
-    scores = dict(model.validate(state["train"]["params"]))
+        if due:
+            save()
+
+
+def _settle(state: dict[str, Any], names: list[str], pending: list[Mapping[str, jax.Array]]) -> None:
+    """Adds the means of the last steps to the sums, one after the other, so that resuming does not change the rounding."""
+    for means in jax.device_get(pending):
+        state["sums"] = state["sums"] + np.array([means[name] for name in names], np.float64)
+    pending.clear()
+    if not np.isfinite(state["sums"]).all():
+        raise InputError(
+            f"training: expected a finite loss, found NaN or infinity by step {int(state['step']):,}; choose a lower learning "
+            "rate and another --run folder. The checkpoints from before it are kept."
+        )
+
+
+def _validated(state: dict[str, Any], names: list[str], model: Model, schedule: Schedule) -> dict[str, float]:
+    """The log's row of the epoch that has ended; keeps the parameters if they are the best so far, and clears the sums."""
+    scores = model.validate(state["train"]["params"])
+    epoch = int(state["step"]) // schedule.steps_per_epoch
     if scores["loss"] < state["best_loss"]:
         state["best"] = _copied(state["train"]["params"])
-        state["best_loss"], state["best_epoch"] = np.float64(scores["loss"]), np.int64(epoch + 1)
-    row: dict[str, Any] = {"epoch": epoch + 1, "step": int(state["step"])}
+        state["best_loss"], state["best_epoch"] = np.float64(scores["loss"]), np.int64(epoch)
+    row: dict[str, float] = {"epoch": epoch, "step": int(state["step"])}
     row |= {f"train_{name}": float(x) / schedule.steps_per_epoch for name, x in zip(names, state["sums"], strict=True)}
     row |= {f"val_{name}": float(x) for name, x in scores.items()}
-    _append(log, row)
     state["sums"] = np.zeros_like(state["sums"])
-    progress.note(", ".join(f"{name} {value:.4g}" for name, value in row.items() if name.startswith("val_")))
-    checkpoints.save(int(state["step"]), state)
-    paused()
-
-
-def _check(schedule: Schedule) -> None:
-    if not 1 <= schedule.batch_size <= schedule.examples:
-        raise InputError(
-            f"batch_size: expected 1..{schedule.examples}, the number of training images, found {schedule.batch_size}."
-        )
-    if min(schedule.epochs, schedule.checkpoint_every) < 1 or schedule.patience < 0:
-        raise InputError(
-            "training: expected epochs and checkpoint_every of at least 1 and patience of at least 0, found "
-            f"{schedule.epochs}, {schedule.checkpoint_every} and {schedule.patience}."
-        )
+    return row
 
 
 def _ended(state: Mapping[str, Any], schedule: Schedule) -> bool:
@@ -167,20 +209,16 @@ def _ended(state: Mapping[str, Any], schedule: Schedule) -> bool:
     return schedule.patience > 0 and within == 0 and epoch - int(state["best_epoch"]) >= schedule.patience
 
 
-def _means_of(model: Model, state: chex.ArrayTree, schedule: Schedule) -> list[str]:
-    """Names of the means that a step returns, without running it."""
-    batch = np.zeros(schedule.batch_size, np.int64)
-    return sorted(jax.eval_shape(lambda s, k: model.update(s, batch, k)[1], state, jax.random.key(0)))
-
-
 def _copied(params: chex.ArrayTree) -> chex.ArrayTree:
     """On the host; a copy, since the next step reuses the memory of its input."""
     return jax.tree.map(np.array, params)
 
 
-def _append(log: pathlib.Path, row: Mapping[str, Any]) -> None:
+def _append(log: pathlib.Path, row: Mapping[str, float]) -> None:
     if not all(math.isfinite(value) for value in row.values()):
-        raise InputError(f"{log}: expected finite scores, found {dict(row)}; lower the learning rate.")
+        raise InputError(
+            f"{log}: expected finite scores, found {dict(row)}; choose a lower learning rate and another --run."
+        )
     with open(log, "a") as file:
         file.write(json.dumps(row) + "\n")
 

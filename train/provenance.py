@@ -24,9 +24,7 @@ def provenance(seeds: Mapping[str, int] | Sequence[int], schedule: str) -> dict[
     import jax
 
     program = sys.modules["__main__"].__spec__
-    arguments = [
-        os.path.basename(word) if os.path.isabs(word) or word.startswith("..") else word for word in sys.argv[1:]
-    ]
+    arguments = [_without_folder(word) for argument in sys.argv[1:] for word in argument.split("=")]
     return {
         "command": " ".join(["python -m", program.name if program else os.path.basename(sys.argv[0]), *arguments]),
         "versions": {"python": platform.python_version()}
@@ -37,3 +35,7 @@ def provenance(seeds: Mapping[str, int] | Sequence[int], schedule: str) -> dict[
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "schedule": schedule,
     }
+
+
+def _without_folder(word: str) -> str:
+    return os.path.basename(word) if os.path.isabs(word) or word.startswith("..") else word

@@ -1,19 +1,25 @@
 """A run folder: which options made it, which stages are complete, and from what inputs.
 
-config.json holds every option. Each stage has a folder with a stage.json: the fingerprints of its inputs and, once it is
-complete, of its outputs. A complete stage with the same inputs is skipped; other options or other inputs are refused, since to
-go on would mix two experiments or overwrite one.
+Each stage has a folder with a stage.json: the options and the fingerprints of the inputs that it is made from and, once it is
+complete, those of its outputs. config.json holds every option, for people and as the defaults of the next command. A complete
+stage with the same inputs is skipped; other options or other inputs are refused, since to go on would mix two experiments.
 """
 
 import dataclasses
+import fcntl
+import json
+import os
 import pathlib
 import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from geovq.checks import InputError
-from geovq.store import digest, read_json, write_json
+from geovq.store import digest, load_arrays, read_json, write_json
 from train.config import Config
+from train.fingerprint import fingerprint, intact
 
 PLACES = ("data.data_dir",)
 """Options that say where a thing is, not what: they may change, the fingerprint of the images says if they differ."""
@@ -42,51 +48,87 @@ def _section(kind: Any, values: dict[str, Any]) -> Any:
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
-class Stage:
-    """One stage of a run: its folder, and whether there is anything left to do."""
+_LOCKED: dict[pathlib.Path, int] = {}
+"""Open lock files of this process; the system lets go of them when it ends, however it ends."""
 
-    def __init__(self, run_folder: pathlib.Path, name: str, inputs: Mapping[str, str]):
-        """Opened by `Run.begin`."""
+
+def _lock(folder: pathlib.Path) -> None:
+    """Keeps other processes out of a run folder until this one ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder.resolve() / ".lock"
+    if path in _LOCKED:
+        return
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise InputError(
+            f"{folder}: expected to be alone, found another process at work in it; wait, or choose another --run folder."
+        ) from error
+    _LOCKED[path] = descriptor
+
+
+class Stage:
+    """One stage of a run: its folder and its record."""
+
+    def __init__(self, run_folder: pathlib.Path, name: str):
+        """A stage that may not have begun.
+
+        Args:
+            run_folder: The run's folder.
+            name: Of the stage, and of its folder within.
+        """
         self.folder = run_folder / name
         self._run_folder = run_folder
-        self._inputs = dict(inputs)
-        self._started = time.monotonic()
+        self._path = self.folder / "stage.json"
+        self._since = time.monotonic()
 
     @property
     def record(self) -> dict[str, Any]:
-        """What stage.json says; empty before the stage has begun."""
-        path = self.folder / "stage.json"
-        return read_json(path) if path.exists() else {}
+        """What stage.json says: options, inputs, outputs (None before the stage is complete), seconds; {} before it began.
+
+        Raises:
+            InputError: stage.json is damaged.
+        """
+        if not self._path.exists():
+            return {}
+        record = read_json(self._path)
+        if not isinstance(record, dict) or record.keys() != {"options", "inputs", "outputs", "seconds"}:
+            raise InputError(
+                f"{self._path}: expected the record of a stage, found other content; move {self.folder} away."
+            )
+        return record
 
     @property
-    def complete(self) -> bool:
-        """Whether all outputs were recorded, and those that are files are still there."""
-        outputs = self.record.get("outputs") or {}
-        return bool(outputs) and all((self._run_folder / name).exists() for name in outputs)
+    def empty(self) -> bool:
+        """Whether nothing was made yet, so that nothing is lost if it is begun with other options."""
+        return not any(path.is_file() and path != self._path for path in self.folder.rglob("*"))
 
-    def finish(self, outputs: Mapping[str, str]) -> None:
-        """Records the outputs.
-
-        Args:
-            outputs: SHA-256 by the path of a file or folder, within the run folder.
-        """
-        seconds = self.record.get("seconds", 0.0) + time.monotonic() - self._started
-        self._write(dict(outputs), seconds)
+    def begin(self, options: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+        """Makes the folder and records what the stage is made from."""
+        write_json(self._path, {"options": options, "inputs": inputs, "outputs": None, "seconds": 0.0})
 
     def pause(self) -> None:
-        """Adds the time spent so far to the record; called where work becomes durable."""
-        seconds = self.record.get("seconds", 0.0) + time.monotonic() - self._started
-        self._started = time.monotonic()
-        self._write(None, seconds)
+        """Adds the time spent since the last call to the record; called where work becomes durable."""
+        record, now = self.record, time.monotonic()
+        record["seconds"] = round(record["seconds"] + now - self._since, 3)
+        self._since = now
+        write_json(self._path, record)
 
-    def begin(self) -> None:
-        """Makes the folder and records the inputs."""
-        if not self.record:
-            self._write(None, 0.0)
+    def finish(self, *outputs: str) -> None:
+        """Records the fingerprints of the outputs: the stage is complete.
 
-    def _write(self, outputs: dict[str, str] | None, seconds: float) -> None:
-        record = {"inputs": self._inputs, "outputs": outputs, "seconds": round(seconds, 3)}
-        write_json(self.folder / "stage.json", record)
+        Args:
+            outputs: Paths of files or folders, within the run folder.
+        """
+        found = {path: fingerprint(self._run_folder / path) for path in outputs}
+        self.pause()
+        write_json(self._path, self.record | {"outputs": found})
+
+    def reopen(self) -> None:
+        """The stage is not complete any more."""
+        write_json(self._path, self.record | {"outputs": None})
 
 
 class Run:
@@ -114,32 +156,58 @@ class Run:
             The stage, or None where it is complete; that is said on the terminal.
 
         Raises:
-            InputError: The folder was made with other options or from other inputs.
+            InputError: The folder was made with other options or from other inputs, or another process works in it.
         """
-        self._check_options(sections)
-        stage = Stage(self.folder, name, inputs)
-        found = stage.record.get("inputs")
-        if found is not None and found != dict(inputs):
-            changed = [key for key in sorted(found.keys() | inputs.keys()) if found.get(key) != inputs.get(key)]
+        self.check_options(sections)
+        _lock(self.folder)
+        stage = Stage(self.folder, name)
+        record = {} if stage.empty else stage.record
+        if record and record["inputs"] != dict(inputs):
+            changed = sorted(
+                key for key in record["inputs"].keys() | inputs.keys() if record["inputs"].get(key) != inputs.get(key)
+            )
             raise InputError(
                 f"{stage.folder}: expected a stage made from the present {', '.join(changed)}, found one made from "
                 f"another; move {stage.folder} away to make it anew, or choose another --run folder."
             )
-        if stage.complete:
-            print(f"{name}: complete, skipped ({stage.folder})", flush=True)
-            return None
+        if record.get("outputs"):
+            damaged = [path for path, sha in record["outputs"].items() if not intact(self.folder / path, sha)]
+            if not damaged:
+                print(f"{name}: complete, skipped ({stage.folder})", flush=True)
+                return None
+            print(f"{name}: missing or damaged, made again: {', '.join(damaged)}", flush=True)
+            self._set_aside(damaged)
+            stage.reopen()
         write_json(self.folder / "config.json", dataclasses.asdict(self._merged(sections)))
-        stage.begin()
+        if not record:
+            stage.begin(self._options(sections), dict(inputs))
+        for leftover in stage.folder.glob(".*.tmp"):  # of a write that was killed; nobody else writes here
+            leftover.unlink()
         return stage
 
-    def fingerprint(self, name: str) -> str:
-        """Of a stage's outputs.
+    def check_options(self, sections: tuple[str, ...]) -> None:
+        """Refuses options that differ from those that the stages of these sections were made with.
+
+        Args:
+            sections: Sections of Config.
 
         Raises:
-            InputError: The stage is not complete.
+            InputError: Names every option that differs, with both values.
         """
-        outputs = self.outputs(name)
-        return digest({}, outputs)
+        asked = self._options(tuple(field.name for field in dataclasses.fields(Config)))
+        differing: dict[str, None] = {}  # an ordered set: a section is in the record of every stage that depends on it
+        for name in sections:
+            stage = Stage(self.folder, name)
+            made_with = {} if stage.empty else stage.record.get("options", {})
+            for section, values in made_with.items():
+                for key, value in values.items():
+                    if asked[section].get(key) != value and f"{section}.{key}" not in PLACES:
+                        differing[f"{section}.{key} ({value} there, {asked[section].get(key)} asked)"] = None
+        if differing:
+            raise InputError(
+                f"{self.folder}: expected the options that it was made with, found others: {', '.join(differing)}; "
+                "leave these flags out to go on with it, or choose another --run folder."
+            )
 
     def outputs(self, name: str) -> dict[str, str]:
         """SHA-256 of each output of a stage.
@@ -147,37 +215,55 @@ class Run:
         Raises:
             InputError: The stage is not complete.
         """
-        stage = Stage(self.folder, name, {})
-        if not stage.complete:
+        outputs = Stage(self.folder, name).record.get("outputs")
+        if not outputs or not all((self.folder / path).exists() for path in outputs):
             raise InputError(
-                f"{stage.folder}: expected a complete stage, found none; run `python -m train.{name} --run {self.folder}` "
-                "first, or train.pipeline for all stages."
+                f"{self.folder / name}: expected a complete stage, found none; run `python -m train.{name} --run "
+                f"{self.folder}` first, or train.pipeline for all stages."
             )
-        return stage.record["outputs"]
+        return outputs
+
+    def fingerprint(self, name: str) -> str:
+        """Of all outputs of a stage.
+
+        Raises:
+            InputError: The stage is not complete.
+        """
+        return digest({}, self.outputs(name))
+
+    def read(self, stage: str, path: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Arrays and metadata of a file that a stage has written.
+
+        Args:
+            stage: Its name; it may be at work still.
+            path: Of the file, within the run folder.
+
+        Raises:
+            InputError: The file is missing, damaged, or not the one that the complete stage recorded.
+        """
+        arrays, meta = load_arrays(self.folder / path)
+        recorded = (Stage(self.folder, stage).record.get("outputs") or {}).get(path)
+        if recorded is not None and digest(arrays, meta) != recorded:
+            raise InputError(
+                f"{self.folder / path}: expected the file that the stage wrote, found another; "
+                f"run `python -m train.{stage} --run {self.folder}` to make it again."
+            )
+        return arrays, meta
 
     def seconds(self, name: str) -> float:
         """Time that a stage has taken, over all calls."""
-        return float(Stage(self.folder, name, {}).record.get("seconds", 0.0))
+        return float(Stage(self.folder, name).record.get("seconds", 0.0))
 
-    def _check_options(self, sections: tuple[str, ...]) -> None:
-        """Refuses options that differ from those of the stages that have begun."""
-        stored = stored_config(self.folder)
-        if stored is None:
-            return
-        begun = [name for name in sections if name == "data" or (self.folder / name / "stage.json").exists()]
-        differing = []
-        for name in begun:
-            old, new = dataclasses.asdict(getattr(stored, name)), dataclasses.asdict(getattr(self.config, name))
-            differing += [
-                f"{name}.{key} ({old[key]} there, {new[key]} asked)"
-                for key in old
-                if old[key] != new[key] and f"{name}.{key}" not in PLACES
-            ]
-        if differing:
-            raise InputError(
-                f"{self.folder}: expected the options that it was made with, found others: {', '.join(differing)}; "
-                "leave these flags out to go on with it, or choose another --run folder."
-            )
+    def _set_aside(self, paths: list[str]) -> None:
+        """Renames damaged files, so that they are made again and still not lost; a damaged checkpoint has others beside it."""
+        for path in paths:
+            place = self.folder / path
+            if place.is_file():
+                place.replace(place.with_name(place.name + ".damaged"))
+
+    def _options(self, sections: tuple[str, ...]) -> dict[str, Any]:
+        """Options of these sections as JSON gives them back, where tuples are lists."""
+        return json.loads(json.dumps({name: dataclasses.asdict(getattr(self.config, name)) for name in sections}))
 
     def _merged(self, sections: tuple[str, ...]) -> Config:
         """The stored options with those of `sections` as asked for now."""

@@ -27,7 +27,7 @@ def run(run: Run) -> None:
     """The pipeline's stage: samples of every class as RUN/samples.png, unless that is done."""
     from geovq.report import save_grid
     from geovq.store import save_arrays
-    from train import stages
+    from train import presentation, stages
 
     data = stages.images(run.config.data)
     inputs = {name: run.fingerprint(name) for name in ("codebook", "gpt")}
@@ -35,11 +35,11 @@ def run(run: Run) -> None:
     if stage is None:
         return
     tokens, rows = draw(run, None)
-    file = stage.folder / "tokens.npz"
-    sha = save_arrays(file, {"tokens": tokens}, dataclasses.asdict(run.config.sample))
-    picture = save_grid(run.folder / "samples.png", rows)
-    print(f"sample: {len(tokens):,} images -> {picture}", flush=True)
-    stage.finish({"sample/tokens.npz": sha})
+    save_arrays(stage.folder / "tokens.npz", {"tokens": tokens}, dataclasses.asdict(run.config.sample))
+    print(f"sample: {len(tokens):,} images -> {save_grid(run.folder / 'samples.png', rows)}", flush=True)
+    stage.finish("sample/tokens.npz", "samples.png")
+    if (run.folder / "results.json").exists():
+        presentation.save_report(run)
 
 
 def draw(run: Run, label: str | None):
@@ -62,8 +62,6 @@ def draw(run: Run, label: str | None):
     options = run.config.sample
     data = stages.images(run.config.data)
     names = data.dataset.class_names
-    if options.per_class < 1:
-        raise InputError(f"sample.per_class: expected at least 1, found {options.per_class}.")
     chosen = range(len(names)) if label is None else [stages.class_number(label, names)]
     if label is not None and not run.config.gpt.conditional:
         raise InputError(f"label: expected none, for {run.folder} was trained without classes, found {label!r}.")
@@ -93,6 +91,7 @@ def main() -> None:
     from geovq.report import save_grid
 
     run, request = parse(__doc__, ("data", "sample"), Request())
+    run.check_options(("vae", "codebook", "gpt"))
     name = (request.label or "all").lower().replace("/", "-").replace(" ", "-")
     out = request.out or run.folder / "samples" / f"{name}.png"
     _, rows = draw(run, request.label)

@@ -2,23 +2,25 @@
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from flax import nnx
+from jaxtyping import Float
 
 from geovq import scores, token_scores
-from geovq.assign import ASSIGNMENTS
-from geovq.autoencoder import decode_latents, single
-from geovq.checks import InputError
+from geovq.autoencoder import decode_latents, encode_images, single
+from geovq.checks import InputError, check_images
 from geovq.chunks import map_chunks
-from geovq.geometry import lengths_to_codes, place_codes
+from geovq.geometry import code_field, lengths_to_codes, place_codes
 from geovq.gpt import token_nats
-from geovq.metric import Decoder, token_metrics
-from geovq.store import load_arrays, save_arrays
-from geovq.vae import negative_elbo
-from train import stages
+from geovq.metric import token_metrics
+from geovq.tokenizer import Tokenizer
+from geovq.vae import SpatialVAE, callables, negative_elbo
+from train import image_tokens, stages
+from train.blocks import in_blocks
 from train.config import PRESETS
 from train.progress import Progress
 from train.provenance import provenance
@@ -29,8 +31,23 @@ Row = dict[str, Any]
 SHOWN = 16
 """Test images in pictures."""
 
-_BLOCK = 1000
-"""Images whose metrics are one file, so that an interrupted run computes few of them again."""
+PROTOCOL = {
+    "psnr": "dB, mean of the per-image values, peak 1",
+    "ssim": f"Gaussian window of {scores.SSIM_WINDOW}, sigma {scores.SSIM_SIGMA}",
+    "lpips": scores.LPIPS_NAME,
+    "metric_error": "intensity², mean over tokens",
+    "geodesic_error": "intensity, mean over tokens",
+    "latent_error": "latent², mean over tokens",
+}
+"""What the scores are, exactly."""
+
+
+class Tested(NamedTuple):
+    """The test images of a run, and what the VAE makes of them."""
+
+    images: Float[np.ndarray, "n H W C"]
+    latents: Float[np.ndarray, "n h w d"]
+    metrics: Float[np.ndarray, "n h w d d"]
 
 
 def row(fields: Row, score: str, values: np.ndarray | float, n: int | None = None) -> Row:
@@ -54,7 +71,8 @@ def meta(run: Run) -> dict[str, Any]:
     seeds = {"split": config.data.split_seed} | {
         name: getattr(config, name).seed for name in ("vae", "codebook", "gpt")
     }
-    return provenance(seeds, next((name for name, preset in PRESETS.items() if _same(preset, run)), "custom"))
+    schedule = next((name for name, preset in PRESETS.items() if _same(preset, run)), "custom")
+    return provenance(seeds, schedule) | {"protocol": PROTOCOL, "images_without_tokens": image_tokens.lost(run)}
 
 
 def _same(preset: Any, run: Run) -> bool:
@@ -62,57 +80,50 @@ def _same(preset: Any, run: Run) -> bool:
     return dataclasses.replace(run.config, data=data) == preset
 
 
-def test_metrics(stage: Stage, decode: Decoder, latents: np.ndarray) -> np.ndarray:
-    """Metrics (n, h, w, d, d) of the test tokens, kept in the stage's folder block by block."""
-    parts = []
-    with Progress("evaluate: metrics of the test tokens", len(latents), "images") as progress:
-        for number, start in enumerate(range(0, len(latents), _BLOCK)):
-            path = stage.folder / f"metrics-{number:03d}.npz"
-            if path.exists():
-                parts.append(load_arrays(path)[0]["metrics"])
-                progress(len(parts[-1]))
-                continue
-            parts.append(token_metrics(single(decode), latents[start : start + _BLOCK], progress=progress))
-            save_arrays(path, {"metrics": parts[-1]}, {})
-            stage.pause()
-    return np.concatenate(parts)
+def tested(stage: Stage, data: stages.Images, encode: Callable, decode: Callable) -> Tested:
+    """Latents of the test images and the metrics of their tokens, kept in the stage's folder block by block."""
+    images = check_images(data.dataset.test_images)
+    latents = encode_images(encode, images)
+    with Progress("evaluate: metrics of the test tokens", len(images), "images") as progress:
+        metrics = in_blocks(
+            stage.folder / "metrics",
+            lambda rows: token_metrics(single(decode), latents[rows], progress=progress),
+            len(images),
+            progress,
+            stage.pause,
+        )
+    return Tested(images, latents, metrics)
 
 
-def continuous(
-    run: Run, data: stages.Images, images: np.ndarray, latents: np.ndarray, decode: Decoder
-) -> tuple[list[Row], np.ndarray]:
-    """Scores of the VAE without quantization, and its reconstructions."""
-    reconstructions = decode_latents(decode, latents)
+def continuous(run: Run, vae: SpatialVAE, test: Tested) -> tuple[list[Row], np.ndarray]:
+    """Scores of the VAE without quantization, and its first reconstructions."""
+    _, decode = callables(vae)
+    reconstructions = decode_latents(decode, test.latents)
     fields: Row = {"case": "continuous", "system": "vae", "decoder": "frozen"}
-    rows = [row(fields, name, values) for name, values in _paired("vae", images, reconstructions).items()]
-    elbo = _elbo(run, data, images)
-    rows += [row(fields, name, values) for name, values in elbo.items()]
-    rows.append(row(fields, "code_bits_per_token", math.log2(run.config.codebook.codes), len(images)))
-    return rows, reconstructions
+    values = _paired("vae", test.images, reconstructions) | _elbo(run, vae, test.images)
+    rows = [row(fields, name, found) for name, found in values.items()]
+    rows.append(row(fields, "code_bits_per_token", math.log2(run.config.codebook.codes), len(test.images)))
+    return rows, reconstructions[:SHOWN]
 
 
-def quantized(
-    run: Run, data: stages.Images, codebook: str, images: np.ndarray, latents: np.ndarray, metrics: np.ndarray
-) -> tuple[list[Row], dict[str, np.ndarray]]:
-    """Scores of one codebook with every assignment, and the first reconstructions by assignment."""
-    d = latents.shape[-1]
-    flat, flat_metrics = latents.reshape(-1, d), metrics.reshape(-1, d, d)
-    geometry = stages.load_geometry(run.folder / "codebook/geometry.npz")
-    base = stages.tokenizer(run, data, codebook, "euclidean")
-    tokens = {}
-    for assign in run.config.evaluate.assigns:
-        if assign not in ASSIGNMENTS:
-            raise InputError(f"evaluate.assigns: expected some of {', '.join(ASSIGNMENTS)}, found {assign!r}.")
-        tokens[assign] = stages.tokenizer(run, data, codebook, assign).assign_latents(latents, metrics)
-    reachable = {name: (grid < base.k).all(axis=(1, 2)) for name, grid in tokens.items()}
-    stacked = np.stack([np.minimum(grid, base.k - 1).reshape(-1) for grid in tokens.values()], axis=1)
-    lengths = lengths_to_codes(place_codes(geometry, base.codes), flat, flat_metrics, stacked)
+def quantized(run: Run, base: Tokenizer, codebook: str, test: Tested) -> tuple[list[Row], dict[str, np.ndarray]]:
+    """Scores of one codebook with every assignment, and the first reconstructions by assignment.
+
+    Where the graph's components were dropped, an image counts for a score only if the score is defined for all its tokens; the
+    row says how many did.
+    """
+    k, d = base.k, test.latents.shape[-1]
+    latents, metrics = test.latents.reshape(-1, d), test.metrics.reshape(-1, d, d)
+    placed = place_codes(stages.load_geometry(run), base.codes)
+    field = code_field(placed)
+    tokens = {
+        assign: base.replace(assign=assign, field=field).assign_latents(test.latents, test.metrics)
+        for assign in run.config.evaluate.assigns
+    }
+    stacked = np.stack([np.minimum(grid, k - 1).ravel() for grid in tokens.values()], axis=1)
+    lengths = lengths_to_codes(placed, latents, metrics, stacked)
     rows: list[Row] = []
-    shown = {assign: base.decode(np.minimum(grid[:SHOWN], base.k - 1)) for assign, grid in tokens.items()}
     for column, (assign, grid) in enumerate(tokens.items()):
-        keep = reachable[assign]
-        if not keep.any():
-            raise InputError(f"{codebook}/{assign}: expected images that the codes can reach, found none; use bridge.")
         fields: Row = {
             "case": "quantized",
             "system": "ours",
@@ -120,56 +131,60 @@ def quantized(
             "codebook": codebook,
             "assign": assign,
         }
-        fields |= {"codes": base.k, "codes_per_token": 1}
-        reconstructions = base.decode(grid[keep])
+        fields |= {"codes": k, "codes_per_token": 1}
+        valid = (grid < k).all(axis=(1, 2))
+        if not valid.any():
+            raise InputError(f"{codebook}, {assign}: expected images that the codes can reach, found none; use bridge.")
         chosen = base.codes[stacked[:, column]]
-        errors = {
-            "latent_error": token_scores.latent_errors(flat, chosen),
-            "metric_error": token_scores.metric_errors(flat, chosen, flat_metrics),
+        by_token = {
+            "latent_error": token_scores.latent_errors(latents, chosen),
+            "metric_error": token_scores.metric_errors(latents, chosen, metrics),
             "geodesic_error": lengths[:, column],
         }
-        by_image = {name: values.reshape(len(images), -1).mean(axis=1)[keep] for name, values in errors.items()}
-        paired = _paired(f"{codebook}, {assign}", images[keep], reconstructions)
-        rows += [row(fields, name, values) for name, values in (paired | by_image).items()]
-        rows.append(row(fields, "usage", token_scores.usage(grid[keep], base.k), int(keep.sum())))
-        rows.append(row(fields, "perplexity", token_scores.perplexity(grid[keep], base.k), int(keep.sum())))
-    return rows, shown
+        by_image = {name: values.reshape(len(grid), -1).mean(axis=1)[valid] for name, values in by_token.items()}
+        values = _paired(f"{codebook}, {assign}", test.images[valid], base.decode(grid[valid])) | by_image
+        rows += [row(fields, name, found[np.isfinite(found)]) for name, found in values.items()]
+        rows.append(row(fields, "usage", token_scores.usage(grid[valid], k), int(valid.sum())))
+        rows.append(row(fields, "perplexity", token_scores.perplexity(grid[valid], k), int(valid.sum())))
+    return rows, {assign: base.decode(np.minimum(grid[:SHOWN], k - 1)) for assign, grid in tokens.items()}
 
 
 def likelihood(run: Run, data: stages.Images) -> list[Row]:
-    """Nats per test token of the Transformer, beside what uniform and unigram models need."""
-    tokens, k, options = stages.load_tokens(run), run.config.codebook.codes, run.config.gpt
-    model = stages.trained_gpt(run, data)
-    graphdef, params = nnx.split(model)
+    """Nats per token of the Transformer on validation and test tokens, beside what uniform and unigram models need."""
+    tokens, k, options = image_tokens.load(run), run.config.codebook.codes, run.config.gpt
+    graphdef, params = nnx.split(stages.trained_gpt(run, data))
 
     @jax.jit
     def nats(batch, labels):
         return token_nats(nnx.merge(graphdef, params), batch, labels if options.conditional else None).mean(axis=1)
 
-    found = np.asarray(map_chunks(nats, tokens["test"], tokens["test_labels"], chunk=500))
-    fields: Row = {"case": "likelihood", "codebook": options.codebook, "assign": options.assign, "codes": k}
-    n = len(found)
-    unigram = token_scores.unigram_nats(tokens["train"], tokens["test"], k)
-    by_position = token_scores.unigram_nats(tokens["train"], tokens["test"], k, per_position=True)
-    return [
-        row(fields | {"system": "ours"}, "nats_per_token", found),
-        row(fields | {"system": "uniform"}, "nats_per_token", math.log(k), n),
-        row(fields | {"system": "unigram"}, "nats_per_token", unigram, n),
-        row(fields | {"system": "unigram per position"}, "nats_per_token", by_position, n),
-    ]
+    rows = []
+    for part, name in (("val", "validation"), ("test", "test")):
+        found = map_chunks(nats, tokens[part], tokens[f"{part}_labels"], chunk=500)
+        systems = {
+            "ours": found,
+            "uniform": math.log(k),
+            "unigram": token_scores.unigram_nats(tokens["train"], tokens[part], k),
+            "unigram per position": token_scores.unigram_nats(tokens["train"], tokens[part], k, per_position=True),
+        }
+        fields: Row = {
+            "case": "likelihood",
+            "split": name,
+            "codebook": options.codebook,
+            "assign": options.assign,
+            "codes": k,
+        }
+        rows += [
+            row(fields | {"system": system}, "nats_per_token", value, len(found)) for system, value in systems.items()
+        ]
+    return rows
 
 
-def codes_as_images(run: Run, data: stages.Images, count: int = 20) -> dict[str, np.ndarray]:
-    """The most used codes of every codebook, each decoded from a grid that holds nothing else."""
-    shown = {}
-    h, w = run.config.vae.grid
-    images = data.dataset.val_images[:1000]
-    for codebook in run.config.codebook.codebooks:
-        chosen = stages.tokenizer(run, data, codebook, "whitened")
-        used = np.bincount(chosen.encode(images).ravel(), minlength=chosen.k)
-        best = np.argsort(-used, kind="stable")[:count]
-        shown[codebook] = chosen.decode(np.broadcast_to(best[:, None, None], (len(best), h, w)))
-    return shown
+def codes_as_images(base: Tokenizer, test: Tested, count: int = 20) -> np.ndarray:
+    """The codes that most test tokens are nearest to, each decoded from a grid that holds nothing else."""
+    used = np.bincount(base.assign_latents(test.latents).ravel(), minlength=base.k)
+    best = np.argsort(-used, kind="stable")[:count]
+    return base.decode(np.broadcast_to(best[:, None, None], (len(best), *base.grid)))
 
 
 def _paired(label: str, images: np.ndarray, reconstructions: np.ndarray) -> dict[str, np.ndarray]:
@@ -182,9 +197,9 @@ def _paired(label: str, images: np.ndarray, reconstructions: np.ndarray) -> dict
         }
 
 
-def _elbo(run: Run, data: stages.Images, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Rate and bound of every test image."""
-    graphdef, params = nnx.split(stages.trained_vae(run, data))
+def _elbo(run: Run, vae: SpatialVAE, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Rate and bound of every image."""
+    graphdef, params = nnx.split(vae)
     options = run.config.vae
 
     @jax.jit

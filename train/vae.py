@@ -20,37 +20,26 @@ def run(run: Run) -> None:
     import jax
     import jax.numpy as jnp
     import numpy as np
-    import optax
     from flax import nnx
 
-    from geovq.checkpoint import tree_digest
     from geovq.chunks import map_chunks
     from geovq.vae import negative_elbo
     from train import loop, stages
 
     options = run.config.vae
     data = stages.images(run.config.data)
+    train_images, val_images = data.dataset.train_images, data.dataset.val_images
+    graphdef, params = nnx.split(stages.new_vae(run, data))
+    schedule = loop.Schedule.of(len(train_images), options)
     stage = run.begin("vae", ("data", "vae"), {"data": data.sha256})
     if stage is None:
         return
-    graphdef, params = nnx.split(stages.new_vae(run, data))
-    train_images, val_images = data.dataset.train_images, data.dataset.val_images
-    schedule = loop.Schedule(
-        len(train_images), options.batch_size, options.epochs, options.patience, options.checkpoint_every, options.seed
-    )
-    optimizer = loop.adamw(schedule, options.learning_rate, options.weight_decay)
 
-    @jax.jit(donate_argnums=0)
-    def step(state, batch, key):
-        def loss(params):
-            elbo = negative_elbo(nnx.merge(graphdef, params), scaled(batch), options.noise_variance, key)
-            means = jax.tree.map(jnp.mean, elbo)
-            # In units of intensity² rather than nats, gradients are of order one whatever β is.
-            return means.nats * options.noise_variance, means
-
-        gradients, means = jax.grad(loss, has_aux=True)(state["params"])
-        updates, optimizer_state = optimizer.update(gradients, state["optimizer"], state["params"])
-        return {"params": optax.apply_updates(state["params"], updates), "optimizer": optimizer_state}, means._asdict()
+    def loss(params, key, batch):
+        elbo = negative_elbo(nnx.merge(graphdef, params), scaled(batch), options.noise_variance, key)
+        means = jax.tree.map(jnp.mean, elbo)
+        # In units of intensity² rather than nats, gradients are of order one whatever β is.
+        return means.nats * options.noise_variance, means._asdict()
 
     @jax.jit
     def score(params, batch):
@@ -63,12 +52,10 @@ def run(run: Run) -> None:
         nats, bits, psnr = map_chunks(lambda batch: score(params, batch), val_images, chunk=500)
         return {"loss": np.mean(nats), "bits_per_token": np.mean(bits), "psnr": np.mean(psnr)}
 
-    def update(state, batch, key):
-        return step(state, train_images[batch], key)
-
-    model = loop.Model(params, optimizer, update, validate)
-    best = loop.train(stage.folder, "vae", model, schedule, stage.pause)
-    stage.finish({"vae/checkpoints": tree_digest(best)})
+    optimizer = loop.adamw(schedule, options.learning_rate, options.weight_decay)
+    model = loop.Model(params, optimizer, loss, lambda indices: (train_images[indices],), validate)
+    loop.train(stage.folder, "vae", model, schedule, stage.pause)
+    stage.finish("vae/checkpoints")
 
 
 def scaled(images):

@@ -1,0 +1,71 @@
+"""The tokens that a run's Transformer is trained on: gpt/tokens.npz."""
+
+import numpy as np
+
+from geovq.checks import check_tokens
+from geovq.store import save_arrays
+from geovq.token_data import keep_valid
+from geovq.tokenizer import Tokenizer
+from train import stages
+from train.blocks import in_blocks, remove
+from train.progress import Progress
+from train.run import Run, Stage
+
+PARTS = ("train", "val", "test")
+
+
+def save(run: Run, data: stages.Images, stage: Stage) -> None:
+    """Assigns tokens to all images.
+
+    Where the graph's components were dropped, images with a token that no code can be reached from are left out, and counted.
+
+    Raises:
+        InputError: Invalid tokens otherwise, with their count and the first position; or no image is left.
+    """
+    options, k = run.config.gpt, run.config.codebook.codes
+    chosen = stages.tokenizer(run, data, options.codebook, options.assign)
+    arrays: dict[str, np.ndarray] = {}
+    lost: dict[str, int] = {}
+    for part in PARTS:
+        images, labels = getattr(data.dataset, f"{part}_images"), getattr(data.dataset, f"{part}_labels")
+        grids = _assigned(chosen, images, f"gpt: {part} tokens ({options.codebook}, {options.assign})", stage, part)
+        tokens = grids.reshape(len(grids), -1)
+        if run.config.codebook.components == "drop":
+            tokens, labels, lost[part] = keep_valid(tokens, labels, k)
+            print(
+                f"gpt: {lost[part]:,} of {len(grids):,} {part} images have tokens without a code, left out", flush=True
+            )
+        arrays |= {part: check_tokens(tokens, k), f"{part}_labels": labels}
+    meta = {"codebook": options.codebook, "assign": options.assign, "lost": lost}
+    save_arrays(stage.folder / "tokens.npz", arrays, meta)
+    remove(stage.folder / "blocks")
+    stage.pause()
+
+
+def _assigned(chosen: Tokenizer, images: np.ndarray, label: str, stage: Stage, part: str) -> np.ndarray:
+    """Tokens (n, h, w), which are kept block by block while they are made."""
+    with Progress(label, len(images), "images") as progress:
+        return in_blocks(
+            stage.folder / "blocks" / part,
+            lambda rows: chosen.encode(images[rows], progress),
+            len(images),
+            progress,
+            stage.pause,
+        )
+
+
+def load(run: Run) -> dict[str, np.ndarray]:
+    """Tokens (n, t) and labels (n,) of the run's images: train, train_labels, val, val_labels, test, test_labels.
+
+    Raises:
+        InputError: The file is damaged, or holds tokens outside 0..K-1.
+    """
+    arrays, _ = run.read("gpt", "gpt/tokens.npz")
+    for part in PARTS:
+        check_tokens(arrays[part], run.config.codebook.codes, f"{part} tokens")
+    return arrays
+
+
+def lost(run: Run) -> dict[str, int]:
+    """Images that were left out of each part; none where the graph's components were bridged."""
+    return run.read("gpt", "gpt/tokens.npz")[1]["lost"]
