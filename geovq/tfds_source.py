@@ -75,7 +75,7 @@ def load(name: str, files: Mapping[str, str], read: Reader, cache: pathlib.Path)
     return arrays
 
 
-def unreachable(url: str, seconds: float = 4.0) -> str | None:
+def unreachable(url: str, seconds: float = 3.0) -> str | None:
     """Why `url` does not answer, or None if it does; proxies of the environment are used.
 
     The request runs in a thread of its own, because a name server that hangs obeys no timeout.

@@ -145,5 +145,4 @@ def test_saved_from_another_device_restores_to_the_host(tmp_path):
         checkpoints.save(1, state)
         found = restored(checkpoints, {"w": np.zeros(4, np.float32)})
     assert type(found.state["w"]) is np.ndarray
-    metadata = "".join(p.read_text(errors="ignore") for p in tmp_path.rglob("*sharding*"))
-    assert "NamedSharding" not in metadata
+    assert not list(tmp_path.rglob("*sharding*"))

@@ -65,7 +65,8 @@ def test_more_codes_than_distinct_latents_are_refused(name, k):
 
 def test_kmeans_draws_from_many_latents(monkeypatch, latents):
     monkeypatch.setattr("geovq.codebook._KMEANS_POINTS", 20)
-    np.testing.assert_array_equal(kmeans_codes(latents, 3, seed=1), kmeans_codes(latents, 3, seed=1))
+    with pytest.raises(InputError, match=r"K in 1\.\.20"):
+        kmeans_codes(latents, 21, seed=1)
     assert kmeans_codes(latents, 3, seed=1).shape == (3, 2)
 
 

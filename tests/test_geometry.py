@@ -1,10 +1,12 @@
 """The measured latent space: a line that can be checked by hand, then decoders whose geometry is known."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from geovq.checks import InputError
 from geovq.geometry import code_field, connect, lengths_to_codes, measure, nearest_along, place_codes
+from tests import reference
 
 
 def on_a_line(neighbours: int = 1, components: str = "bridge"):
@@ -62,6 +64,32 @@ def test_paths_follow_the_data_round_an_arc():
     identity = np.eye(2, dtype=np.float32)[None]
     length = lengths_to_codes(placed, arc[-1:], identity, np.array([[0]]))
     np.testing.assert_allclose(length, [[1.5 * np.pi]], rtol=1e-3)
+
+
+def test_paths_equal_those_of_the_whole_graph():
+    """New latents and codes joined by hand to a random graph, all distances by Floyd-Warshall."""
+    rng = np.random.default_rng(0)
+    grids = rng.standard_normal((25, 1, 1, 3)).astype(np.float32)
+    geometry = measure(lambda z: jnp.sin(z) + z, grids, neighbours=3)
+    placed = place_codes(geometry, rng.standard_normal((4, 3)).astype(np.float32))
+    latents = rng.standard_normal((6, 3)).astype(np.float32)
+    roots = rng.standard_normal((6, 3, 3)).astype(np.float32)
+    metrics = roots @ roots.transpose(0, 2, 1)
+    dense = placed.graph.toarray()
+    between = reference.shortest_paths(np.where(dense > 0, dense, np.inf))
+    wanted = np.full((6, 4), np.inf)
+    for i in range(6):
+        nearest = np.argsort(np.linalg.norm(placed.nodes - latents[i], axis=1))[:3]
+        for j in nearest:
+            step = placed.nodes[j] - latents[i]
+            squares = [reference.quadratic_form(step, g) for g in (metrics[i], placed.metrics[j])]
+            for code in range(4):
+                wanted[i, code] = min(wanted[i, code], np.mean(np.sqrt(squares)) + between[j, placed.n_sampled + code])
+    every_code = np.broadcast_to(np.arange(4), (6, 4))
+    np.testing.assert_allclose(lengths_to_codes(placed, latents, metrics, every_code), wanted, rtol=1e-5)
+    tokens, lengths = nearest_along(code_field(placed), latents, metrics)
+    np.testing.assert_array_equal(tokens, wanted.argmin(axis=1))
+    np.testing.assert_allclose(lengths, wanted.min(axis=1), rtol=1e-5)
 
 
 def two_clusters(components: str):

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -114,7 +115,7 @@ def test_samples_of_one_class_by_name(whole, tmp_path):
 
 CARELESS = [
     ("sample", ["--label", "cat"], "label: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, found 'cat'"),
-    ("sample", ["--sample.top-p", "2"], "top_p: expected"),
+    ("sample", ["--sample.top-p", "2"], "sample.top_p: expected"),
     ("sample", ["--sample.per-class", "0"], "per_class: expected at least 1"),
     ("vae", ["--vae.epochs", "9"], "vae.epochs (4 there, 9 asked)"),
     ("gpt", ["--gpt.assign", "local"], "gpt.assign (whitened there, local asked)"),
@@ -133,7 +134,6 @@ def test_careless_use_of_a_run_is_one_line(whole, name, flags, message):
 
 
 NEW = [
-    ("pipeline", ["--dataset", "cifar"], "cifar"),
     ("pipeline", ["--data-dir", "/no/such/folder"], "/no/such/folder"),
     ("pipeline", ["--dataset", "digits", "--vae.batch-size", "5000"], "batch_size: expected 1..1297"),
     (
@@ -154,9 +154,55 @@ def test_careless_use_of_a_new_folder_is_one_line(tmp_path, name, flags, message
     assert len(found.stderr.strip().splitlines()) == 1
 
 
-def test_damaged_codebook_is_refused_by_later_stages(whole, tmp_path):
-    import shutil
+def test_unknown_choices_are_refused_with_those_that_exist(tmp_path):
+    for flags in (["--dataset", "cifar"], ["--gpt.assign", "nearest"], ["--preset", "huge"]):
+        found = program("pipeline", "--run", str(tmp_path / "new"), *flags)
+        assert found.returncode == 2
+        assert flags[1] in found.stderr
+        assert "Traceback" not in found.stderr
+    assert not (tmp_path / "new").exists()
 
+
+def test_a_wrong_option_can_be_corrected_in_the_same_folder(tmp_path):
+    flags = ["--run", str(tmp_path / "new"), *TINY, "--vae.epochs", "1"]
+    assert program("vae", *flags[:-2], "--vae.grid", "40", "4").returncode == 2
+    found = program("vae", *flags)
+    assert found.returncode == 0, found.stderr
+
+
+def test_dropped_components_run_to_the_end(tmp_path):
+    """Two neighbours leave the graph in pieces; images that the codes cannot reach are counted, not crashed on."""
+    folder = tmp_path / "drop"
+    flags = [
+        "--codebook.components",
+        "drop",
+        "--codebook.neighbours",
+        "2",
+        "--codebook.codes",
+        "4",
+        "--gpt.assign",
+        "geodesic",
+    ]
+    printed = pipeline(folder, [*TINY, *flags, "--gpt.codebook", "geodesic"])
+    results = json.loads((folder / "results.json").read_text())
+    assert sum(results["meta"]["images_without_tokens"].values()) > 0
+    assert "images have tokens without a code" in printed
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path):
+    """Files larger than 20 kB cannot be written; without that limit the same command goes on."""
+    command = [sys.executable, "-m", "train.vae", "--run", str(tmp_path / "full"), *TINY]
+    limit = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
+    limited = f"{limit}; sys.argv = {command[2:]!r}; runpy.run_module('train.vae', run_name='__main__', alter_sys=True)"
+    found = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, timeout=120)
+    assert found.returncode == 2, found.stderr
+    assert "free space" in found.stderr
+    assert "Traceback" not in found.stderr
+    again = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0, again.stderr
+
+
+def test_damaged_codebook_is_refused_by_later_stages(whole, tmp_path):
     folder = tmp_path / "damaged"
     shutil.copytree(whole, folder)
     path = folder / "codebook/kmeans.npz"
@@ -164,6 +210,40 @@ def test_damaged_codebook_is_refused_by_later_stages(whole, tmp_path):
     found = program("sample", "--run", str(folder))
     assert found.returncode == 2
     assert "kmeans.npz: expected a .npz written by this project, found one that is truncated" in found.stderr
+
+
+@pytest.mark.parametrize("damaged", ["codebook/geometry.npz", "codebook/euclidean.npz", "results.json", "samples.png"])
+def test_damaged_outputs_are_made_again_with_the_same_content(whole, tmp_path, damaged):
+    folder = tmp_path / "damaged"
+    shutil.copytree(whole, folder)
+    (folder / damaged).write_bytes((folder / damaged).read_bytes()[:-100])
+    stage = {"codebook": "codebook", "results.json": "evaluate", "samples.png": "sample"}[damaged.split("/")[0]]
+    found = program(stage, "--run", str(folder))
+    assert found.returncode == 0, found.stderr
+    assert f"{stage}: missing or damaged, made again: {damaged}" in found.stdout
+    assert outputs(folder) == outputs(whole)
+    assert (folder / f"{damaged}.damaged").exists()
+
+
+def test_training_goes_on_from_the_checkpoint_before_a_damaged_one(whole, tmp_path):
+    folder = tmp_path / "damaged"
+    shutil.copytree(whole, folder)
+    newest = max((folder / "gpt/checkpoints").iterdir(), key=lambda step: int(step.name) if step.name.isdigit() else -1)
+    for path in (newest / "state").rglob("d/*"):
+        path.write_bytes(path.read_bytes()[:-10])
+    found = program("sample", "--run", str(folder))
+    assert found.returncode == 2
+    assert "python -m train.gpt" in found.stderr
+    found = program("gpt", "--run", str(folder))
+    assert found.returncode == 0, found.stderr
+    assert "going on from step" in found.stdout
+    assert outputs(folder) == outputs(whole)
+
+
+def test_sampling_checks_the_configuration(whole, tmp_path):
+    found = program("sample", "--run", str(whole), "--split-seed", "3", "--out", str(tmp_path / "x.png"))
+    assert found.returncode == 2
+    assert "data.split_seed (0 there, 3 asked)" in found.stderr
 
 
 def test_class_names_in_any_case():

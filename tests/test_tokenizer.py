@@ -101,13 +101,27 @@ def test_bad_options_are_refused(options, message, images):
 
 
 def test_decoder_of_another_image_shape_is_refused(images):
-    with pytest.raises(InputError, match=r"decode: expected an image \(1, 2, 4, 1\), found \(1, 4, 2, 1\)"):
+    with pytest.raises(InputError, match=r"decode: expected images \(1, 2, 4, 1\), found \(1, 4, 2, 1\)"):
         Tokenizer.fit(encode, lambda z: decode(z).reshape(-1, 4, 2, 1), images, codes=6, neighbours=4)
 
 
 def test_encoder_without_a_grid_is_refused(images):
-    with pytest.raises(InputError, match=r"latents \(n, h, w, d\), found \(60, 2\)"):
+    with pytest.raises(InputError, match=r"latents \(n, h, w, d\) of 1 images, found \(1, 2\)"):
         Tokenizer.fit(lambda x: encode(x).reshape(-1, 2), decode, images, codes=6)
+
+
+@pytest.mark.parametrize(
+    ("factor", "message"), [(255, r"intensities in \[0, 1\], found"), (np.nan, "decoded images: expected finite")]
+)
+def test_decoder_of_other_values_is_refused(factor, message, images):
+    with pytest.raises(InputError, match=message):
+        Tokenizer.fit(encode, lambda z: factor * decode(z), images, codes=6, neighbours=4)
+
+
+def test_another_decoder_of_the_same_sizes_is_refused_on_loading(tmp_path, fitted):
+    fitted["whitened"].save(tmp_path / "t.npz")
+    with pytest.raises(InputError, match="load the VAE that the tokenizer was fitted to"):
+        Tokenizer.load(tmp_path / "t.npz", encode, lambda z: 1 - decode(z))
 
 
 def test_encoder_that_gives_nan_is_refused(images):
@@ -150,7 +164,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path, fitted):
 
 def test_vae_of_other_sizes_is_refused_on_loading(tmp_path, fitted):
     fitted["whitened"].save(tmp_path / "t.npz")
-    with pytest.raises(InputError, match=r"encode: expected latents \(1, 1, 2, 1\) of one image, found \(1, 2, 1, 1\)"):
+    with pytest.raises(InputError, match=r"encode: expected latents \(1, 1, 2, 1\) of 1 images, found \(1, 2, 1, 1\)"):
         Tokenizer.load(tmp_path / "t.npz", lambda x: encode(x).reshape(-1, 2, 1, 1), decode)
 
 

@@ -1,0 +1,138 @@
+"""The training loop on one number: early stopping, the best parameters, and crashes at every write."""
+
+import json
+import math
+import pathlib
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from geovq.checkpoint import Checkpoints
+from geovq.checks import InputError
+from train import loop
+from train.config import VAEOptions
+
+DATA = np.arange(10, dtype=np.float32) / 10
+
+
+def schedule(epochs: int, patience: int = 0) -> loop.Schedule:
+    return loop.Schedule(examples=10, batch_size=3, epochs=epochs, patience=patience, checkpoint_every=2, seed=0)
+
+
+def model(validation: Sequence[float] | None = None) -> loop.Model:
+    """Learns the mean of the data; its validation loss is scripted by epoch, or the true one."""
+
+    def loss(params, key, batch):
+        value = jnp.mean((params["mean"] - batch) ** 2)
+        return value, {"loss": value, "mean": params["mean"]}
+
+    epoch = iter(range(1000))
+
+    def validate(params):
+        if validation is not None:
+            return {"loss": validation[next(epoch)]}
+        return {"loss": float(np.mean((np.asarray(params["mean"]) - DATA) ** 2))}
+
+    return loop.Model({"mean": jnp.float32(5)}, optax.sgd(0.1), loss, lambda indices: (DATA[indices],), validate)
+
+
+def train(folder: pathlib.Path, trained: loop.Model, length: loop.Schedule) -> dict[str, np.ndarray]:
+    folder.mkdir(exist_ok=True)
+    loop.train(folder, "test", trained, length, lambda: None)
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        found = checkpoints.restore_part("best")
+    assert found is not None
+    return found
+
+
+def log(folder: pathlib.Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_it_learns_and_logs_the_mean_of_every_epoch(tmp_path):
+    best = train(tmp_path, model(), schedule(60))
+    assert abs(best["mean"] - DATA.mean()) < 0.1
+    rows = log(tmp_path)
+    assert [row["epoch"] for row in rows] == list(range(1, 61))
+    assert [row["step"] for row in rows[:3]] == [3, 6, 9]  # whole batches only
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+    assert rows[0].keys() == {"epoch", "step", "train_loss", "train_mean", "val_loss"}
+
+
+def test_the_best_parameters_are_kept(tmp_path):
+    script = [3.0, 1.0, 2.0, 1.5]
+    best = train(tmp_path, model(script), schedule(4))
+    reference = train(tmp_path / "two", model([3.0, 1.0]), schedule(2))
+    assert best["mean"] == reference["mean"]
+
+
+@pytest.mark.parametrize(("patience", "epochs"), [(0, 8), (2, 5), (1, 4)])
+def test_it_stops_when_validation_does_not_improve(patience, epochs, tmp_path):
+    script = [5.0, 4.0, 3.0, 3.5, 3.2, 2.9, 3.0, 3.0]
+    train(tmp_path, model(script), schedule(8, patience))
+    assert len(log(tmp_path)) == epochs
+
+
+def test_a_finished_training_is_not_gone_on_with(tmp_path):
+    train(tmp_path, model([2.0, 3.0, 4.0, 1.0]), schedule(4, patience=2))
+    train(tmp_path, model([]), schedule(4, patience=2))
+    assert len(log(tmp_path)) == 3
+
+
+class CrashError(Exception):
+    """Stands for kill -9."""
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("number", range(6))
+def test_a_crash_before_or_after_any_checkpoint_changes_nothing(number, after, tmp_path, monkeypatch):
+    whole = train(tmp_path / "whole", model(), schedule(3))
+    save, calls = Checkpoints.save, iter(range(100))
+
+    def crash(self, step, state):
+        last = next(calls) == number
+        if last and not after:
+            raise CrashError
+        save(self, step, state)
+        if last:
+            raise CrashError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", crash)
+        with pytest.raises(CrashError):
+            train(tmp_path / "broken", model(), schedule(3))
+    broken = train(tmp_path / "broken", model(), schedule(3))
+    assert broken["mean"] == whole["mean"]
+    assert log(tmp_path / "broken") == log(tmp_path / "whole")
+
+
+def test_a_line_of_the_log_that_was_cut_off_is_written_again(tmp_path):
+    whole = tmp_path / "whole"
+    train(whole, model(), schedule(3))
+    path = whole / "metrics.jsonl"
+    text = path.read_text()
+    path.write_text(text + '{"epoch": 4, "st')
+    train(whole, model(), schedule(3))
+    assert path.read_text() == text
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_loss_that_is_not_finite_is_refused_and_the_past_kept(tmp_path):
+    train(tmp_path, model(), schedule(1))
+    broken = model()._replace(
+        loss=lambda p, key, x: (p["mean"] * math.nan, {"loss": p["mean"] * math.nan, "mean": p["mean"]})
+    )
+    with pytest.raises(InputError, match="expected a finite loss, found NaN or infinity by step 4"):
+        train(tmp_path, broken, schedule(3))
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        assert checkpoints.steps()[-1] == 3
+    with pytest.raises(InputError, match="expected finite scores"):
+        train(tmp_path, model([math.nan]), schedule(3))
+
+
+def test_fewer_images_than_a_batch_are_refused():
+    with pytest.raises(InputError, match=r"batch_size: expected 1\.\.100, the number of training images, found 128"):
+        loop.Schedule.of(100, VAEOptions())
