@@ -43,15 +43,19 @@ def measure(
     grids: Float[np.ndarray, "n h w d"],
     *,
     neighbours: int,
+    at_most: int | None = None,
+    seed: int = 0,
     components: str = "bridge",
     progress: Progress | None = None,
 ) -> Geometry:
-    """Metrics of every token of the grids, and the graph between the distinct ones.
+    """Metrics of every token of the grids, or of a random sample of them, and the graph between the distinct ones.
 
     Args:
         decode: Takes one grid (h, w, d) to one image, in intensity units.
         grids: Latents (n, h, w, d).
         neighbours: Nearest neighbours k that a node is joined to.
+        at_most: Grids that are measured; where there are more, so many are drawn at random. None measures all.
+        seed: Of the draw.
         components: "bridge" joins the graph's components by the shortest edges between them; "drop" leaves them apart, as the
             original study did: then the codes come from the largest, and what lies in the others gets no valid token.
         progress: Called with the grids done while metrics are computed.
@@ -60,12 +64,23 @@ def measure(
         The geometry.
 
     Raises:
-        InputError: Bad latents or decoder, k not below the number of distinct latents, or an unknown `components`.
+        InputError: Bad latents or decoder, k not below the number of distinct latents, nothing to be drawn, or an unknown
+            `components`.
     """
     if components not in COMPONENTS:
         raise InputError(f"components: expected one of {', '.join(COMPONENTS)}, found {components!r}.")
+    if at_most is not None:
+        grids = draw(grids, at_most, seed)
     metrics = token_metrics(decode, grids, progress=progress)
     return connect(grids, metrics, neighbours=neighbours, components=components)
+
+
+def draw(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """`count` of the rows, drawn at random without replacement, in their order; all where there are no more."""
+    if count < 1:
+        raise InputError(f"expected to draw at least one row, found {count}.")
+    chosen = np.random.default_rng(seed).permutation(len(rows))[:count]
+    return rows[np.sort(chosen)]
 
 
 def connect(

@@ -28,14 +28,6 @@ _PROBE_TOLERANCE = 0.02
 """Intensity: well above what rounding does on another device, well below what another training does."""
 
 
-def draw(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """`count` of the rows, drawn at random without replacement, in their order; all where there are no more."""
-    if count < 1:
-        raise InputError(f"expected to draw at least one row, found {count}.")
-    chosen = np.random.default_rng(seed).permutation(len(rows))[:count]
-    return rows[np.sort(chosen)]
-
-
 class Tokenizer:
     """Images <-> grids of tokens. Made by `fit` or `load`; immutable."""
 
@@ -158,8 +150,10 @@ class Tokenizer:
         latents = encode_images(encode, images)
         geometry = measure(
             single(decode),
-            draw(latents, measured_images, seed),
+            latents,
             neighbours=neighbours,
+            at_most=measured_images,
+            seed=seed,
             components=components,
             progress=progress,
         )

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from geovq.checks import InputError
-from geovq.geometry import code_field, connect, lengths_to_codes, measure, nearest_along, place_codes
+from geovq.geometry import code_field, connect, draw, lengths_to_codes, measure, nearest_along, place_codes
 from tests import reference
 
 
@@ -116,3 +116,18 @@ def test_dropped_components_have_token_k():
 def test_unknown_components_are_refused():
     with pytest.raises(InputError, match="bridge, drop, found 'cut'"):
         on_a_line(components="cut")
+
+
+def test_draw_is_random_sorted_and_never_more_than_there_is():
+    rows = np.arange(100)
+    drawn = draw(rows, 10, seed=0)
+    assert len(set(drawn)) == 10
+    assert (np.diff(drawn) > 0).all()
+    np.testing.assert_array_equal(draw(rows, 1000, seed=0), rows)
+    assert set(draw(rows, 10, seed=1)) != set(drawn)
+
+
+def test_measuring_a_sample_is_measuring_what_is_drawn():
+    grids = np.arange(20, dtype=np.float32).reshape(20, 1, 1, 1)
+    sampled = measure(lambda z: z, grids, neighbours=2, at_most=8, seed=3)
+    np.testing.assert_array_equal(sampled.nodes, draw(grids, 8, seed=3).reshape(-1, 1))

@@ -7,7 +7,7 @@ from jax.tree_util import Partial
 from geovq.checks import InputError
 from geovq.config import ASSIGNMENTS, CODEBOOKS
 from geovq.token_data import keep_valid
-from geovq.tokenizer import Tokenizer, draw
+from geovq.tokenizer import Tokenizer
 
 
 def encode(images):
@@ -194,12 +194,3 @@ def test_parameters_can_travel_with_the_decoder(images):
     scaled = Partial(lambda scale, z: scale * decode(z), np.float32(0.5))
     tokenizer = Tokenizer.fit(encode, scaled, images, codes=6, neighbours=4, assign="local")
     assert tokenizer.encode(images).max() < 6
-
-
-def test_draw_is_random_sorted_and_never_more_than_there_is():
-    rows = np.arange(100)
-    drawn = draw(rows, 10, seed=0)
-    assert len(set(drawn)) == 10
-    assert (np.diff(drawn) > 0).all()
-    np.testing.assert_array_equal(draw(rows, 1000, seed=0), rows)
-    assert set(draw(rows, 10, seed=1)) != set(drawn)

@@ -19,7 +19,7 @@ def run(run: Run) -> None:
     from geovq.checks import check_images
     from geovq.codebook import fit_codes
     from geovq.geometry import measure
-    from geovq.tokenizer import Tokenizer, draw
+    from geovq.tokenizer import Tokenizer
     from geovq.vae import callables
     from train import stages
     from train.progress import Progress
@@ -35,10 +35,15 @@ def run(run: Run) -> None:
     latents = encode_images(encode, images)
     print(f"codebook: encoded {len(images):,} images", flush=True)
     if not (run.folder / stages.GEOMETRY).exists():
-        grids = draw(latents, options.measured_images, options.seed)
-        with Progress("codebook: metrics", len(grids), "images") as progress:
+        with Progress("codebook: metrics", min(options.measured_images, len(latents)), "images") as progress:
             geometry = measure(
-                single(decode), grids, neighbours=options.neighbours, components=options.components, progress=progress
+                single(decode),
+                latents,
+                neighbours=options.neighbours,
+                at_most=options.measured_images,
+                seed=options.seed,
+                components=options.components,
+                progress=progress,
             )
         stages.save_geometry(run, geometry)
         stage.pause()

@@ -124,7 +124,7 @@ class SampleOptions:
     """Below 1: likelier images; 0: always the likeliest token."""
     top_k: int = 0
     """Choose among the k likeliest tokens; 0 = all."""
-    top_p: float = 1.0
+    top_p: float = 0.95
     """Choose among the likeliest tokens that together have this probability; 1 = all."""
     seed: int = 0
     """Of the samples."""
@@ -160,7 +160,7 @@ PRESETS = {
     "quick": Config(
         vae=VAEOptions(epochs=8),
         codebook=CodebookOptions(measured_images=1000),
-        gpt=GPTOptions(epochs=5, patience=0),
+        gpt=GPTOptions(epochs=6, patience=0),
     ),
     "full": Config(),
 }
