@@ -14,6 +14,9 @@ from geovq.checks import InputError
 from geovq.config import VAEConfig
 from geovq.vae import SpatialVAE
 
+# Where a read fails, Orbax's other readers end after its event loop.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 def tree(value: float) -> dict:
     return {"w": np.full((3, 4), value, np.float32), "inner": {"step": np.int64(value), "sum": np.float64(value / 3)}}
@@ -96,7 +99,6 @@ def test_silently_changed_values_are_noticed(tmp_path, monkeypatch):
             checkpoints.restore(tree(0))
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Orbax's readers end after its loop
 def test_truncated_step_is_passed_over(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, tree(1))

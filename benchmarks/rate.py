@@ -1,0 +1,114 @@
+"""Does a VAE of a higher rate lose more when each of its tokens becomes one code?
+
+    python -m benchmarks.rate --data-dir DIR
+
+Fifteen minutes on two CPU cores. Trains FashionMNIST VAEs that differ in the noise variance β alone, for two epochs each, and
+compares on the validation images, in dB: the VAE, the VAE with a sample of its posterior (what its KL bits pay for), and K = 512
+k-means codes assigned by Euclidean and by whitened distance. Also says how unevenly the bits lie: tokens differ in KL, while each
+code has the same 9 bits. Resumes in RUN/beta-*. Writes benchmarks/results/rate.json.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from benchmarks.record import save
+from geovq.assign import assign_euclidean, assign_whitened
+from geovq.autoencoder import decode_latents, encode_images, single
+from geovq.checks import check_images
+from geovq.chunks import map_chunks
+from geovq.codebook import kmeans_codes
+from geovq.geometry import draw
+from geovq.metric import token_metrics
+from geovq.report import text_table
+from geovq.scores import psnr
+from geovq.vae import callables
+from train import stages, vae
+from train.cli import NoExtra, parse, run_program
+from train.config import Config
+from train.run import Run
+from train.scoring import Row, row
+
+NOISE_VARIANCES = (0.005, 0.011, 0.025, 0.06)
+EPOCHS = 2
+MEASURED_IMAGES = 200
+
+
+def posterior(run: Run, data: stages.Images, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images decoded from one sample of the posterior, and the KL bits of every token (n, h, w)."""
+    graphdef, params = nnx.split(stages.trained_vae(run, data))
+
+    @jax.jit
+    def sampled(batch):
+        model = nnx.merge(graphdef, params)
+        mean, logvar = model.posteriors(batch)
+        noise = jax.random.normal(jax.random.key(1), mean.shape)
+        bits = 0.5 * jnp.sum(mean**2 + jnp.exp(logvar) - 1 - logvar, axis=-1) / jnp.log(2)
+        return jnp.clip(model.decode(mean + jnp.exp(logvar / 2) * noise), 0, 1), bits
+
+    return map_chunks(sampled, images, chunk=500)
+
+
+def scored(run: Run) -> list[Row]:
+    """The rows of one VAE."""
+    data = stages.images(run.config.data)
+    encode, decode = callables(stages.trained_vae(run, data))
+    images = check_images(data.dataset.val_images)
+    train_latents = encode_images(encode, check_images(data.dataset.train_images))
+    latents = encode_images(encode, images)
+    d = latents.shape[-1]
+    k, seed = run.config.codebook.codes, run.config.codebook.seed
+    codes = kmeans_codes(train_latents.reshape(-1, d), k, seed=seed)
+    metrics = token_metrics(single(decode), draw(train_latents, MEASURED_IMAGES, seed))
+    tokens = {
+        "euclidean": assign_euclidean(latents.reshape(-1, d), codes),
+        "whitened": assign_whitened(latents.reshape(-1, d), codes, metrics.reshape(-1, d, d).mean(axis=0)),
+    }
+    sampled, bits = posterior(run, data, images)
+    fields: Row = {"case": "rate", "noise_variance": run.config.vae.noise_variance, "split": "validation"}
+    rows = [
+        row(fields, "bits_per_token", bits.mean(axis=(1, 2))),
+        row(fields, "bits_per_token_std", float(bits.std()), bits.size),
+        row(fields | {"system": "vae"}, "psnr", psnr(images, decode_latents(decode, latents))),
+        row(fields | {"system": "vae, posterior sample"}, "psnr", psnr(images, sampled)),
+    ]
+    for assign, found in tokens.items():
+        reconstructions = decode_latents(decode, codes[found].reshape(latents.shape))
+        rows.append(
+            row(
+                fields | {"system": "ours", "codebook": "kmeans", "assign": assign},
+                "psnr",
+                psnr(images, reconstructions),
+            )
+        )
+    return rows
+
+
+def with_noise(config: Config, noise_variance: float) -> Config:
+    """The same options but for β and the length of the training."""
+    return dataclasses.replace(
+        config, vae=dataclasses.replace(config.vae, noise_variance=noise_variance, epochs=EPOCHS)
+    )
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    asked, _ = parse(__doc__, ("data",), NoExtra())
+    rows: list[Row] = []
+    for noise_variance in NOISE_VARIANCES:
+        run = Run(asked.folder / f"beta-{noise_variance:g}", with_noise(asked.config, noise_variance))
+        vae.run(run)
+        rows += scored(run)
+    cells = [[r["value"] for r in rows if r["noise_variance"] == beta] for beta in NOISE_VARIANCES]
+    columns = ["β", "KL bits", "their std", "VAE dB", "posterior sample dB", "euclidean dB", "whitened dB"]
+    print(text_table(columns, [[beta, *values] for beta, values in zip(NOISE_VARIANCES, cells, strict=True)]))
+    config = asked.config
+    seeds = {"split": config.data.split_seed, "vae": config.vae.seed, "codebook": config.codebook.seed}
+    save("rate", rows, seeds, f"{EPOCHS} epochs")
+
+
+if __name__ == "__main__":
+    run_program(main)
