@@ -7,6 +7,7 @@ host and restored to the host, so a checkpoint written on a GPU restores on a CP
 
 import os
 import pathlib
+import shutil
 import warnings
 from typing import NamedTuple
 
@@ -71,6 +72,7 @@ class Checkpoints:
         arrays = _flatten(state)
         sha = digest(arrays)
         index = {"sha256": sha, "arrays": {name: [list(a.shape), a.dtype.str] for name, a in arrays.items()}}
+        self._check_space(step, sum(array.nbytes for array in arrays.values()))
         try:
             if step in self._manager.all_steps():
                 self._manager.delete(step)
@@ -81,11 +83,20 @@ class Checkpoints:
             )
             self._manager.wait_until_finished()
         except (OSError, ValueError) as error:
-            raise InputError(
-                f"{self.folder}: expected to write checkpoint {step}, found: {error}; free space on the disk and run "
-                f"the same command again: it goes on from step {max(self.steps(), default=0)}."
-            ) from error
+            raise self._not_saved(step, _first_line(error)) from error
         return sha
+
+    def _check_space(self, step: int, size: int) -> None:
+        """Refuses ahead of Orbax, whose own threads would each print a traceback."""
+        free = shutil.disk_usage(self.folder).free
+        if free < 2 * size:
+            raise self._not_saved(step, f"{free:,} bytes free for {size:,} bytes of arrays and as much to spare")
+
+    def _not_saved(self, step: int, found: str) -> InputError:
+        return InputError(
+            f"{self.folder}: expected to write checkpoint {step}, found: {found}; free space on the disk and run the same "
+            f"command again: it goes on from step {max(self.steps(), default=0)}."
+        )
 
     def restore(self, like: chex.ArrayTree) -> Restored | None:
         """The newest step that is whole, with a warning for every newer one that is not.

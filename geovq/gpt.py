@@ -139,7 +139,7 @@ class GPT(nnx.Module):
     def embed(self, tokens: Int[Array, "n s"]) -> Float[Array, "n s width"]:
         """Learned rows of the tokens; by a matrix product, as scattered gradients are slow on accelerators."""
         rows = jax.nn.one_hot(tokens.reshape(-1), self.config.codes) @ self.codes[...]
-        return rows.reshape(*tokens.shape, -1)
+        return rows.reshape(*tokens.shape, self.config.width)
 
 
 def token_nats(

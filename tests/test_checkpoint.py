@@ -1,6 +1,7 @@
 """Checkpoints: what was saved comes back to the bit; what is damaged is passed over, never restored."""
 
 import pathlib
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -136,6 +137,16 @@ def test_full_disk_is_one_message_and_loses_nothing(tmp_path, monkeypatch):
             with pytest.raises(InputError, match=r"No space left on device.*goes on from step 1"):
                 checkpoints.save(2, tree(2))
         assert restored(checkpoints, tree(0)).step == 1
+
+
+def test_too_little_space_is_noticed_before_anything_is_written(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, tree(1))
+        usage = shutil.disk_usage(tmp_path)
+        monkeypatch.setattr("geovq.checkpoint.shutil.disk_usage", lambda _: usage._replace(free=100))
+        with pytest.raises(InputError, match=r"100 bytes free for 64 bytes.*goes on from step 1"):
+            checkpoints.save(2, tree(2))
+        assert checkpoints.steps() == [1]
 
 
 def test_saved_from_another_device_restores_to_the_host(tmp_path):

@@ -15,20 +15,13 @@ from train.stages import class_number
 
 PROGRAMS = ("vae", "codebook", "gpt", "sample", "evaluate", "pipeline")
 
-TINY = [
+TINY_VAE = [
     *("--dataset", "digits"),
-    *(
-        "--vae.width",
-        "4",
-        "--vae.max-width",
-        "8",
-        "--vae.epochs",
-        "4",
-        "--vae.batch-size",
-        "256",
-        "--vae.checkpoint-every",
-        "3",
-    ),
+    *("--vae.width", "4", "--vae.max-width", "8", "--vae.epochs", "4", "--vae.batch-size", "256"),
+    *("--vae.checkpoint-every", "3"),
+]
+TINY = [
+    *TINY_VAE,
     *("--codebook.codes", "8", "--codebook.measured-images", "20", "--codebook.neighbours", "4"),
     *("--gpt.layers", "1", "--gpt.width", "16", "--gpt.heads", "2", "--gpt.epochs", "4", "--gpt.batch-size", "256"),
     *("--gpt.checkpoint-every", "3", "--gpt.label-smoothing", "0.1", "--sample.per-class", "2"),
@@ -164,8 +157,8 @@ def test_unknown_choices_are_refused_with_those_that_exist(tmp_path):
 
 
 def test_a_wrong_option_can_be_corrected_in_the_same_folder(tmp_path):
-    flags = ["--run", str(tmp_path / "new"), *TINY, "--vae.epochs", "1"]
-    assert program("vae", *flags[:-2], "--vae.grid", "40", "4").returncode == 2
+    flags = ["--run", str(tmp_path / "new"), *TINY_VAE]
+    assert program("vae", *flags, "--vae.grid", "40", "4").returncode == 2
     found = program("vae", *flags)
     assert found.returncode == 0, found.stderr
 
@@ -174,16 +167,18 @@ def test_dropped_components_run_to_the_end(tmp_path):
     """Two neighbours leave the graph in pieces; images that the codes cannot reach are counted, not crashed on."""
     folder = tmp_path / "drop"
     flags = [
+        "--vae.grid",
+        "1",
+        "1",
         "--codebook.components",
         "drop",
         "--codebook.neighbours",
         "2",
         "--codebook.codes",
         "4",
-        "--gpt.assign",
-        "geodesic",
     ]
-    printed = pipeline(folder, [*TINY, *flags, "--gpt.codebook", "geodesic"])
+    tokens = ["--codebook.measured-images", "200", "--gpt.codebook", "geodesic", "--gpt.assign", "geodesic"]
+    printed = pipeline(folder, [*TINY, *flags, *tokens])
     results = json.loads((folder / "results.json").read_text())
     assert sum(results["meta"]["images_without_tokens"].values()) > 0
     assert "images have tokens without a code" in printed
@@ -191,13 +186,12 @@ def test_dropped_components_run_to_the_end(tmp_path):
 
 def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path):
     """Files larger than 20 kB cannot be written; without that limit the same command goes on."""
-    command = [sys.executable, "-m", "train.vae", "--run", str(tmp_path / "full"), *TINY]
+    command = [sys.executable, "-m", "train.vae", "--run", str(tmp_path / "full"), *TINY_VAE]
     limit = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
     limited = f"{limit}; sys.argv = {command[2:]!r}; runpy.run_module('train.vae', run_name='__main__', alter_sys=True)"
     found = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, timeout=120)
     assert found.returncode == 2, found.stderr
-    assert "free space" in found.stderr
-    assert "Traceback" not in found.stderr
+    assert [line for line in found.stderr.splitlines() if line.startswith("error: ") and "free space" in line]
     again = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert again.returncode == 0, again.stderr
 
@@ -218,7 +212,7 @@ def test_damaged_outputs_are_made_again_with_the_same_content(whole, tmp_path, d
     shutil.copytree(whole, folder)
     (folder / damaged).write_bytes((folder / damaged).read_bytes()[:-100])
     stage = {"codebook": "codebook", "results.json": "evaluate", "samples.png": "sample"}[damaged.split("/")[0]]
-    found = program(stage, "--run", str(folder))
+    found = program("pipeline", "--run", str(folder))
     assert found.returncode == 0, found.stderr
     assert f"{stage}: missing or damaged, made again: {damaged}" in found.stdout
     assert outputs(folder) == outputs(whole)

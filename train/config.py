@@ -158,9 +158,9 @@ PRESETS = {
         gpt=GPTOptions(layers=2, width=64, heads=4, epochs=60, batch_size=64, patience=8),
     ),
     "quick": Config(
-        vae=VAEOptions(epochs=8),
+        vae=VAEOptions(epochs=7),
         codebook=CodebookOptions(measured_images=1000),
-        gpt=GPTOptions(epochs=6, patience=0),
+        gpt=GPTOptions(epochs=5, patience=0),
     ),
     "full": Config(),
 }
