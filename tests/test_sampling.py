@@ -2,10 +2,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from geovq import sampling
 from geovq.checks import InputError
-from geovq.gpt import token_nats
+from geovq.config import GPTConfig
+from geovq.gpt import GPT, token_nats
 from geovq.sampling import keep_top_k, keep_top_p, sample
 from tests import reference
 from tests.test_gpt import make
@@ -137,3 +139,13 @@ def test_filters_equal_reference():
 def test_refuses(classes, settings, message):
     with pytest.raises(InputError, match=message):
         sample(make(classes), KEY, **({"n": 2} | settings))
+
+
+def test_images_of_a_single_token():
+    """A 1x1 grid: only the start token is seen, and the first token's distribution is all there is."""
+    model = GPT(GPTConfig(codes=7, length=1, layers=1, width=8, heads=2), rngs=nnx.Rngs(0))
+    tokens = sample(model, KEY, 5)
+    assert tokens.shape == (5, 1)
+    logits = model(jnp.asarray(tokens))
+    assert logits.shape == (5, 1, 7)
+    np.testing.assert_allclose(logits, jnp.broadcast_to(logits[:1], logits.shape), rtol=1e-6)
