@@ -134,7 +134,7 @@ def numpy_decode(latents):
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [
-        (decode, encode, "encode: expected .* are encode and decode in this order"),
+        (lambda x: x @ np.ones(7), decode, r"encode: expected .* are encode and decode in this order"),
         (None, decode, "encode: expected a function of a batch"),
         (encode, numpy_decode, "decode: expected a function that JAX can trace and differentiate"),
     ],
@@ -165,7 +165,7 @@ def test_bad_images_are_refused(bad, message, fitted):
 def test_bad_tokens_are_refused(fitted):
     with pytest.raises(InputError, match=r"0..5, found 1 outside, in 1 images, the first at \(0, 0, 1\) with value -1"):
         fitted["whitened"].decode(np.array([[[0, -1]]]))
-    with pytest.raises(InputError, match=r"shape \(n, 1, 2\), found \(1, 2\)"):
+    with pytest.raises(InputError, match=r"shape \(n, 1, 2\) with n of at least 1, found \(1, 2\)"):
         fitted["whitened"].decode(np.array([[0, 1]]))
 
 
