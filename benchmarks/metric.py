@@ -11,23 +11,15 @@ import functools
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from benchmarks.record import save
-from geovq.autoencoder import single
-from geovq.config import VAEConfig
-from geovq.metric import token_metrics
-from geovq.report import text_table
-from geovq.vae import SpatialVAE, callables
+from benchmarks.record import no_options, save
 
 ROUNDS = 5
 SEED = 0
 
 
-def own_context(decode: Callable, grid: jax.Array, row: int, column: int, jacobian: Callable) -> jax.Array:
+def own_context(decode: Callable, grid: Any, row: int, column: int, jacobian: Callable) -> Any:
     """Metric of one token by a whole-Jacobian transform of JAX."""
 
     def of_token(z):
@@ -39,6 +31,18 @@ def own_context(decode: Callable, grid: jax.Array, row: int, column: int, jacobi
 
 def main() -> None:
     """Runs the benchmark."""
+    no_options(__doc__)
+
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from geovq.autoencoder import single
+    from geovq.config import VAEConfig
+    from geovq.metric import token_metrics
+    from geovq.report import text_table
+    from geovq.vae import SpatialVAE, callables
+
     vae = SpatialVAE(VAEConfig(), jax.random.key(SEED))
     decode = single(callables(vae)[1])
     plain = single(vae.decode)

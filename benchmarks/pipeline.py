@@ -1,6 +1,6 @@
 """The scores and times of a whole run, as a results file.
 
-    python -m benchmarks.pipeline --preset demo                       two minutes on two CPU cores
+    python -m benchmarks.pipeline --preset demo                       a minute and a half on two CPU cores
     python -m benchmarks.pipeline --preset quick --data-dir DIR       within 40 minutes on two CPU cores
 
 Runs train.pipeline in the run folder, or takes the run that is complete there. Writes benchmarks/results/pipeline_PRESET.json:

@@ -9,37 +9,28 @@ code has the same 9 bits. Resumes in RUN/beta-*. Writes benchmarks/results/rate.
 """
 
 import dataclasses
-
-import jax
-import jax.numpy as jnp
-import numpy as np
-from flax import nnx
+from typing import Any
 
 from benchmarks.record import save
-from geovq.assign import assign_euclidean, assign_whitened
-from geovq.autoencoder import decode_latents, encode_images, single
-from geovq.checks import check_images
-from geovq.chunks import map_chunks
-from geovq.codebook import kmeans_codes
-from geovq.geometry import draw
-from geovq.metric import token_metrics
-from geovq.report import text_table
-from geovq.scores import psnr
-from geovq.vae import callables
-from train import stages, vae
 from train.cli import NoExtra, parse, run_program
 from train.config import Config
 from train.run import Run
-from train.scoring import Row, row
 
 NOISE_VARIANCES = (0.005, 0.011, 0.025, 0.06)
 EPOCHS = 2
 MEASURED_IMAGES = 200
 
 
-def posterior(run: Run, data: stages.Images, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def posterior(run: Run, images: Any) -> Any:
     """Images decoded from one sample of the posterior, and the KL bits of every token (n, h, w)."""
-    graphdef, params = nnx.split(stages.trained_vae(run, data))
+    import jax
+    import jax.numpy as jnp
+    from flax import nnx
+
+    from geovq.chunks import map_chunks
+    from train import stages
+
+    graphdef, params = nnx.split(stages.trained_vae(run, images.shape[1:]))
 
     @jax.jit
     def sampled(batch):
@@ -52,11 +43,22 @@ def posterior(run: Run, data: stages.Images, images: np.ndarray) -> tuple[np.nda
     return map_chunks(sampled, images, chunk=500)
 
 
-def scored(run: Run) -> list[Row]:
+def scored(run: Run) -> list[dict[str, Any]]:
     """The rows of one VAE."""
+    from geovq.assign import assign_euclidean, assign_whitened
+    from geovq.autoencoder import decode_latents, encode_images, single
+    from geovq.checks import check_images
+    from geovq.codebook import kmeans_codes
+    from geovq.geometry import draw
+    from geovq.metric import token_metrics
+    from geovq.scores import psnr
+    from geovq.vae import callables
+    from train import stages
+    from train.scoring import Row, row
+
     data = stages.images(run.config.data)
-    encode, decode = callables(stages.trained_vae(run, data))
     images = check_images(data.dataset.val_images)
+    encode, decode = callables(stages.trained_vae(run, images.shape[1:]))
     train_latents = encode_images(encode, check_images(data.dataset.train_images))
     latents = encode_images(encode, images)
     d = latents.shape[-1]
@@ -67,7 +69,7 @@ def scored(run: Run) -> list[Row]:
         "euclidean": assign_euclidean(latents.reshape(-1, d), codes),
         "whitened": assign_whitened(latents.reshape(-1, d), codes, metrics.reshape(-1, d, d).mean(axis=0)),
     }
-    sampled, bits = posterior(run, data, images)
+    sampled, bits = posterior(run, images)
     fields: Row = {"case": "rate", "noise_variance": run.config.vae.noise_variance, "split": "validation"}
     rows = [
         row(fields, "bits_per_token", bits.mean(axis=(1, 2))),
@@ -96,8 +98,12 @@ def with_noise(config: Config, noise_variance: float) -> Config:
 
 def main() -> None:
     """Runs the benchmark."""
-    asked, _ = parse(__doc__, ("data",), NoExtra())
-    rows: list[Row] = []
+    asked, _ = parse(__doc__, ("data",), NoExtra(), bound=False)
+
+    from geovq.report import text_table
+    from train import vae
+
+    rows: list[dict[str, Any]] = []
     for noise_variance in NOISE_VARIANCES:
         run = Run(asked.folder / f"beta-{noise_variance:g}", with_noise(asked.config, noise_variance))
         vae.run(run)

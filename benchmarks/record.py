@@ -1,5 +1,6 @@
 """Where benchmarks put their results."""
 
+import argparse
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,12 @@ from geovq.store import write_json
 from train.provenance import provenance
 
 FOLDER = pathlib.Path(__file__).parent / "results"
+
+
+def no_options(description: str) -> None:
+    """For benchmarks without options: answers --help, and refuses anything else."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args()
 
 
 def save(name: str, rows: Sequence[Mapping[str, Any]], seeds: Mapping[str, int] | Sequence[int], schedule: str) -> None:

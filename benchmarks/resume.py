@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks.record import save
+from benchmarks.record import no_options, save
 from geovq.store import read_json
 from train.pipeline import STAGES
 
@@ -75,6 +75,7 @@ def outputs(folder: pathlib.Path) -> dict[str, str]:
 
 def main() -> None:
     """Runs the benchmark."""
+    no_options(__doc__)
     flags = ["--preset", "demo"]
     with tempfile.TemporaryDirectory() as temporary:
         whole, broken = pathlib.Path(temporary, "whole"), pathlib.Path(temporary, "broken")

@@ -10,9 +10,11 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from benchmarks.record import FOLDER
+from benchmarks.record import FOLDER, no_options
+from geovq.checks import InputError
 from geovq.report import cell
 from geovq.store import read_json, write_bytes
+from train.cli import run_program
 from train.presentation import tables
 
 Row = dict[str, Any]
@@ -70,7 +72,10 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
 
 def table(name: str) -> str:
     """The table of a results file, and how it came about."""
-    found = read_json(FOLDER / f"{name}.json")
+    path = FOLDER / f"{name}.json"
+    if not path.exists():
+        raise InputError(f"{path}: expected a results file, found none; the README says which benchmark writes it.")
+    found = read_json(path)
     meta = found["meta"]
     source = f"`benchmarks/results/{name}.json`, by `{meta['command']}`, {meta['machine']}, {meta['date']}, one seed."
     return f"{TABLES[name](found['rows'])}\n\n{source}"
@@ -83,8 +88,9 @@ def rendered(text: str) -> str:
 
 def main() -> None:
     """Rewrites the README."""
+    no_options(__doc__)
     write_bytes(README, rendered(README.read_text()).encode())
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -6,6 +6,7 @@ differentiable by JAX. Each row is by itself: no batch statistics.
 
 from collections.abc import Callable
 
+import jax
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
@@ -72,14 +73,21 @@ def check_autoencoder(
         latent_shape: (h, w, d) that is wanted, or None for any.
 
     Raises:
-        InputError: Other shapes, values that are not finite, or a decoder whose images are far from [0, 1].
+        InputError: A function that fails or that JAX cannot trace, other shapes, values that are not finite, or a decoder
+            whose images are far from [0, 1].
     """
-    latents = np.asarray(encode(images))
+    latents = _called("encode", encode, images)
     n, wanted = len(images), "(n, h, w, d)" if latent_shape is None else (len(images), *latent_shape)
     if latents.ndim != 4 or len(latents) != n or latent_shape not in (None, latents.shape[1:]):
         raise InputError(f"encode: expected latents {wanted} of {n} images, found {latents.shape}; is it another VAE?")
     check_finite("latents", latents)
-    decoded = np.asarray(decode(latents))
+    decoded = _called("decode", decode, latents)
+    try:
+        jax.eval_shape(decode, latents)
+    except Exception as error:
+        raise InputError(
+            f"decode: expected a function that JAX can trace and differentiate, found {_said(error)}; write it in jax.numpy."
+        ) from error
     if decoded.shape != images.shape:
         raise InputError(
             f"decode: expected images {images.shape}, found {decoded.shape}; the decoder must give back the shape "
@@ -91,3 +99,17 @@ def check_autoencoder(
             f"decode: expected intensities in [0, 1], found values in [{decoded.min():g}, {decoded.max():g}]; "
             "rescale in the decoder, for metrics and errors are in its units."
         )
+
+
+def _called(name: str, function: Callable, batch: np.ndarray) -> np.ndarray:
+    try:
+        return np.asarray(function(batch))
+    except Exception as error:  # the caller's function may fail in any way
+        raise InputError(
+            f"{name}: expected a function of a batch {batch.shape}, found that it fails with {_said(error)}; "
+            "are encode and decode in this order, and of this VAE?"
+        ) from error
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"

@@ -43,7 +43,7 @@ def check_images(images: np.ndarray, shape: tuple[int, ...] | None = None, name:
     images = np.asarray(images)
     wanted = "(n, H, W, C)" if shape is None else f"(n, {', '.join(map(str, shape))})"
     if images.ndim != 4 or (shape is not None and images.shape[1:] != tuple(shape)):
-        raise InputError(f"{name}: expected shape {wanted}, found {images.shape}; add the missing axes or resize.")
+        raise InputError(f"{name}: expected shape {wanted}, found {images.shape}; reshape, resize or convert them.")
     if len(images) == 0:
         raise InputError(f"{name}: expected at least one image, found shape {images.shape}.")
     if images.dtype == np.uint8:

@@ -84,6 +84,8 @@ def kmeans_codes(latents: Float[np.ndarray, "n d"], k: int, *, seed: int) -> Flo
 
 
 def _check_enough(k: int, available: int, what: str) -> None:
+    if not isinstance(k, (int, np.integer)):
+        raise InputError(f"codes: expected an integer K, found {k!r}; round it.")
     if not 1 <= k <= available:
         raise InputError(
             f"codes: expected K in 1..{available}, the number of {what}, found {k}; ask for fewer codes or give more images."

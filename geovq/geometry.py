@@ -78,7 +78,7 @@ def measure(
 def draw(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
     """`count` of the rows, drawn at random without replacement, in their order; all where there are no more."""
     if count < 1:
-        raise InputError(f"expected to draw at least one row, found {count}.")
+        raise InputError(f"at_most: expected at least 1, found {count}; measure some.")
     chosen = np.random.default_rng(seed).permutation(len(rows))[:count]
     return rows[np.sort(chosen)]
 

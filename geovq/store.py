@@ -130,8 +130,8 @@ def load_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
             arrays = {name: file[name] for name in file.files}
         label = json.loads(str(arrays.pop(_META)))
         meta, sha = label["meta"], label["sha256"]
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: expected a file of arrays, found none; check the path.") from error
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise InputError(f"{path}: expected a file of arrays, found {error.strerror}; check the path.") from error
     except _DAMAGED as error:
         raise InputError(
             f"{path}: expected a .npz written by this project, found one that is truncated or of another kind "

@@ -25,7 +25,7 @@ from geovq.store import load_arrays, save_arrays
 
 _KIND = "geovq.tokenizer"
 _PROBE_TOLERANCE = 0.02
-"""Intensity: well above what rounding does on another device, well below what another training does."""
+"""Share of the largest value: well above what rounding does on another device, well below what another training does."""
 
 
 class Tokenizer:
@@ -233,7 +233,10 @@ class Tokenizer:
         """
         tokens = np.asarray(tokens)
         if tokens.ndim != 3 or tokens.shape[1:] != self.grid or len(tokens) == 0:
-            raise InputError(f"tokens: expected shape (n, {self.grid[0]}, {self.grid[1]}), found {tokens.shape}.")
+            raise InputError(
+                f"tokens: expected shape (n, {self.grid[0]}, {self.grid[1]}) with n of at least 1, found {tokens.shape}; "
+                "reshape them to grids."
+            )
         return decode_latents(self._decode, self.codes[check_tokens(tokens, self.k)])
 
     def save(self, path: str | os.PathLike) -> str:
@@ -249,7 +252,7 @@ class Tokenizer:
             InputError: The file cannot be written.
         """
         arrays = {"codes": self.codes, "mean_metric": self.mean_metric}
-        arrays["probe"] = self._probe()
+        arrays["probe_image"], arrays["probe_latents"] = self._probe()
         meta = {"kind": _KIND, "version": 1, "assign": self.assign, "grid": self.grid, "image_shape": self.image_shape}
         if self.field is not None:
             arrays |= {f"field.{name}": np.asarray(value) for name, value in self.field._asdict().items()}
@@ -273,7 +276,8 @@ class Tokenizer:
         arrays, meta = load_arrays(path)
         if meta.get("kind") != _KIND or meta.get("version") != 1:
             raise InputError(
-                f"{path}: expected a tokenizer of version 1, found {meta.get('kind')} {meta.get('version')}."
+                f"{path}: expected a tokenizer of version 1, found {meta.get('kind') or 'a file of other arrays'} "
+                f"{meta.get('version', '')}; pass what Tokenizer.save wrote."
             )
         parts = {name.removeprefix("field."): value for name, value in arrays.items() if name.startswith("field.")}
         neighbours = int(parts.pop("neighbours", 0))
@@ -288,17 +292,21 @@ class Tokenizer:
             image_shape=meta["image_shape"],
             field=field,
         )
-        difference = float(np.abs(loaded._probe() - arrays["probe"]).max())
-        if difference > _PROBE_TOLERANCE:
-            raise InputError(
-                f"{path}: expected the decoder that it was made with, found one whose image of the first code differs by "
-                f"{difference:.2g}; load the VAE that the tokenizer was fitted to."
-            )
+        for name, found, stored in zip(
+            ("decoder", "encoder"), loaded._probe(), (arrays["probe_image"], arrays["probe_latents"]), strict=True
+        ):
+            difference = float(np.abs(found - stored).max() / max(1.0, np.abs(stored).max()))
+            if difference > _PROBE_TOLERANCE:
+                raise InputError(
+                    f"{path}: expected the {name} that it was made with, found one whose output for the first code differs by "
+                    f"{difference:.2g}; load the VAE that the tokenizer was fitted to."
+                )
         return loaded
 
-    def _probe(self) -> Float[np.ndarray, "H W C"]:
-        """What the decoder makes of the first code alone: tells one trained decoder from another."""
-        return self.decode(np.zeros((1, *self.grid), np.int32))[0]
+    def _probe(self) -> tuple[Float[np.ndarray, "1 H W C"], Float[np.ndarray, "1 h w d"]]:
+        """What the decoder makes of the first code alone, and the encoder of that: tells one trained VAE from another."""
+        image = self.decode(np.zeros((1, *self.grid), np.int32))
+        return image, encode_images(self._encode, image)
 
     def _assign(self, latents: np.ndarray, metrics: np.ndarray | None, progress: Progress | None) -> np.ndarray:
         """Tokens (n, h, w) of one block."""
@@ -324,4 +332,4 @@ class Tokenizer:
 
 def _check_choice(name: str, found: str, choices: tuple[str, ...]) -> None:
     if found not in choices:
-        raise InputError(f"{name}: expected one of {', '.join(choices)}, found {found!r}.")
+        raise InputError(f"{name}: expected one of {', '.join(choices)}, found {found!r}; choose one of them.")

@@ -10,10 +10,15 @@ import pytest
 
 from benchmarks.resume import KILLS, outputs, pipeline
 from geovq.checks import InputError
+from geovq.config import ASSIGNMENTS
+from geovq.data import load
 from train.pipeline import STAGES
-from train.stages import class_number
+from train.stages import class_number, load_tokenizer
 
-PROGRAMS = ("vae", "codebook", "gpt", "sample", "evaluate", "pipeline")
+PROGRAMS = (
+    *(f"train.{name}" for name in ("vae", "codebook", "gpt", "sample", "evaluate", "pipeline")),
+    *(f"benchmarks.{name}" for name in ("metric", "pipeline", "rate", "resume", "tables")),
+)
 
 TINY_VAE = [
     *("--dataset", "digits"),
@@ -46,12 +51,11 @@ def test_help_shows_the_commands_and_loads_no_jax(name):
     code = (
         "import sys, runpy, atexit; sys.argv = ['x', '--help']\n"
         "atexit.register(lambda: print('LOADED', sorted({'jax', 'scipy', 'sklearn'} & set(sys.modules))))\n"
-        f"runpy.run_module('train.{name}', run_name='__main__')"
+        f"runpy.run_module('{name}', run_name='__main__')"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert found.returncode == 0, found.stderr
-    assert f"python -m train.{name} " in found.stdout
-    assert "--run" in found.stdout
+    assert f"python -m {name}" in found.stdout
     assert "LOADED []" in found.stdout
 
 
@@ -134,8 +138,9 @@ NEW = [
         ["--dataset", "digits", "--vae.grid", "40", "4"],
         "expected a grid within the image's 28x28, found 40x4",
     ),
-    ("evaluate", ["--dataset", "digits"], "train.vae"),
-    ("codebook", ["--dataset", "digits"], "train.vae"),
+    ("evaluate", ["--dataset", "digits"], "expected a run folder, found none; check --run"),
+    ("sample", ["--label", "7"], "expected a run folder, found none; check --run"),
+    ("codebook", ["--preset", "demo"], "expected a run folder, found none; check --run"),
 ]
 
 
@@ -196,6 +201,25 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path):
     assert again.returncode == 0, again.stderr
 
 
+def test_a_file_in_the_place_of_the_run_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    found = program("vae", "--run", str(tmp_path / "file"), *TINY_VAE)
+    assert found.returncode == 2
+    assert "expected a run folder, found a file; choose another --run" in found.stderr
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_run_gives_back_its_tokenizer(whole):
+    images = load("digits").test_images[:5]
+    for assign in ASSIGNMENTS:
+        tokenizer = load_tokenizer(whole, "geodesic", assign)
+        assert tokenizer.decode(tokenizer.encode(images)).shape == images.shape
+    with pytest.raises(InputError, match=r"expected a run folder, found no config\.json"):
+        load_tokenizer(whole / "vae")
+    with pytest.raises(InputError, match=r"other\.npz: expected a file of arrays"):
+        load_tokenizer(whole, "other")
+
+
 def test_damaged_codebook_is_refused_by_later_stages(whole, tmp_path):
     folder = tmp_path / "damaged"
     shutil.copytree(whole, folder)
@@ -204,6 +228,7 @@ def test_damaged_codebook_is_refused_by_later_stages(whole, tmp_path):
     found = program("sample", "--run", str(folder))
     assert found.returncode == 2
     assert "kmeans.npz: expected a .npz written by this project, found one that is truncated" in found.stderr
+    assert f"`python -m train.codebook --run {folder}` makes it again" in found.stderr
 
 
 @pytest.mark.parametrize("damaged", ["codebook/geometry.npz", "codebook/euclidean.npz", "results.json", "samples.png"])
@@ -228,6 +253,7 @@ def test_training_goes_on_from_the_checkpoint_before_a_damaged_one(whole, tmp_pa
     found = program("sample", "--run", str(folder))
     assert found.returncode == 2
     assert "python -m train.gpt" in found.stderr
+    assert "Event loop" not in found.stderr
     found = program("gpt", "--run", str(folder))
     assert found.returncode == 0, found.stderr
     assert "going on from step" in found.stdout

@@ -152,6 +152,9 @@ def test_other_inputs_are_refused(tmp_path):
 
 
 def test_missing_stage_is_named(tmp_path):
+    with pytest.raises(InputError, match="expected a run folder, found none"):
+        Run(tmp_path, DEFAULT).fingerprint("vae")
+    begin(tmp_path)
     with pytest.raises(InputError, match=r"run `python -m train.vae --run .*` first"):
         Run(tmp_path, Config()).fingerprint("vae")
 
@@ -182,7 +185,7 @@ def test_damaged_config_is_refused(tmp_path):
     begin(tmp_path)
     path = tmp_path / "config.json"
     path.write_text(path.read_text()[:50])
-    with pytest.raises(InputError, match="expected a JSON file"):
+    with pytest.raises(InputError, match="expected the options of the run, found a damaged file"):
         stored_config(tmp_path)
 
 

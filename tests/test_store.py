@@ -85,7 +85,7 @@ def test_pickles_are_refused(tmp_path):
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"none\.npz: expected a file of arrays, found none"):
+    with pytest.raises(InputError, match=r"none\.npz: expected a file of arrays, found No such file"):
         load_arrays(tmp_path / "none.npz")
     with pytest.raises(InputError, match=r"none\.json: expected a JSON file, found none"):
         read_json(tmp_path / "none.json")

@@ -92,7 +92,8 @@ def test_progress_counts_the_images(fitted, images):
         ({"codebook": "random"}, "codebook: expected one of"),
         ({"assign": "nearest"}, "assign: expected one of"),
         ({"neighbours": 120}, "120"),
-        ({"measured_images": 0}, "at least one"),
+        ({"measured_images": 0}, "at least 1"),
+        ({"codes": 8.0}, "codes: expected an integer K, found 8.0"),
     ],
 )
 def test_bad_options_are_refused(options, message, images):
@@ -120,8 +121,27 @@ def test_decoder_of_other_values_is_refused(factor, message, images):
 
 def test_another_decoder_of_the_same_sizes_is_refused_on_loading(tmp_path, fitted):
     fitted["whitened"].save(tmp_path / "t.npz")
-    with pytest.raises(InputError, match="load the VAE that the tokenizer was fitted to"):
+    with pytest.raises(InputError, match=r"expected the decoder .* load the VAE that the tokenizer was fitted to"):
         Tokenizer.load(tmp_path / "t.npz", encode, lambda z: 1 - decode(z))
+    with pytest.raises(InputError, match=r"expected the encoder .* load the VAE that the tokenizer was fitted to"):
+        Tokenizer.load(tmp_path / "t.npz", lambda x: encode(x) + 1, decode)
+
+
+def numpy_decode(latents):
+    return np.asarray(decode(np.asarray(latents)))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (lambda x: x @ np.ones(7), decode, r"encode: expected .* are encode and decode in this order"),
+        (None, decode, "encode: expected a function of a batch"),
+        (encode, numpy_decode, "decode: expected a function that JAX can trace and differentiate"),
+    ],
+)
+def test_callables_that_fail_are_named(first, second, message, images):
+    with pytest.raises(InputError, match=message):
+        Tokenizer.fit(first, second, images, codes=6, neighbours=4)
 
 
 def test_encoder_that_gives_nan_is_refused(images):
@@ -145,7 +165,7 @@ def test_bad_images_are_refused(bad, message, fitted):
 def test_bad_tokens_are_refused(fitted):
     with pytest.raises(InputError, match=r"0..5, found 1 outside, in 1 images, the first at \(0, 0, 1\) with value -1"):
         fitted["whitened"].decode(np.array([[[0, -1]]]))
-    with pytest.raises(InputError, match=r"shape \(n, 1, 2\), found \(1, 2\)"):
+    with pytest.raises(InputError, match=r"shape \(n, 1, 2\) with n of at least 1, found \(1, 2\)"):
         fitted["whitened"].decode(np.array([[0, 1]]))
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import logging
 import pathlib
 import sys
 from collections.abc import Callable
@@ -23,7 +24,9 @@ class NoExtra:
     """For programs without options of their own."""
 
 
-def parse(description: str, sections: tuple[str, ...], extra: Extra) -> tuple[Run, Extra]:
+def parse(
+    description: str, sections: tuple[str, ...], extra: Extra, *, needs: tuple[str, ...] = (), bound: bool = True
+) -> tuple[Run, Extra]:
     """Reads the command line of a program.
 
     A flag that is not given has the value of the preset, or, where no preset is named, the one that the run folder was made
@@ -33,12 +36,15 @@ def parse(description: str, sections: tuple[str, ...], extra: Extra) -> tuple[Ru
         description: The program's docstring; shown by --help.
         sections: The parts of Config whose options the program takes.
         extra: A frozen dataclass with the options that belong to this program alone.
+        needs: Stages that have to be complete.
+        bound: Whether a folder that was made with other options of these sections is refused.
 
     Returns:
         The run, and the program's own options.
 
     Raises:
-        InputError: The folder's config.json is damaged.
+        InputError: Options out of range or other than the folder's, a missing stage, or a damaged config.json. All this is
+            found before any data or model is loaded.
     """
     folder, preset = _folder_and_preset()
     default = PRESETS[preset] if preset else stored_config(folder) or PRESETS[DEFAULT_PRESET]
@@ -65,11 +71,17 @@ def parse(description: str, sections: tuple[str, ...], extra: Extra) -> tuple[Ru
     )
     config = dataclasses.replace(default, **{name: getattr(parsed, name) for name in sections})
     check_config(config)
-    return Run(folder, config), parsed.extra
+    run = Run(folder, config)
+    run.check_options((*needs, *(sections if bound else ())))
+    for stage in needs:
+        run.outputs(stage)
+    return run, parsed.extra
 
 
 def run_program(main: Callable[[], None]) -> None:
     """Calls a program's main; input that the caller can mend ends it with one line and status 2."""
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs the tracebacks of errors that it also raises
+    sys.unraisablehook = _report_unraisable
     try:
         main()
     except InputError as error:
@@ -86,6 +98,12 @@ def run_program(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
         sys.exit(130)
+
+
+def _report_unraisable(unraisable: Any) -> None:
+    """The system's report, but for what Orbax's readers say, each of many, when one of them has failed and been reported."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def _folder_and_preset() -> tuple[pathlib.Path, str | None]:

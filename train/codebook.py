@@ -30,7 +30,7 @@ def run(run: Run) -> None:
     stage = run.begin("codebook", ("data", "vae", "codebook"), inputs)
     if stage is None:
         return
-    encode, decode = callables(stages.trained_vae(run, data))
+    encode, decode = callables(stages.trained_vae(run, data.dataset.train_images.shape[1:]))
     images = check_images(data.dataset.train_images)
     latents = encode_images(encode, images)
     print(f"codebook: encoded {len(images):,} images", flush=True)
@@ -76,7 +76,7 @@ def _say(codebook: str, iteration: int, cost: float) -> None:
 
 def main() -> None:
     """Runs the program."""
-    run(parse(__doc__, ("data", "vae", "codebook"), NoExtra())[0])
+    run(parse(__doc__, ("data", "codebook"), NoExtra(), needs=("vae",))[0])
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ class CodebookOptions:
     codes: int = 512
     """Codes K of each."""
     measured_images: int = 2000
-    """Training images, drawn at random, whose tokens get metrics and become nodes of the graph."""
+    """At most so many training images, drawn at random, get metrics for their tokens, which become nodes of the graph."""
     neighbours: int = 16
     """Nearest neighbours k of a node."""
     components: ComponentsName = "bridge"

@@ -25,13 +25,13 @@ def run(run: Run) -> None:
     if stage is None:
         presentation.print_tables(read_json(run.folder / "results.json")["rows"])
         return
-    vae = stages.trained_vae(run, data)
+    vae = stages.trained_vae(run, data.dataset.train_images.shape[1:])
     test = scoring.tested(stage, data, *callables(vae))
     rows, reconstructions = scoring.continuous(run, vae, test)
     pictures = {"original": test.images[: scoring.SHOWN], "VAE": reconstructions}
     codes: dict[str, np.ndarray] = {}
     for codebook in run.config.codebook.codebooks:
-        base = stages.tokenizer(run, data, codebook, "whitened")
+        base = stages.tokenizer(run, codebook, "whitened")
         path = f"evaluate/{codebook}.npz"
         if not (run.folder / path).exists():
             found, quantized = scoring.quantized(run, base, codebook, test)
@@ -39,9 +39,9 @@ def run(run: Run) -> None:
             stage.pause()
         quantized, meta = run.read("evaluate", path)
         rows += meta["rows"]
-        pictures |= {f"{codebook}, {assign}": quantized[assign] for assign in run.config.evaluate.assigns}
-        codes[codebook] = scoring.codes_as_images(base, test)
-    rows += scoring.likelihood(run, data)
+        pictures |= {f"{codebook} codes, {assign}": quantized[assign] for assign in run.config.evaluate.assigns}
+        codes[f"{codebook} codes"] = scoring.codes_as_images(base, test)
+    rows += scoring.likelihood(run)
     write_json(run.folder / "results.json", {"meta": scoring.meta(run), "rows": rows})
     save_grid(run.folder / "reconstructions.png", pictures)
     save_grid(run.folder / "codes.png", codes)
@@ -53,7 +53,7 @@ def run(run: Run) -> None:
 
 def main() -> None:
     """Runs the program."""
-    run(parse(__doc__, ("data", "vae", "codebook", "gpt", "evaluate"), NoExtra())[0])
+    run(parse(__doc__, ("data", "evaluate"), NoExtra(), needs=("vae", "codebook", "gpt"))[0])
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def run(run: Run) -> None:
 
     options = run.config.gpt
     data = stages.images(run.config.data)
-    graphdef, params = nnx.split(stages.new_gpt(run, data))
+    graphdef, params = nnx.split(stages.new_gpt(run))
     inputs = {"data": data.sha256, "vae": run.fingerprint("vae"), "codebook": run.fingerprint("codebook")}
     stage = run.begin("gpt", ("data", "vae", "codebook", "gpt"), inputs)
     if stage is None:
@@ -59,7 +59,7 @@ def run(run: Run) -> None:
 
 def main() -> None:
     """Runs the program."""
-    run(parse(__doc__, ("data", "vae", "codebook", "gpt"), NoExtra())[0])
+    run(parse(__doc__, ("data", "gpt"), NoExtra(), needs=("vae", "codebook"))[0])
 
 
 if __name__ == "__main__":

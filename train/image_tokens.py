@@ -23,7 +23,7 @@ def save(run: Run, data: stages.Images, stage: Stage) -> None:
         InputError: Invalid tokens otherwise, with their count and the first position; or no image is left.
     """
     options, k = run.config.gpt, run.config.codebook.codes
-    chosen = stages.tokenizer(run, data, options.codebook, options.assign)
+    chosen = stages.tokenizer(run, options.codebook, options.assign)
     arrays: dict[str, np.ndarray] = {}
     lost: dict[str, int] = {}
     for part in PARTS:

@@ -129,6 +129,9 @@ def train(folder: pathlib.Path, label: str, model: Model, schedule: Schedule, pa
                     ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name.startswith("val_"))
                 )
                 save()
+    ended = "stopped early" if state["step"] < schedule.steps else "ended"
+    best = f"best validation loss {float(state['best_loss']):.4g} at epoch {int(state['best_epoch'])}"
+    print(f"{label}: {ended} after epoch {int(state['step']) // schedule.steps_per_epoch}, {best}", flush=True)
 
 
 def _step(model: Model) -> Callable:

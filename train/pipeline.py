@@ -4,7 +4,7 @@
     python -m train.pipeline --preset quick --data-dir DIR
     python -m train.pipeline --preset full --data-dir DIR --run runs/my-run
 
-demo: scikit-learn's digits, about three minutes on two CPU cores. quick: FashionMNIST, within 40 minutes on two cores. full: the
+demo: scikit-learn's digits, a minute and a half on two CPU cores. quick: FashionMNIST, within 40 minutes on two cores. full: the
 study's schedule, for an accelerator. DIR holds the four official IDX files; without it tensorflow-datasets is asked.
 """
 

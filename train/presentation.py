@@ -67,7 +67,11 @@ def save_report(run: Run) -> None:
         InputError: The file cannot be written.
     """
     pictures = {text: run.folder / name for name, text in PICTURES.items() if (run.folder / name).exists()}
-    found = tables(read_json(run.folder / "results.json")["rows"])
+    results = read_json(run.folder / "results.json")
+    meta = results["meta"]
+    made = [[name, str(meta[name])] for name in ("schedule", "date", "machine", "device", "command")]
+    legend = {"What the scores are": (["score", "meaning"], [[name, text] for name, text in meta["protocol"].items()])}
+    found = tables(results["rows"]) | legend | {"How they came about": (["", ""], made)}
     options = json.dumps(dataclasses.asdict(run.config), indent=2)
     save_page(run.folder / "report.html", f"GeoVQ run {run.folder.name}", found, pictures, options)
     print(

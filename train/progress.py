@@ -25,6 +25,8 @@ class Progress:
         self._first = self._done = done
         self._started = self._spoke = time.monotonic()
         self._note = ""
+        self._counted: int | None = None
+        self._since = self._started
         self._bar = tqdm(total=total, initial=done, desc=label, unit=unit) if sys.stderr.isatty() else None
 
     def __enter__(self) -> Self:
@@ -41,6 +43,8 @@ class Progress:
     def __call__(self, count: int = 1) -> None:
         """Adds to what is done."""
         self._done += count
+        if self._counted is None:  # the pace is measured from here on, for the first count includes compilation
+            self._counted, self._since = self._done, time.monotonic()
         if self._bar is not None:
             self._bar.update(count)
         elif time.monotonic() - self._spoke > _SECONDS and self._done < self._total:
@@ -55,6 +59,7 @@ class Progress:
     def _say(self) -> None:
         self._spoke = time.monotonic()
         seconds = self._spoke - self._started
-        left = seconds * (self._total - self._done) / max(self._done - self._first, 1)
+        pace = (self._spoke - self._since) / max(self._done - (self._counted or 0), 1)
+        left = pace * (self._total - self._done)
         text = f"{self._label}: {self._done:,}/{self._total:,} {self._unit}, {seconds:.0f} s, {left:.0f} s left"
         print(f"{text}, {self._note}" if self._note else text, flush=True)

@@ -32,9 +32,17 @@ def stored_config(folder: pathlib.Path) -> Config | None:
         InputError: config.json is damaged, or of another version of the project.
     """
     path = folder / "config.json"
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: expected a run folder, found a file; choose another --run.")
     if not path.exists():
         return None
-    stored = read_json(path)
+    try:
+        stored = read_json(path)
+    except InputError as error:
+        raise InputError(
+            f"{path}: expected the options of the run, found a damaged file; restore it from a copy, or remove it and give the "
+            "same options as flags: the stages know what they were made with, and refuse others."
+        ) from error
     try:
         return Config(**{field.name: _section(field.type, stored[field.name]) for field in dataclasses.fields(Config)})
     except (TypeError, KeyError, AttributeError) as error:
@@ -215,6 +223,11 @@ class Run:
         Raises:
             InputError: The stage is not complete.
         """
+        if not (self.folder / "config.json").exists():
+            raise InputError(
+                f"{self.folder}: expected a run folder, found none; check --run, or make one by "
+                f"`python -m train.pipeline --run {self.folder}` with the --preset and --data-dir that you want."
+            )
         outputs = Stage(self.folder, name).record.get("outputs")
         if not outputs or not all((self.folder / path).exists() for path in outputs):
             raise InputError(
@@ -241,7 +254,11 @@ class Run:
         Raises:
             InputError: The file is missing, damaged, or not the one that the complete stage recorded.
         """
-        arrays, meta = load_arrays(self.folder / path)
+        try:
+            arrays, meta = load_arrays(self.folder / path)
+        except InputError as error:
+            remedy = f"`python -m train.{stage} --run {self.folder}` makes it again"
+            raise InputError(f"{str(error).rstrip('.')}: {remedy}.") from error
         recorded = (Stage(self.folder, stage).record.get("outputs") or {}).get(path)
         if recorded is not None and digest(arrays, meta) != recorded:
             raise InputError(

@@ -27,11 +27,10 @@ def run(run: Run) -> None:
     """The pipeline's stage: samples of every class as RUN/samples.png, unless that is done."""
     from geovq.report import save_grid
     from geovq.store import save_arrays
-    from train import presentation, stages
+    from train import presentation
 
-    data = stages.images(run.config.data)
-    inputs = {name: run.fingerprint(name) for name in ("codebook", "gpt")}
-    stage = run.begin("sample", ("data", "vae", "codebook", "gpt", "sample"), {"data": data.sha256, **inputs})
+    inputs = {name: run.fingerprint(name) for name in ("vae", "codebook", "gpt")}
+    stage = run.begin("sample", ("data", "vae", "codebook", "gpt", "sample"), inputs)
     if stage is None:
         return
     tokens, rows = draw(run, None)
@@ -60,15 +59,16 @@ def draw(run: Run, label: str | None):
     from train.progress import Progress
 
     options = run.config.sample
-    data = stages.images(run.config.data)
-    names = data.dataset.class_names
+    names = stages.class_names(run)
     chosen = range(len(names)) if label is None else [stages.class_number(label, names)]
     if label is not None and not run.config.gpt.conditional:
         raise InputError(f"label: expected none, for {run.folder} was trained without classes, found {label!r}.")
+    model = stages.trained_gpt(run)
+    tokenizer = stages.tokenizer(run, run.config.gpt.codebook, "euclidean")  # decoding is the same for all assignments
     labels = np.repeat(np.array(chosen, np.int32), options.per_class)
     with Progress("sample", len(labels), "images") as progress:
         tokens = sample(
-            stages.trained_gpt(run, data),
+            model,
             jax.random.key(options.seed),
             len(labels),
             labels if run.config.gpt.conditional else None,
@@ -78,7 +78,7 @@ def draw(run: Run, label: str | None):
             progress=progress,
         )
     grids = tokens.reshape(-1, *run.config.vae.grid)
-    images = stages.tokenizer(run, data, run.config.gpt.codebook, "euclidean").decode(grids)
+    images = tokenizer.decode(grids)
     by_class = images.reshape(len(chosen), options.per_class, *images.shape[1:])
     titles = (
         [names[i] for i in chosen] if run.config.gpt.conditional else [f"sample {i + 1}" for i in range(len(chosen))]
@@ -90,8 +90,7 @@ def main() -> None:
     """Runs the program: options may differ from the pipeline's, whose samples stay."""
     from geovq.report import save_grid
 
-    run, request = parse(__doc__, ("data", "sample"), Request())
-    run.check_options(("vae", "codebook", "gpt"))
+    run, request = parse(__doc__, ("data", "sample"), Request(), needs=("vae", "codebook", "gpt"), bound=False)
     name = (request.label or "all").lower().replace("/", "-").replace(" ", "-")
     out = request.out or run.folder / "samples" / f"{name}.png"
     _, rows = draw(run, request.label)

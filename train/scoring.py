@@ -32,12 +32,17 @@ SHOWN = 16
 """Test images in pictures."""
 
 PROTOCOL = {
-    "psnr": "dB, mean of the per-image values, peak 1",
-    "ssim": f"Gaussian window of {scores.SSIM_WINDOW}, sigma {scores.SSIM_SIGMA}",
-    "lpips": scores.LPIPS_NAME,
-    "metric_error": "intensity², mean over tokens",
-    "geodesic_error": "intensity, mean over tokens",
-    "latent_error": "latent², mean over tokens",
+    "psnr": "dB, mean of the per-image values, peak 1; higher is better",
+    "ssim": f"Gaussian window of {scores.SSIM_WINDOW}, sigma {scores.SSIM_SIGMA}; higher is better",
+    "lpips": f"{scores.LPIPS_NAME}: AlexNet, the shorter side enlarged to 64 pixels; lower is better",
+    "usage": "fraction of the codes that occur",
+    "perplexity": "of the code frequencies: how many equally frequent codes would be as hard to guess; at most K",
+    "latent_error": "squared distance of a token's latent to its code, latent², mean over tokens",
+    "metric_error": "ΔᵀGΔ, first-order squared change of the image, intensity², mean over tokens",
+    "geodesic_error": "length of the shortest path to the code in the measured graph, intensity, mean over tokens",
+    "bits_per_token": "KL divergence of a token's posterior from the unit Gaussian, bits",
+    "nats_per_image": "negative evidence lower bound of a density, nats; negative where the density exceeds one",
+    "nats_per_token": "negative log-likelihood of a token given those before it, nats; unigram models know frequencies alone",
 }
 """What the scores are, exactly."""
 
@@ -149,10 +154,10 @@ def quantized(run: Run, base: Tokenizer, codebook: str, test: Tested) -> tuple[l
     return rows, {assign: base.decode(np.minimum(grid[:SHOWN], k - 1)) for assign, grid in tokens.items()}
 
 
-def likelihood(run: Run, data: stages.Images) -> list[Row]:
+def likelihood(run: Run) -> list[Row]:
     """Nats per token of the Transformer on validation and test tokens, beside what uniform and unigram models need."""
     tokens, k, options = image_tokens.load(run), run.config.codebook.codes, run.config.gpt
-    graphdef, params = nnx.split(stages.trained_gpt(run, data))
+    graphdef, params = nnx.split(stages.trained_gpt(run))
 
     @jax.jit
     def nats(batch, labels):

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import pathlib
 from typing import NamedTuple
 
 import jax
@@ -12,14 +13,14 @@ from flax import nnx
 from geovq.checkpoint import Checkpoints, tree_digest
 from geovq.checks import InputError
 from geovq.config import GPTConfig, VAEConfig
-from geovq.data import Dataset, fingerprint, load
+from geovq.data import SOURCES, Dataset, fingerprint, load
 from geovq.geometry import Geometry, code_field, place_codes
 from geovq.gpt import GPT
 from geovq.store import save_arrays
 from geovq.tokenizer import Tokenizer
 from geovq.vae import SpatialVAE, callables
 from train.config import DataOptions
-from train.run import Run
+from train.run import Run, stored_config
 
 GEOMETRY = "codebook/geometry.npz"
 """The measured latents, within the run folder."""
@@ -41,33 +42,38 @@ def images(options: DataOptions) -> Images:
     return Images(dataset, fingerprint(dataset))
 
 
-def new_vae(run: Run, data: Images) -> SpatialVAE:
+def class_names(run: Run) -> tuple[str, ...]:
+    """Names of the run's classes, without reading its images."""
+    return SOURCES[run.config.data.dataset].class_names
+
+
+def new_vae(run: Run, image_shape: tuple[int, ...]) -> SpatialVAE:
     """The run's VAE with its initial parameters."""
     options = run.config.vae
-    shape = data.dataset.train_images.shape[1:]
-    config = VAEConfig(shape, options.grid, options.latent_dim, options.width, options.max_width)
+    height, width, channels = image_shape
+    config = VAEConfig((height, width, channels), options.grid, options.latent_dim, options.width, options.max_width)
     return SpatialVAE(config, jax.random.key(options.seed))
 
 
-def trained_vae(run: Run, data: Images) -> SpatialVAE:
+def trained_vae(run: Run, image_shape: tuple[int, ...]) -> SpatialVAE:
     """The run's trained VAE.
 
     Raises:
         InputError: The stage is not complete, or its checkpoint is damaged.
     """
-    vae = new_vae(run, data)
+    vae = new_vae(run, image_shape)
     nnx.update(vae, _trained(run, "vae", nnx.state(vae)))
     return vae
 
 
-def new_gpt(run: Run, data: Images) -> GPT:
+def new_gpt(run: Run) -> GPT:
     """The run's Transformer with its initial parameters."""
-    options, classes = run.config.gpt, len(data.dataset.class_names)
+    options = run.config.gpt
     h, w = run.config.vae.grid
     config = GPTConfig(
         codes=run.config.codebook.codes,
         length=h * w,
-        classes=classes if options.conditional else 0,
+        classes=len(class_names(run)) if options.conditional else 0,
         layers=options.layers,
         width=options.width,
         heads=options.heads,
@@ -76,13 +82,13 @@ def new_gpt(run: Run, data: Images) -> GPT:
     return GPT(config, rngs=nnx.Rngs(options.seed))
 
 
-def trained_gpt(run: Run, data: Images) -> GPT:
+def trained_gpt(run: Run) -> GPT:
     """The run's trained Transformer.
 
     Raises:
         InputError: The stage is not complete, or its checkpoint is damaged.
     """
-    gpt = new_gpt(run, data)
+    gpt = new_gpt(run)
     nnx.update(gpt, _trained(run, "gpt", nnx.state(gpt)))
     return gpt
 
@@ -129,18 +135,38 @@ def load_geometry(run: Run) -> Geometry:
     return Geometry(**arrays, **graphs, neighbours=meta["neighbours"])
 
 
-def tokenizer(run: Run, data: Images, codebook: str, assign: str) -> Tokenizer:
+def tokenizer(run: Run, codebook: str, assign: str) -> Tokenizer:
     """A tokenizer of the run: one of its codebooks with one of the assignments.
 
     Raises:
         InputError: The run has no such codebook, or its files are damaged or others.
     """
     path = f"codebook/{codebook}.npz"
-    run.read("codebook", path)
-    encode, decode = callables(trained_vae(run, data))
+    _, meta = run.read("codebook", path)
+    encode, decode = callables(trained_vae(run, meta["image_shape"]))
     stored = Tokenizer.load(run.folder / path, encode, decode)
     field = code_field(place_codes(load_geometry(run), stored.codes)) if assign == "geodesic" else None
     return stored.replace(assign=assign, field=field)
+
+
+def load_tokenizer(folder: str | os.PathLike, codebook: str = "kmeans", assign: str = "whitened") -> Tokenizer:
+    """A tokenizer from a run folder, its VAE included; needs no images.
+
+    Args:
+        folder: The run folder, with complete stages vae and codebook.
+        codebook: One of those that the run built.
+        assign: One of ASSIGNMENTS.
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        InputError: No such folder or codebook, an unknown assignment, or damaged files.
+    """
+    config = stored_config(pathlib.Path(folder))
+    if config is None:
+        raise InputError(f"{folder}: expected a run folder, found no config.json in it; check the path.")
+    return tokenizer(Run(pathlib.Path(folder), config), codebook, assign)
 
 
 def class_number(label: str, names: tuple[str, ...]) -> int:

@@ -29,7 +29,7 @@ def run(run: Run) -> None:
     options = run.config.vae
     data = stages.images(run.config.data)
     train_images, val_images = data.dataset.train_images, data.dataset.val_images
-    graphdef, params = nnx.split(stages.new_vae(run, data))
+    graphdef, params = nnx.split(stages.new_vae(run, train_images.shape[1:]))
     schedule = loop.Schedule.of(len(train_images), options)
     stage = run.begin("vae", ("data", "vae"), {"data": data.sha256})
     if stage is None:
