@@ -1,94 +1,236 @@
-"""How much faster are compiled, chunked pullback metrics than what is written without compilation?
+"""How fast are compiled pullback metrics, beside what is written without care, and beside what the machine can do?
 
-    python -m benchmarks.metric
+    python -m benchmarks.metric --run runs/quick --data-dir DIR
 
-Two minutes on two CPU cores. The decoder is a SpatialVAE of the default sizes with its initial parameters: the cost does not
-depend on their values. All ways must agree before they are timed; they are timed in turn, and the ratio of the medians counts.
-Writes benchmarks/results/metric.json.
+Fifteen minutes on two idle CPU cores; the run needs its VAE. Takes latents of training images. All ways must agree before they
+are timed; they are timed in turn, and the ratio to ours is taken round by round. PyTorch is timed where it is installed
+(pip install -e '.[peers]'). On a GPU, `--images 60000` measures all tokens of the data set, the validation images' apart, end
+to end. Writes benchmarks/results/metric.json.
 """
 
+import dataclasses
 import functools
-import statistics
 import time
-from collections.abc import Callable
 from typing import Any
 
-from benchmarks.record import no_options, save
+from benchmarks.record import save
+from benchmarks.timing import Row, in_turn, number_row, peak_bytes_of, ratio_row, seconds_row
+from train.cli import parse, run_program
 
-ROUNDS = 5
-SEED = 0
+ROUNDS = 7
+GRIDS = 100
+"""Grids of a timed call."""
+GRAPH_IMAGES = 1000
+NEIGHBOURS = 16
+EAGER_EDGES = 500
+COMPILED_EDGES = 2048
+PROBES = (8, 16, 32, 64, 128)
+SCALES = (100, 1_000, 10_000)
+"""Grids of the calls whose time per token is compared; the last is `--images`."""
 
 
-def own_context(decode: Callable, grid: Any, row: int, column: int, jacobian: Callable) -> Any:
-    """Metric of one token by a whole-Jacobian transform of JAX."""
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Options of this benchmark."""
 
-    def of_token(z):
-        return decode(grid.at[row, column].set(z)).ravel()
+    images: int = SCALES[-1]
+    """Images whose tokens are measured in the largest call."""
 
-    j = jacobian(of_token)(grid[row, column])
-    return j.T @ j
+
+def agree(found: Any, wanted: Any, name: str) -> None:
+    """Stops the benchmark where two ways do not give the same."""
+    import numpy as np
+
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max(), err_msg=name)
+
+
+def exact(vae: Any, decode: Any, grids: Any) -> list[Row]:
+    """Exact metrics of tokens, beside other ways to write them."""
+    from benchmarks import metric_peers
+    from geovq.metric import token_metrics
+
+    d = grids.shape[-1]
+    tokens = grids[..., 0].size
+    truth = token_metrics(decode, grids).reshape(tokens, d, d)
+    ways = {**metric_peers.jax_ways(vae), **metric_peers.torch_ways(vae)}
+    for name, (way, count) in ways.items():
+        agree(way(grids, count), truth[:count], name)
+    calls = {"geovq": lambda: token_metrics(decode, grids)} | {
+        name: functools.partial(way, grids, count) for name, (way, count) in ways.items()
+    }
+    counts = {"geovq": tokens} | {name: count for name, (_, count) in ways.items()}
+    times = {name: [s / counts[name] for s in found] for name, found in in_turn(calls, ROUNDS).items()}
+    rows = []
+    for name, found in times.items():
+        fields = {"case": "exact, per token", "peer": name}
+        rows += [seconds_row(fields, found), ratio_row(fields, found, times["geovq"])]
+    return rows
+
+
+def limit(decode_batch: Any, decode: Any, grids: Any) -> list[Row]:
+    """How near to the arithmetic: decoder passes that the metric of a token costs, and floating-point rates."""
+    import jax
+    import jax.numpy as jnp
+
+    from geovq.execution import fast_options
+    from geovq.metric import token_metrics
+
+    matrix = jnp.ones((2048, 2048), jnp.float32)
+    multiply = jax.jit(lambda a: a @ a)
+    plain = jax.jit(lambda f, z: f(z))
+    fast = jax.jit(lambda f, z: f(z), compiler_options=dict(fast_options()))
+    analysis: Any = plain.lower(decode_batch, grids[:1]).compile().cost_analysis()
+    flops = analysis["flops"]
+    n, t, d = len(grids), grids[0, ..., 0].size, grids.shape[-1]
+    agree(fast(decode_batch, grids), plain(decode_batch, grids), "decoder with other options")
+    times = in_turn(
+        {
+            "metrics": lambda: token_metrics(decode, grids),
+            "decoder": lambda: plain(decode_batch, grids).block_until_ready(),
+            "decoder, our compiler options": lambda: fast(decode_batch, grids).block_until_ready(),
+            "matrix product": lambda: multiply(matrix).block_until_ready(),
+        },
+        3 * ROUNDS,
+    )
+    done = {
+        "metrics": n * (1 + t * d) * flops,
+        "decoder": n * flops,
+        "decoder, our compiler options": n * flops,
+        "matrix product": 2 * 2048**3,
+    }
+    rows = [number_row({"case": "limit"}, "flop_per_decoder_pass", flops)]
+    for name, found in times.items():
+        rate = [done[name] / s for s in found]
+        rows.append({**seconds_row({"case": "limit", "peer": name}, rate), "score": "flop_per_second"})
+    for name in ("decoder", "decoder, our compiler options"):
+        passes = [m / t / s for m, s in zip(times["metrics"], times[name], strict=True)]
+        rows.append({**seconds_row({"case": "limit", "peer": name}, passes), "score": "decoder_passes_per_token"})
+    return rows
+
+
+def sketched(decode: Any, grids: Any) -> list[Row]:
+    """Sketched metrics, beside exact ones."""
+    from geovq.metric import token_metrics
+
+    calls = {"exact": lambda: token_metrics(decode, grids)} | {
+        str(r): functools.partial(token_metrics, decode, grids, probes=r) for r in PROBES
+    }
+    tokens = grids[..., 0].size
+    times = {name: [s / tokens for s in found] for name, found in in_turn(calls, ROUNDS).items()}
+    rows = []
+    for r in PROBES:
+        fields = {"case": "sketched, per token", "probes": r}
+        parts = ratio_row(fields, times[str(r)], times["exact"])
+        rows += [seconds_row(fields, times[str(r)]), {**parts, "score": "ratio_to_exact"}]
+    return rows
+
+
+def weighed_edges(vae: Any, decode: Any, grids: Any) -> list[Row]:
+    """Lengths of a graph's edges from cached metrics, beside products at both ends of every edge."""
+    import numpy as np
+
+    from benchmarks import metric_peers
+    from geovq.graph import edges, knn_graph, merge_duplicates
+    from geovq.lengths import edge_lengths
+    from geovq.metric import token_metrics
+
+    d = grids.shape[-1]
+    z = grids.reshape(-1, d)
+    metrics = token_metrics(decode, grids).reshape(-1, d, d)
+    kept = merge_duplicates(z).index
+    first = np.unique(kept, return_index=True)[1]  # one token for every distinct latent
+    senders, receivers = (first[end] for end in edges(knn_graph(z[first], NEIGHBOURS)))
+    m, n = len(senders), len(first)
+    chosen = np.random.default_rng(0).permutation(m)
+    few, some = chosen[:EAGER_EDGES], chosen[:COMPILED_EDGES]
+    part = GRIDS * grids[0, ..., 0].size
+    wanted = edge_lengths(z, metrics, senders, receivers)
+    eager = metric_peers.eager_edges(vae)
+    compiled = {chunk: metric_peers.compiled_edges(vae, chunk) for chunk in (16, 256)}
+    for way in (eager, *compiled.values()):
+        agree(way(grids, senders[few[:16]], receivers[few[:16]]), wanted[few[:16]], "edges")
+    blocks = np.array_split(few, ROUNDS)
+    turns = {"eager": iter([blocks[0][:8], *blocks])}
+    times = in_turn(
+        {
+            "metrics": lambda: token_metrics(decode, grids[:GRIDS]),
+            "lengths": lambda: edge_lengths(z, metrics, senders, receivers),
+            "eager": lambda: eager(grids, senders[(b := next(turns["eager"]))], receivers[b]),
+            **{str(c): functools.partial(way, grids, senders[some], receivers[some]) for c, way in compiled.items()},
+        },
+        ROUNDS,
+    )
+    whole = [a / part * n + b for a, b in zip(times["metrics"], times["lengths"], strict=True)]
+    graph = {"k": NEIGHBOURS, "nodes": n, "edges": m}
+    per_edge = [s / m for s in times["lengths"]]
+    rows = [seconds_row({"case": "re-weighting, per edge", "peer": "geovq", **graph}, per_edge)]
+    rows.append(seconds_row({"case": "graph", "peer": "geovq", **graph}, whole))
+    others = {
+        "unjitted products at both ends": [s / len(b) * m for s, b in zip(times["eager"], blocks, strict=True)]
+    } | {f"jitted products at both ends, chunks of {c}": [s / len(some) * m for s in times[str(c)]] for c in compiled}
+    for name, found in others.items():
+        fields = {"case": "graph", "peer": name, **graph}
+        rows += [seconds_row(fields, found), ratio_row(fields, found, whole)]
+    return rows
+
+
+def scaling(decode: Any, grids: Any, sizes: tuple[int, ...]) -> list[Row]:
+    """Time per token and memory beyond the result, from few grids to many and back."""
+    from geovq.metric import token_metrics
+
+    seconds: dict[int, list[float]] = {size: [] for size in sizes}
+    memory: dict[int, list[int]] = {size: [] for size in sizes}
+    token_metrics(decode, grids[: sizes[0]])
+    for size in (*sizes, *reversed(sizes[:-1])):
+        for _ in range(3 if size == sizes[0] else 1):
+            started = time.perf_counter()
+            found, peak = peak_bytes_of(functools.partial(token_metrics, decode, grids[:size]))
+            seconds[size].append((time.perf_counter() - started) / found[..., 0, 0].size)
+            if peak is not None:
+                memory[size].append(max(0, peak - found.nbytes))
+            print(f"{found[..., 0, 0].size:,} tokens: {1e3 * seconds[size][-1]:.3f} ms a token", flush=True)
+    rows = []
+    for size in sizes:
+        fields = {"case": "scaling, per token", "tokens": size * grids[0, ..., 0].size}
+        rows.append(seconds_row(fields, seconds[size]))
+        if memory[size]:
+            rows.append(number_row(fields, "peak_bytes_beyond_result", max(memory[size]), len(memory[size])))
+    return rows
 
 
 def main() -> None:
     """Runs the benchmark."""
-    no_options(__doc__)
+    run, options = parse(__doc__, ("data",), Options(), needs=("vae",), bound=False)
 
-    import jax
-    import jax.numpy as jnp
-    import numpy as np
-
-    from geovq.autoencoder import single
-    from geovq.config import VAEConfig
-    from geovq.metric import token_metrics
+    from geovq.autoencoder import encode_images
+    from geovq.checks import check_images
+    from geovq.decoders import as_partial, single
+    from geovq.execution import tuned_plan
+    from geovq.metric import ExactMetric
     from geovq.report import text_table
-    from geovq.vae import SpatialVAE, callables
+    from geovq.vae import callables
+    from train import stages
 
-    vae = SpatialVAE(VAEConfig(), jax.random.key(SEED))
-    decode = single(callables(vae)[1])
-    plain = single(vae.decode)
-    grids = np.asarray(jax.random.normal(jax.random.key(SEED + 1), (4, *vae.config.grid, vae.config.latent_dim)))
-    places = list(np.ndindex(grids.shape[:3]))
-
-    def one_by_one(kernel: Callable, count: int) -> np.ndarray:
-        """The first `count` tokens, one call each."""
-        return np.stack([np.asarray(kernel(jnp.asarray(grids[n]), row, column)) for n, row, column in places[:count]])
-
-    naive = functools.partial(own_context, plain)
-    forward = jax.jit(functools.partial(own_context, decode, jacobian=jax.jacfwd))
-    reverse = jax.jit(functools.partial(own_context, decode, jacobian=jax.jacrev))
-    ways: dict[str, tuple[Callable[[int], np.ndarray], int]] = {
-        "geovq.token_metrics": (
-            lambda count: token_metrics(decode, grids).reshape(len(places), 16, 16)[:count],
-            len(places),
-        ),
-        "jitted jacfwd, token by token": (functools.partial(one_by_one, forward), 16),
-        "jitted jacrev, token by token": (functools.partial(one_by_one, reverse), 4),
-        "unjitted jacfwd, token by token": (
-            functools.partial(one_by_one, functools.partial(naive, jacobian=jax.jacfwd)),
-            2,
-        ),
-    }
-    truth = token_metrics(decode, grids).reshape(len(places), 16, 16)
-    scale = np.abs(truth).max()
-    for name, (way, count) in ways.items():
-        np.testing.assert_allclose(way(count), truth[:count], atol=1e-4 * scale, err_msg=name)
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(ROUNDS):
-        for name, (way, count) in ways.items():
-            started = time.perf_counter()
-            way(count)
-            seconds[name].append((time.perf_counter() - started) / count)
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
-    ours = medians["geovq.token_metrics"]
-    rows = []
-    for name, value in medians.items():
-        fields = {"case": "exact token metrics", "peer": name}
-        low, high = min(seconds[name]), max(seconds[name])
-        rows.append({**fields, "score": "seconds", "value": value, "low": low, "high": high, "n": ROUNDS})
-        rows.append({**fields, "score": "ratio", "value": value / ours, "low": None, "high": None, "n": ROUNDS})
-    print(text_table(["way", "ms a token", "times ours"], [[n, v * 1e3, v / ours] for n, v in medians.items()]))
-    save("metric", rows, seeds=[SEED], schedule=f"{ROUNDS} rounds in turn")
+    images = check_images(stages.images(run.config.data).dataset.train_images[: options.images])
+    vae = stages.trained_vae(run, images.shape[1:])
+    encode, decode_batch = callables(vae)
+    decode = single(decode_batch)
+    started = time.perf_counter()
+    grids = encode_images(encode, images)
+    rows = [number_row({"case": "encoder", "tokens": grids[..., 0].size}, "seconds", time.perf_counter() - started)]
+    started = time.perf_counter()
+    plan = tuned_plan(ExactMetric(), as_partial(decode), grids)
+    rows.append(number_row({"case": "tuning", "passes": plan.passes}, "seconds", time.perf_counter() - started))
+    rows += limit(decode_batch, decode, grids[:GRIDS])
+    rows += exact(vae, decode, grids[:GRIDS])
+    rows += sketched(decode, grids[:GRIDS])
+    rows += weighed_edges(vae, decode, grids[:GRAPH_IMAGES])
+    sizes = tuple(size for size in SCALES[:-1] if size < len(grids))
+    rows += scaling(decode, grids, (*sizes, len(grids)))
+    cells = [[r["case"], r.get("peer") or r.get("probes") or r.get("tokens"), r["score"], r["value"]] for r in rows]
+    print(text_table(["case", "of", "score", "value"], cells))
+    save("metric", rows, {"vae": run.config.vae.seed}, f"{ROUNDS} rounds in turn, {len(grids)} images")
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

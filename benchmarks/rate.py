@@ -46,9 +46,11 @@ def posterior(run: Run, images: Any) -> Any:
 def scored(run: Run) -> list[dict[str, Any]]:
     """The rows of one VAE."""
     from geovq.assign import assign_euclidean, assign_whitened
-    from geovq.autoencoder import decode_latents, encode_images, single
+    from geovq.autoencoder import decode_latents, encode_images
     from geovq.checks import check_images
     from geovq.codebook import kmeans_codes
+    from geovq.decoders import single
+    from geovq.execution import REPEATABLE
     from geovq.geometry import draw
     from geovq.metric import token_metrics
     from geovq.scores import psnr
@@ -64,7 +66,7 @@ def scored(run: Run) -> list[dict[str, Any]]:
     d = latents.shape[-1]
     k, seed = run.config.codebook.codes, run.config.codebook.seed
     codes = kmeans_codes(train_latents.reshape(-1, d), k, seed=seed)
-    metrics = token_metrics(single(decode), draw(train_latents, MEASURED_IMAGES, seed))
+    metrics = token_metrics(single(decode), draw(train_latents, MEASURED_IMAGES, seed), plan=REPEATABLE)
     tokens = {
         "euclidean": assign_euclidean(latents.reshape(-1, d), codes),
         "whitened": assign_whitened(latents.reshape(-1, d), codes, metrics.reshape(-1, d, d).mean(axis=0)),

@@ -48,12 +48,47 @@ def rate(rows: list[Row]) -> str:
 
 
 def metric(rows: list[Row]) -> str:
-    """One line for each way to compute a metric."""
-    found: dict[str, dict[str, float]] = {}
+    """What a metric costs beside other ways, the decoder, and the machine."""
+
+    def of(case: str, score: str, key: str = "peer") -> list[tuple[Any, float]]:
+        return [(row.get(key), row["value"]) for row in rows if row["case"] == case and row["score"] == score]
+
+    def beside(case: str, unit: float) -> list[list[object]]:
+        ratios = dict(of(case, "ratio"))
+        return [[name, seconds * unit, ratios.get(name, 1)] for name, seconds in of(case, "seconds")]
+
+    probes = dict(of("sketched, per token", "ratio_to_exact", "probes"))
+    memory = dict(of("scaling, per token", "peak_bytes_beyond_result", "tokens"))
+    parts = {
+        "Exact metrics of tokens": markdown(["way", "ms a token", "times ours"], beside("exact, per token", 1e3)),
+        "All edges of a graph, k = 16": markdown(["way", "s", "times ours"], beside("graph", 1)),
+        "Rates": markdown(["of", "GFLOP/s"], [[name, v / 1e9] for name, v in of("limit", "flop_per_second")]),
+        "A token's metric costs, in passes of a whole batch": markdown(
+            ["passes of the", "number"], of("limit", "decoder_passes_per_token")
+        ),
+        "Sketched metrics": markdown(
+            ["probes", "ms a token", "part of exact"],
+            [[r, 1e3 * v, probes[r]] for r, v in of("sketched, per token", "seconds", "probes")],
+        ),
+        "Many tokens": markdown(
+            ["tokens", "ms a token", "MB beyond the result at the peak"],
+            [[n, 1e3 * v, memory.get(n, 0) / 1e6] for n, v in of("scaling, per token", "seconds", "tokens")],
+        ),
+        "Edges": markdown(["way", "µs an edge"], [[n, 1e6 * v] for n, v in of("re-weighting, per edge", "seconds")]),
+    }
+    return "\n\n".join(f"**{caption}**\n\n{cells}" for caption, cells in parts.items())
+
+
+def sketch(rows: list[Row]) -> str:
+    """One line for each number of probes."""
+    found: dict[tuple[object, object], dict[str, float]] = {}
     for row in rows:
-        found.setdefault(row["peer"], {})[row["score"]] = row["value"]
-    cells = [[peer, 1e3 * scores["seconds"], scores["ratio"]] for peer, scores in found.items()]
-    return markdown(["way", "ms a token", "times ours"], cells)
+        found.setdefault((row["assign"], row.get("probes")), {})[row["score"]] = row["value"]
+    cells = [
+        [assign, probes, *(scores.get(name) for name in ("psnr", "psnr_beyond_exact", "relative_frobenius_error"))]
+        for (assign, probes), scores in found.items()
+    ]
+    return markdown(["assign", "probes", "PSNR dB", "beyond exact, dB", "relative error of G"], cells)
 
 
 def resume(rows: list[Row]) -> str:
@@ -66,6 +101,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "pipeline_quick": pipeline,
     "rate": rate,
     "metric": metric,
+    "sketch": sketch,
     "resume": resume,
 }
 

@@ -6,14 +6,13 @@ differentiable by JAX. Each row is by itself: no batch statistics.
 
 from collections.abc import Callable
 
-import jax
 import numpy as np
-from jax.tree_util import Partial
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from geovq.checks import InputError, check_finite
 from geovq.chunks import map_chunks
-from geovq.metric import Decoder
+from geovq.decoder_checks import check_decoder, check_rows_apart, said
+from geovq.decoders import single
 
 BATCH = 256
 
@@ -49,15 +48,6 @@ def decode_latents(decode: Callable, latents: Float[np.ndarray, "n h w d"]) -> F
     return np.clip(images, 0, 1)
 
 
-def single(decode: Callable) -> Decoder:
-    """The decoder of one grid, (h, w, d) -> (H, W, C), that a decoder of batches contains."""
-    return Partial(_decode_one, decode if isinstance(decode, Partial) else Partial(decode))
-
-
-def _decode_one(decode: Callable, grid: Float[Array, "h w d"]) -> Float[Array, "H W C"]:
-    return decode(grid[None])[0]
-
-
 def check_autoencoder(
     encode: Callable,
     decode: Callable,
@@ -73,8 +63,8 @@ def check_autoencoder(
         latent_shape: (h, w, d) that is wanted, or None for any.
 
     Raises:
-        InputError: A function that fails or that JAX cannot trace, other shapes, values that are not finite, or a decoder
-            whose images are far from [0, 1].
+        InputError: A function that fails, other shapes, values that are not finite, images far from [0, 1], a row whose result
+            depends on the rest of the batch, or a decoder that JAX cannot trace or differentiate.
     """
     latents = _called("encode", encode, images)
     n, wanted = len(images), "(n, h, w, d)" if latent_shape is None else (len(images), *latent_shape)
@@ -82,12 +72,6 @@ def check_autoencoder(
         raise InputError(f"encode: expected latents {wanted} of {n} images, found {latents.shape}; is it another VAE?")
     check_finite("latents", latents)
     decoded = _called("decode", decode, latents)
-    try:
-        jax.eval_shape(decode, latents)
-    except Exception as error:
-        raise InputError(
-            f"decode: expected a function that JAX can trace and differentiate, found {_said(error)}; write it in jax.numpy."
-        ) from error
     if decoded.shape != images.shape:
         raise InputError(
             f"decode: expected images {images.shape}, found {decoded.shape}; the decoder must give back the shape "
@@ -99,6 +83,8 @@ def check_autoencoder(
             f"decode: expected intensities in [0, 1], found values in [{decoded.min():g}, {decoded.max():g}]; "
             "rescale in the decoder, for metrics and errors are in its units."
         )
+    check_rows_apart("encode", encode, images)
+    check_decoder(single(decode), latents)
 
 
 def _called(name: str, function: Callable, batch: np.ndarray) -> np.ndarray:
@@ -106,10 +92,6 @@ def _called(name: str, function: Callable, batch: np.ndarray) -> np.ndarray:
         return np.asarray(function(batch))
     except Exception as error:  # the caller's function may fail in any way
         raise InputError(
-            f"{name}: expected a function of a batch {batch.shape}, found that it fails with {_said(error)}; "
+            f"{name}: expected a function of a batch {batch.shape}, found that it fails with {said(error)}; "
             "are encode and decode in this order, and of this VAE?"
         ) from error
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"

@@ -1,42 +1,71 @@
 """A jitted function over many rows: chunks of one size, so that memory is bounded and one compilation serves any n above it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
 import numpy as np
 
 Progress = Callable[[int], None]
 """Called with the number of rows done since the last call."""
 
 
-def map_chunks(fn: Callable, *arrays: np.ndarray, chunk: int, progress: Progress | None = None) -> Any:
-    """Applies `fn` to consecutive chunks of rows and concatenates what it returns, on the host.
-
-    The last chunk is padded by repeating its last row, so `fn` only ever sees one shape; what the padding made is
-    cut off again. Rows must not influence each other.
+def padded_chunks(*arrays: np.ndarray, chunk: int) -> Iterator[tuple[slice, list[np.ndarray]]]:
+    """Consecutive chunks of rows, all of one size: the last is padded by repeating its last row.
 
     Args:
-        fn: Takes arrays (chunk, ...) and returns an array, or a tuple of arrays, with the same leading size.
+        arrays: One or more arrays (n, ...) of the same n >= 1.
+        chunk: Rows of every chunk, even where n is smaller.
+
+    Yields:
+        Which rows they are, and the rows of every array, (chunk, ...).
+    """
+    n = len(arrays[0])
+    for start in range(0, n, chunk):
+        rows = [a[start : start + chunk] for a in arrays]
+        missing = chunk - len(rows[0])
+        if missing:
+            rows = [np.concatenate([r, np.repeat(np.asarray(r[-1:]), missing, axis=0)]) for r in rows]
+        yield slice(start, min(start + chunk, n)), rows
+
+
+def map_chunks(
+    fn: Callable, *arrays: np.ndarray, chunk: int, pad: bool = False, progress: Progress | None = None
+) -> Any:
+    """Applies `fn` to consecutive chunks of rows and puts together what it returns, on the host.
+
+    `fn` only ever sees one shape, and what padding made is cut off again. Rows must not influence each other. While a chunk is
+    computed the one before it is fetched, so an accelerator need not wait for the host.
+
+    Args:
+        fn: Takes arrays (chunk, ...) and returns an array, or a tree of arrays, with the same leading size.
         arrays: One or more arrays (n, ...) of the same n >= 1.
         chunk: Rows per call.
+        pad: Whether fewer rows than a chunk are padded too, so that one compilation serves any n; else they are a chunk of
+            their own size.
         progress: Called after every chunk.
 
     Returns:
-        NumPy array (n, ...), or a tuple of them.
+        NumPy array (n, ...), or a tree of them. No more memory than this and two chunks is taken.
     """
     n = len(arrays[0])
-    chunk = min(chunk, n)
-    parts = []
-    for start in range(0, n, chunk):
-        rows = [a[start : start + chunk] for a in arrays]
-        found = len(rows[0])
-        if found < chunk:
-            rows = [np.concatenate([r, np.repeat(np.asarray(r[-1:]), chunk - found, axis=0)]) for r in rows]
-        out = fn(*rows)
-        parts.append(
-            tuple(np.asarray(o)[:found] for o in out) if isinstance(out, tuple) else (np.asarray(out)[:found],)
-        )
+    found: Any = None
+    pending: tuple[slice, Any] | None = None
+
+    def fetch(place: slice, out: Any) -> None:
+        nonlocal found
+        if found is None:
+            found = jax.tree.map(lambda leaf: np.empty((n, *leaf.shape[1:]), leaf.dtype), out)
+        count = place.stop - place.start
+        jax.tree.map(lambda whole, leaf: whole.__setitem__(place, np.asarray(leaf)[:count]), found, out)
         if progress is not None:
-            progress(found)
-    joined = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
-    return joined if isinstance(out, tuple) else joined[0]
+            progress(count)
+
+    for place, rows in padded_chunks(*arrays, chunk=chunk if pad else min(chunk, n)):
+        out = fn(*rows)
+        if pending is not None:
+            fetch(*pending)
+        pending = (place, out)
+    assert pending is not None  # n >= 1
+    fetch(*pending)
+    return found

@@ -15,9 +15,12 @@ from sklearn.neighbors import NearestNeighbors
 from geovq.checks import InputError, check_tokens
 from geovq.chunks import Progress
 from geovq.config import COMPONENTS
+from geovq.decoders import Decoder
+from geovq.execution import REPEATABLE
 from geovq.graph import MIN_LENGTH, bridge_components, edges, knn_graph, merge_duplicates, reweight
+from geovq.lengths import edge_lengths
 from geovq.medoids import nearest_medoid
-from geovq.metric import Decoder, edge_lengths, token_metrics
+from geovq.metric import token_metrics
 
 
 class Geometry(NamedTuple):
@@ -71,7 +74,7 @@ def measure(
         raise InputError(f"components: expected one of {', '.join(COMPONENTS)}, found {components!r}.")
     if at_most is not None:
         grids = draw(grids, at_most, seed)
-    metrics = token_metrics(decode, grids, progress=progress)
+    metrics = token_metrics(decode, grids, plan=REPEATABLE, progress=progress)
     return connect(grids, metrics, neighbours=neighbours, components=components)
 
 

@@ -1,205 +1,234 @@
-"""Pullback metrics of a decoder, and the lengths that they give to edges.
+"""Pullback metrics of many latents: exact or sketched, of points or of tokens in their own context, on one device or several.
 
-A decoder D maps a latent to an image. A small step v of the latent moves the image by √(vᵀGv) with G = JᵀJ, J = ∂D/∂z: the
-pullback of the Euclidean metric of image space (Arvanitidis, Hansen & Hauberg 2018, "Latent Space Oddity"). The kernels are
-written for one latent or one grid; chunks, batches and compilation are outside them.
+The kernels of `geovq.pullback`, batched and compiled as `geovq.execution` says. Every function takes any decoder of one latent
+(`geovq.decoders`), and refuses one that has no pullback metric.
 
-A decoder is passed as a function, or as a `jax.tree_util.Partial` of a function and its parameters: then other parameters do
-not compile again.
+Exact metrics take d forward-mode products a token, all tokens of a grid sharing one linearisation. Sketched ones take r
+reverse-mode products a grid, however many tokens it has: the relative error of a squared length falls as √(2/r).
 """
 
-from collections.abc import Callable
+import dataclasses
+import math
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
-from geovq.checks import InputError, check_finite, check_points
-from geovq.chunks import Progress, map_chunks
-
-Decoder = Callable[[Array], Array]
-"""One latent, of any shape, to one image, of any shape, in intensity units."""
-
-_PRECISION = "highest"  # accelerators would round the factors of a product to ten bits or so
-
-_TANGENTS = 16384
-"""Forward passes that an accelerator makes at once."""
+from geovq.checks import InputError, check_points
+from geovq.chunks import Progress
+from geovq.decoder_checks import check_decoder, check_derivatives
+from geovq.decoders import Decoder, as_partial
+from geovq.execution import MEASURED, Kernel, Plan, run, run_summed
+from geovq.pullback import grid_metric, pullback_metric, sketch, sketched_metric
 
 
-def pullback_metric(decode: Decoder, z: Float[Array, " d"]) -> Float[Array, "d d"]:
-    """Metric JᵀJ that `decode` induces at one latent.
+@dataclasses.dataclass(frozen=True)
+class ExactMetric:
+    """Metric of a point, or of every token of a grid."""
 
-    Args:
-        decode: Takes one latent (d,) to one image of any shape, in intensity units.
-        z: Latent (d,).
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """A tangent for every number of the latent."""
+        return math.prod(shape)
 
-    Returns:
-        Symmetric positive semi-definite (d, d): for a small step v, vᵀGv is the squared distance that the image moves,
-        in intensity².
-    """
-    jacobian_t = _jacobian_t(decode, z)
-    return jnp.matmul(jacobian_t, jacobian_t.T, precision=_PRECISION)
-
-
-def grid_metric(decode: Decoder, grid: Float[Array, "h w d"]) -> Float[Array, "h w d d"]:
-    """Metric JᵀJ of every token of one grid in its own context, that is, with the grid's other latents held fixed.
-
-    Args:
-        decode: Takes one grid (h, w, d) to one image of any shape, in intensity units.
-        grid: Latents (h, w, d).
-
-    Returns:
-        (h, w, d, d), each symmetric positive semi-definite, in intensity² per latent².
-    """
-    h, w, d = grid.shape
-    jacobian_t = _jacobian_t(decode, grid).reshape(h, w, d, -1)
-    return jnp.einsum("hwip,hwjp->hwij", jacobian_t, jacobian_t, precision=_PRECISION)
+    def __call__(self, decode: Partial, latent: Array, *, at_once: int) -> Array:
+        """(d,) -> (d, d), or (h, w, d) -> (h, w, d, d)."""
+        if latent.ndim == 1:
+            return pullback_metric(decode, latent)
+        return grid_metric(decode, latent, tokens=max(1, at_once // latent.shape[-1]))
 
 
-def _jacobian_t(decode: Decoder, z: Array) -> Array:
-    """Transposed Jacobian (z.size, p), in forward mode since images have more pixels than latents have dimensions."""
-    _, push = jax.linearize(lambda latent: decode(latent).ravel(), z)
-    basis = jnp.eye(z.size, dtype=z.dtype).reshape(z.size, *z.shape)
-    return jax.vmap(push)(basis)
+@dataclasses.dataclass(frozen=True)
+class Sketch:
+    """Sketch S of a grid, or the metrics of its tokens from it. A loop would slow reverse mode down, so it is never divided."""
 
+    probes: int
+    factor: bool
+    """Whether S itself is wanted."""
 
-_metrics_of_points = jax.jit(jax.vmap(pullback_metric, in_axes=(None, 0)))
-_metrics_of_grids = jax.jit(jax.vmap(grid_metric, in_axes=(None, 0)))
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """One for every probe."""
+        return self.probes
+
+    def __call__(self, decode: Partial, latent: Array, key: Array, *, at_once: int) -> Array:
+        """A latent and the data of a key -> (r, *latent.shape), or (..., d, d)."""
+        found = sketch(decode, latent, self.probes, jax.random.wrap_key_data(key))
+        return found if self.factor else sketched_metric(found)
 
 
 def pullback_metrics(
-    decode: Decoder, z: Float[np.ndarray, "n d"], *, chunk: int | None = None, progress: Progress | None = None
+    decode: Decoder,
+    z: Float[np.ndarray, "n d"],
+    *,
+    plan: Plan = MEASURED,
+    progress: Progress | None = None,
 ) -> Float[np.ndarray, "n d d"]:
     """`pullback_metric` at n latents.
 
     Args:
         decode: Takes one latent (d,) to one image of any shape.
         z: Latents (n, d).
-        chunk: Latents per call; None takes 8 on a CPU, where small chunks are the fastest, and more elsewhere.
-        progress: Called after every chunk.
+        plan: How much at once and on which devices; by default what was measured to be fastest, where there is much to do.
+        progress: Called after every chunk with the latents done.
 
     Returns:
         (n, d, d), on the host, in intensity².
 
     Raises:
-        InputError: Latents of another rank, NaN or infinite latents, or a decoder that gives NaN.
+        InputError: Latents of another rank, NaN or infinite latents, or a decoder that has no metric there.
     """
     z = check_points("latents", z)
-    metrics = map_chunks(
-        lambda rows: _metrics_of_points(_as_pytree(decode), rows),
-        z,
-        chunk=_chunk(chunk, 8, z.shape[1]),
-        progress=progress,
-    )
-    return _check_metrics(metrics)
+    return _checked_run(ExactMetric(), decode, z, plan=plan, progress=progress)
 
 
 def token_metrics(
-    decode: Decoder, grids: Float[np.ndarray, "n h w d"], *, chunk: int | None = None, progress: Progress | None = None
+    decode: Decoder,
+    grids: Float[np.ndarray, "n h w d"],
+    *,
+    probes: int | None = None,
+    seed: int = 0,
+    plan: Plan = MEASURED,
+    progress: Progress | None = None,
 ) -> Float[np.ndarray, "n h w d d"]:
-    """`grid_metric` of n grids: the metric of every token in its own context.
+    """`grid_metric` of n grids: the metric of every token in its own context, or an unbiased estimate of it.
 
     Args:
         decode: Takes one grid (h, w, d) to one image of any shape.
         grids: Latents (n, h, w, d).
-        chunk: Grids per call; None takes 1 on a CPU, where h·w·d tangents fill the cores already, and more elsewhere.
-        progress: Called after every chunk.
+        probes: Random probes r of a sketch SᵀS, which is all zeros but for rank r; None computes the metrics exactly.
+        seed: Of the probes. All grids have the same ones, so a grid's metrics do not depend on its batch.
+        plan: How much at once and on which devices; by default what was measured to be fastest, where there is much to do.
+        progress: Called after every chunk with the grids done.
 
     Returns:
         (n, h, w, d, d), on the host, in intensity².
 
     Raises:
-        InputError: Latents of another rank, NaN or infinite latents, or a decoder that gives NaN.
+        InputError: Latents of another rank, NaN or infinite latents, fewer than one probe, or a decoder that has no metric there.
+    """
+    grids = check_grids(grids)
+    if probes is None:
+        return _checked_run(ExactMetric(), decode, grids, plan=plan, progress=progress)
+    kernel, keys = Sketch(_check_probes(probes), factor=False), _probe_keys(seed, np.zeros(len(grids), np.uint32))
+    return _checked_run(kernel, decode, grids, keys, plan=plan, progress=progress)
+
+
+def token_sketches(
+    decode: Decoder,
+    grids: Float[np.ndarray, "n h w d"],
+    *,
+    probes: int,
+    seed: int = 0,
+    plan: Plan = MEASURED,
+    progress: Progress | None = None,
+) -> Float[np.ndarray, "n r td"]:
+    """Sketches S = ΩJ of the whole Jacobian of n grids, by the same probes as `token_metrics`.
+
+    ‖SΔ‖² estimates the squared change of the image by a step Δ of all tokens at once, to first order; the columns of one token
+    give its metric.
+
+    Args:
+        decode: Takes one grid (h, w, d) to one image of any shape.
+        grids: Latents (n, h, w, d).
+        probes: Random probes r.
+        seed: Of the probes.
+        plan: How much at once and on which devices; by default what was measured to be fastest, where there is much to do.
+        progress: Called after every chunk with the grids done.
+
+    Returns:
+        (n, r, t·d), on the host, in intensity; tokens in raster order.
+
+    Raises:
+        InputError: As `token_metrics`.
+    """
+    grids, decode = check_grids(grids), as_partial(decode)
+    check_decoder(decode, grids)
+    keys = _probe_keys(seed, np.zeros(len(grids), np.uint32))
+    found = run(Sketch(_check_probes(probes), factor=True), decode, grids, keys, plan=plan, progress=progress)
+    factors = found.reshape(len(grids), probes, -1)
+    check_derivatives(decode, grids, factors)
+    return factors
+
+
+class MeanMetrics(NamedTuple):
+    """Mean metrics of tokens, intensity²."""
+
+    overall: Float[np.ndarray, "d d"]
+    """Over all tokens: the metric of `whitened` assignment."""
+    by_position: Float[np.ndarray, "h w d d"]
+    """Over the tokens at each position of the grid."""
+
+
+def mean_metrics(
+    decode: Decoder,
+    grids: Float[np.ndarray, "n h w d"],
+    *,
+    probes: int | None = None,
+    seed: int = 0,
+    plan: Plan = MEASURED,
+    progress: Progress | None = None,
+) -> MeanMetrics:
+    """Means of the tokens' metrics over n grids, without keeping the metrics.
+
+    Args:
+        decode: Takes one grid (h, w, d) to one image of any shape.
+        grids: Latents (n, h, w, d).
+        probes: Random probes r; None computes the metrics exactly. Here every grid has its own probes, so that their errors
+            average out: a few are enough.
+        seed: Of the probes.
+        plan: How much at once and on which devices; by default what was measured to be fastest, where there is much to do.
+        progress: Called after every chunk with the grids done.
+
+    Returns:
+        The means, summed in float64.
+
+    Raises:
+        InputError: As `token_metrics`.
+    """
+    grids, decode = check_grids(grids), as_partial(decode)
+    check_decoder(decode, grids)
+    kernel: Kernel = ExactMetric()
+    rows: tuple[np.ndarray, ...] = (grids,)
+    if probes is not None:
+        kernel = Sketch(_check_probes(probes), factor=False)
+        rows = grids, _probe_keys(seed, np.arange(len(grids), dtype=np.uint32))
+    by_position = run_summed(kernel, decode, *rows, plan=plan, progress=progress) / len(grids)
+    check_derivatives(decode, grids, by_position)
+    by_position = by_position.astype(grids.dtype)
+    return MeanMetrics(by_position.mean(axis=(0, 1)), by_position)
+
+
+def check_grids(grids: Float[np.ndarray, "n h w d"]) -> Float[np.ndarray, "n h w d"]:
+    """Grids of latents as a finite float array.
+
+    Raises:
+        InputError: Another rank, an empty set, NaN or infinity.
     """
     grids = np.asarray(grids)
     if grids.ndim != 4 or grids.size == 0:
         raise InputError(f"latents: expected non-empty grids (n, h, w, d), found shape {grids.shape}; add the axes.")
-    check_finite("latents", grids)
-    metrics = map_chunks(
-        lambda rows: _metrics_of_grids(_as_pytree(decode), rows),
-        grids,
-        chunk=_chunk(chunk, 1, grids[0].size),
-        progress=progress,
-    )
-    return _check_metrics(metrics)
+    return check_points("latents", grids.reshape(len(grids), -1)).reshape(grids.shape)
 
 
-def edge_length(
-    step: Float[Array, " d"], metric_a: Float[Array, "d d"], metric_b: Float[Array, "d d"]
-) -> Float[Array, ""]:
-    """Length of one straight edge by the trapezoid rule: the mean of its length under the metrics at either end.
-
-    Args:
-        step: Difference of the two latents.
-        metric_a: Metric at one end.
-        metric_b: Metric at the other.
-
-    Returns:
-        ½(√(ΔᵀG_aΔ) + √(ΔᵀG_bΔ)), in intensity units.
-    """
-    squares = jnp.einsum("i,eij,j->e", step, jnp.stack([metric_a, metric_b]), step, precision=_PRECISION)
-    return jnp.sqrt(jnp.maximum(squares, 0)).mean()  # rounding may leave a square just below zero
-
-
-_edge_lengths = jax.jit(jax.vmap(edge_length))
-
-
-def edge_lengths(
-    z: Float[np.ndarray, "n d"],
-    metrics: Float[np.ndarray, "n d d"],
-    senders: Int[np.ndarray, " m"],
-    receivers: Int[np.ndarray, " m"],
-    *,
-    chunk: int = 16384,
-) -> Float[np.ndarray, " m"]:
-    """`edge_length` of m edges, from metrics that were computed once per latent.
-
-    Args:
-        z: Latents (n, d).
-        metrics: Metric at each (n, d, d).
-        senders: One end of every edge, in 0..n-1.
-        receivers: The other end.
-        chunk: Edges per call; bounds the memory at about 8·chunk·d² bytes.
-
-    Returns:
-        Lengths (m,), in intensity units.
-
-    Raises:
-        InputError: Shapes that do not fit, or edges outside 0..n-1.
-    """
-    z, metrics, senders, receivers = map(np.asarray, (z, metrics, senders, receivers))
-    n, d = z.shape
-    if metrics.shape != (n, d, d):
-        raise InputError(f"metrics: expected shape {(n, d, d)}, found {metrics.shape}; give one metric per latent.")
-    if senders.shape != receivers.shape or senders.ndim != 1:
-        raise InputError(f"edges: expected two lists of equal length, found {senders.shape} and {receivers.shape}.")
-    if senders.size == 0:
-        return np.zeros(0, metrics.dtype)
-    low, high = min(senders.min(), receivers.min()), max(senders.max(), receivers.max())
-    if low < 0 or high >= n:
-        raise InputError(f"edges: expected ends in 0..{n - 1}, found {low}..{high}; the graph is of other latents.")
-    return map_chunks(lambda i, j: _edge_lengths(z[j] - z[i], metrics[i], metrics[j]), senders, receivers, chunk=chunk)
-
-
-def _as_pytree(decode: Decoder) -> Partial:
-    return decode if isinstance(decode, Partial) else Partial(decode)
-
-
-def _chunk(asked: int | None, cpu: int, tangents: int) -> int:
-    if asked is None:
-        return cpu if jax.default_backend() == "cpu" else max(1, _TANGENTS // tangents)
-    if asked < 1:
-        raise InputError(f"chunk: expected at least 1, found {asked}.")
-    return asked
-
-
-def _check_metrics(metrics: np.ndarray) -> np.ndarray:
-    bad = ~np.isfinite(metrics).all(axis=(-2, -1))
-    if bad.any():
-        raise InputError(
-            f"decoder: expected finite derivatives, found NaN or infinity at {int(bad.sum())} of {bad.size} latents, the "
-            f"first at {tuple(int(i) for i in np.argwhere(bad)[0])}; check the decoder there."
-        )
+def _checked_run(
+    kernel: Kernel, decode: Decoder, latents: np.ndarray, *rows: np.ndarray, plan: Plan, progress: Progress | None
+) -> np.ndarray:
+    decode = as_partial(decode)
+    check_decoder(decode, latents)
+    metrics = run(kernel, decode, latents, *rows, plan=plan, progress=progress)
+    check_derivatives(decode, latents, metrics)
     return metrics
+
+
+def _check_probes(probes: int) -> int:
+    if probes < 1:
+        raise InputError(f"probes: expected at least 1, found {probes}; take None for exact metrics.")
+    return probes
+
+
+def _probe_keys(seed: int, draws: Int[np.ndarray, " n"]) -> np.ndarray:
+    """Keys of probes as plain arrays: equal draws have equal probes."""
+    different, of_row = np.unique(draws, return_inverse=True)
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.key(seed), different)
+    return np.asarray(jax.random.key_data(keys))[of_row]

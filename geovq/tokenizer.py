@@ -14,16 +14,19 @@ from geovq.assign import (
     assign_local,
     assign_whitened,
 )
-from geovq.autoencoder import BATCH, check_autoencoder, decode_latents, encode_images, single
+from geovq.autoencoder import BATCH, check_autoencoder, decode_latents, encode_images
 from geovq.checks import InputError, check_finite, check_images, check_points, check_tokens
 from geovq.chunks import Progress
 from geovq.codebook import fit_codes
 from geovq.config import ASSIGNMENTS, CODEBOOKS
+from geovq.decoders import single
+from geovq.execution import REPEATABLE
 from geovq.geometry import CodeField, code_field, measure, place_codes
 from geovq.metric import token_metrics
 from geovq.store import load_arrays, save_arrays
 
 _KIND = "geovq.tokenizer"
+_VERSION = 2  # 1 had no probes of the VAE
 _PROBE_TOLERANCE = 0.02
 """Share of the largest value: well above what rounding does on another device, well below what another training does."""
 
@@ -253,7 +256,7 @@ class Tokenizer:
         """
         arrays = {"codes": self.codes, "mean_metric": self.mean_metric}
         arrays["probe_image"], arrays["probe_latents"] = self._probe()
-        meta = {"kind": _KIND, "version": 1, "assign": self.assign, "grid": self.grid, "image_shape": self.image_shape}
+        meta = {"kind": _KIND, "version": _VERSION, "assign": self.assign, "grid": self.grid, "image_shape": self.image_shape}
         if self.field is not None:
             arrays |= {f"field.{name}": np.asarray(value) for name, value in self.field._asdict().items()}
         return save_arrays(path, arrays, meta)
@@ -274,9 +277,9 @@ class Tokenizer:
             InputError: The file is missing, truncated, changed, or not a tokenizer; or the callables do not fit it.
         """
         arrays, meta = load_arrays(path)
-        if meta.get("kind") != _KIND or meta.get("version") != 1:
+        if meta.get("kind") != _KIND or meta.get("version") != _VERSION:
             raise InputError(
-                f"{path}: expected a tokenizer of version 1, found {meta.get('kind') or 'a file of other arrays'} "
+                f"{path}: expected a tokenizer of version {_VERSION}, found {meta.get('kind') or 'a file of other arrays'} "
                 f"{meta.get('version', '')}; pass what Tokenizer.save wrote."
             )
         parts = {name.removeprefix("field."): value for name, value in arrays.items() if name.startswith("field.")}
@@ -314,7 +317,7 @@ class Tokenizer:
         flat = latents.reshape(-1, d)
         if self.assign in NEEDS_METRICS:
             if metrics is None:
-                metrics = token_metrics(single(self._decode), latents, progress=progress)
+                metrics = token_metrics(single(self._decode), latents, plan=REPEATABLE, progress=progress)
             flat_metrics = metrics.reshape(-1, d, d)
             if self.field is not None and self.assign == "geodesic":
                 tokens = assign_geodesic(flat, flat_metrics, self.field)

@@ -4,7 +4,6 @@ The posterior mean of a token is its latent. Nothing depends on the rest of the 
 is given, so that the decoder has a pullback metric.
 """
 
-import functools
 import math
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from geovq.checks import InputError
 from geovq.config import VAEConfig
+from geovq.decoders import from_nnx
 
 
 def resolutions(config: VAEConfig) -> list[tuple[int, int]]:
@@ -208,20 +208,4 @@ def callables(vae: SpatialVAE) -> tuple[Partial, Partial]:
     Returns:
         encode, (n, H, W, C) -> (n, h, w, d), and decode, (n, h, w, d) -> (n, H, W, C).
     """
-    graphdef, params = nnx.split(vae)
-    return Partial(_Method(graphdef, "encode"), params), Partial(_Method(graphdef, "decode"), params)
-
-
-class _Method(NamedTuple):
-    """A method of a model as a function of parameters and input, equal to another of the same structure."""
-
-    graphdef: nnx.GraphDef
-    name: str
-
-    def __call__(self, params: nnx.State, x: Array) -> Array:
-        return _apply(self.graphdef, self.name, params, x)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _apply(graphdef: nnx.GraphDef, name: str, params: nnx.State, x: Array) -> Array:
-    return getattr(nnx.merge(graphdef, params), name)(x)
+    return from_nnx(vae, "encode"), from_nnx(vae, "decode")

@@ -234,3 +234,38 @@ def nearest_under(z, codes, g):
 def gaussian_kl(mean, logvar):
     """Of one diagonal Gaussian from the unit Gaussian, in nats, dimension after dimension."""
     return sum(0.5 * (m**2 + np.exp(v) - 1 - v) for m, v in zip(mean.ravel(), logvar.ravel(), strict=True))
+
+
+def polyline_length(function, start, end, segments):
+    """Sum of image distances along a straight walk, one step after the other, in float64."""
+    images = [
+        np.asarray(function(start + i / segments * (end - start)), np.float64).ravel() for i in range(segments + 1)
+    ]
+    return sum(np.sqrt(((b - a) ** 2).sum()) for a, b in itertools.pairwise(images))
+
+
+def token_polyline_length(function, grids, sender, receiver, segments):
+    """Mean of the walks between two tokens, named by (grid, row, column), in the context of either."""
+    lengths = []
+    for own, other in ((sender, receiver), (receiver, sender)):
+
+        def of_token(z, own=own):
+            changed = np.array(grids[own[0]])
+            changed[own[1:]] = z
+            return function(changed)
+
+        lengths.append(polyline_length(of_token, grids[own], grids[other], segments))
+    return np.mean(lengths)
+
+
+def polyline_points(corners, lengths, segments):
+    """Points at equal lengths along a polyline, found side by side."""
+    points = []
+    for i in range(segments + 1):
+        left = i / segments * sum(lengths)
+        side = 0
+        while side < len(lengths) - 1 and left > lengths[side]:
+            left -= lengths[side]
+            side += 1
+        points.append(corners[side] + left / lengths[side] * (corners[side + 1] - corners[side]))
+    return np.array(points)

@@ -7,10 +7,11 @@ import pytest
 from flax import nnx
 from jax.tree_util import Partial
 
-from geovq.autoencoder import single
 from geovq.checks import InputError
 from geovq.config import VAEConfig
-from geovq.metric import edge_lengths, pullback_metric, pullback_metrics, token_metrics
+from geovq.decoders import single
+from geovq.execution import Plan
+from geovq.metric import mean_metrics, pullback_metrics, token_metrics, token_sketches
 from geovq.vae import SpatialVAE, callables
 from tests import reference
 
@@ -39,25 +40,16 @@ def test_linear_decoder_has_the_metric_of_its_matrix_everywhere(rng):
 
 
 @pytest.mark.usefixtures("x64")
-def test_sphere_in_closed_form():
-    def sphere(z):  # polar and azimuthal angle
-        return jnp.stack([jnp.sin(z[0]) * jnp.cos(z[1]), jnp.sin(z[0]) * jnp.sin(z[1]), jnp.cos(z[0])])
-
-    metric = pullback_metric(sphere, jnp.array([0.7, 2.0]))
-    np.testing.assert_allclose(metric, np.diag([1, np.sin(0.7) ** 2]), atol=1e-12)
-
-
-@pytest.mark.usefixtures("x64")
 def test_equals_central_differences_in_float64(rng):
     z = rng.standard_normal((7, 3))
     wanted = np.stack([reference.metric(wave, point) for point in z])
-    np.testing.assert_allclose(pullback_metrics(wave, z, chunk=3), wanted, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(pullback_metrics(wave, z, plan=Plan(passes=9)), wanted, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.usefixtures("x64")
 def test_tokens_have_the_metric_of_their_own_context(rng):
     grids = rng.standard_normal((3, 2, 1, 3))
-    found = token_metrics(wave, grids, chunk=2)
+    found = token_metrics(wave, grids, plan=Plan(passes=12))
     for n, row in np.ndindex(3, 2):
         wanted = reference.token_metric(wave, grids[n], row, 0)
         np.testing.assert_allclose(found[n, row, 0], wanted, rtol=1e-6, atol=1e-9)
@@ -92,11 +84,11 @@ def test_rotating_the_latents_rotates_the_metric(rng):
     np.testing.assert_allclose(rotated, q @ pullback_metrics(wave, z) @ q.T, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 5, 64, None])
-def test_chunks_and_ragged_tails_do_not_matter(chunk, rng):
+@pytest.mark.parametrize("passes", [1, 9, 15, 192, None])
+def test_chunks_and_ragged_tails_do_not_matter(passes, rng):
     z = rng.standard_normal((7, 3)).astype(np.float32)
-    whole = pullback_metrics(wave, z, chunk=7)
-    np.testing.assert_allclose(pullback_metrics(wave, z, chunk=chunk), whole, rtol=1e-5, atol=1e-6)
+    whole = pullback_metrics(wave, z, plan=Plan(passes=21))
+    np.testing.assert_allclose(pullback_metrics(wave, z, plan=Plan(passes=passes)), whole, rtol=1e-5, atol=1e-6)
 
 
 def test_one_compilation_for_any_number_of_points_and_any_parameters(rng):
@@ -104,37 +96,68 @@ def test_one_compilation_for_any_number_of_points_and_any_parameters(rng):
 
     def decode(a, z):
         traces.append(None)
-        return a @ z
+        return a @ z.ravel()
 
-    for n in (8, 9, 31):
-        a = rng.standard_normal((5, 3)).astype(np.float32)
-        pullback_metrics(Partial(decode, a), rng.standard_normal((n, 3)).astype(np.float32), chunk=4)
-    assert len(traces) == 1
+    def metrics_of(n):
+        decoder = Partial(decode, rng.standard_normal((5, 6)).astype(np.float32))
+        grids = rng.standard_normal((n, 1, 2, 3)).astype(np.float32)
+        pullback_metrics(decoder, grids.reshape(n, 6), plan=Plan(passes=24))
+        token_metrics(decoder, grids, plan=Plan(passes=24))
+        token_metrics(decoder, grids, probes=2, plan=Plan(passes=8))
+        mean_metrics(decoder, grids, plan=Plan(passes=24))
 
-
-def test_length_of_a_straight_step_under_constant_metric_is_exact():
-    z = np.array([[0, 0], [3, 4]], np.float32)
-    metrics = np.stack([4 * np.eye(2), 4 * np.eye(2)]).astype(np.float32)
-    np.testing.assert_allclose(edge_lengths(z, metrics, np.array([0]), np.array([1])), [10], rtol=1e-6)
-
-
-def test_length_is_the_mean_of_the_lengths_at_either_end(rng):
-    z = rng.standard_normal((4, 3)).astype(np.float32)
-    roots = rng.standard_normal((4, 5, 3)).astype(np.float32)
-    metrics = np.einsum("npi,npj->nij", roots, roots)
-    senders, receivers = np.array([0, 1, 2, 3, 1]), np.array([1, 2, 3, 0, 1])
-    wanted = []
-    for i, j in zip(senders, receivers, strict=True):
-        squares = [reference.quadratic_form(z[j] - z[i], metrics[k]) for k in (i, j)]
-        wanted.append(np.mean(np.sqrt(squares)))
-    found = edge_lengths(z, metrics, senders, receivers, chunk=2)
-    np.testing.assert_allclose(found, wanted, rtol=1e-5)
-    np.testing.assert_allclose(edge_lengths(z, metrics, receivers, senders), found, rtol=1e-6)
+    metrics_of(9)
+    first = len(traces)
+    for n in (1, 4, 8, 31):
+        metrics_of(n)
+    assert len(traces) == first
 
 
-def test_no_edges_have_no_lengths():
-    none = np.zeros(0, int)
-    assert edge_lengths(np.zeros((2, 3)), np.zeros((2, 3, 3)), none, none).shape == (0,)
+def test_a_sketch_does_not_depend_on_its_batch(rng):
+    grids = rng.standard_normal((5, 2, 1, 3)).astype(np.float32)
+    whole = token_metrics(wave, grids, probes=3, seed=1)
+    np.testing.assert_allclose(token_metrics(wave, grids[3:4], probes=3, seed=1), whole[3:4], rtol=1e-5, atol=1e-6)
+    assert not np.allclose(token_metrics(wave, grids, probes=3, seed=2), whole, rtol=0.1)
+
+
+def test_factors_give_the_sketched_metrics_and_moves_of_all_tokens(rng):
+    grids = rng.standard_normal((4, 2, 1, 3)).astype(np.float32)
+    factors = token_sketches(wave, grids, probes=3, seed=1)
+    assert factors.shape == (4, 3, 6)
+    by_token = factors.reshape(4, 3, 2, 1, 3)
+    metrics = np.einsum("nrhwi,nrhwj->nhwij", by_token, by_token)
+    np.testing.assert_allclose(token_metrics(wave, grids, probes=3, seed=1), metrics, rtol=1e-5, atol=1e-6)
+    move = rng.standard_normal(6).astype(np.float32)
+    many = token_sketches(wave, grids, probes=20000)
+    for grid, factor in zip(grids, many, strict=True):
+        wanted = reference.jacobian(lambda z: wave(z).ravel(), grid.ravel().astype(float), step=1e-2) @ move
+        assert np.linalg.norm(factor @ move) == pytest.approx(np.linalg.norm(wanted), rel=0.03)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("passes", [6, 18, 600])
+def test_means_are_those_of_the_metrics(passes, rng):
+    grids = rng.standard_normal((7, 2, 1, 3))
+    metrics = token_metrics(wave, grids)
+    overall, by_position = mean_metrics(wave, grids, plan=Plan(passes=passes))
+    np.testing.assert_allclose(by_position, metrics.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(overall, metrics.mean(axis=(0, 1, 2)), rtol=1e-12)
+
+
+def test_errors_of_sketched_means_average_out(rng):
+    """Grids have their own probes: the mean of 400 sketches of 2 probes is ten times nearer than one of them."""
+    grids = np.broadcast_to(rng.standard_normal((1, 2, 1, 3)).astype(np.float32), (400, 2, 1, 3))
+    exact = mean_metrics(wave, grids[:1]).by_position
+
+    def error(n):
+        return np.linalg.norm(mean_metrics(wave, grids[:n], probes=2).by_position - exact) / np.linalg.norm(exact)
+
+    assert error(400) < 0.1 * np.mean([error(n) for n in (1, 2)]) + 0.05
+
+
+def test_integers_are_taken_as_floats():
+    metrics = token_metrics(wave, np.ones((1, 1, 1, 3), int))
+    np.testing.assert_allclose(metrics, token_metrics(wave, np.ones((1, 1, 1, 3))), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -154,18 +177,14 @@ def test_bad_latents_are_refused(z, message):
 
 def test_decoder_without_finite_derivative_is_refused():
     with pytest.raises(
-        InputError, match=r"finite derivatives, found NaN or infinity at 1 of 2 latents, the first at \(1,\)"
+        InputError, match=r"finite images and derivatives, found NaN or infinity at 1 of 2 latents, the first at \(1,\)"
     ):
         pullback_metrics(lambda z: jnp.sqrt(z), np.array([[1.0, 1.0], [0.0, 1.0]], np.float32))
 
 
-def test_edges_that_do_not_fit_are_refused():
-    z, metrics = np.zeros((2, 3)), np.zeros((2, 3, 3))
-    with pytest.raises(InputError, match=r"one metric per latent"):
-        edge_lengths(z, metrics[:1], np.array([0]), np.array([1]))
-    with pytest.raises(InputError, match=r"0..1, found 0..2"):
-        edge_lengths(z, metrics, np.array([0]), np.array([2]))
-    with pytest.raises(InputError, match="equal length"):
-        edge_lengths(z, metrics, np.array([0, 1]), np.array([1]))
-    with pytest.raises(InputError, match="chunk"):
-        pullback_metrics(wave, np.zeros((2, 3)), chunk=0)
+def test_plans_and_probes_that_do_nothing_are_refused():
+    with pytest.raises(InputError, match="at least 1 pass at once, found 0"):
+        pullback_metrics(wave, np.zeros((2, 3)), plan=Plan(passes=0))
+    for function in (token_metrics, token_sketches, mean_metrics):
+        with pytest.raises(InputError, match="probes: expected at least 1, found 0"):
+            function(wave, np.zeros((2, 1, 1, 3)), probes=0)

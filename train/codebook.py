@@ -15,9 +15,10 @@ from train.run import Run
 
 def run(run: Run) -> None:
     """Builds the run's codebooks, unless that is done."""
-    from geovq.autoencoder import encode_images, single
+    from geovq.autoencoder import encode_images
     from geovq.checks import check_images
     from geovq.codebook import fit_codes
+    from geovq.decoders import single
     from geovq.geometry import measure
     from geovq.tokenizer import Tokenizer
     from geovq.vae import callables

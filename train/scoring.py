@@ -11,9 +11,11 @@ from flax import nnx
 from jaxtyping import Float
 
 from geovq import scores, token_scores
-from geovq.autoencoder import decode_latents, encode_images, single
+from geovq.autoencoder import decode_latents, encode_images
 from geovq.checks import InputError, check_images
 from geovq.chunks import map_chunks
+from geovq.decoders import single
+from geovq.execution import REPEATABLE
 from geovq.geometry import code_field, lengths_to_codes, place_codes
 from geovq.gpt import token_nats
 from geovq.metric import token_metrics
@@ -92,7 +94,7 @@ def tested(stage: Stage, data: stages.Images, encode: Callable, decode: Callable
     with Progress("evaluate: metrics of the test tokens", len(images), "images") as progress:
         metrics = in_blocks(
             stage.folder / "metrics",
-            lambda rows: token_metrics(single(decode), latents[rows], progress=progress),
+            lambda rows: token_metrics(single(decode), latents[rows], plan=REPEATABLE, progress=progress),
             len(images),
             progress,
             stage.pause,

@@ -1,0 +1,164 @@
+"""How good are edge lengths from cached metrics? For `benchmarks.geometry`.
+
+The truth is the decoded polyline of 64 segments, walked in the context of either end; the errors are those of the trapezoid rule
+and of refined lengths.
+"""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import dijkstra
+
+from benchmarks.resampling import Row, estimated, exact, percentile, separation, spearman
+from geovq.decoders import Decoder
+from geovq.graph import bridge_components, edges, knn_graph, merge_duplicates, reweight
+from geovq.lengths import edge_lengths
+from geovq.polylines import polyline_lengths, refine_lengths
+
+NEIGHBOURS = 16
+EDGES = 2_000
+SEGMENTS = 64
+TOLERANCE = 0.02
+AT_MOST = 32
+FLAGGED = 0.25
+"""Part of the edges, those with the largest indicator, that the cheap refinement decodes."""
+SMALL_GRAPH_IMAGES = 64
+PAIRS = 200
+
+
+class Measured(NamedTuple):
+    """Tokens of grids, joined to their neighbours; copies are one node, of which the first token stands for all."""
+
+    grids: Float[np.ndarray, "n h w d"]
+    metrics: Float[np.ndarray, "t d d"]
+    graph: csr_array
+    tokens: Int[np.ndarray, " m"]
+    """Token that each node is."""
+
+    @property
+    def z(self) -> Float[np.ndarray, "t d"]:
+        """All tokens."""
+        return self.grids.reshape(-1, self.grids.shape[-1])
+
+    def ends(self) -> tuple[Int[np.ndarray, " e"], Int[np.ndarray, " e"]]:
+        """Tokens that the graph's edges join."""
+        senders, receivers = edges(self.graph)
+        return self.tokens[senders], self.tokens[receivers]
+
+
+def joined(grids: np.ndarray, metrics: np.ndarray) -> Measured:
+    """The measured graph of tokens: Euclidean nearest neighbours, components bridged."""
+    d = grids.shape[-1]
+    merged = merge_duplicates(grids.reshape(-1, d))
+    _, first = np.unique(merged.index, return_index=True)
+    graph = bridge_components(knn_graph(merged.points, NEIGHBOURS), merged.points)
+    return Measured(grids, metrics.reshape(-1, d, d), graph, first)
+
+
+def study(decode: Decoder, grids: np.ndarray, metrics: np.ndarray, seed: int) -> list[Row]:
+    """The rows of this question."""
+    measured = joined(grids, metrics)
+    return [*of_edges(decode, measured, seed), *of_distances(decode, grids, metrics, seed)]
+
+
+def indicators(measured: Measured, senders: np.ndarray, receivers: np.ndarray) -> np.ndarray:
+    """Difference of an edge's lengths under the metrics at its ends, relative to their sum: it costs nothing."""
+    steps = measured.z[receivers] - measured.z[senders]
+    squares = [np.einsum("ei,eij,ej->e", steps, measured.metrics[ends], steps) for ends in (senders, receivers)]
+    a, b = (np.sqrt(np.maximum(square, 0)) for square in squares)
+    return np.abs(a - b) / np.maximum(a + b, 1e-9)
+
+
+def of_edges(decode: Decoder, measured: Measured, seed: int) -> list[Row]:
+    """Errors of single edges."""
+    rng = np.random.default_rng(seed)
+    senders, receivers = measured.ends()
+    total = len(senders)
+    chosen = np.sort(rng.permutation(total)[:EDGES])
+    senders, receivers = senders[chosen], receivers[chosen]
+    truth = polyline_lengths(decode, measured.grids, senders, receivers, segments=SEGMENTS)
+    quarter = polyline_lengths(decode, measured.grids, senders, receivers, segments=SEGMENTS // 4)
+    print(f"edges: {len(truth)} of {total} decoded in {SEGMENTS} segments", flush=True)
+    indicator = indicators(measured, senders, receivers)
+    flagged = indicator >= np.quantile(indicator, 1 - FLAGGED)
+
+    fields: Row = {"case": "edges", "k": NEIGHBOURS, "nodes": measured.graph.shape[0], "edges": total}
+    trapezoid = edge_lengths(measured.z, measured.metrics, senders, receivers)
+    started = time.perf_counter()
+    refined = refine_lengths(decode, measured.grids, senders, receivers, tolerance=TOLERANCE, at_most=AT_MOST)
+    seconds = time.perf_counter() - started
+    some = np.where(flagged, refined.lengths, trapezoid)
+    rows = []
+    for name, lengths in (("none", trapezoid), ("flagged", some), ("all", refined.lengths)):
+        rows += errors_of({**fields, "refined": name}, lengths, truth)
+    decoded = _images(refined.segments)
+    bad = np.abs(trapezoid / truth - 1) > TOLERANCE
+    every = {**fields, "refined": "all"}
+    return [
+        *rows,
+        estimated({**fields, "segments": SEGMENTS // 4}, "error_median", _median_size, quarter / truth - 1),
+        exact(every, "seconds_per_edge", seconds / len(truth), len(truth)),
+        exact(every, "images_per_edge", decoded.mean(), len(truth)),
+        exact({**fields, "refined": "flagged"}, "images_per_edge", (decoded * flagged).mean(), len(truth)),
+        exact(every, "converged", refined.converged.mean(), len(truth)),
+        estimated(fields, "indicator_spearman", spearman, indicator, np.abs(trapezoid / truth - 1)),
+        estimated(fields, "indicator_separation", separation, indicator, bad),
+        exact(fields, "bad_edges_flagged", (bad & flagged).sum() / max(1, bad.sum()), int(bad.sum())),
+    ]
+
+
+def errors_of(fields: Row, lengths: np.ndarray, truth: np.ndarray) -> list[Row]:
+    """Relative errors."""
+    errors = lengths / truth - 1
+    return [
+        estimated(fields, "error_median", _median_size, errors),
+        estimated(fields, "error_p95", lambda e: float(np.percentile(np.abs(e), 95)), errors),
+        estimated(fields, "bias_median", percentile(50), errors),
+        estimated(fields, "bias_mean", np.mean, errors),
+        estimated(fields, "bias_of_sum", lambda a, b: float(a.sum() / b.sum() - 1), lengths, truth),
+        estimated(fields, "above_tolerance", lambda e: float((np.abs(e) > TOLERANCE).mean()), errors),
+    ]
+
+
+def _median_size(errors: np.ndarray) -> float:
+    return float(np.median(np.abs(errors)))
+
+
+def _images(segments: np.ndarray) -> np.ndarray:
+    """Images that an edge's refinement decodes: 2 walks of s + 1 points for s = 1, 2, 4, … up to its segments."""
+    levels = np.log2(segments).astype(int) + 1
+    return 2 * (2 * segments - 1 + levels)
+
+
+def of_distances(decode: Decoder, grids: np.ndarray, metrics: np.ndarray, seed: int) -> list[Row]:
+    """What refined edges change in the distances of a smaller graph, all of whose edges can be refined."""
+    measured = joined(grids[:SMALL_GRAPH_IMAGES], metrics[:SMALL_GRAPH_IMAGES])
+    senders, receivers = measured.ends()
+    indicator = indicators(measured, senders, receivers)
+    flagged = indicator >= np.quantile(indicator, 1 - FLAGGED)
+    trapezoid = edge_lengths(measured.z, measured.metrics, senders, receivers)
+    refined = refine_lengths(decode, measured.grids, senders, receivers, tolerance=TOLERANCE, at_most=AT_MOST).lengths
+    print(f"edges: all {len(refined)} of a smaller graph refined", flush=True)
+    m = measured.graph.shape[0]
+    pairs = np.random.default_rng(seed).permutation(m)[: 2 * PAIRS].reshape(-1, 2)
+
+    def distances(lengths: np.ndarray) -> np.ndarray:
+        graph = reweight(measured.graph, lengths)
+        return dijkstra(graph, indices=pairs[:, 0])[np.arange(PAIRS), pairs[:, 1]]
+
+    truth = distances(refined)
+    fields: Row = {"case": "refined distances", "k": NEIGHBOURS, "nodes": m, "edges": len(refined)}
+    rows = []
+    for name, lengths in (("none", trapezoid), ("flagged", np.where(flagged, refined, trapezoid))):
+        found = distances(lengths)
+        of = {**fields, "refined": name}
+        rows += [
+            estimated(of, "ratio_median", percentile(50), found / truth),
+            estimated(of, "ratio_p5", percentile(5), found / truth),
+            estimated(of, "ratio_p95", percentile(95), found / truth),
+            estimated(of, "spearman", spearman, found, truth),
+        ]
+    return rows
