@@ -59,7 +59,10 @@ class Progress:
     def _say(self) -> None:
         self._spoke = time.monotonic()
         seconds = self._spoke - self._started
-        pace = (self._spoke - self._since) / max(self._done - (self._counted or 0), 1)
+        since, counted = self._since, self._counted or 0
+        if self._done == counted:  # nothing came after the first count
+            since, counted = self._started, self._first
+        pace = (self._spoke - since) / max(self._done - counted, 1)
         left = pace * (self._total - self._done)
         text = f"{self._label}: {self._done:,}/{self._total:,} {self._unit}, {seconds:.0f} s, {left:.0f} s left"
         print(f"{text}, {self._note}" if self._note else text, flush=True)
