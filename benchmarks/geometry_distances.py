@@ -2,10 +2,11 @@
 
 One position of one fixed context, so that the metric is a field on R^d: the tokens of that position in the training images are
 its points. The yardstick of a pair is the shorter of two optimised paths, one started from the shortest path that any of the
-graphs found, the other from the straight line; its length is measured anew with four steps in each of its own.
+graphs found, the other from the straight line; its length is measured anew with four steps in each of its own. One context and
+position are looked at closely, a few others, drawn at random, for what holds beyond them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from scipy.sparse.csgraph import dijkstra
 from benchmarks.resampling import Row, estimated, exact, percentile, spearman
 from geovq.checks import InputError
 from geovq.decoders import Decoder
-from geovq.geodesic import Geodesics, geodesics
+from geovq.geodesic import geodesics
 from geovq.graph import bridge_components, edges, knn_graph, merge_duplicates, reweight
 from geovq.lengths import edge_lengths
 from geovq.metric import pullback_metrics
@@ -37,11 +38,16 @@ SIDE_SEGMENTS = 16
 CHECKED_PAIRS = 50
 DECODED = (16, 4)
 """Neighbours of the graph whose edges are decoded, and their segments."""
+OTHER_CONTEXTS = 3
+OTHER_NEIGHBOURS = (16, 64)
+OTHER_PAIRS = 100
 
 
 class Field(NamedTuple):
-    """Tokens of one position, the decoder of that position, and the metrics."""
+    """Tokens of one position, the decoder of that position in one context, and the metrics."""
 
+    name: Row
+    """The context and the position."""
     decode: Partial
     z: Float[np.ndarray, "n d"]
     metrics: Float[np.ndarray, "n d d"]
@@ -60,14 +66,8 @@ class Case(NamedTuple):
 
     @property
     def fields(self) -> Row:
-        """What identifies its rows: `n` is the number of cases there, so the points are `points`."""
-        return {
-            "case": "distance",
-            "neighbours": self.neighbours,
-            "lengths": self.lengths,
-            "k": self.k,
-            "points": self.points,
-        }
+        """All but the draw."""
+        return {name: value for name, value in self._asdict().items() if name != "draw"}
 
 
 class Found(NamedTuple):
@@ -86,78 +86,106 @@ def study(decode: Decoder, latents: np.ndarray, seed: int) -> list[Row]:
     Args:
         decode: Of one grid.
         latents: Training images' (n, h, w, d), enough for POOL distinct tokens.
-        seed: Of the points and the pairs.
+        seed: Of the points, the pairs and the other contexts.
     """
     rng = np.random.default_rng(seed)
-    field = field_at(decode, latents, rng)
-    pairs = rng.permutation(POINTS[0])[: 2 * PAIRS].reshape(-1, 2)
-    found = in_graphs(field, pairs, [rng.permutation(np.arange(POINTS[0], POOL)) for _ in range(DRAWS)])
-    yardstick, rows = optimised(field, pairs, found.starts)
-    for kind in dict.fromkeys(case._replace(draw=0) for case in found.distances):
-        draws = [found.distances[case] for case in found.distances if case._replace(draw=0) == kind]
-        ratios = np.stack(draws, axis=1) / yardstick[:, None]
-        rows += ratio_rows(kind.fields | {"draws": len(draws)}, ratios, yardstick)
-        if kind in found.walked:
-            rows += ratio_rows(
-                kind.fields | {"lengths": "path decoded", "draws": 1},
-                found.walked[kind][:, None] / yardstick[:, None],
-                yardstick,
-            )
-    straight = polyline_lengths(field.decode, field.z, pairs[:, 0], pairs[:, 1], segments=SEGMENTS * FINER)
-    euclidean = np.linalg.norm(field.z[pairs[:, 0]] - field.z[pairs[:, 1]], axis=1)
-    whitened = np.linalg.norm(field.whitened[pairs[:, 0]] - field.whitened[pairs[:, 1]], axis=1)
-    rivals = {"straight line, decoded": straight, "mean metric": whitened, "euclidean": euclidean}
-    for name, lengths in rivals.items():
-        rows += ratio_rows({"case": "distance", "lengths": name}, (lengths / yardstick)[:, None], yardstick)
+    central = int(np.argmin(((latents - latents.mean(axis=0)) ** 2).sum(axis=(1, 2, 3))))
+    field = field_at(decode, latents, central, POSITION, "nearest the mean", POOL, rng)
+    rows = compared(field, list(all_cases()), PAIRS, rng, checked=True)
+    for image in rng.permutation(len(latents))[:OTHER_CONTEXTS]:
+        row, column = (int(rng.integers(size)) for size in latents.shape[1:3])
+        field = field_at(decode, latents, int(image), (row, column), f"image {image}", POINTS[-1], rng)
+        cases = [Case("euclidean", "trapezoid", k, POINTS[-1], 0) for k in OTHER_NEIGHBOURS]
+        rows += compared(field, cases, OTHER_PAIRS, rng, checked=False)
     return rows
 
 
-def field_at(decode: Decoder, latents: np.ndarray, rng: np.random.Generator) -> Field:
-    """The field of POSITION in the context of the image whose latents are nearest to the mean."""
-    context = latents[np.argmin(((latents - latents.mean(axis=0)) ** 2).sum(axis=(1, 2, 3)))]
-    one = Partial(_in_context, decode, jnp.asarray(context))
-    z = merge_duplicates(latents[:, *POSITION]).points
-    if len(z) < POOL:
-        raise InputError(f"images: expected {POOL} distinct tokens at {POSITION}, found {len(z)}; encode more images.")
-    z = z[rng.permutation(len(z))[:POOL]]
-    metrics = pullback_metrics(one, z)
-    print(f"distances: metrics of {len(z)} distinct tokens at {POSITION}", flush=True)
-    return Field(one, z, metrics, z @ np.linalg.cholesky(metrics.mean(axis=0, dtype=np.float64)).astype(z.dtype))
-
-
-def _in_context(decode: Decoder, context: Array, token: Array) -> Array:
-    return decode(context.at[POSITION].set(token))
-
-
-def graphs(field: Field, others: list[np.ndarray]) -> Iterator[tuple[Case, np.ndarray, csr_array]]:
-    """Every case with its points (the first POINTS[0] are in all of them) and its graph."""
-    for draw, other in enumerate(others):
-        for n in POINTS:
-            points = np.concatenate([np.arange(POINTS[0]), other[: n - POINTS[0]]])
-            for neighbours, where in (("euclidean", field.z), ("mean metric", field.whitened)):
+def all_cases() -> Iterator[Case]:
+    """The graphs of the context that is looked at closely."""
+    for draw in range(DRAWS):
+        for points in POINTS:
+            for neighbours in ("euclidean", "mean metric"):
                 for k in NEIGHBOURS:
-                    graph = bridge_components(knn_graph(where[points], k), where[points])
-                    lengths = edge_lengths(field.z[points], field.metrics[points], *edges(graph))
-                    yield Case(neighbours, "trapezoid", k, n, draw), points, reweight(graph, lengths)
-                    if draw == 0 and n == POINTS[-1] and k == DECODED[0]:
-                        lengths = polyline_lengths(field.decode, field.z[points], *edges(graph), segments=DECODED[1])
-                        yield Case(neighbours, "edges decoded", k, n, draw), points, reweight(graph, lengths)
+                    yield Case(neighbours, "trapezoid", k, points, draw)
+    yield Case("euclidean", "edges decoded", DECODED[0], POINTS[-1], 0)
+    yield Case("mean metric", "edges decoded", DECODED[0], POINTS[-1], 0)
 
 
-def in_graphs(field: Field, pairs: np.ndarray, others: list[np.ndarray]) -> Found:
-    """Distances of the pairs in every graph, and the best paths."""
+def field_at(
+    decode: Decoder,
+    latents: np.ndarray,
+    image: int,
+    position: tuple[int, int],
+    name: str,
+    count: int,
+    rng: np.random.Generator,
+) -> Field:
+    """The field of a position in the context of an image, at `count` distinct tokens of that position."""
+    one = Partial(_in_context, decode, jnp.asarray(latents[image]), jnp.asarray(position))
+    z = merge_duplicates(latents[:, *position]).points
+    if len(z) < count:
+        raise InputError(f"images: expected {count} distinct tokens at {position}, found {len(z)}; encode more images.")
+    z = z[rng.permutation(len(z))[:count]]
+    metrics = pullback_metrics(one, z)
+    print(f"distances: metrics of {len(z)} distinct tokens at {position} of {name}", flush=True)
+    whitened = z @ np.linalg.cholesky(metrics.mean(axis=0, dtype=np.float64)).astype(z.dtype)
+    return Field({"context": name, "position": "{},{}".format(*position)}, one, z, metrics, whitened)
+
+
+def _in_context(decode: Decoder, context: Array, position: Array, token: Array) -> Array:
+    return decode(context.at[position[0], position[1]].set(token))
+
+
+def compared(field: Field, cases: list[Case], n_pairs: int, rng: np.random.Generator, *, checked: bool) -> list[Row]:
+    """All rows of one field."""
+    pairs = rng.permutation(POINTS[0])[: 2 * n_pairs].reshape(-1, 2)
+    orders = [
+        np.concatenate([np.arange(POINTS[0]), rng.permutation(np.arange(POINTS[0], len(field.z)))])
+        for _ in range(1 + max(case.draw for case in cases))
+    ]
+    found = in_graphs(field, cases, pairs, orders)
+    yardstick, rows = optimised(field, pairs, found.starts, checked=checked)
+    for kind in dict.fromkeys(case._replace(draw=0) for case in cases):
+        fields: Row = {"case": "distance", **field.name, **kind.fields}
+        draws = [found.distances[case] for case in cases if case._replace(draw=0) == kind]
+        rows += ratio_rows(fields, np.stack(draws, axis=1), yardstick)
+        if kind in found.walked:
+            rows += ratio_rows(fields | {"lengths": "path decoded"}, found.walked[kind][:, None], yardstick)
+    a, b = pairs.T
+    rivals = {
+        "straight line, decoded": polyline_lengths(field.decode, field.z, a, b, segments=SEGMENTS * FINER),
+        "mean metric": np.linalg.norm(field.whitened[a] - field.whitened[b], axis=1),
+        "euclidean": np.linalg.norm(field.z[a] - field.z[b], axis=1),
+    }
+    for name, lengths in rivals.items():
+        rows += ratio_rows({"case": "distance", **field.name, "lengths": name}, lengths[:, None], yardstick)
+    return rows
+
+
+def graph_of(field: Field, case: Case, points: np.ndarray) -> csr_array:
+    """The graph of a case, its edges measured."""
+    where = (field.z if case.neighbours == "euclidean" else field.whitened)[points]
+    graph = bridge_components(knn_graph(where, case.k), where)
+    z, ends = field.z[points], edges(graph)
+    if case.lengths == "trapezoid":
+        return reweight(graph, edge_lengths(z, field.metrics[points], *ends))
+    return reweight(graph, polyline_lengths(field.decode, z, *ends, segments=DECODED[1]))
+
+
+def in_graphs(field: Field, cases: list[Case], pairs: np.ndarray, orders: list[np.ndarray]) -> Found:
+    """Distances of the pairs in every graph, and the best paths; the pairs are among the first points of every order."""
     found = Found({}, {}, [np.zeros(0, int)] * len(pairs))
     best = np.full(len(pairs), np.inf)
-    for case, points, graph in graphs(field, others):
-        distances, predecessors = dijkstra(graph, indices=pairs[:, 0], return_predecessors=True)
+    for case in cases:
+        points = orders[case.draw][: case.points]
+        distances, predecessors = dijkstra(graph_of(field, case, points), indices=pairs[:, 0], return_predecessors=True)
         found.distances[case] = distances[np.arange(len(pairs)), pairs[:, 1]]
         paths = [points[node_path(row, *pair)] for row, pair in zip(predecessors, pairs.tolist(), strict=True)]
         for q in np.flatnonzero(found.distances[case] < best):
             best[q], found.starts[q] = found.distances[case][q], paths[q]
-        if case.draw == 0 and case.points == POINTS[-1]:
+        if case.draw == 0 and case.points == POINTS[-1] and case.lengths == "trapezoid":
             found.walked[case] = walked(field, paths)
-        if case.k == NEIGHBOURS[-1]:
-            print(f"distances: {case}", flush=True)
+    print(f"distances: {len(cases)} graphs", flush=True)
     return found
 
 
@@ -168,88 +196,80 @@ def walked(field: Field, paths: list[np.ndarray]) -> np.ndarray:
     return np.add.reduceat(lengths, np.cumsum([0] + [len(path) - 1 for path in paths[:-1]]))
 
 
-def optimised(field: Field, pairs: np.ndarray, starts: list[np.ndarray]) -> tuple[np.ndarray, list[Row]]:
+def optimised(
+    field: Field, pairs: np.ndarray, nodes: list[np.ndarray], *, checked: bool
+) -> tuple[np.ndarray, list[Row]]:
     """Lengths of the yardsticks, and the rows about them."""
-    straight = np.stack([resample(field.z[pair], SEGMENTS) for pair in pairs])
-    from_straight = geodesics(field.decode, straight)
-    print("distances: yardsticks from straight lines", flush=True)
-    from_graph = geodesics(field.decode, graph_starts(field, starts, SEGMENTS))
-    print("distances: yardsticks from paths of the graph", flush=True)
-    a, b = fine_lengths(field, from_graph), fine_lengths(field, from_straight)
-    yardstick = np.minimum(a, b)
-    fields: Row = {"case": "yardstick", "segments": SEGMENTS}
-    won = np.where((a < b)[:, None, None], from_graph.paths, from_straight.paths)
-    n = len(pairs)
-    rows = [
-        exact({**fields, "start": "graph"}, "shorter_by_1e-3", (a < b * 0.999).mean(), n),
-        exact({**fields, "start": "straight"}, "shorter_by_1e-3", (b < a * 0.999).mean(), n),
-        exact(fields, "starts_agree_within_1e-3", (np.abs(a / b - 1) <= 1e-3).mean(), n),
-        estimated(fields, "length_median", percentile(50), yardstick),
-    ]
-    for name, found in (("graph", from_graph), ("straight", from_straight)):
+    starts = {
+        "graph": np.stack([spaced(field, path) for path in nodes]),
+        "straight": np.stack([resample(field.z[pair], SEGMENTS) for pair in pairs]),
+    }
+    found = {name: geodesics(field.decode, paths) for name, paths in starts.items()}
+    fine = {name: fine_lengths(field, result.paths) for name, result in found.items()}
+    yardstick = np.minimum(*fine.values())
+    print("distances: yardsticks", flush=True)
+    fields: Row = {"case": "yardstick", **field.name, "segments": SEGMENTS}
+    rows = [estimated(fields, "length_median", percentile(50), yardstick)]
+    for name, result in found.items():
         of = {**fields, "start": name}
+        excess = fine[name] / yardstick - 1
         rows += [
-            exact(of, "converged", found.converged.mean(), n),
-            estimated(of, "n_iter_median", percentile(50), found.n_iter),
-            estimated(of, "ratio_median", percentile(50), (a if name == "graph" else b) / yardstick),
-            exact(of, "ratio_max", ((a if name == "graph" else b) / yardstick).max(), n),
+            exact(of, "converged", result.converged.mean(), len(pairs)),
+            estimated(of, "n_iter_median", percentile(50), result.n_iter),
+            exact(of, "longer_by_1e-3", (excess > 1e-3).mean(), len(pairs)),
+            exact(of, "excess_max", excess.max(), len(pairs)),
+            estimated(of, "gain_median", percentile(50), 1 - fine[name] / fine_lengths(field, starts[name])),
         ]
-    checked = won[:CHECKED_PAIRS]
-    for segments in (SEGMENTS // 2, 2 * SEGMENTS):
-        again = geodesics(field.decode, np.stack([resample(path, segments) for path in checked]))
-        ratio = fine_lengths(field, again) / yardstick[:CHECKED_PAIRS]
-        rows += check_rows({**fields, "segments": segments, "check": "other segments"}, ratio)
-    more = fine_lengths(field, geodesics(field.decode, checked, iterations=300, tolerance=1e-7))
-    rows += check_rows({**fields, "check": "300 iterations, tolerance 1e-7"}, more / yardstick[:CHECKED_PAIRS])
-    print("distances: yardsticks checked", flush=True)
+    if checked:
+        shorter = (fine["graph"] < fine["straight"])[:, None, None]
+        best = np.where(shorter, found["graph"].paths, found["straight"].paths)
+        rows += checks(field, fields, best[:CHECKED_PAIRS], yardstick[:CHECKED_PAIRS])
     return yardstick, rows
 
 
-def graph_starts(field: Field, starts: list[np.ndarray], segments: int) -> np.ndarray:
-    """Paths of nodes, as points at equal lengths."""
-    paths = []
-    for nodes in starts:
-        sides = edge_lengths(field.z, field.metrics, nodes[:-1], nodes[1:])
-        paths.append(resample(field.z[nodes], segments, sides))
-    return np.stack(paths)
+def checks(field: Field, fields: Row, best: np.ndarray, yardstick: np.ndarray) -> list[Row]:
+    """What other segments and more iterations change, relative to the yardstick."""
+    tighter = geodesics(field.decode, best, iterations=300, tolerance=1e-7)
+    ways = {"300 iterations, tolerance 1e-7": tighter.paths}
+    for segments in (SEGMENTS // 2, 2 * SEGMENTS):
+        again = geodesics(field.decode, np.stack([resample(path, segments) for path in best]))
+        ways[f"{segments} segments"] = again.paths
+    rows = []
+    for name, paths in ways.items():
+        change = fine_lengths(field, paths) / yardstick - 1
+        of = {**fields, "check": name}
+        rows += [
+            estimated(of, "change_median", percentile(50), change),
+            exact(of, "change_min", change.min(), len(change)),
+            exact(of, "change_max", change.max(), len(change)),
+        ]
+    print("distances: yardsticks checked", flush=True)
+    return rows
 
 
-def fine_lengths(field: Field, found: Geodesics) -> np.ndarray:
+def spaced(field: Field, nodes: np.ndarray) -> np.ndarray:
+    """A path of nodes, as points at equal lengths."""
+    sides = edge_lengths(field.z, field.metrics, nodes[:-1], nodes[1:])
+    return resample(field.z[nodes], SEGMENTS, sides)
+
+
+def fine_lengths(field: Field, paths: np.ndarray) -> np.ndarray:
     """Lengths of latent polylines, not of the chords between their corners' images."""
-    b, corners, d = found.paths.shape
+    b, corners, d = paths.shape
     first = (np.arange(b)[:, None] * corners + np.arange(corners - 1)).ravel()
-    sides = polyline_lengths(field.decode, found.paths.reshape(-1, d), first, first + 1, segments=FINER)
+    sides = polyline_lengths(field.decode, paths.reshape(-1, d), first, first + 1, segments=FINER)
     return sides.reshape(b, -1).sum(axis=1)
 
 
-def ratio_rows(fields: Row, ratios: np.ndarray, yardstick: np.ndarray) -> list[Row]:
-    """Median ratio to the yardstick, its spread, and rank correlation with it: means over draws (q, draws)."""
+def ratio_rows(fields: Row, distances: Float[np.ndarray, "q draws"], yardstick: Float[np.ndarray, " q"]) -> list[Row]:
+    """Ratio to the yardstick and rank correlation with it, means over the draws."""
 
-    def over_draws(statistic):
-        return lambda *columns: float(np.mean([statistic(*rest) for rest in _by_draw(*columns)]))
+    def ratio(q: float) -> Callable[..., float]:
+        return lambda found, truth: float(np.percentile(found / truth[:, None], q, axis=0).mean())
 
-    return [
-        estimated(fields, "ratio_median", over_draws(percentile(50)), ratios),
-        estimated(fields, "ratio_p5", over_draws(percentile(5)), ratios),
-        estimated(fields, "ratio_p95", over_draws(percentile(95)), ratios),
-        estimated(
-            fields,
-            "spearman",
-            over_draws(spearman),
-            ratios * yardstick[:, None],
-            np.broadcast_to(yardstick[:, None], ratios.shape),
-        ),
-    ]
+    def correlation(found: np.ndarray, truth: np.ndarray) -> float:
+        return float(np.mean([spearman(column, truth) for column in found.T]))
 
-
-def _by_draw(*columns: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
-    return zip(*(column.T for column in columns), strict=True)
-
-
-def check_rows(fields: Row, ratio: np.ndarray) -> list[Row]:
-    """What another way to optimise changes."""
-    return [
-        estimated(fields, "ratio_median", percentile(50), ratio),
-        exact(fields, "ratio_min", ratio.min(), len(ratio)),
-        exact(fields, "ratio_max", ratio.max(), len(ratio)),
-    ]
+    fields = {**fields, "draws": distances.shape[1]}
+    statistics = {"ratio_median": ratio(50), "ratio_p5": ratio(5), "ratio_p95": ratio(95), "spearman": correlation}
+    return [estimated(fields, score, statistic, distances, yardstick) for score, statistic in statistics.items()]

@@ -64,12 +64,17 @@ def study(decode: Decoder, grids: np.ndarray, metrics: np.ndarray, seed: int) ->
     return [*of_edges(decode, measured, seed), *of_distances(decode, grids, metrics, seed)]
 
 
-def indicators(measured: Measured, senders: np.ndarray, receivers: np.ndarray) -> np.ndarray:
-    """Difference of an edge's lengths under the metrics at its ends, relative to their sum: it costs nothing."""
+def indicators(measured: Measured, senders: np.ndarray, receivers: np.ndarray) -> dict[str, np.ndarray]:
+    """What might tell bad edges and costs nothing: how much the lengths at either end differ, and the length itself."""
     steps = measured.z[receivers] - measured.z[senders]
     squares = [np.einsum("ei,eij,ej->e", steps, measured.metrics[ends], steps) for ends in (senders, receivers)]
     a, b = (np.sqrt(np.maximum(square, 0)) for square in squares)
-    return np.abs(a - b) / np.maximum(a + b, 1e-9)
+    return {"difference of the ends": np.abs(a - b) / np.maximum(a + b, 1e-9), "length": a + b}
+
+
+def flagged(indicator: np.ndarray) -> np.ndarray:
+    """The edges that the cheap refinement decodes."""
+    return indicator >= np.quantile(indicator, 1 - FLAGGED)
 
 
 def of_edges(decode: Decoder, measured: Measured, seed: int) -> list[Row]:
@@ -82,32 +87,36 @@ def of_edges(decode: Decoder, measured: Measured, seed: int) -> list[Row]:
     truth = polyline_lengths(decode, measured.grids, senders, receivers, segments=SEGMENTS)
     quarter = polyline_lengths(decode, measured.grids, senders, receivers, segments=SEGMENTS // 4)
     print(f"edges: {len(truth)} of {total} decoded in {SEGMENTS} segments", flush=True)
-    indicator = indicators(measured, senders, receivers)
-    flagged = indicator >= np.quantile(indicator, 1 - FLAGGED)
-
     fields: Row = {"case": "edges", "k": NEIGHBOURS, "nodes": measured.graph.shape[0], "edges": total}
     trapezoid = edge_lengths(measured.z, measured.metrics, senders, receivers)
+    error = np.abs(trapezoid / truth - 1)
+    refine_lengths(
+        decode, measured.grids, senders[:9], receivers[:9], tolerance=1e-9, at_most=AT_MOST
+    )  # compiles every level
     started = time.perf_counter()
     refined = refine_lengths(decode, measured.grids, senders, receivers, tolerance=TOLERANCE, at_most=AT_MOST)
     seconds = time.perf_counter() - started
-    some = np.where(flagged, refined.lengths, trapezoid)
-    rows = []
-    for name, lengths in (("none", trapezoid), ("flagged", some), ("all", refined.lengths)):
-        rows += errors_of({**fields, "refined": name}, lengths, truth)
     decoded = _images(refined.segments)
-    bad = np.abs(trapezoid / truth - 1) > TOLERANCE
     every = {**fields, "refined": "all"}
-    return [
-        *rows,
-        estimated({**fields, "segments": SEGMENTS // 4}, "error_median", _median_size, quarter / truth - 1),
+    rows = [
+        *errors_of({**fields, "refined": "none"}, trapezoid, truth),
+        *errors_of(every, refined.lengths, truth),
         exact(every, "seconds_per_edge", seconds / len(truth), len(truth)),
         exact(every, "images_per_edge", decoded.mean(), len(truth)),
-        exact({**fields, "refined": "flagged"}, "images_per_edge", (decoded * flagged).mean(), len(truth)),
         exact(every, "converged", refined.converged.mean(), len(truth)),
-        estimated(fields, "indicator_spearman", spearman, indicator, np.abs(trapezoid / truth - 1)),
-        estimated(fields, "indicator_separation", separation, indicator, bad),
-        exact(fields, "bad_edges_flagged", (bad & flagged).sum() / max(1, bad.sum()), int(bad.sum())),
+        estimated({**fields, "segments": SEGMENTS // 4}, "error_median", _median_size, quarter / truth - 1),
     ]
+    for name, indicator in indicators(measured, senders, receivers).items():
+        chosen, bad = flagged(indicator), error > TOLERANCE
+        of = {**fields, "refined": "flagged", "indicator": name}
+        rows += [
+            *errors_of(of, np.where(chosen, refined.lengths, trapezoid), truth),
+            exact(of, "images_per_edge", (decoded * chosen).mean(), len(truth)),
+            estimated(of, "indicator_spearman", spearman, indicator, error),
+            estimated(of, "indicator_separation", separation, indicator, bad),
+            exact(of, "bad_edges_flagged", (bad & chosen).sum() / max(1, bad.sum()), int(bad.sum())),
+        ]
+    return rows
 
 
 def errors_of(fields: Row, lengths: np.ndarray, truth: np.ndarray) -> list[Row]:
@@ -137,8 +146,6 @@ def of_distances(decode: Decoder, grids: np.ndarray, metrics: np.ndarray, seed: 
     """What refined edges change in the distances of a smaller graph, all of whose edges can be refined."""
     measured = joined(grids[:SMALL_GRAPH_IMAGES], metrics[:SMALL_GRAPH_IMAGES])
     senders, receivers = measured.ends()
-    indicator = indicators(measured, senders, receivers)
-    flagged = indicator >= np.quantile(indicator, 1 - FLAGGED)
     trapezoid = edge_lengths(measured.z, measured.metrics, senders, receivers)
     refined = refine_lengths(decode, measured.grids, senders, receivers, tolerance=TOLERANCE, at_most=AT_MOST).lengths
     print(f"edges: all {len(refined)} of a smaller graph refined", flush=True)
@@ -152,9 +159,13 @@ def of_distances(decode: Decoder, grids: np.ndarray, metrics: np.ndarray, seed: 
     truth = distances(refined)
     fields: Row = {"case": "refined distances", "k": NEIGHBOURS, "nodes": m, "edges": len(refined)}
     rows = []
-    for name, lengths in (("none", trapezoid), ("flagged", np.where(flagged, refined, trapezoid))):
+    ways = {None: trapezoid} | {
+        name: np.where(flagged(indicator), refined, trapezoid)
+        for name, indicator in indicators(measured, senders, receivers).items()
+    }
+    for name, lengths in ways.items():
         found = distances(lengths)
-        of = {**fields, "refined": name}
+        of = {**fields, "refined": "flagged" if name else "none", "indicator": name}
         rows += [
             estimated(of, "ratio_median", percentile(50), found / truth),
             estimated(of, "ratio_p5", percentile(5), found / truth),

@@ -25,6 +25,10 @@ _BLOCK = re.compile(r"<!-- (\w+): begin -->\n.*?<!-- \1: end -->", re.DOTALL)
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table."""
+    if not rows:
+        raise InputError(
+            f"results: expected rows for the columns {', '.join(columns)}, found none; run the benchmark again."
+        )
     lines = [columns, ["---"] * len(columns), *([cell(value) for value in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -72,7 +76,10 @@ def metric(rows: list[Row]) -> str:
         ),
         "Many tokens": markdown(
             ["tokens", "ms a token", "MB beyond the result at the peak"],
-            [[n, 1e3 * v, memory.get(n, 0) / 1e6] for n, v in of("scaling, per token", "seconds", "tokens")],
+            [
+                [n, 1e3 * v, memory[n] / 1e6 if n in memory else None]
+                for n, v in of("scaling, per token", "seconds", "tokens")
+            ],
         ),
         "Edges": markdown(["way", "µs an edge"], [[n, 1e6 * v] for n, v in of("re-weighting, per edge", "seconds")]),
     }
@@ -91,6 +98,74 @@ def sketch(rows: list[Row]) -> str:
     return markdown(["assign", "probes", "PSNR dB", "beyond exact, dB", "relative error of G"], cells)
 
 
+def geometry(rows: list[Row]) -> str:
+    """How right lengths of edges and distances in the graph are, and what a metric depends on."""
+    near = next(row["context"] for row in rows if row["case"] == "yardstick")  # the context that is looked at closely
+    kinds = dict.fromkeys(
+        (row["refined"], row.get("indicator")) for row in rows if row["case"] == "edges" and row["score"] == "error_p95"
+    )
+    edge_scores = ("error_median", "error_p95", "bias_of_sum", "above_tolerance")
+    edges = []
+    for refined, indicator in kinds:
+        of = {"refined": refined, "indicator": indicator}
+        path = maybe(rows, case="refined distances", score="ratio_median", **of)
+        cells = [one(rows, case="edges", score=score, **of) for score in edge_scores]
+        edges.append([f"{refined}, by {indicator}" if indicator else refined, *cells, 1 if refined == "all" else path])
+    graphs = [row for row in rows if row["case"] == "distance" and row["lengths"] == "trapezoid"]
+    sizes = sorted({row["points"] for row in graphs})
+    distances = []
+    for context, neighbours, k in dict.fromkeys((row["context"], row["neighbours"], row["k"]) for row in graphs):
+        of = {"case": "distance", "lengths": "trapezoid", "context": context, "neighbours": neighbours, "k": k}
+        found = [[maybe(rows, score=score, points=n, **of) for score in PAIR_SCORES] for n in sizes]
+        distances.append([context, neighbours, k, *(f"{a:.3f} ({b:.3f})" if a else "-" for a, b in found)])
+    direct = [
+        [lengths, *(one(rows, case="distance", context=near, lengths=lengths, score=score) for score in PAIR_SCORES)]
+        for lengths in ("straight line, decoded", "mean metric", "euclidean")
+    ]
+    effects = dict.fromkeys(row["effect"] for row in rows if row["case"] == "variance" and "tokens" in row)
+    shares = [
+        [effect, *(one(rows, case="variance", of=of, effect=effect) for of in ("metric", "metric / trace"))]
+        for effect in effects
+    ]
+    edge_columns = ["refined", "median error", "95th percentile", "error of the sum", "above 2%", "graph distance"]
+    parts = {
+        "Edges from cached metrics beside 64 decoded segments; graph distance over that of refined edges": markdown(
+            edge_columns, edges
+        ),
+        "Distance in the graph over that of the continuous geodesic: median (Spearman)": markdown(
+            ["context", "nearest under", "k", *(f"{n:,} points" for n in sizes)], distances
+        ),
+        "The same without a graph": markdown(["length", "median ratio", "Spearman"], direct),
+        "What G varies with, shares of its variance": markdown(["effect", "G", "G / tr G"], shares),
+    }
+    return "\n\n".join(f"**{caption}**\n\n{cells}" for caption, cells in parts.items())
+
+
+PAIR_SCORES = ("ratio_median", "spearman")
+
+
+def maybe(rows: Sequence[Row], **wanted: object) -> float | None:
+    """The value of the row with these fields; None where there is none."""
+    found = [row["value"] for row in rows if all(row.get(name) == value for name, value in wanted.items())]
+    if len(found) > 1:
+        raise InputError(
+            f"results: expected one row with {wanted}, found {len(found)}; tell them apart by another field."
+        )
+    return found[0] if found else None
+
+
+def one(rows: Sequence[Row], **wanted: object) -> float:
+    """The value of the row with these fields.
+
+    Raises:
+        InputError: None, or several.
+    """
+    found = maybe(rows, **wanted)
+    if found is None:
+        raise InputError(f"results: expected a row with {wanted}, found none; run the benchmark again.")
+    return found
+
+
 def resume(rows: list[Row]) -> str:
     """One line for each output."""
     return markdown(["output", "same bits"], [[row["output"], "yes" if row["value"] else "no"] for row in rows])
@@ -102,6 +177,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "rate": rate,
     "metric": metric,
     "sketch": sketch,
+    "geometry": geometry,
     "resume": resume,
 }
 
@@ -113,7 +189,8 @@ def table(name: str) -> str:
         raise InputError(f"{path}: expected a results file, found none; the README says which benchmark writes it.")
     found = read_json(path)
     meta = found["meta"]
-    source = f"`benchmarks/results/{name}.json`, by `{meta['command']}`, {meta['machine']}, {meta['date']}, one seed."
+    how = f"{meta['machine']}, {meta['date']}, {meta['schedule']}; one seed of the networks."
+    source = f"`benchmarks/results/{name}.json`, by `{meta['command']}`, {how}"
     return f"{TABLES[name](found['rows'])}\n\n{source}"
 
 

@@ -30,7 +30,12 @@ def padded_chunks(*arrays: np.ndarray, chunk: int) -> Iterator[tuple[slice, list
 
 
 def map_chunks(
-    fn: Callable, *arrays: np.ndarray, chunk: int, pad: bool = False, progress: Progress | None = None
+    fn: Callable,
+    *arrays: np.ndarray,
+    chunk: int,
+    pad: bool = False,
+    check: Callable[[int, Any], None] | None = None,
+    progress: Progress | None = None,
 ) -> Any:
     """Applies `fn` to consecutive chunks of rows and puts together what it returns, on the host.
 
@@ -43,6 +48,7 @@ def map_chunks(
         chunk: Rows per call.
         pad: Whether fewer rows than a chunk are padded too, so that one compilation serves any n; else they are a chunk of
             their own size.
+        check: Called with the number of the first row and the results of every chunk that is fetched; it may raise.
         progress: Called after every chunk.
 
     Returns:
@@ -57,7 +63,10 @@ def map_chunks(
         if found is None:
             found = jax.tree.map(lambda leaf: np.empty((n, *leaf.shape[1:]), leaf.dtype), out)
         count = place.stop - place.start
-        jax.tree.map(lambda whole, leaf: whole.__setitem__(place, np.asarray(leaf)[:count]), found, out)
+        rows = jax.tree.map(lambda leaf: np.asarray(leaf)[:count], out)
+        if check is not None:
+            check(place.start, rows)
+        jax.tree.map(lambda whole, leaf: whole.__setitem__(place, leaf), found, rows)
         if progress is not None:
             progress(count)
 

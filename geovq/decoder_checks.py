@@ -12,8 +12,6 @@ from jaxtyping import Float
 from geovq.checks import InputError
 from geovq.decoders import decode_one, flat, structure
 
-_BLOCK = 4096
-
 _accepted: set[Hashable] = set()
 
 
@@ -110,7 +108,9 @@ def check_rows_apart(name: str, function: Callable, rows: np.ndarray) -> None:
                 f"{name}: expected one result for each row, found shapes {a.shape} of one row and {b.shape} of two; keep "
                 "the axis n."
             )
-        allowed = max(_NEGLIGIBLE, float(jnp.finfo(a.dtype).eps) ** 0.5) * max(1e-6, float(jnp.abs(a).max()))
+        if not jnp.issubdtype(a.dtype, jnp.floating):
+            raise InputError(f"{name}: expected floats, found {a.dtype}; return them before rounding.")
+        allowed = max(_NEGLIGIBLE, 4 * float(jnp.finfo(a.dtype).eps)) * max(1e-6, float(jnp.abs(a).max()))
         difference = float(jnp.abs(a[0] - b[0]).max())
         if difference > allowed:
             raise InputError(
@@ -119,35 +119,44 @@ def check_rows_apart(name: str, function: Callable, rows: np.ndarray) -> None:
             )
 
 
-def check_derivatives(
-    decode: Partial, latents: Float[np.ndarray, "n ..."], metrics: Float[np.ndarray, "n ... d d"]
-) -> None:
-    """Refuses metrics that are not finite, and metrics that vanish everywhere although the image changes.
+def check_rows_finite(first: int, found: np.ndarray) -> None:
+    """Refuses metrics or sketches that are not finite, as soon as they are there.
+
+    Args:
+        first: Number of the first row.
+        found: What was computed of some rows.
+
+    Raises:
+        InputError: Naming the first bad row.
+    """
+    bad = ~np.isfinite(found.reshape(len(found), -1)).all(axis=1)
+    if bad.any():
+        raise InputError(
+            f"decoder: expected finite images and derivatives, found NaN or infinity at latent {first + int(bad.argmax())}; "
+            "check the decoder there."
+        )
+
+
+def check_changes(decode: Partial, latents: Float[np.ndarray, "n ..."], found: np.ndarray) -> None:
+    """Refuses a decoder whose derivatives vanish everywhere although the image changes.
 
     Args:
         decode: Decoder of one latent.
-        latents: Where the metrics were taken.
-        metrics: What was found, one or more for each latent, or means of them; or sketches (n, r, t·d).
+        latents: Where the derivatives were taken.
+        found: Metrics, sketches or sums of them.
 
     Raises:
-        InputError: Naming the first bad one; or a decoder that rounds or stops its gradients, as far as the first latent and the
-            one farthest from it tell.
+        InputError: A decoder that rounds or stops its gradients, as far as the first latent and the one farthest from it tell.
     """
-    blocks = range(0, len(metrics), _BLOCK)  # a mask of them all would be a quarter of their size
-    bad = np.concatenate([~np.isfinite(metrics[i : i + _BLOCK]).all(axis=(-2, -1)) for i in blocks])
-    if bad.any():
+    if found.any():
+        return
+    farthest = np.abs(latents - latents[0]).reshape(len(latents), -1).sum(axis=1).argmax()
+    first, other = (np.asarray(flat(decode, jnp.asarray(latents[i]))) for i in (0, farthest))
+    if not np.array_equal(first, other):
         raise InputError(
-            f"decoder: expected finite images and derivatives, found NaN or infinity at {int(bad.sum())} of {bad.size} "
-            f"latents, the first at {tuple(int(i) for i in np.argwhere(bad)[0])}; check the decoder there."
+            "decoder: expected derivatives, found that all vanish although the image changes; remove rounding, "
+            "thresholds and stop_gradient."
         )
-    if not metrics.any():
-        farthest = np.abs(latents - latents[0]).reshape(len(latents), -1).sum(axis=1).argmax()
-        first, other = (np.asarray(flat(decode, jnp.asarray(latents[i]))) for i in (0, farthest))
-        if not np.array_equal(first, other):
-            raise InputError(
-                "decoder: expected derivatives, found that all vanish although the image changes; remove rounding, "
-                "thresholds and stop_gradient."
-            )
 
 
 def said(error: Exception) -> str:

@@ -89,7 +89,15 @@ class _NnxMethod(NamedTuple):
     method: str
 
     def __call__(self, state: nnx.State, x: Array) -> Any:
-        return getattr(nnx.merge(self.graphdef, state), self.method)(x)
+        module, before = nnx.merge(self.graphdef, state), jax.tree.leaves(state)
+        result = getattr(module, self.method)(x)
+        after = jax.tree.leaves(nnx.state(module))
+        if len(before) != len(after) or any(a is not b for a, b in zip(before, after, strict=True)):
+            raise InputError(
+                "decoder: expected a module that only reads its state, found one that changes it, as batch statistics and "
+                "dropout do; call module.eval() first."
+            )
+        return result
 
 
 class _LinenMethod(NamedTuple):
@@ -171,6 +179,25 @@ def decode_one(decode: Callable, latent: Array) -> Any:
         return images[0]
 
     return jax.tree.map(only, decode(latent[None]))
+
+
+def in_context(decode: Decoder, grid: Float[Array, "h w d"], row: int, column: int) -> Partial:
+    """The decoder of one token, with the other latents of its grid held fixed: one field of metrics on R^d.
+
+    Args:
+        decode: Takes one grid (h, w, d) to one image.
+        grid: The context.
+        row: Of the token.
+        column: Of the token.
+
+    Returns:
+        One latent (d,) to the image. Other contexts and positions do not compile again.
+    """
+    return Partial(_with_token, as_partial(decode), jnp.asarray(grid), jnp.asarray([row, column]))
+
+
+def _with_token(decode: Decoder, grid: Array, place: Array, token: Array) -> Any:
+    return decode(grid.at[place[0], place[1]].set(token))
 
 
 def flat(decode: Decoder, latent: Array) -> Float[Array, " p"]:

@@ -20,6 +20,7 @@ from jax.tree_util import Partial
 
 from geovq.checks import InputError
 from geovq.chunks import Progress, map_chunks, padded_chunks
+from geovq.decoder_checks import check_rows_finite
 from geovq.decoders import structure
 
 Options = tuple[tuple[str, str], ...]
@@ -29,10 +30,11 @@ class Plan(NamedTuple):
     """How much at once, how it is compiled, and where."""
 
     passes: int | None = None
-    """Passes through the decoder that a device makes at once, at least 1: tangents of exact metrics, probes of sketched ones.
+    """Passes through the decoder that a device makes at once, at least 1: tangents of exact metrics, probes of sketched ones. A
+    kernel takes no fewer than it needs for one token, and a call of fewer rows than fit is padded.
     None takes what is good for the kind of machine, and measures where there is much to do."""
     options: Options | None = None
-    """Options of XLA, name and value. None takes `fast_options`, or none where that was measured to be faster."""
+    """Options of XLA, name and value. None takes `fast_options`, or none where that is measured, with the passes, as faster."""
     mesh: Mesh | None = None
     """Devices of this process among which the rows are divided, along all axes; None takes the default device."""
     measure: bool = True
@@ -147,9 +149,11 @@ def _climb(seconds: Callable[[Settled], float], asked: Plan) -> Settled:
         while math.isinf(least) and best.passes > 1:
             best = best._replace(passes=best.passes // 2)
             least = seconds(best)
-        for factor in (2.0, 0.5):
-            while best.passes * factor >= 1 and improved(best._replace(passes=int(best.passes * factor))):
-                pass
+        started = best.passes
+        while improved(best._replace(passes=2 * best.passes)):
+            pass
+        while 1 < best.passes <= started and improved(best._replace(passes=best.passes // 2)):
+            pass
     if math.isinf(least):
         raise InputError(
             "decoder: expected memory for a pass through it, found too little; free some, or make it smaller."
@@ -159,7 +163,7 @@ def _climb(seconds: Callable[[Settled], float], asked: Plan) -> Settled:
 
 def _seconds_per_row(kernel: Kernel, decode: Partial, rows: tuple[np.ndarray, ...], plan: Settled) -> float:
     chunk = _chunk(kernel, rows, plan)
-    batch = [np.resize(array, (chunk, *array.shape[1:])) for array in rows]
+    batch = [np.resize(array[:chunk], (chunk, *array.shape[1:])) for array in rows]
     function = functools.partial(_function(kernel, decode, plan), *batch)
     times = []
     try:
@@ -189,21 +193,26 @@ def run(kernel: Kernel, decode: Partial, *rows: np.ndarray, plan: Plan, progress
         What the kernel returns, with a leading axis n.
 
     Raises:
-        InputError: A plan without passes.
+        InputError: A plan without passes, or a row whose result is not finite, as soon as it is there.
     """
     settled = _settle(kernel, decode, rows, plan)
     function = _function(kernel, decode, settled)
-    return map_chunks(function, *rows, chunk=_chunk(kernel, rows, settled), pad=True, progress=progress)
+    return map_chunks(
+        function, *rows, chunk=_chunk(kernel, rows, settled), pad=True, check=check_rows_finite, progress=progress
+    )
 
 
 def run_summed(kernel: Kernel, decode: Partial, *rows: np.ndarray, plan: Plan, progress: Progress | None) -> np.ndarray:
-    """The sum over all rows of what `run` would return, in float64, without keeping that."""
+    """The sum over all rows of what `run` would return, without keeping that: chunks on the devices, their sums in float64."""
     settled = _settle(kernel, decode, rows, plan)
     function, chunk = _function(kernel, decode, settled, summed=True), _chunk(kernel, rows, settled)
     total: Any = 0.0
     for place, batch in padded_chunks(*rows, chunk=chunk):
         count = place.stop - place.start
-        total = total + np.asarray(function(*batch, np.arange(chunk) < count), np.float64).sum(axis=0)
+        sums = np.asarray(function(*batch, np.arange(chunk) < count), np.float64).sum(axis=0)
+        if not np.isfinite(sums).all():
+            check_rows_finite(place.start, np.asarray(_function(kernel, decode, settled)(*batch))[:count])
+        total = total + sums
         if progress is not None:
             progress(count)
     return total

@@ -21,7 +21,7 @@ from geovq.checks import InputError, check_finite
 from geovq.chunks import Progress, map_chunks
 from geovq.decoder_checks import check_decoder
 from geovq.decoders import Decoder, as_partial, flat
-from geovq.execution import Options, fixed_plan
+from geovq.execution import REPEATABLE, Options, fixed_plan
 from geovq.metric import pullback_metrics
 from geovq.polylines import path_length
 
@@ -67,6 +67,8 @@ class _Progress(NamedTuple):
     """After it."""
     conclusive: Array
     """Whether a small decrease says that there is no better path nearby."""
+    sound: Array
+    """Whether the gradient is finite."""
 
 
 class _Whitening(NamedTuple):
@@ -119,7 +121,7 @@ def geodesics(
     chunks = functools.partial(map_chunks, chunk=chunk, pad=True)
 
     first_lengths, first_energies = chunks(functools.partial(measure, decode), paths)
-    check_finite("lengths of the decoded paths", first_lengths)
+    check_finite("decoder: lengths of the decoded paths", first_lengths)
     whitening = _whitening(decode, paths)
     state, treedef = jax.tree.flatten(chunks(start, paths))
     n_iter = np.zeros(len(paths), np.int32)
@@ -132,6 +134,11 @@ def geodesics(
     for _ in range(iterations):
         active = np.flatnonzero(~converged)
         moved, made = chunks(advance, paths[active], *(leaf[active] for leaf in state))
+        if not made.sound.all():
+            raise InputError(
+                "decoder: expected finite derivatives along the paths, found NaN or infinity on path "
+                f"{active[int(made.sound.argmin())]}; check the decoder there."
+            )
         for leaf, values in zip(state, moved, strict=True):
             leaf[active] = values
         n_iter[active] += 1
@@ -179,7 +186,7 @@ def _whitening(decode: Partial, paths: np.ndarray) -> _Whitening:
     """
     segments = paths.shape[1] - 1
     points = paths.reshape(-1, paths.shape[2])
-    metrics = pullback_metrics(decode, points[:: max(1, len(points) // _WHITENING_POINTS)])
+    metrics = pullback_metrics(decode, points[:: max(1, len(points) // _WHITENING_POINTS)], plan=REPEATABLE)
     laplacian = 2 * np.eye(segments - 1) - np.eye(segments - 1, k=1) - np.eye(segments - 1, k=-1)
     return _Whitening(
         _inverse_root(2 * segments * laplacian).astype(paths.dtype),
@@ -235,7 +242,8 @@ def _stepped(decode: Partial, whitening: _Whitening, path: Array, state: _Descen
     # Where the energy curves downwards the L-BFGS direction may lead upwards. Without its memory it is the gradient's.
     kept = jax.tree.map(lambda new, old: jnp.where(lower, new, old), stepped, _started(path)._replace(move=state.move))
     first = optax.tree.get(state.optimiser, "count") == 0
-    return kept, _Progress(jnp.where(lower, before - after, 0), jnp.minimum(before, after), lower | first)
+    sound = jnp.isfinite(gradient).all()
+    return kept, _Progress(jnp.where(lower, before - after, 0), jnp.minimum(before, after), lower | first, sound)
 
 
 @functools.cache

@@ -4,7 +4,7 @@ The kernels of `geovq.pullback`, batched and compiled as `geovq.execution` says.
 (`geovq.decoders`), and refuses one that has no pullback metric.
 
 Exact metrics take d forward-mode products a token, all tokens of a grid sharing one linearisation. Sketched ones take r
-reverse-mode products a grid, however many tokens it has: the relative error of a squared length falls as √(2/r).
+reverse-mode products a grid, however many tokens it has: the relative standard deviation of a squared length is √(2/r) at most.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from geovq.checks import InputError, check_points
 from geovq.chunks import Progress
-from geovq.decoder_checks import check_decoder, check_derivatives
+from geovq.decoder_checks import check_changes, check_decoder
 from geovq.decoders import Decoder, as_partial
 from geovq.execution import MEASURED, Kernel, Plan, run, run_summed
 from geovq.pullback import grid_metric, pullback_metric, sketch, sketched_metric
@@ -51,9 +51,10 @@ class Sketch:
         """One for every probe."""
         return self.probes
 
-    def __call__(self, decode: Partial, latent: Array, key: Array, *, at_once: int) -> Array:
-        """A latent and the data of a key -> (r, *latent.shape), or (..., d, d)."""
-        found = sketch(decode, latent, self.probes, jax.random.wrap_key_data(key))
+    def __call__(self, decode: Partial, latent: Array, seed: Array, draw: Array, *, at_once: int) -> Array:
+        """A latent, the data of a key, and the number of its draw -> (r, *latent.shape), or (..., d, d)."""
+        key = jax.random.fold_in(jax.random.wrap_key_data(seed), draw)
+        found = sketch(decode, latent, self.probes, key)
         return found if self.factor else sketched_metric(found)
 
 
@@ -61,6 +62,8 @@ def pullback_metrics(
     decode: Decoder,
     z: Float[np.ndarray, "n d"],
     *,
+    probes: int | None = None,
+    seed: int = 0,
     plan: Plan = MEASURED,
     progress: Progress | None = None,
 ) -> Float[np.ndarray, "n d d"]:
@@ -69,6 +72,8 @@ def pullback_metrics(
     Args:
         decode: Takes one latent (d,) to one image of any shape.
         z: Latents (n, d).
+        probes: As for `token_metrics`.
+        seed: Of the probes.
         plan: How much at once and on which devices; by default what was measured to be fastest, where there is much to do.
         progress: Called after every chunk with the latents done.
 
@@ -79,7 +84,7 @@ def pullback_metrics(
         InputError: Latents of another rank, NaN or infinite latents, or a decoder that has no metric there.
     """
     z = check_points("latents", z)
-    return _checked_run(ExactMetric(), decode, z, plan=plan, progress=progress)
+    return _metrics(decode, z, probes, seed, plan, progress)
 
 
 def token_metrics(
@@ -96,8 +101,9 @@ def token_metrics(
     Args:
         decode: Takes one grid (h, w, d) to one image of any shape.
         grids: Latents (n, h, w, d).
-        probes: Random probes r of a sketch SᵀS, which is all zeros but for rank r; None computes the metrics exactly.
-        seed: Of the probes. All grids have the same ones, so a grid's metrics do not depend on its batch.
+        probes: Random probes r of a sketch SᵀS, of rank at most r; None computes the metrics exactly.
+        seed: Of the probes. All grids have the same ones, so a grid's metrics do not depend on its batch. For the same reason
+            the errors of many grids do not average out: take `mean_metrics` for means.
         plan: How much at once and on which devices; by default what was measured to be fastest, where there is much to do.
         progress: Called after every chunk with the grids done.
 
@@ -107,48 +113,41 @@ def token_metrics(
     Raises:
         InputError: Latents of another rank, NaN or infinite latents, fewer than one probe, or a decoder that has no metric there.
     """
-    grids = check_grids(grids)
-    if probes is None:
-        return _checked_run(ExactMetric(), decode, grids, plan=plan, progress=progress)
-    kernel, keys = Sketch(_check_probes(probes), factor=False), _probe_keys(seed, np.zeros(len(grids), np.uint32))
-    return _checked_run(kernel, decode, grids, keys, plan=plan, progress=progress)
+    return _metrics(decode, check_grids(grids), probes, seed, plan, progress)
 
 
-def token_sketches(
+def sketches(
     decode: Decoder,
-    grids: Float[np.ndarray, "n h w d"],
+    latents: Float[np.ndarray, "n ..."],
     *,
     probes: int,
     seed: int = 0,
     plan: Plan = MEASURED,
     progress: Progress | None = None,
 ) -> Float[np.ndarray, "n r td"]:
-    """Sketches S = ΩJ of the whole Jacobian of n grids, by the same probes as `token_metrics`.
+    """Sketches S = ΩJ of the whole Jacobian at n latents or grids, by the same probes as the metrics of that seed.
 
     ‖SΔ‖² estimates the squared change of the image by a step Δ of all tokens at once, to first order; the columns of one token
     give its metric.
 
     Args:
-        decode: Takes one grid (h, w, d) to one image of any shape.
-        grids: Latents (n, h, w, d).
+        decode: Takes one latent (d,), or one grid (h, w, d), to one image of any shape.
+        latents: Latents (n, d), or grids (n, h, w, d).
         probes: Random probes r.
         seed: Of the probes.
         plan: How much at once and on which devices; by default what was measured to be fastest, where there is much to do.
-        progress: Called after every chunk with the grids done.
+        progress: Called after every chunk with the rows done.
 
     Returns:
-        (n, r, t·d), on the host, in intensity; tokens in raster order.
+        (n, r, d) or (n, r, t·d), on the host, in intensity; tokens in raster order.
 
     Raises:
         InputError: As `token_metrics`.
     """
-    grids, decode = check_grids(grids), as_partial(decode)
-    check_decoder(decode, grids)
-    keys = _probe_keys(seed, np.zeros(len(grids), np.uint32))
-    found = run(Sketch(_check_probes(probes), factor=True), decode, grids, keys, plan=plan, progress=progress)
-    factors = found.reshape(len(grids), probes, -1)
-    check_derivatives(decode, grids, factors)
-    return factors
+    latents = _check_latents(latents)
+    kernel = Sketch(_check_probes(probes), factor=True)
+    found = _checked_run(kernel, decode, latents, *_same_draw(seed, latents), plan=plan, progress=progress)
+    return found.reshape(len(latents), probes, -1)
 
 
 class MeanMetrics(NamedTuple):
@@ -156,47 +155,48 @@ class MeanMetrics(NamedTuple):
 
     overall: Float[np.ndarray, "d d"]
     """Over all tokens: the metric of `whitened` assignment."""
-    by_position: Float[np.ndarray, "h w d d"]
-    """Over the tokens at each position of the grid."""
+    by_position: Float[np.ndarray, "... d d"]
+    """Over the tokens at each position of the grid; where latents have no grid, the same as `overall`."""
 
 
 def mean_metrics(
     decode: Decoder,
-    grids: Float[np.ndarray, "n h w d"],
+    latents: Float[np.ndarray, "n ... d"],
     *,
     probes: int | None = None,
     seed: int = 0,
     plan: Plan = MEASURED,
     progress: Progress | None = None,
 ) -> MeanMetrics:
-    """Means of the tokens' metrics over n grids, without keeping the metrics.
+    """Means of metrics over n latents or grids, without keeping the metrics.
 
     Args:
-        decode: Takes one grid (h, w, d) to one image of any shape.
-        grids: Latents (n, h, w, d).
-        probes: Random probes r; None computes the metrics exactly. Here every grid has its own probes, so that their errors
+        decode: Takes one latent (d,), or one grid (h, w, d), to one image of any shape.
+        latents: Latents (n, d), or grids (n, h, w, d).
+        probes: Random probes r; None computes the metrics exactly. Here every row has its own probes, so that their errors
             average out: a few are enough.
         seed: Of the probes.
         plan: How much at once and on which devices; by default what was measured to be fastest, where there is much to do.
-        progress: Called after every chunk with the grids done.
+        progress: Called after every chunk with the rows done.
 
     Returns:
-        The means, summed in float64.
+        The means: chunks are summed as the metrics are, in float32 at least, and their sums in float64.
 
     Raises:
         InputError: As `token_metrics`.
     """
-    grids, decode = check_grids(grids), as_partial(decode)
-    check_decoder(decode, grids)
+    latents, decode = _check_latents(latents), as_partial(decode)
+    check_decoder(decode, latents)
     kernel: Kernel = ExactMetric()
-    rows: tuple[np.ndarray, ...] = (grids,)
+    rows: tuple[np.ndarray, ...] = (latents,)
     if probes is not None:
         kernel = Sketch(_check_probes(probes), factor=False)
-        rows = grids, _probe_keys(seed, np.arange(len(grids), dtype=np.uint32))
-    by_position = run_summed(kernel, decode, *rows, plan=plan, progress=progress) / len(grids)
-    check_derivatives(decode, grids, by_position)
-    by_position = by_position.astype(grids.dtype)
-    return MeanMetrics(by_position.mean(axis=(0, 1)), by_position)
+        rows = latents, *_draws(seed, np.arange(len(latents), dtype=np.uint32))
+    sums = run_summed(kernel, decode, *rows, plan=plan, progress=progress)
+    check_changes(decode, latents, sums)
+    means = sums / len(latents)
+    overall = means.mean(axis=tuple(range(means.ndim - 2)))
+    return MeanMetrics(overall.astype(latents.dtype), means.astype(latents.dtype))
 
 
 def check_grids(grids: Float[np.ndarray, "n h w d"]) -> Float[np.ndarray, "n h w d"]:
@@ -211,14 +211,28 @@ def check_grids(grids: Float[np.ndarray, "n h w d"]) -> Float[np.ndarray, "n h w
     return check_points("latents", grids.reshape(len(grids), -1)).reshape(grids.shape)
 
 
+def _check_latents(latents: np.ndarray) -> np.ndarray:
+    latents = np.asarray(latents)
+    return check_points("latents", latents) if latents.ndim == 2 else check_grids(latents)
+
+
+def _metrics(
+    decode: Decoder, latents: np.ndarray, probes: int | None, seed: int, plan: Plan, progress: Progress | None
+) -> np.ndarray:
+    if probes is None:
+        return _checked_run(ExactMetric(), decode, latents, plan=plan, progress=progress)
+    kernel = Sketch(_check_probes(probes), factor=False)
+    return _checked_run(kernel, decode, latents, *_same_draw(seed, latents), plan=plan, progress=progress)
+
+
 def _checked_run(
     kernel: Kernel, decode: Decoder, latents: np.ndarray, *rows: np.ndarray, plan: Plan, progress: Progress | None
 ) -> np.ndarray:
     decode = as_partial(decode)
     check_decoder(decode, latents)
-    metrics = run(kernel, decode, latents, *rows, plan=plan, progress=progress)
-    check_derivatives(decode, latents, metrics)
-    return metrics
+    found = run(kernel, decode, latents, *rows, plan=plan, progress=progress)
+    check_changes(decode, latents, found)
+    return found
 
 
 def _check_probes(probes: int) -> int:
@@ -227,8 +241,11 @@ def _check_probes(probes: int) -> int:
     return probes
 
 
-def _probe_keys(seed: int, draws: Int[np.ndarray, " n"]) -> np.ndarray:
-    """Keys of probes as plain arrays: equal draws have equal probes."""
-    different, of_row = np.unique(draws, return_inverse=True)
-    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.key(seed), different)
-    return np.asarray(jax.random.key_data(keys))[of_row]
+def _draws(seed: int, draws: Int[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
+    """What a row's probes are made from: equal draws have equal probes."""
+    data = np.asarray(jax.random.key_data(jax.random.key(seed)))
+    return np.broadcast_to(data, (len(draws), *data.shape)), draws
+
+
+def _same_draw(seed: int, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return _draws(seed, np.zeros(len(latents), np.uint32))

@@ -28,16 +28,24 @@ def with_deviation(mean: Decoder, deviation: Decoder) -> Partial:
 
     Args:
         mean: One latent to the mean image.
-        deviation: One latent to the standard deviation of every intensity (not its logarithm, not the variance).
+        deviation: One latent to the standard deviation of every intensity, as many as the mean has: of a head that gives
+            the logarithm of the variance, `lambda z: jnp.exp(0.5 * logvar(z))`.
 
     Returns:
-        One latent to both.
+        One latent to both. Called with another number of deviations than intensities, it raises an InputError.
     """
     return Partial(_both, as_partial(mean), as_partial(deviation))
 
 
 def _both(mean: Decoder, deviation: Decoder, latent: Array) -> tuple[Any, Any]:
-    return mean(latent), deviation(latent)
+    images, deviations = mean(latent), deviation(latent)
+    wanted, found = (sum(jnp.size(leaf) for leaf in jax.tree.leaves(tree)) for tree in (images, deviations))
+    if wanted != found:
+        raise InputError(
+            f"deviation: expected one for each of {wanted} intensities, found {found}; broadcast it to the image: a shared one "
+            "counts once for every intensity."
+        )
+    return images, deviations
 
 
 def ensemble(members: Sequence[Decoder]) -> Partial:

@@ -70,16 +70,17 @@ def sketch(decode: Decoder, latent: Float[Array, "..."], probes: int, key: PRNGK
     Args:
         decode: Takes one latent to one image of any shape.
         latent: Latent of any shape: (d,) or (h, w, d).
-        probes: r, their number; at least 1. A relative error of an estimated squared length falls as √(2/r).
+        probes: r, their number; at least 1. The relative standard deviation of a squared length is at most √(2/r).
         key: Of the probes.
 
     Returns:
-        (r, *latent.shape), in intensity per latent.
+        (r, *latent.shape), in float32 at least, in intensity per latent.
     """
     image, pull = jax.vjp(lambda z: flat(decode, z), latent)
     signs = jax.random.rademacher(key, (probes, image.size), image.dtype)
-    factor = jax.vmap(lambda probe: pull(probe)[0])(signs / jnp.sqrt(probes).astype(image.dtype))
-    return _nan_unless_finite(image, factor)
+    factor = jax.vmap(lambda probe: pull(probe)[0])(signs)
+    wide = jnp.promote_types(factor.dtype, jnp.float32)  # 1/√r rounded to bfloat16 would bias every metric
+    return _nan_unless_finite(image, factor.astype(wide) / jnp.sqrt(probes).astype(wide))
 
 
 def sketched_metric(factor: Float[Array, "r ... d"]) -> Float[Array, "... d d"]:
@@ -111,7 +112,7 @@ def norm(metric: Float[Array, "d d"], v: Float[Array, " d"]) -> Float[Array, ""]
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
 
 
-def log_volume(metric: Float[Array, "d d"], floor: float = VOLUME_FLOOR) -> Float[Array, ""]:
+def log_volume(metric: Float[Array, "... d d"], floor: float = VOLUME_FLOOR) -> Float[Array, "..."]:
     """Logarithm of the magnification √det G: how much image volume a unit of latent volume becomes.
 
     Most tokens have directions that the decoder ignores; their determinant is 0 up to rounding, and its logarithm noise. So
@@ -119,16 +120,16 @@ def log_volume(metric: Float[Array, "d d"], floor: float = VOLUME_FLOOR) -> Floa
     "Magnification factors for the GTM algorithm"; √det G is the volume element of a Riemannian metric.)
 
     Args:
-        metric: Metric (d, d).
+        metric: Metrics (..., d, d); exact ones, or sketches of more probes than d: others have no volume.
         floor: Fraction of the largest eigenvalue, in (0, 1); 0 leaves the eigenvalues as they are.
 
     Returns:
-        In units of log(intensity per latent), summed over the d directions; -inf where the metric is 0.
+        (...), in units of log(intensity per latent), summed over the d directions; -inf where the metric is 0.
     """
     eigenvalues = jnp.linalg.eigvalsh(metric)
-    return 0.5 * jnp.sum(jnp.log(jnp.maximum(eigenvalues, floor * eigenvalues[-1])))
+    return 0.5 * jnp.sum(jnp.log(jnp.maximum(eigenvalues, floor * eigenvalues[..., -1:])), axis=-1)
 
 
-def volume(metric: Float[Array, "d d"], floor: float = VOLUME_FLOOR) -> Float[Array, ""]:
+def volume(metric: Float[Array, "... d d"], floor: float = VOLUME_FLOOR) -> Float[Array, "..."]:
     """Magnification √det G, the exponential of `log_volume`; it may overflow float32 where the logarithm does not."""
     return jnp.exp(log_volume(metric, floor))

@@ -26,7 +26,7 @@ from geovq.metric import token_metrics
 from geovq.store import load_arrays, save_arrays
 
 _KIND = "geovq.tokenizer"
-_VERSION = 2  # 1 had no probes of the VAE
+_VERSION = 2
 _PROBE_TOLERANCE = 0.02
 """Share of the largest value: well above what rounding does on another device, well below what another training does."""
 
@@ -256,7 +256,13 @@ class Tokenizer:
         """
         arrays = {"codes": self.codes, "mean_metric": self.mean_metric}
         arrays["probe_image"], arrays["probe_latents"] = self._probe()
-        meta = {"kind": _KIND, "version": _VERSION, "assign": self.assign, "grid": self.grid, "image_shape": self.image_shape}
+        meta = {
+            "kind": _KIND,
+            "version": _VERSION,
+            "assign": self.assign,
+            "grid": self.grid,
+            "image_shape": self.image_shape,
+        }
         if self.field is not None:
             arrays |= {f"field.{name}": np.asarray(value) for name, value in self.field._asdict().items()}
         return save_arrays(path, arrays, meta)
@@ -280,7 +286,7 @@ class Tokenizer:
         if meta.get("kind") != _KIND or meta.get("version") != _VERSION:
             raise InputError(
                 f"{path}: expected a tokenizer of version {_VERSION}, found {meta.get('kind') or 'a file of other arrays'} "
-                f"{meta.get('version', '')}; pass what Tokenizer.save wrote."
+                f"{meta.get('version', '')}; pass what Tokenizer.save of this version wrote, or fit and save again."
             )
         parts = {name.removeprefix("field."): value for name, value in arrays.items() if name.startswith("field.")}
         neighbours = int(parts.pop("neighbours", 0))

@@ -164,7 +164,7 @@ import numpy as np
 from jax.sharding import AxisType
 from jax.tree_util import Partial
 from geovq.execution import Plan
-from geovq.metric import mean_metrics, pullback_metrics, token_metrics, token_sketches
+from geovq.metric import mean_metrics, pullback_metrics, token_metrics, sketches
 
 traces = []
 
@@ -187,7 +187,7 @@ for mesh in meshes:
     for call in (
         lambda plan, n: token_metrics(decode, grids[:n], plan=plan),
         lambda plan, n: token_metrics(decode, grids[:n], probes=4, plan=plan),
-        lambda plan, n: token_sketches(decode, grids[:n], probes=4, plan=plan),
+        lambda plan, n: sketches(decode, grids[:n], probes=4, plan=plan),
         lambda plan, n: mean_metrics(decode, grids[:n], plan=plan).by_position,
         lambda plan, n: pullback_metrics(decode, grids[:n].reshape(n, 12), plan=plan),
     ):

@@ -94,6 +94,26 @@ def test_never_longer_than_the_start_and_ends_fixed(iterations, rng):
     assert (found.n_iter <= iterations).all()
 
 
+def test_a_path_that_would_become_longer_is_kept():
+    """Where few steps cut a corner of the image's curve, walking them evenly lowers the energy and not the length."""
+
+    def corner(z):
+        return jnp.stack([z[0], jnp.sqrt(z[0] ** 2 + 1e-4)])
+
+    paths = np.array([[[-1], [-0.999], [0.999], [1]]], np.float32)
+    found = geodesics(corner, paths)
+    np.testing.assert_array_equal(found.paths, paths)
+    np.testing.assert_allclose(found.lengths, 2, rtol=0.01)
+
+
+def test_steps_of_the_optimiser_do_not_grow_with_those_of_the_path(rng):
+    a = rng.standard_normal((5, 3)).astype(np.float32)
+    ends = rng.standard_normal((4, 2, 3)).astype(np.float32)
+    for segments in (4, 64):
+        found = geodesics(lambda z: a @ z, crooked(rng, ends, segments))
+        assert found.n_iter.max() <= 12
+
+
 def test_a_path_that_is_short_already_is_kept(rng):
     a = rng.standard_normal((5, 3)).astype(np.float32)
     paths = np.stack([resample(rng.standard_normal((2, 3)), 4)]).astype(np.float32)

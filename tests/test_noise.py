@@ -140,12 +140,18 @@ def test_other_parameters_of_members_do_not_compile_again(rng):
     assert len(traces) == first
 
 
+def test_a_deviation_that_intensities_share_is_refused():
+    z = np.ones((1, 2), np.float32)
+    with pytest.raises(InputError, match="deviation: expected one for each of 8 intensities, found 1; broadcast it"):
+        pullback_metrics(with_deviation(mean, lambda z: z[0]), z)
+
+
 def test_no_members_and_bad_ones_are_refused(rng):
     with pytest.raises(InputError, match="ensemble: expected at least one decoder, found none"):
         ensemble([])
     with pytest.raises(InputError, match="decoder: expected a function, found float"):
         with_deviation(mean, 0.1)  # type: ignore[arg-type]
     z = rng.standard_normal((3, 2)).astype(np.float32)
-    for decode in (ensemble([mean, lambda z: z * jnp.nan]), with_deviation(mean, lambda z: jnp.sqrt(z - z))):
-        with pytest.raises(InputError, match="finite images and derivatives, found NaN or infinity at 3 of 3"):
+    for decode in (ensemble([mean, lambda z: z * jnp.nan]), with_deviation(mean, lambda z: mean(jnp.sqrt(z - z)))):
+        with pytest.raises(InputError, match="finite images and derivatives, found NaN or infinity at latent 0"):
             pullback_metrics(decode, z)

@@ -38,6 +38,8 @@ def test_ends_are_exact_and_copies_harmless():
     np.testing.assert_allclose(np.diff(found, axis=0), np.array([[0.2, 0.1 / 3]] * 3), atol=1e-6)
     np.testing.assert_array_equal(resample(points[:1], 2), points[[0, 0, 0]])
     np.testing.assert_array_equal(resample(points[:2], 2), points[[0, 0, 0]])
+    unmeasured = resample(points, 3, lengths=np.zeros(2))
+    np.testing.assert_array_equal(unmeasured[[0, -1]], points[[0, -1]])
 
 
 def test_nodes_of_a_shortest_path():

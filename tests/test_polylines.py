@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.tree_util import Partial
 
 from geovq.checks import InputError
 from geovq.lengths import edge_lengths
@@ -28,6 +29,10 @@ def wave(z):
 def flat_wave(z):
     image = wave(z)
     return np.append(np.ravel(image["picture"]), image["sum"])
+
+
+def scaled(scale, z):
+    return scale * wave(z)["picture"]
 
 
 def circle(z):
@@ -108,6 +113,17 @@ def test_refinement_stops_where_a_doubling_changes_little_and_no_earlier(rng):
         np.testing.assert_allclose(refined.lengths[e], by_level[int(refined.segments[e])][e], rtol=1e-6)
     assert len(np.unique(refined.segments)) > 1
     assert not refined.converged.all()
+
+
+def test_tolerance_is_relative(rng):
+    z = 2 * rng.standard_normal((12, 3)).astype(np.float32)
+    ends = np.arange(6), 6 + np.arange(6)
+    found, brighter = (
+        refine_lengths(Partial(scaled, scale), z, *ends, tolerance=0.01)
+        for scale in (jnp.ones(()), jnp.full((), 1024.0))
+    )
+    np.testing.assert_array_equal(found.segments, brighter.segments)
+    np.testing.assert_allclose(brighter.lengths, 1024 * found.lengths, rtol=1e-5)
 
 
 def test_more_segments_never_shorten(rng):

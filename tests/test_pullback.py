@@ -114,6 +114,20 @@ def test_ignored_directions_count_as_the_floor():
     assert np.isfinite(log_volume(jnp.diag(jnp.array([4.0, -1e-9]))))
 
 
+def test_volumes_of_many_metrics():
+    stack = jnp.stack([jnp.eye(2), 4 * jnp.eye(2)])
+    np.testing.assert_allclose(log_volume(stack), [0, np.log(4)], atol=1e-6)
+    np.testing.assert_allclose(volume(stack), [1, 4], rtol=1e-6)
+
+
+@pytest.mark.parametrize("probes", [3, 10])
+def test_probes_in_bfloat16_are_not_biased(probes):
+    """One pixel: every probe is ±1/√r, so SᵀS is the metric itself."""
+    z = jnp.ones(1, jnp.bfloat16)
+    found = sketched_metric(sketch(lambda z: 2 * z, z, probes, jax.random.key(0)))
+    np.testing.assert_allclose(found, [[4]], rtol=1e-6)
+
+
 def test_volume_scales_with_the_image():
     """An image twice as bright in d dimensions has 2^d times the volume, ignored directions or not."""
     g = jnp.diag(jnp.array([3.0, 1.0, 0.0]))
