@@ -2,7 +2,7 @@
 
     python -m benchmarks.geometry --run runs/quick --data-dir DIR
 
-Twelve minutes on two CPU cores; the run needs its VAE, and nothing is written to it. Three studies: edge lengths from cached
+Ten minutes on two CPU cores; the run needs its VAE, and nothing is written to it. Three studies: edge lengths from cached
 metrics against decoded polylines, and what refining them changes; distances in the graph against continuous geodesics, by the
 number of neighbours k and of points n; and how much of a metric's variance is due to the token, its context and its position.
 Writes benchmarks/results/geometry.json.

@@ -4,9 +4,23 @@ import os
 import pathlib
 
 import jax
+import numpy as np
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers, the same in every test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def x64():
+    """Double precision within the test."""
+    with jax.enable_x64(True):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,9 @@
 """Assignments: a case by hand for each, then the slow truth, code after code."""
 
 import numpy as np
-import pytest
 
 from geovq.assign import assign_euclidean, assign_local, assign_whitened, square_root
 from tests import reference
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
 
 
 def random_metrics(n: int, d: int, rng: np.random.Generator) -> np.ndarray:

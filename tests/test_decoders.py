@@ -79,11 +79,6 @@ def wave(z):
 
 
 @pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
-@pytest.fixture
 def points(rng) -> np.ndarray:
     return rng.standard_normal((4, D)).astype(np.float32)
 
@@ -91,12 +86,6 @@ def points(rng) -> np.ndarray:
 @pytest.fixture
 def grids(rng) -> np.ndarray:
     return rng.standard_normal((4, 2, 1, D)).astype(np.float32)
-
-
-@pytest.fixture
-def x64():
-    with jax.enable_x64(True):
-        yield
 
 
 # What a decoder may be.

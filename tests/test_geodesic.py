@@ -15,11 +15,6 @@ from geovq.polylines import path_length
 from tests import reference
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
 def sphere(z):
     """Inverse stereographic projection; the unit disk is a hemisphere."""
     square = jnp.sum(z**2)

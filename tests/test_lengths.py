@@ -10,11 +10,6 @@ from geovq.lengths import edge_length, edge_lengths
 from tests import reference
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
 def random_edges(rng, n=40, d=3, m=100):
     """Latents, metrics of rank d, and edges of which some lead from a node to itself."""
     roots = rng.standard_normal((n, d + 2, d)).astype(np.float32)

@@ -16,17 +16,6 @@ from geovq.vae import SpatialVAE, callables
 from tests import reference
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
-@pytest.fixture
-def x64():
-    with jax.enable_x64(True):
-        yield
-
-
 def wave(z):
     """A smooth decoder of one latent (3,) or grid (.., 3) to a (2, 4) picture."""
     mixed = jnp.tanh(z.ravel() @ jnp.sin(jnp.arange(z.size * 8.0).reshape(z.size, 8)))

@@ -27,17 +27,6 @@ def member(factor, z):
     return jnp.sin(factor * mean(z)) + factor * deviation(z)
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
-@pytest.fixture
-def x64():
-    with jax.enable_x64(True):
-        yield
-
-
 def test_by_hand():
     """Mean 3z and deviation 4z: 9 + 16. Members 3z and 4z: their mean, 12.5."""
     z = np.ones((1, 1), np.float32)

@@ -15,11 +15,6 @@ from geovq.polylines import polyline_length, polyline_lengths, refine_lengths
 from tests import reference
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
 def wave(z):
     """A smooth decoder of one latent (3,) or grid (.., 3): a (2, 4) picture, and its sum, as a tree."""
     mixed = jnp.tanh(z.ravel() @ jnp.sin(jnp.arange(z.size * 8.0).reshape(z.size, 8)))

@@ -17,7 +17,7 @@ from train.stages import class_number, load_tokenizer
 
 PROGRAMS = (
     *(f"train.{name}" for name in ("vae", "codebook", "gpt", "sample", "evaluate", "pipeline")),
-    *(f"benchmarks.{name}" for name in ("metric", "pipeline", "rate", "resume", "tables")),
+    *(f"benchmarks.{name}" for name in ("geometry", "metric", "pipeline", "rate", "resume", "sketch", "tables")),
 )
 
 TINY_VAE = [

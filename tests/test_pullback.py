@@ -19,17 +19,6 @@ from geovq.pullback import (
 from tests import reference
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
-@pytest.fixture
-def x64():
-    with jax.enable_x64(True):
-        yield
-
-
 def wave(z):
     """A smooth decoder of a latent of any shape to a (2, 4) picture."""
     mixed = jnp.tanh(z.ravel() @ jnp.sin(jnp.arange(z.size * 8.0).reshape(z.size, 8)))

@@ -17,11 +17,6 @@ from tests import reference
 PAIRED = [scores.psnr, scores.ssim, scores.lpips]
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
 def noisy(images: np.ndarray, scale: float, rng: np.random.Generator) -> np.ndarray:
     return np.clip(images + scale * rng.standard_normal(images.shape), 0, 1).astype(np.float32)
 

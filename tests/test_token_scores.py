@@ -8,11 +8,6 @@ from geovq.checks import InputError
 from tests import reference
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
 @pytest.mark.parametrize(
     ("tokens", "used", "choices"),
     [([[0, 1], [2, 3]], 1, 4), ([[0, 1], [1, 0]], 0.5, 2), ([[3, 3], [3, 3]], 0.25, 1)],
