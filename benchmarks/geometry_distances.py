@@ -9,16 +9,15 @@ position are looked at closely, a few others, drawn at random, for what holds be
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
 from benchmarks.resampling import Row, estimated, exact, percentile, spearman
 from geovq.checks import InputError
-from geovq.decoders import Decoder
+from geovq.decoders import Decoder, in_context
 from geovq.geodesic import geodesics
 from geovq.graph import bridge_components, edges, knn_graph, merge_duplicates, reweight
 from geovq.lengths import edge_lengths
@@ -121,7 +120,7 @@ def field_at(
     rng: np.random.Generator,
 ) -> Field:
     """The field of a position in the context of an image, at `count` distinct tokens of that position."""
-    one = Partial(_in_context, decode, jnp.asarray(latents[image]), jnp.asarray(position))
+    one = in_context(decode, latents[image], *position)
     z = merge_duplicates(latents[:, *position]).points
     if len(z) < count:
         raise InputError(f"images: expected {count} distinct tokens at {position}, found {len(z)}; encode more images.")
@@ -130,10 +129,6 @@ def field_at(
     print(f"distances: metrics of {len(z)} distinct tokens at {position} of {name}", flush=True)
     whitened = z @ np.linalg.cholesky(metrics.mean(axis=0, dtype=np.float64)).astype(z.dtype)
     return Field({"context": name, "position": "{},{}".format(*position)}, one, z, metrics, whitened)
-
-
-def _in_context(decode: Decoder, context: Array, position: Array, token: Array) -> Array:
-    return decode(context.at[position[0], position[1]].set(token))
 
 
 def compared(field: Field, cases: list[Case], n_pairs: int, rng: np.random.Generator, *, checked: bool) -> list[Row]:

@@ -4,8 +4,6 @@ A crossed design: every token is put at every position of every context. The sum
 divided into main effects and interactions, as in an analysis of variance without repeats.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +12,7 @@ from jaxtyping import Array, Float
 
 from benchmarks.resampling import Row, exact
 from geovq.chunks import map_chunks
-from geovq.decoders import as_partial
+from geovq.decoders import as_partial, in_context
 from geovq.execution import fixed_plan
 from geovq.pullback import pullback_metric
 
@@ -78,12 +76,7 @@ def crossed_metrics(
 
 
 def _metric_at(decode: Partial, token: Array, context: Array, place: Array) -> Array:
-    return pullback_metric(functools.partial(_in_context, decode, context, place), token)
-
-
-def _in_context(decode: Partial, context: Array, place: Array, token: Array) -> Array:
-    rows = context.reshape(-1, context.shape[-1])
-    return decode(jnp.where(jnp.arange(len(rows))[:, None] == place, token[None], rows).reshape(context.shape))
+    return pullback_metric(in_context(decode, context, *jnp.divmod(place, context.shape[1])), token)
 
 
 def _by_trace(metrics: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.tree_util import Partial
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from geovq.checks import InputError
 
@@ -181,7 +181,12 @@ def decode_one(decode: Callable, latent: Array) -> Any:
     return jax.tree.map(only, decode(latent[None]))
 
 
-def in_context(decode: Decoder, grid: Float[Array, "h w d"], row: int, column: int) -> Partial:
+def in_context(
+    decode: Decoder,
+    grid: Float[Array | np.ndarray, "h w d"],
+    row: int | Int[Array, ""],
+    column: int | Int[Array, ""],
+) -> Partial:
     """The decoder of one token, with the other latents of its grid held fixed: one field of metrics on R^d.
 
     Args:
@@ -192,7 +197,14 @@ def in_context(decode: Decoder, grid: Float[Array, "h w d"], row: int, column: i
 
     Returns:
         One latent (d,) to the image. Other contexts and positions do not compile again.
+
+    Raises:
+        InputError: A position outside the grid.
     """
+    h, w = jnp.shape(grid)[:2]
+    for name, place, size in (("row", row, h), ("column", column, w)):
+        if isinstance(place, int | np.integer) and not 0 <= place < size:
+            raise InputError(f"{name}: expected 0..{size - 1} for a grid {h}x{w}, found {place}.")
     return Partial(_with_token, as_partial(decode), jnp.asarray(grid), jnp.asarray([row, column]))
 
 

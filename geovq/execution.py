@@ -219,6 +219,8 @@ def run_summed(kernel: Kernel, decode: Partial, *rows: np.ndarray, plan: Plan, p
 
 
 def _settle(kernel: Kernel, decode: Partial, rows: tuple[np.ndarray, ...], plan: Plan) -> Settled:
+    if not isinstance(plan, Plan):
+        raise InputError(f"plan: expected a geovq.execution.Plan, found {plan!r}; pass Plan(passes=...).")
     if plan.passes is not None and plan.passes < 1:
         raise InputError(f"plan: expected at least 1 pass at once, found {plan.passes}.")
     if plan.measure and plan.passes is None and len(rows[0]) * kernel.passes(rows[0].shape[1:]) >= _WORTH_TUNING:

@@ -16,7 +16,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
-from geovq.checks import InputError, check_points
+from geovq.checks import InputError, check_finite, check_points
 from geovq.chunks import Progress
 from geovq.decoder_checks import check_changes, check_decoder
 from geovq.decoders import Decoder, as_partial
@@ -208,7 +208,10 @@ def check_grids(grids: Float[np.ndarray, "n h w d"]) -> Float[np.ndarray, "n h w
     grids = np.asarray(grids)
     if grids.ndim != 4 or grids.size == 0:
         raise InputError(f"latents: expected non-empty grids (n, h, w, d), found shape {grids.shape}; add the axes.")
-    return check_points("latents", grids.reshape(len(grids), -1)).reshape(grids.shape)
+    if grids.dtype not in (np.float32, np.float64):
+        grids = grids.astype(np.float32)
+    check_finite("latents", grids)
+    return grids
 
 
 def _check_latents(latents: np.ndarray) -> np.ndarray:
@@ -236,8 +239,8 @@ def _checked_run(
 
 
 def _check_probes(probes: int) -> int:
-    if probes < 1:
-        raise InputError(f"probes: expected at least 1, found {probes}; take None for exact metrics.")
+    if not isinstance(probes, int | np.integer) or probes < 1:
+        raise InputError(f"probes: expected a number of at least 1, found {probes!r}; take None for exact metrics.")
     return probes
 
 

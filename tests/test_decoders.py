@@ -344,6 +344,8 @@ def test_a_token_in_context_has_the_metric_of_the_grid(grids):
         one = in_context(wave, grids[0], row, column)
         alone = pullback_metrics(one, grids[:1, row, column])
         np.testing.assert_allclose(alone[0], found[0, row, column], rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match=r"row: expected 0..1 for a grid 2x1, found 2"):
+        in_context(wave, np.zeros((2, 1, D)), 2, 0)
 
 
 # Batch statistics.

@@ -49,6 +49,8 @@ def test_progress_counts_rows():
 
 
 def test_a_plan_without_passes_is_refused():
+    with pytest.raises(InputError, match=r"expected a geovq.execution.Plan, found 8; pass Plan"):
+        run(SQUARE, TWICE, Z, plan=8, progress=None)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="at least 1 pass at once, found 0"):
         run(SQUARE, TWICE, Z, plan=Plan(passes=0), progress=None)
 
