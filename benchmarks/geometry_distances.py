@@ -16,10 +16,12 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
 from benchmarks.resampling import Row, estimated, exact, percentile, spearman
+from geovq.bridges import bridge_components
 from geovq.checks import InputError
 from geovq.decoders import Decoder, in_context
+from geovq.duplicates import merge_duplicates
 from geovq.geodesic import geodesics
-from geovq.graph import bridge_components, edges, knn_graph, merge_duplicates, reweight
+from geovq.graph import edges, knn_graph, reweight
 from geovq.lengths import edge_lengths
 from geovq.metric import pullback_metrics
 from geovq.paths import node_path, resample

@@ -13,8 +13,10 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
 from benchmarks.resampling import Row, estimated, exact, percentile, separation, spearman
+from geovq.bridges import bridge_components
 from geovq.decoders import Decoder
-from geovq.graph import bridge_components, edges, knn_graph, merge_duplicates, reweight
+from geovq.duplicates import merge_duplicates
+from geovq.graph import edges, knn_graph, reweight
 from geovq.lengths import edge_lengths
 from geovq.polylines import polyline_lengths, refine_lengths
 

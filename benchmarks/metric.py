@@ -149,7 +149,8 @@ def weighed_edges(vae: Any, decode: Any, grids: Any) -> list[Row]:
     import numpy as np
 
     from benchmarks import metric_peers
-    from geovq.graph import edges, knn_graph, merge_duplicates
+    from geovq.duplicates import merge_duplicates
+    from geovq.graph import edges, knn_graph
     from geovq.lengths import edge_lengths
     from geovq.metric import token_metrics
 

@@ -7,8 +7,6 @@
 | geodesic  | medoids of the same graph with pullback lengths                  |
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from jaxtyping import Float
 from sklearn.cluster import KMeans
@@ -18,7 +16,7 @@ from geovq.checks import InputError, check_points
 from geovq.config import CODEBOOKS
 from geovq.geometry import Geometry
 from geovq.graph import largest_component
-from geovq.medoids import k_medoids
+from geovq.medoids import Progress, k_medoids
 
 _KMEANS_POINTS = 100_000
 """Latents that k-means looks at; more of them move the codes very little."""
@@ -31,7 +29,7 @@ def fit_codes(
     k: int,
     *,
     seed: int,
-    progress: Callable[[int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Float[np.ndarray, "K d"]:
     """Codes of the named codebook.
 
@@ -41,7 +39,7 @@ def fit_codes(
         geometry: The measured sample of them; medoids are chosen among its nodes.
         k: Number of codes K.
         seed: Of every random choice.
-        progress: Called with (iteration, cost) by the medoids.
+        progress: Called by the search for medoids.
 
     Returns:
         float32 (K, d).

@@ -10,17 +10,23 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Float, Int
 from scipy.sparse.csgraph import dijkstra
-from sklearn.neighbors import NearestNeighbors
 
+from geovq.attachment import attach, nearest_label
+from geovq.bridges import bridge_components
 from geovq.checks import InputError, check_tokens
 from geovq.chunks import Progress
 from geovq.config import COMPONENTS
 from geovq.decoders import Decoder
+from geovq.duplicates import merge_duplicates
 from geovq.execution import REPEATABLE
-from geovq.graph import MIN_LENGTH, bridge_components, edges, knn_graph, merge_duplicates, reweight
+from geovq.graph import MIN_LENGTH, edges, neighbour_graph, reweight
 from geovq.lengths import edge_lengths
-from geovq.medoids import nearest_medoid
 from geovq.metric import token_metrics
+from geovq.neighbours import nearest_neighbours, nearest_points
+from geovq.shortest import nearest_medoid
+
+# Codes whose distances to all nodes are held at once.
+_CODES = 32
 
 
 class Geometry(NamedTuple):
@@ -39,6 +45,10 @@ class Geometry(NamedTuple):
     """The same edges with pullback lengths, in intensity units."""
     neighbours: int
     """Nearest neighbours that a node was joined to."""
+    recall: float
+    """Fraction of the true nearest neighbours that were found, over a sample of nodes."""
+    bridges: int
+    """Edges that were added to join the graph's components."""
 
 
 def measure(
@@ -47,6 +57,7 @@ def measure(
     *,
     neighbours: int,
     at_most: int | None = None,
+    probes: int | None = None,
     seed: int = 0,
     components: str = "bridge",
     progress: Progress | None = None,
@@ -58,7 +69,8 @@ def measure(
         grids: Latents (n, h, w, d).
         neighbours: Nearest neighbours k that a node is joined to.
         at_most: Grids that are measured; where there are more, so many are drawn at random. None measures all.
-        seed: Of the draw.
+        probes: Random probes of sketched metrics, see `geovq.metric.token_metrics`; None for exact ones.
+        seed: Of every random choice.
         components: "bridge" joins the graph's components by the shortest edges between them; "drop" leaves them apart, as the
             original study did: then the codes come from the largest, and what lies in the others gets no valid token.
         progress: Called with the grids done while metrics are computed.
@@ -74,8 +86,8 @@ def measure(
         raise InputError(f"components: expected one of {', '.join(COMPONENTS)}, found {components!r}.")
     if at_most is not None:
         grids = draw(grids, at_most, seed)
-    metrics = token_metrics(decode, grids, plan=REPEATABLE, progress=progress)
-    return connect(grids, metrics, neighbours=neighbours, components=components)
+    metrics = token_metrics(decode, grids, probes=probes, seed=seed, plan=REPEATABLE, progress=progress)
+    return connect(grids, metrics, neighbours=neighbours, seed=seed, components=components)
 
 
 def draw(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -87,23 +99,35 @@ def draw(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def connect(
-    grids: Float[np.ndarray, "n h w d"], metrics: Float[np.ndarray, "n h w d d"], *, neighbours: int, components: str
+    grids: Float[np.ndarray, "n h w d"],
+    metrics: Float[np.ndarray, "n h w d d"],
+    *,
+    neighbours: int,
+    seed: int = 0,
+    components: str = "bridge",
 ) -> Geometry:
     """`measure` where the metrics of the tokens, (n, h, w, d, d), are at hand already."""
     d = grids.shape[-1]
     merged = merge_duplicates(grids.reshape(-1, d))
     node_metrics = _means(metrics.reshape(-1, d * d), merged.index, merged.weights).reshape(-1, d, d)
-    straight = knn_graph(merged.points, neighbours)
+    found = nearest_neighbours(merged.points, neighbours, seed=seed)
+    straight = neighbour_graph(found)
+    edges_found = straight.nnz
     if components == "bridge":
         straight = bridge_components(straight, merged.points)
+    bridges = (straight.nnz - edges_found) // 2
     lengths = edge_lengths(merged.points, node_metrics, *edges(straight))
     mean = metrics.reshape(-1, d, d).mean(axis=0, dtype=np.float64).astype(np.float32)
     geodesic = reweight(straight, lengths)
-    return Geometry(merged.points, merged.weights, node_metrics, mean, straight, geodesic, neighbours)
+    return Geometry(
+        merged.points, merged.weights, node_metrics, mean, straight, geodesic, neighbours, found.recall, bridges
+    )
 
 
 def _means(rows: np.ndarray, index: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Mean of the rows of each group."""
+    """Mean of the rows of each group; the rows themselves where each is alone, and so in its own place."""
+    if len(counts) == len(rows):
+        return rows
     shape = (len(counts), len(rows))
     sums = scipy.sparse.csr_array((np.ones(len(rows), rows.dtype), (index, np.arange(len(rows)))), shape=shape) @ rows
     return sums / counts[:, None].astype(rows.dtype)
@@ -135,7 +159,7 @@ def place_codes(geometry: Geometry, codes: Float[np.ndarray, "K d"]) -> CodeGrap
         The graph of the geometry's nodes followed by the K codes.
     """
     m, k = len(geometry.nodes), len(codes)
-    near = _nearest_nodes(geometry.nodes, codes, geometry.neighbours)
+    near, _ = nearest_points(geometry.nodes, codes, min(geometry.neighbours, m))
     nodes = np.concatenate([geometry.nodes, codes.astype(geometry.nodes.dtype)])
     metrics = np.concatenate([geometry.metrics, geometry.metrics[near[:, 0]]])
     senders, receivers = np.repeat(np.arange(m, m + k), near.shape[1]), near.ravel()
@@ -181,11 +205,7 @@ def nearest_along(
     Returns:
         Tokens (n,) int32, and lengths (n,) in intensity units; token K and an infinite length where no code can be reached.
     """
-    near, first = _first_steps(field, latents, metrics)
-    lengths = first + field.distances[near]
-    best = lengths.argmin(axis=1)[:, None]
-    tokens = np.take_along_axis(field.labels[near], best, axis=1)[:, 0]
-    return tokens.astype(np.int32), np.take_along_axis(lengths, best, axis=1)[:, 0]
+    return nearest_label(*_first_steps(field, latents, metrics), field.labels, field.distances)
 
 
 def lengths_to_codes(
@@ -209,28 +229,20 @@ def lengths_to_codes(
         InputError: Tokens outside 0..K-1.
     """
     codes = np.arange(placed.n_sampled, len(placed.nodes))
-    to_nodes = dijkstra(placed.graph, directed=True, indices=codes).astype(np.float32)
+    tokens = check_tokens(tokens, len(codes))
     near, first = _first_steps(placed, latents, metrics)
-    columns = check_tokens(tokens, len(codes)).T
-    return np.stack([(first + to_nodes[column[:, None], near]).min(axis=1) for column in columns], axis=1)
+    lengths = np.empty(tokens.shape, np.float32)
+    for start in range(0, len(codes), _CODES):
+        to_nodes = dijkstra(placed.graph, directed=True, indices=codes[start : start + _CODES])
+        rows, columns = np.nonzero((tokens >= start) & (tokens < start + _CODES))
+        paths = to_nodes[tokens[rows, columns] - start, near[rows].T]  # (k, of these codes)
+        lengths[rows, columns] = (first[rows].T + paths).min(axis=0)
+    return lengths
 
 
 def _first_steps(
     known: CodeGraph | CodeField, latents: np.ndarray, metrics: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Nearest nodes (n, k) of new latents, and the measured lengths of the edges to them."""
-    near = _nearest_nodes(known.nodes, latents, known.neighbours)
-    n, k = near.shape
-    steps = edge_lengths(
-        np.concatenate([latents, known.nodes]),
-        np.concatenate([metrics, known.metrics]),
-        np.repeat(np.arange(n), k),
-        n + near.ravel(),
-    )
-    return near, steps.reshape(n, k)
-
-
-def _nearest_nodes(nodes: np.ndarray, points: np.ndarray, k: int) -> np.ndarray:
-    """Indices (n, k) of the Euclidean nearest nodes, nearest first."""
-    finder = NearestNeighbors(n_neighbors=min(k, len(nodes))).fit(nodes)
-    return finder.kneighbors(points, return_distance=False)
+    k = min(known.neighbours, len(known.nodes))
+    return attach(known.nodes, latents, k, node_metrics=known.metrics, point_metrics=metrics)

@@ -1,60 +1,24 @@
-"""Points to neighbour graphs: duplicates merged, nearest neighbours joined, components bridged, edges re-weighted.
+"""Graphs of nearest neighbours, and what every graph has to be; edges listed and re-weighted.
 
 A graph is a `scipy.sparse.csr_array` (n, n) that stores both directions of every undirected edge with the same length,
 finite and > 0. Nothing here knows where the points or the lengths come from.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.cluster.hierarchy import DisjointSet
 from scipy.sparse import csr_array, issparse
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
-from geovq.checks import InputError, check_finite, check_points
+from geovq.checks import InputError, check_finite
+from geovq.neighbours import Neighbours, nearest_neighbours
 
 MIN_LENGTH = 1e-12
 """Shortest length that an edge may have: shortest-path code reads zero as no edge, so exact copies are this far apart.
 Far below what float32 geometry tells from zero, and still exact when added to lengths of order one in float64."""
 
-# Up to this size a component asks the tree of all points for size + 1 neighbours, one of which must lie outside it.
-_SMALL_COMPONENT = 64
 
-
-class Merged(NamedTuple):
-    """Distinct points, in the order in which they first occur.
-
-    Attributes:
-        points: Distinct rows (u, d), in the dtype that was given.
-        weights: How many input rows each stands for (u,); they sum to n.
-        index: Row of `points` that each input row became (n,), so `points[index]` equals the input.
-    """
-
-    points: Float[np.ndarray, "u d"]
-    weights: Float[np.ndarray, " u"]
-    index: Int[np.ndarray, " n"]  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
-
-
-def merge_duplicates(points: Float[np.ndarray, "n d"]) -> Merged:
-    """Merges rows that are exactly equal (-0.0 equals 0.0) and counts them.
-
-    Raises:
-        InputError: Not a non-empty (n, d) array, NaN or infinity.
-    """
-    points = check_points("points", points)
-    rows = np.ascontiguousarray(points + 0.0)  # turns -0.0 into 0.0: rows are compared by their bytes
-    as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
-    _, first, inverse, counts = np.unique(as_bytes, return_index=True, return_inverse=True, return_counts=True)
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return Merged(points[first[order]], counts[order].astype(np.float64), rank[inverse])
-
-
-def knn_graph(points: Float[np.ndarray, "n d"], k: int) -> csr_array:
-    """Exact graph of the k nearest neighbours, in Euclidean length.
+def knn_graph(points: Float[np.ndarray, "n d"], k: int, *, method: str = "auto", seed: int = 0) -> csr_array:
+    """Graph of the k nearest neighbours, in Euclidean length.
 
     Two points are joined when either is among the k nearest of the other, so a node has at least k edges. Every point
     finds k others: copies of a point are neighbours at `MIN_LENGTH` (merge them first where they are many).
@@ -62,74 +26,22 @@ def knn_graph(points: Float[np.ndarray, "n d"], k: int) -> csr_array:
     Args:
         points: (n, d).
         k: Neighbours of each point, 1 <= k < n.
+        method: How they are found, see `geovq.neighbours.nearest_neighbours`, which also tells the recall.
+        seed: Of an approximate method.
 
     Returns:
         Symmetric graph (n, n) of float64 lengths >= MIN_LENGTH, in the units of `points`.
 
     Raises:
-        InputError: k outside 1..n-1, not a non-empty (n, d) array, NaN or infinity.
+        InputError: k outside 1..n-1, an unknown method, not a non-empty (n, d) array, NaN or infinity.
     """
-    points = check_points("points", points)
-    n = len(points)
-    if not 1 <= k < n:
-        raise InputError(
-            f"k: expected 1 <= k < n = {n} points, found {k}; ask for fewer neighbours or give more points."
-        )
-    lengths, neighbours = cKDTree(points).query(points, k=k + 1, workers=-1)
-    dropped = neighbours == np.arange(n)[:, None]
-    dropped[~dropped.any(axis=1), -1] = True  # a point with more than k copies may not be told its own name
-    senders = np.repeat(np.arange(n), k)
-    return _symmetric(n, senders, neighbours[~dropped], lengths[~dropped])
+    return neighbour_graph(nearest_neighbours(points, k, method=method, seed=seed))
 
 
-def bridge_components(graph: csr_array, points: Float[np.ndarray, "n d"]) -> csr_array:
-    """Joins connected components by the shortest Euclidean edges between them.
-
-    Borůvka's rounds (Borůvka 1926): the smaller half of the components are each joined to the nearest point outside,
-    until one is left. What is added is a minimum spanning tree of the components, each pair of them as far apart as
-    their two nearest points. Bridges are Euclidean: bridge before re-weighting, so that they are measured too.
-    Fast for many small components beside a large one; large ones far apart take one costly search for each bridge.
-
-    Args:
-        graph: Symmetric graph (n, n).
-        points: (n, d), where the nodes lie.
-
-    Returns:
-        The connected graph: every edge of `graph`, and one bridge fewer than it has components.
-
-    Raises:
-        InputError: What `check_graph` refuses, or points that are not n finite rows.
-    """
-    graph = check_graph(graph)
-    points = check_points("points", points)
-    n = graph.shape[0]
-    if len(points) != n:
-        raise InputError(f"points: expected one row for each of the {n} nodes, found {len(points)}; pass the same set.")
-    count, labels = connected_components(graph, directed=False)
-    tree = cKDTree(points)
-    senders, receivers, lengths = _edges(graph)
-    bridges: list[tuple[float, int, int]] = []
-    while count > 1:
-        parts = np.split(np.argsort(labels, kind="stable"), np.cumsum(np.bincount(labels))[:-1])
-        # Any component's shortest way out is a bridge, so the large ones, slow to search, wait for the small.
-        by_size = sorted(parts, key=len)
-        found = [
-            _nearest_outside(points, tree, labels, part)
-            for part in by_size[:-1]
-            if len(part) <= len(by_size[(count - 1) // 2])
-        ]
-        joined = DisjointSet(range(count))
-        # Equal lengths can close a ring of components; in sorted order the edge that would close it is left out.
-        bridges += [edge for edge in sorted(found) if joined.merge(int(labels[edge[1]]), int(labels[edge[2]]))]
-        roots, of_component = np.unique([joined[c] for c in range(count)], return_inverse=True)
-        count, labels = len(roots), of_component[labels]
-    added = np.array([(i, j) for _, i, j in bridges], dtype=np.int64).reshape(-1, 2)
-    return _symmetric(
-        n,
-        np.concatenate([senders, added[:, 0]]),
-        np.concatenate([receivers, added[:, 1]]),
-        np.concatenate([lengths, [length for length, _, _ in bridges]]),
-    )
+def neighbour_graph(neighbours: Neighbours) -> csr_array:
+    """`knn_graph` of neighbours that are known already."""
+    n, k = neighbours.nodes.shape
+    return join(n, np.repeat(np.arange(n), k), neighbours.nodes.ravel(), neighbours.lengths.ravel())
 
 
 def largest_component(graph: csr_array) -> Int[np.ndarray, " c"]:
@@ -149,7 +61,7 @@ def edges(graph: csr_array) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"
     Raises:
         InputError: What `check_graph` refuses.
     """
-    senders, receivers, _ = _edges(check_graph(graph))
+    senders, receivers, _ = undirected(check_graph(graph))
     return senders, receivers
 
 
@@ -167,7 +79,7 @@ def reweight(graph: csr_array, lengths: Float[np.ndarray, " m"]) -> csr_array:
         InputError: What `check_graph` refuses; a wrong number of lengths; NaN, infinite or negative lengths.
     """
     graph = check_graph(graph)
-    senders, receivers, _ = _edges(graph)
+    senders, receivers, _ = undirected(graph)
     lengths = np.asarray(lengths, dtype=np.float64)
     if lengths.shape != senders.shape:
         raise InputError(
@@ -181,7 +93,10 @@ def reweight(graph: csr_array, lengths: Float[np.ndarray, " m"]) -> csr_array:
             f"lengths: expected values >= 0, found {lengths[e]:g} for edge {e}, from node {senders[e]} to "
             f"{receivers[e]}; mend what measured it."
         )
-    return _symmetric(graph.shape[0], senders, receivers, lengths)
+    index_dtype = graph.indices.dtype
+    arcs = (np.maximum(lengths, MIN_LENGTH), (senders.astype(index_dtype), receivers))
+    one_way = csr_array(arcs, shape=graph.shape)
+    return csr_array(one_way + one_way.T)
 
 
 def check_graph(graph: csr_array) -> csr_array:
@@ -222,8 +137,9 @@ def check_graph(graph: csr_array) -> csr_array:
                 f"graph: expected {expected}, found {int(bad.sum())} bad entries, the first of length {lengths[e]:g} "
                 f"from node {senders[e]} to node {receivers[e]}; {remedy}."
             )
-    one_way = (graph != graph.T.tocsr()).tocoo()
-    if one_way.nnz:
+    back = graph.T.tocsr()
+    if not (np.array_equal(graph.indices, back.indices) and np.array_equal(graph.data, back.data)):
+        one_way = (graph != back).tocoo()
         i, j = int(one_way.row[0]), int(one_way.col[0])
         raise InputError(
             f"graph: expected the same length in both directions, found {graph[i, j]:g} from node {i} to node {j} and "
@@ -237,14 +153,14 @@ def _senders(graph: csr_array) -> Int[np.ndarray, " nnz"]:
     return np.repeat(np.arange(graph.shape[0], dtype=graph.indices.dtype), np.diff(graph.indptr))
 
 
-def _edges(graph: csr_array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def undirected(graph: csr_array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Senders, receivers and lengths of the undirected edges of a checked graph."""
     senders = _senders(graph)
     once = senders < graph.indices
     return senders[once], graph.indices[once], graph.data[once]
 
 
-def _symmetric(n: int, senders: np.ndarray, receivers: np.ndarray, lengths: np.ndarray) -> csr_array:
+def join(n: int, senders: np.ndarray, receivers: np.ndarray, lengths: np.ndarray) -> csr_array:
     """Graph of arcs that may name an edge once or twice, in any direction: the shorter counts, floored."""
     # By sorted keys and not G.maximum(G.T), which would drop the zeros between copies before they can be floored.
     keys = np.minimum(senders, receivers).astype(np.int64) * n + np.maximum(senders, receivers)
@@ -258,35 +174,3 @@ def _symmetric(n: int, senders: np.ndarray, receivers: np.ndarray, lengths: np.n
     graph = csr_array((np.concatenate([shortest, shortest]), pairs), shape=(n, n))
     graph.sort_indices()
     return graph
-
-
-def _nearest_outside(
-    points: np.ndarray, tree: cKDTree, labels: np.ndarray, members: np.ndarray
-) -> tuple[float, int, int]:
-    """Length, inner and outer node of the shortest Euclidean edge that leaves a component."""
-    if len(members) > _SMALL_COMPONENT:
-        return _nearest_of_complement(points, members)
-    lengths, nodes = tree.query(points[members], k=len(members) + 1)
-    first = np.argmax(labels[nodes] != labels[members[0]], axis=1)  # neighbours come nearest first
-    leaving = lengths[np.arange(len(members)), first]
-    row = int(np.argmin(leaving))
-    return float(leaving[row]), int(members[row]), int(nodes[row, first[row]])
-
-
-def _nearest_of_complement(points: np.ndarray, members: np.ndarray) -> tuple[float, int, int]:
-    """The same for a large component, by a tree of the points outside it."""
-    outside = np.setdiff1d(np.arange(len(points)), members, assume_unique=True)
-    tree = cKDTree(points[outside])
-    # Far from its points a tree is slow without a bound, so those come first that are likely to give a short one.
-    _, facing = tree.query(points[members].mean(axis=0))
-    members = members[np.argsort(np.linalg.norm(points[members] - points[outside[facing]], axis=1), kind="stable")]
-    best = (np.inf, -1, -1)
-    start = 0
-    while start < len(members):
-        rows = members[start : 2 * start + 1]
-        lengths, nearest = tree.query(points[rows], distance_upper_bound=best[0], workers=-1)
-        row = int(np.argmin(lengths))
-        if lengths[row] < best[0]:
-            best = (float(lengths[row]), int(rows[row]), int(outside[nearest[row]]))
-        start += len(rows)
-    return best

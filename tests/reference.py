@@ -104,15 +104,22 @@ def shortest_paths(lengths):
     return distances
 
 
-def medoid_cost(distances, weights, medoids):
-    """Σ weight · distance to the nearest of the medoids, from all distances (n, n)."""
-    return sum(weights[i] * min(distances[i, j] for j in medoids) for i in range(len(distances)))
+def medoid_cost(distances, weights, medoids, power=1):
+    """Σ weight · distance^power to the nearest of the medoids, from all distances (n, n)."""
+    return sum(weights[i] * min(distances[i, j] for j in medoids) ** power for i in range(len(distances)))
 
 
-def least_medoid_cost(distances, weights, k):
+def least_medoid_cost(distances, weights, k, power=1):
     """The least cost over all choices of k medoids."""
     choices = itertools.combinations(range(len(distances)), k)
-    return min(medoid_cost(distances, weights, medoids) for medoids in choices)
+    return min(medoid_cost(distances, weights, medoids, power) for medoids in choices)
+
+
+def swap_changes(distances, weights, medoids, x, power=1):
+    """What the cost changes by if x replaces the medoid of each place, one full cost after another."""
+    before = medoid_cost(distances, weights, medoids, power)
+    swapped = [[*medoids[:place], x, *medoids[place + 1 :]] for place in range(len(medoids))]
+    return [medoid_cost(distances, weights, others, power) - before for others in swapped]
 
 
 def neighbour_lengths(points, k):

@@ -23,6 +23,25 @@ def test_duplicates_are_merged_and_weighted():
     np.testing.assert_allclose(geometry.mean_metric, [[4]])
 
 
+def test_it_is_told_how_well_neighbours_were_found_and_what_was_bridged(monkeypatch):
+    geometry = on_a_line()
+    assert (geometry.neighbours, geometry.recall, geometry.bridges) == (1, 1.0, 0)
+    pairs = np.array([0, 1, 10, 11, 30, 31], np.float32).reshape(6, 1, 1, 1)
+    assert measure(lambda z: 2 * z, pairs, neighbours=1).bridges == 2
+    assert measure(lambda z: 2 * z, pairs, neighbours=1, components="drop").bridges == 0
+    monkeypatch.setattr("geovq.neighbours.EXACT_BELOW", 100)
+    line = np.random.default_rng(0).normal(size=(300, 1, 1, 3)).astype(np.float32)
+    assert 0.9 < measure(lambda z: 2 * z, line, neighbours=5).recall <= 1
+
+
+def test_sketched_metrics_are_near_the_exact_ones():
+    grids = np.random.default_rng(0).normal(size=(20, 1, 1, 2)).astype(np.float32)
+    stretch = jnp.array(np.random.default_rng(1).normal(size=(2, 50)))
+    exact, sketched = (measure(lambda z: z @ stretch, grids, neighbours=3, probes=r) for r in (None, 2000))
+    assert (exact.metrics != sketched.metrics).any()
+    np.testing.assert_allclose(sketched.geodesic.data, exact.geodesic.data, rtol=0.1)
+
+
 def test_merged_latents_have_the_mean_metric():
     grids = np.array([0, 0, 1, 5], np.float32).reshape(4, 1, 1, 1)
     metrics = np.array([1, 3, 5, 7], np.float32).reshape(4, 1, 1, 1, 1)

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from scipy.sparse.csgraph import dijkstra
 
-from geovq.graph import bridge_components, edges, knn_graph, reweight
+from geovq.bridges import bridge_components
+from geovq.graph import edges, knn_graph, reweight
 from geovq.lengths import edge_lengths
 from geovq.metric import pullback_metrics
 from geovq.polylines import polyline_lengths

@@ -7,10 +7,12 @@ Needs RUN/vae. Writes RUN/codebook/geometry.npz (latents, metrics, graph) and on
 `geovq.tokenizer.Tokenizer.load` reads. What an interrupted run finished is not made again.
 """
 
-import functools
+import time
 
 from train.cli import NoExtra, parse, run_program
 from train.run import Run
+
+_SECONDS = 5.0
 
 
 def run(run: Run) -> None:
@@ -42,6 +44,7 @@ def run(run: Run) -> None:
                 latents,
                 neighbours=options.neighbours,
                 at_most=options.measured_images,
+                probes=options.probes or None,
                 seed=options.seed,
                 components=options.components,
                 progress=progress,
@@ -49,14 +52,17 @@ def run(run: Run) -> None:
         stages.save_geometry(run, geometry)
         stage.pause()
     geometry = stages.load_geometry(run)
-    print(f"codebook: graph of {len(geometry.nodes):,} nodes, {geometry.straight.nnz // 2:,} edges", flush=True)
+    print(
+        f"codebook: graph of {len(geometry.nodes):,} nodes, {geometry.straight.nnz // 2:,} edges, {geometry.bridges:,} of them "
+        f"bridges; recall of neighbours {geometry.recall:.4f}",
+        flush=True,
+    )
     tokens = latents.reshape(-1, latents.shape[-1])
     for name in options.codebooks:
         file = stage.folder / f"{name}.npz"
         if file.exists():
             continue
-        say = functools.partial(_say, name)
-        codes = fit_codes(name, tokens, geometry, options.codes, seed=options.seed, progress=say)
+        codes = fit_codes(name, tokens, geometry, options.codes, seed=options.seed, progress=_Lines(name))
         Tokenizer(
             encode,
             decode,
@@ -71,8 +77,16 @@ def run(run: Run) -> None:
     stage.finish(stages.GEOMETRY, *(f"codebook/{name}.npz" for name in options.codebooks))
 
 
-def _say(codebook: str, iteration: int, cost: float) -> None:
-    print(f"codebook: {codebook}, iteration {iteration}, cost {cost:.6g}", flush=True)
+class _Lines:
+    """How far the search for medoids is: a line when something else begins, and every few seconds."""
+
+    def __init__(self, codebook: str) -> None:
+        self._codebook, self._phase, self._spoke = codebook, "", 0.0
+
+    def __call__(self, phase: str, done: int, cost: float) -> None:
+        if phase != self._phase or time.monotonic() - self._spoke > _SECONDS:
+            self._phase, self._spoke = phase, time.monotonic()
+            print(f"codebook: {self._codebook}, {phase} {done:,}, cost {cost:.6g}", flush=True)
 
 
 def main() -> None:

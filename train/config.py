@@ -70,6 +70,8 @@ class CodebookOptions:
     """Codes K of each."""
     measured_images: int = 2000
     """At most so many training images, drawn at random, get metrics for their tokens, which become nodes of the graph."""
+    probes: int = 0
+    """Random probes of sketched metrics: 32 for all 60,000 images take minutes on two cores; 0 = exact."""
     neighbours: int = 16
     """Nearest neighbours k of a node."""
     components: ComponentsName = "bridge"
@@ -209,7 +211,7 @@ _POSITIVE = ("a finite number above 0", lambda value: 0 < value < math.inf)
 _FRACTION = ("a number in [0, 1)", lambda value: 0 <= value < 1)
 _NAMES: tuple[tuple[tuple[str, Callable[[float], bool]], str], ...] = (
     (_at_least(0), "data.split_seed vae.seed codebook.seed gpt.seed sample.seed vae.patience gpt.patience"),
-    (_at_least(0), "sample.temperature sample.top_k vae.weight_decay gpt.weight_decay"),
+    (_at_least(0), "codebook.probes sample.temperature sample.top_k vae.weight_decay gpt.weight_decay"),
     (_at_least(1), "vae.grid vae.latent_dim vae.width vae.max_width vae.epochs vae.batch_size vae.checkpoint_every"),
     (_at_least(1), "codebook.codes codebook.measured_images codebook.neighbours sample.per_class"),
     (_at_least(1), "gpt.layers gpt.width gpt.heads gpt.epochs gpt.batch_size gpt.checkpoint_every"),

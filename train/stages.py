@@ -3,7 +3,7 @@
 import functools
 import os
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -110,12 +110,15 @@ def _trained(run: Run, stage: str, like: nnx.State) -> nnx.State:
 def save_geometry(run: Run, geometry: Geometry) -> None:
     """Saves the measured latents as codebook/geometry.npz."""
     arrays: dict[str, np.ndarray] = {}
+    numbers: dict[str, float] = {}
     for name, value in geometry._asdict().items():
         if scipy.sparse.issparse(value):
             arrays |= {f"{name}.{part}": getattr(value, part) for part in ("data", "indices", "indptr")}
-        elif name != "neighbours":
+        elif isinstance(value, np.ndarray):
             arrays[name] = value
-    save_arrays(run.folder / GEOMETRY, arrays, {"neighbours": geometry.neighbours})
+        else:
+            numbers[name] = value
+    save_arrays(run.folder / GEOMETRY, arrays, numbers)
 
 
 def load_geometry(run: Run) -> Geometry:
@@ -132,7 +135,8 @@ def load_geometry(run: Run) -> Geometry:
         )
         for name in ("straight", "geodesic")
     }
-    return Geometry(**arrays, **graphs, neighbours=meta["neighbours"])
+    fields: dict[str, Any] = {**arrays, **graphs, **{name: meta[name] for name in ("neighbours", "recall", "bridges")}}
+    return Geometry(**fields)
 
 
 def tokenizer(run: Run, codebook: str, assign: str) -> Tokenizer:
