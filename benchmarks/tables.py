@@ -144,6 +144,91 @@ def geometry(rows: list[Row]) -> str:
 PAIR_SCORES = ("ratio_median", "spearman")
 
 
+def medoids(rows: list[Row]) -> str:
+    """Quality and speed of medoids beside other ways, and what a million nodes cost."""
+    small = [r for r in rows if r["case"] == "beside FasterPAM" and r["score"] == "seconds"]
+    large = [r for r in rows if r["case"] == "beside Voronoi" and r["score"] == "seconds"]
+    nearest = [r for r in rows if r["case"] == "nearest medoid" and r["score"] == "seconds"]
+    found = [r for r in rows if r["case"] == "neighbours" and r["score"] == "seconds"]
+    whole = [r for r in rows if r["case"] == "from latents to medoids"]
+    stages = ("metrics", "duplicates", "neighbours", "bridges", "lengths")
+
+    def of(row: Row, score: str, **other: object) -> float:
+        return one(
+            rows, **{name: row[name] for name in ("case", "data", "nodes", "codes", "way")}, score=score, **other
+        )
+
+    def scale(tokens: int) -> list[object]:
+        def seconds(stage: str, **of: object) -> float:
+            return one(whole, tokens=tokens, stage=stage, score="seconds", **of)
+
+        return [
+            tokens,
+            one(whole, tokens=tokens, score="nodes"),
+            *map(seconds, stages),
+            *(seconds("medoids", codes=k) for k in (512, 1024)),
+            *(seconds("all", codes=k) for k in (512, 1024)),
+            one(whole, tokens=tokens, score="bytes") / 1e9,
+            one(whole, tokens=tokens, score="recall"),
+        ]
+
+    parts = {
+        "Beside FasterPAM on the whole distance matrix; its time includes the matrix": markdown(
+            ["data", "nodes", "K", "way", "cost / FasterPAM's", "s", "times faster"],
+            [
+                [
+                    *(r[x] for x in ("data", "nodes", "codes", "way")),
+                    of(r, "ratio", of="cost"),
+                    r["value"],
+                    of(r, "ratio", of="speed"),
+                ]
+                for r in small
+            ],
+        ),
+        "Beside Voronoi iteration with exact cells, until no medoid moves, and CLARA": markdown(
+            ["data", "nodes", "K", "way", "s", "our cost / its", "our time / its"],
+            [
+                [
+                    *(r[x] for x in ("data", "nodes", "codes", "way", "value")),
+                    of(r, "ratio", of="our cost"),
+                    of(r, "ratio", of="our time"),
+                ]
+                for r in large
+            ],
+        ),
+        "From latents to medoids: seconds of each stage": markdown(
+            [
+                "tokens",
+                "nodes",
+                *stages,
+                "K = 512",
+                "K = 1024",
+                "all, K = 512",
+                "all, K = 1024",
+                "GB at the peak",
+                "recall",
+            ],
+            [scale(tokens) for tokens in dict.fromkeys(r["tokens"] for r in whole)],
+        ),
+        "Slope of log time over log tokens": markdown(
+            ["K", "stage", "slope"],
+            [[r["codes"], r["stage"], r["value"]] for r in rows if r["score"] == "slope"],
+        ),
+        "Distance to the nearest of 512 medoids, for all nodes": markdown(
+            ["nodes", "way", "s", "times ours"],
+            [[r["nodes"], r["way"], r["value"], of(r, "ratio")] for r in nearest],
+        ),
+        "16 neighbours of every node": markdown(
+            ["nodes", "way", "s", "recall"],
+            [
+                [r["nodes"], r["way"], r["value"], one(rows, case=r["case"], way=r["way"], score="recall")]
+                for r in found
+            ],
+        ),
+    }
+    return "\n\n".join(f"**{caption}**\n\n{lines}" for caption, lines in parts.items())
+
+
 def maybe(rows: Sequence[Row], **wanted: object) -> float | None:
     """The value of the row with these fields; None where there is none."""
     found = [row["value"] for row in rows if all(row.get(name) == value for name, value in wanted.items())]
@@ -178,6 +263,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "metric": metric,
     "sketch": sketch,
     "geometry": geometry,
+    "medoids": medoids,
     "resume": resume,
 }
 

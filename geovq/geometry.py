@@ -19,7 +19,7 @@ from geovq.config import COMPONENTS
 from geovq.decoders import Decoder
 from geovq.duplicates import merge_duplicates
 from geovq.execution import REPEATABLE
-from geovq.graph import MIN_LENGTH, edges, neighbour_graph, reweight
+from geovq.graph import MIN_LENGTH, edges, largest_component, neighbour_graph, reweight
 from geovq.lengths import edge_lengths
 from geovq.metric import token_metrics
 from geovq.neighbours import nearest_neighbours, nearest_points
@@ -49,6 +49,8 @@ class Geometry(NamedTuple):
     """Fraction of the true nearest neighbours that were found, over a sample of nodes."""
     bridges: int
     """Edges that were added to join the graph's components."""
+    dropped: int
+    """Nodes outside the largest component, where components are dropped: no medoid is chosen among them."""
 
 
 def measure(
@@ -112,15 +114,26 @@ def connect(
     node_metrics = _means(metrics.reshape(-1, d * d), merged.index, merged.weights).reshape(-1, d, d)
     found = nearest_neighbours(merged.points, neighbours, seed=seed)
     straight = neighbour_graph(found)
-    edges_found = straight.nnz
+    arcs, dropped = straight.nnz, 0
     if components == "bridge":
         straight = bridge_components(straight, merged.points)
-    bridges = (straight.nnz - edges_found) // 2
+    else:
+        dropped = len(merged.points) - len(largest_component(straight))
+    bridges = (straight.nnz - arcs) // 2
     lengths = edge_lengths(merged.points, node_metrics, *edges(straight))
     mean = metrics.reshape(-1, d, d).mean(axis=0, dtype=np.float64).astype(np.float32)
     geodesic = reweight(straight, lengths)
     return Geometry(
-        merged.points, merged.weights, node_metrics, mean, straight, geodesic, neighbours, found.recall, bridges
+        merged.points,
+        merged.weights,
+        node_metrics,
+        mean,
+        straight,
+        geodesic,
+        neighbours,
+        found.recall,
+        bridges,
+        dropped,
     )
 
 

@@ -6,8 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from geovq.checks import InputError
+from geovq.checks import InputError, check_finite
 from geovq.pullback import norm
+
+# Skewness and negative eigenvalues that rounding leaves in a metric, as a share of its largest entry: JᵀJ in float32, or in the
+# shorter floats that some accelerators multiply with.
+_ROUNDING = 1e-3
 
 
 def edge_length(
@@ -108,3 +112,38 @@ def check_edges(
                 f"edges: expected ends in 0..{n - 1}, found {ends.min()}..{ends.max()}; the graph is of other latents."
             )
     return senders, receivers
+
+
+def check_metrics(metrics: np.ndarray, points: np.ndarray) -> Float[np.ndarray, "n d d"]:
+    """Metrics that somebody computed for points.
+
+    Args:
+        metrics: Expected to be (n, d, d).
+        points: (n, d).
+
+    Returns:
+        The same metrics as float32 or float64.
+
+    Raises:
+        InputError: Another shape, NaN or infinity, or matrices that are not symmetric and positive semi-definite.
+    """
+    metrics = np.asarray(metrics)
+    n, d = points.shape
+    if metrics.shape != (n, d, d):
+        raise InputError(
+            f"metric: expected shape {(n, d, d)} for points {(n, d)}, found {metrics.shape}; return one metric for each."
+        )
+    if metrics.dtype not in (np.float32, np.float64):
+        metrics = metrics.astype(np.float64)
+    check_finite("metric", metrics)
+    tolerance = _ROUNDING * np.abs(metrics).max(axis=(1, 2))
+    skewness = np.abs(metrics - metrics.swapaxes(1, 2)).max(axis=(1, 2))
+    lowest = np.linalg.eigvalsh(metrics)[:, 0]
+    bad = (skewness > tolerance) | (lowest < -tolerance)
+    if bad.any():
+        first = int(np.argmax(bad))
+        raise InputError(
+            f"metric: expected symmetric positive semi-definite matrices, found {int(bad.sum())} others, the first at "
+            f"{first} with skewness {skewness[first]:g} and least eigenvalue {lowest[first]:g}; return JᵀJ or the like."
+        )
+    return metrics

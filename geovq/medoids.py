@@ -94,15 +94,15 @@ def k_medoids(
     graph = check_graph(graph)
     n = graph.shape[0]
     _check_connected(graph)
-    _check_range("k", k, 1, n, "ask for fewer medoids or give more nodes")
-    _check_range("power", power, 1, 2, "a cost is a sum of lengths or of squared lengths")
+    _check_integer("k", k, 1, n, "ask for fewer medoids or give more nodes")
+    _check_integer("power", power, 1, 2, "a cost is a sum of lengths or of squared lengths")
     weights = _check_weights(weights, n)
     if max_candidates == "auto":
         max_candidates = AUTO_CANDIDATES * k
-    if isinstance(max_candidates, str):
-        raise InputError(f"max_candidates: expected a number, None or 'auto', found {max_candidates!r}.")
-    _check_range("max_candidates", 0 if max_candidates is None else max_candidates, 0, None, "give a number or None")
-    _check_range("max_seconds", 0 if max_seconds is None else max_seconds, 0, None, "give a time or None")
+    if max_candidates is not None:
+        _check_integer("max_candidates", max_candidates, 0, None, 'give a number, None or "auto"')
+    if max_seconds is not None and not max_seconds >= 0:
+        raise InputError(f"max_seconds: expected at least 0, found {max_seconds}; give a time or None.")
     say = progress or (lambda phase, done, cost: None)
     ends = math.inf if max_seconds is None else time.monotonic() + max_seconds
 
@@ -145,10 +145,10 @@ def _check_connected(graph: csr_array) -> None:
         )
 
 
-def _check_range(name: str, value: float, low: int, high: int | None, remedy: str) -> None:
-    if not value >= low or (high is not None and value > high):
-        wanted = f">= {low}" if high is None else f"in {low}..{high}"
-        raise InputError(f"{name}: expected {wanted}, found {value}; {remedy}.")
+def _check_integer(name: str, value: object, low: int, high: int | None, remedy: str) -> None:
+    wanted = f">= {low}" if high is None else f"in {low}..{high}"
+    if not isinstance(value, (int, np.integer)) or value < low or (high is not None and value > high):
+        raise InputError(f"{name}: expected an integer {wanted}, found {value!r}; {remedy}.")
 
 
 def _check_weights(weights: np.ndarray | None, n: int) -> Float[np.ndarray, " n"]:

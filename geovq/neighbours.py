@@ -61,7 +61,7 @@ def nearest_neighbours(points: Float[np.ndarray, "n d"], k: int, *, method: str 
 
     Raises:
         InputError: k outside 1..n-1, an unknown method, "descent" without pynndescent, not a non-empty (n, d) array, NaN or
-            infinity.
+            infinity, points too far apart for floats.
     """
     points = check_points("points", points)
     n = len(points)
@@ -107,6 +107,10 @@ def recall(points: Float[np.ndarray, "n d"], lengths: Float[np.ndarray, "n k"], 
 
 def _exact(points: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     lengths, nodes = cKDTree(points).query(queries, k=np.arange(1, k + 1), workers=-1)
+    if not np.isfinite(lengths).all():
+        raise InputError(
+            "points: expected distances that a float can hold, found coordinates too far apart; rescale them."
+        )
     return nodes, lengths
 
 

@@ -18,10 +18,10 @@ def test_the_nearest_node_need_not_lead_to_the_nearest_medoid():
     nodes, points = np.array([[0.0], [3.0]]), np.array([[1.0], [2.9]])
     near, steps = attach(nodes, points, 2)
     np.testing.assert_array_equal(near, [[0, 1], [1, 0]])
-    np.testing.assert_allclose(steps, [[1, 2], [0.1, 2.9]])
+    np.testing.assert_allclose(steps, np.array([[1, 2], [0.1, 2.9]]))
     labels, lengths = nearest_label(near, steps, np.array([7, 4]), np.array([5.0, 0.5]))
     np.testing.assert_array_equal(labels, [4, 4])
-    np.testing.assert_allclose(lengths, [2.5, 0.6])
+    np.testing.assert_allclose(lengths, [2.5, 0.6], rtol=1e-12)
     assert labels.dtype == np.int32
 
 

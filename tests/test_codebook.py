@@ -7,6 +7,7 @@ from geovq.checks import InputError
 from geovq.codebook import fit_codes, kmeans_codes
 from geovq.config import CODEBOOKS
 from geovq.geometry import measure
+from geovq.medoids import k_medoids
 
 CENTRES = np.array([[0, 0], [10, 0], [0, 10]], np.float32)
 
@@ -42,6 +43,12 @@ def test_medoids_are_distinct_latents(name, latents, geometry):
     rows = {row.tobytes() for row in latents}
     assert len({code.tobytes() for code in codes}) == 10
     assert all(code.tobytes() in rows for code in codes)
+
+
+@pytest.mark.parametrize(("name", "graph"), [("euclidean", "straight"), ("geodesic", "geodesic")])
+def test_both_medoid_codebooks_are_medoids_of_the_graph_with_their_lengths(name, graph, latents, geometry):
+    medoids = k_medoids(getattr(geometry, graph), 6, weights=geometry.weights, seed=2).medoids
+    np.testing.assert_array_equal(fit_codes(name, latents, geometry, 6, seed=2), geometry.nodes[medoids])
 
 
 def test_the_metric_decides_where_geodesic_medoids_lie():

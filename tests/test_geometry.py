@@ -27,8 +27,9 @@ def test_it_is_told_how_well_neighbours_were_found_and_what_was_bridged(monkeypa
     geometry = on_a_line()
     assert (geometry.neighbours, geometry.recall, geometry.bridges) == (1, 1.0, 0)
     pairs = np.array([0, 1, 10, 11, 30, 31], np.float32).reshape(6, 1, 1, 1)
-    assert measure(lambda z: 2 * z, pairs, neighbours=1).bridges == 2
-    assert measure(lambda z: 2 * z, pairs, neighbours=1, components="drop").bridges == 0
+    bridged, apart = (measure(lambda z: 2 * z, pairs, neighbours=1, components=how) for how in ("bridge", "drop"))
+    assert (bridged.bridges, bridged.dropped) == (2, 0)
+    assert (apart.bridges, apart.dropped) == (0, 4)
     monkeypatch.setattr("geovq.neighbours.EXACT_BELOW", 100)
     line = np.random.default_rng(0).normal(size=(300, 1, 1, 3)).astype(np.float32)
     assert 0.9 < measure(lambda z: 2 * z, line, neighbours=5).recall <= 1

@@ -115,6 +115,7 @@ def test_queries_do_not_influence_each_other():
         (np.zeros((0, 2)), 1, "auto", "non-empty"),
         (np.zeros(3), 1, "auto", r"shape \(n, d\)"),
         (np.array([[0.0], [np.nan]]), 1, "auto", r"1 NaN or infinite entries, the first at \(1, 0\)"),
+        (np.array([[0.0], [1e200], [-1e200]]), 1, "auto", "coordinates too far apart; rescale"),
         (np.zeros((3, 2)), 1, "faiss", "method: expected one of auto, exact, descent, found 'faiss'"),
     ],
 )

@@ -17,7 +17,10 @@ from train.stages import class_number, load_tokenizer
 
 PROGRAMS = (
     *(f"train.{name}" for name in ("vae", "codebook", "gpt", "sample", "evaluate", "pipeline")),
-    *(f"benchmarks.{name}" for name in ("geometry", "metric", "pipeline", "rate", "resume", "sketch", "tables")),
+    *(
+        f"benchmarks.{name}"
+        for name in ("geometry", "medoids", "metric", "pipeline", "rate", "resume", "sketch", "tables")
+    ),
 )
 
 TINY_VAE = [
@@ -50,7 +53,7 @@ def whole(tmp_path_factory) -> pathlib.Path:
 def test_help_shows_the_commands_and_loads_no_jax(name):
     code = (
         "import sys, runpy, atexit; sys.argv = ['x', '--help']\n"
-        "atexit.register(lambda: print('LOADED', sorted({'jax', 'scipy', 'sklearn'} & set(sys.modules))))\n"
+        "atexit.register(lambda: print('LOADED', sorted({'jax', 'numba', 'scipy', 'sklearn'} & set(sys.modules))))\n"
         f"runpy.run_module('{name}', run_name='__main__')"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

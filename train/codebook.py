@@ -54,7 +54,7 @@ def run(run: Run) -> None:
     geometry = stages.load_geometry(run)
     print(
         f"codebook: graph of {len(geometry.nodes):,} nodes, {geometry.straight.nnz // 2:,} edges, {geometry.bridges:,} of them "
-        f"bridges; recall of neighbours {geometry.recall:.4f}",
+        f"bridges, {geometry.dropped:,} nodes dropped; recall of neighbours {geometry.recall:.4f}",
         flush=True,
     )
     tokens = latents.reshape(-1, latents.shape[-1])

