@@ -15,8 +15,8 @@ def graph_of_lengths(lengths: np.ndarray | csr_array) -> csr_array:
     """Precomputed lengths between training points, as a graph.
 
     Args:
-        lengths: (n, n), dense, with an edge everywhere, or sparse, with one for each stored entry. The diagonal is not read; zeros
-            become MIN_LENGTH; directions that differ by rounding are averaged.
+        lengths: (n, n), dense, with an edge everywhere, or sparse, with one for each stored entry. The diagonal is not read;
+            zeros become MIN_LENGTH; directions that differ by rounding are averaged.
 
     Returns:
         Symmetric graph (n, n).

@@ -138,8 +138,8 @@ def load_geometry(run: Run) -> Geometry:
     fields: dict[str, Any] = arrays | graphs | meta
     if set(fields) != set(Geometry._fields):
         raise InputError(
-            f"{run.folder / GEOMETRY}: expected {', '.join(Geometry._fields)}, found {', '.join(sorted(fields))}; it is of another "
-            f"version: remove {run.folder / 'codebook'} and run `python -m train.codebook --run {run.folder}`."
+            f"{run.folder / GEOMETRY}: expected {', '.join(Geometry._fields)}, found {', '.join(sorted(fields))}; it is of "
+            f"another version: remove {run.folder / 'codebook'} and run `python -m train.codebook --run {run.folder}`."
         )
     return Geometry(**fields)
 
