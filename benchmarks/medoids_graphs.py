@@ -1,6 +1,7 @@
 """The graphs that `benchmarks.medoids` works on: latents of a VAE with pullback lengths, and a mixture with Euclidean ones."""
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from scipy.sparse import csr_array
 
 from geovq.bridges import bridge_components
 from geovq.decoders import Decoder
-from geovq.duplicates import merge_duplicates
+from geovq.duplicates import group_means, merge_duplicates
 from geovq.execution import REPEATABLE
 from geovq.graph import edges, neighbour_graph, reweight
 from geovq.lengths import edge_lengths
@@ -48,15 +49,15 @@ def of_mixture(n: int) -> Measured:
     return connect((centres[label] + widths[label, None] * rng.normal(size=(n, 8))).astype(np.float32), None)
 
 
-def connect(points: np.ndarray, measure: object) -> Measured:
-    """The graph of the distinct points, with pullback lengths where there is something to measure them with."""
+def connect(points: np.ndarray, measure: Callable[[], np.ndarray] | None) -> Measured:
+    """`geovq.geometry.connect` stage by stage; Euclidean lengths where there is nothing to measure others with."""
     seconds: dict[str, float] = {}
 
     def timed(stage: str, started: float) -> None:
         seconds[stage] = time.perf_counter() - started
 
     started = time.perf_counter()
-    metrics = measure() if callable(measure) else None
+    metrics = None if measure is None else measure()
     timed("metrics", started)
     started = time.perf_counter()
     merged = merge_duplicates(points)
@@ -71,9 +72,7 @@ def connect(points: np.ndarray, measure: object) -> Measured:
     if metrics is not None:
         started = time.perf_counter()
         d = points.shape[1]
-        first = np.unique(merged.index, return_index=True)[1]
-        of_nodes = metrics.reshape(-1, d, d)
-        of_nodes = of_nodes if len(first) == len(points) else of_nodes[first]
+        of_nodes = group_means(metrics.reshape(-1, d * d), merged).reshape(-1, d, d)
         graph = reweight(graph, edge_lengths(merged.points, of_nodes, *edges(graph)))
         timed("lengths", started)
     return Measured(merged.points, merged.weights, graph, seconds, found.recall, (graph.nnz - unbridged) // 2)

@@ -1,15 +1,19 @@
 """Other ways to medoids of a graph: FasterPAM on the whole distance matrix, CLARA, and Voronoi iteration with exact cells."""
 
+import os
+import queue
 import time
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from numba import njit
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
+from geovq import searches
 from geovq.objective import Objective
 from geovq.seeding import seed_medoids
-from geovq.shortest import nearest_medoid
+from geovq.shortest import arcs, nearest_medoid
 
 CLARA_SAMPLES = 5
 
@@ -42,41 +46,44 @@ def clara(graph: csr_array, k: int, seed: int) -> np.ndarray:
 
 
 def voronoi(graph: csr_array, k: int, seed: int) -> np.ndarray:
-    """Voronoi iteration (Park & Jun 2009) until no medoid moves; every node of a cell that has changed is tried exactly."""
-    medoids = seed_medoids(Objective(graph, np.ones(graph.shape[0]), 1), k, np.random.default_rng(seed)).astype(
-        np.int64
-    )
+    """Voronoi iteration (Park & Jun 2009) until no medoid moves: every node of a cell that has changed is tried, on all cores."""
+    n = graph.shape[0]
+    medoids = seed_medoids(Objective(graph, np.ones(n), 1), k, np.random.default_rng(seed)).astype(np.int64)
     labels, _ = nearest_medoid(graph, medoids)
     stale = np.ones(k, dtype=bool)
-    while stale.any():
-        for cell, members, paths in _cells(graph, labels, stale):
-            sums = dijkstra(paths, directed=True).sum(axis=1)
-            current = int(np.searchsorted(members, medoids[cell]))
-            best = int(np.argmin(sums))
-            if sums[best] < sums[current] * (1 - 1e-12):
-                medoids[cell] = members[best]
-        before, (labels, _) = labels, nearest_medoid(graph, medoids)
-        moved = before != labels
-        stale = np.isin(np.arange(k), np.concatenate([before[moved], labels[moved]]))
+    workers = queue.SimpleQueue[tuple]()
+    for _ in range(os.cpu_count() or 1):
+        workers.put((np.full(n, np.inf), searches.new_work(n)))
+
+    def best_of(inside: csr_array, cell: int, members: np.ndarray) -> int:
+        reach, space = workers.get()
+        sums = np.empty(len(members))
+        _sums_in_cell(arcs(inside), members, reach, space, sums)
+        workers.put((reach, space))
+        best, current = int(np.argmin(sums)), int(np.searchsorted(members, medoids[cell]))
+        return int(members[best if sums[best] < sums[current] * (1 - 1e-12) else current])
+
+    with ThreadPoolExecutor(os.cpu_count()) as cores:
+        while stale.any():
+            stored = graph.tocoo()
+            kept = labels[stored.row] == labels[stored.col]
+            inside = csr_array((stored.data[kept], (stored.row[kept], stored.col[kept])), shape=graph.shape)
+            order = np.argsort(labels, kind="stable").astype(np.int32)
+            cells = np.split(order, np.searchsorted(labels[order], np.arange(1, k)))
+            changed = np.flatnonzero(stale)
+            medoids[changed] = list(cores.map(lambda cell: best_of(inside, cell, cells[cell]), changed))  # noqa: B023
+            before, (labels, _) = labels, nearest_medoid(graph, medoids)
+            moved = before != labels
+            stale = np.isin(np.arange(k), np.concatenate([before[moved], labels[moved]]))
     return medoids
 
 
-def _cells(graph: csr_array, labels: np.ndarray, stale: np.ndarray) -> Iterator[tuple[int, np.ndarray, csr_array]]:
-    """Every stale cell, its sorted nodes, and the graph inside it.
-
-    With nodes sorted by cell the arcs inside cells are diagonal blocks, cut from the CSR arrays without a search.
-    """
-    n = len(labels)
-    order = np.argsort(labels, kind="stable")
-    rank = np.empty(n, dtype=np.int64)
-    rank[order] = np.arange(n)
-    senders = np.repeat(np.arange(n), np.diff(graph.indptr))
-    inside = (labels[senders] == labels[graph.indices]) & stale[labels[senders]]
-    blocks = csr_array((graph.data[inside], (rank[senders[inside]], rank[graph.indices[inside]])), shape=(n, n))
-    bounds = np.searchsorted(labels[order], np.arange(len(stale) + 1))
-    for cell in np.flatnonzero(stale):
-        low, high = bounds[cell], bounds[cell + 1]
-        indptr = blocks.indptr[low : high + 1]
-        arcs = slice(indptr[0], indptr[-1])
-        block = (blocks.data[arcs], blocks.indices[arcs] - low, indptr - indptr[0])
-        yield int(cell), order[low:high], csr_array(block, shape=(high - low, high - low))
+@njit(nogil=True)
+def _sums_in_cell(graph, members, reach, space, sums):
+    """Sum of the distances from each member of a cell to all of them; `reach` is infinite before and after."""
+    for i in range(len(members)):
+        searches.shorten(graph, reach, members[i], space)
+        sums[i] = 0.0
+        for u in members:
+            sums[i] += reach[u]
+            reach[u] = np.inf

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int, Int32
 
+from geovq.checks import InputError
 from geovq.lengths import edge_lengths
 from geovq.neighbours import nearest_points
 
@@ -29,7 +30,14 @@ def attach(
 
     Returns:
         The nodes, nearest first, and the lengths of the edges: in intensity units by `geovq.lengths.edge_length`, or Euclidean.
+
+    Raises:
+        InputError: Metrics at the nodes or at the points alone.
     """
+    if (node_metrics is None) != (point_metrics is None):
+        raise InputError(
+            "metrics: expected some at the nodes and at the points, or none, found one of them; give both."
+        )
     near, lengths = nearest_points(nodes, points, k)
     if node_metrics is None or point_metrics is None:
         return near, lengths

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.sparse import csr_array
 
 from geovq.checks import check_points
 
@@ -20,6 +21,15 @@ class Merged(NamedTuple):
     points: Float[np.ndarray, "u d"]
     weights: Float[np.ndarray, " u"]
     index: Int[np.ndarray, " n"]  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+
+
+def group_means(rows: Float[np.ndarray, "n d"], merged: Merged) -> Float[np.ndarray, "u d"]:
+    """Mean of what belongs to the copies of each point, (n, d) -> (u, d); the same array where there are no copies."""
+    n, u = len(rows), len(merged.weights)
+    if u == n:
+        return rows
+    sums = csr_array((np.ones(n, rows.dtype), (merged.index, np.arange(n))), shape=(u, n)) @ rows
+    return sums / merged.weights[:, None].astype(rows.dtype)
 
 
 def merge_duplicates(points: Float[np.ndarray, "n d"]) -> Merged:

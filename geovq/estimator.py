@@ -18,7 +18,7 @@ from geovq.checks import InputError
 from geovq.duplicates import merge_duplicates
 from geovq.graph import edges, neighbour_graph, reweight
 from geovq.lengths import check_metrics, edge_lengths
-from geovq.medoids import k_medoids
+from geovq.medoids import check_search, k_medoids
 from geovq.neighbours import nearest_neighbours
 from geovq.precomputed import edges_of_lengths, graph_of_lengths
 
@@ -42,8 +42,8 @@ class GeodesicKMedoids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluste
             positive semi-definite, each from its own row alone; an edge is as long as `geovq.lengths.edge_length` says. Or
             "precomputed": `fit` takes lengths between all training points (n, n), and the other methods those from new points to
             them (q, n). A dense array has an edge everywhere, a sparse one for each stored entry: in `fit` both ways, and so that
-            the graph is connected. The diagonal is not read by `fit`, and points of weight 0 stay in the graph. A new point of
-            length 0 to a training point is that point.
+            the graph is connected. The diagonal is not read by `fit`, points of weight 0 stay in the graph, and copies are not
+            merged. A new point of length 0 to training points is the first of them.
         power: 1 or 2: of a length in the cost.
         method: How neighbours are found, see `geovq.neighbours.nearest_neighbours`.
         max_candidates: Budget of the search, see `geovq.medoids.k_medoids`.
@@ -187,6 +187,7 @@ class GeodesicKMedoids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluste
         return isinstance(self.metric, str) and self.metric == "precomputed"
 
     def _check_parameters(self) -> None:
+        check_search(self.power, self.max_candidates, self.max_seconds)
         for name in ("n_clusters", "n_neighbors"):
             value = getattr(self, name)
             if not isinstance(value, numbers.Integral) or value < 1:

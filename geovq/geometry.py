@@ -17,13 +17,16 @@ from geovq.checks import InputError, check_tokens
 from geovq.chunks import Progress
 from geovq.config import COMPONENTS
 from geovq.decoders import Decoder
-from geovq.duplicates import merge_duplicates
+from geovq.duplicates import group_means, merge_duplicates
 from geovq.execution import REPEATABLE
 from geovq.graph import MIN_LENGTH, edges, largest_component, neighbour_graph, reweight
 from geovq.lengths import edge_lengths
-from geovq.metric import token_metrics
+from geovq.metric import mean_metrics, token_metrics
 from geovq.neighbours import nearest_neighbours, nearest_points
 from geovq.shortest import nearest_medoid
+
+# Grids over which the mean metric is taken exactly where the others are sketched.
+_MEAN_GRIDS = 1000
 
 # Codes whose distances to all nodes are held at once.
 _CODES = 32
@@ -38,7 +41,7 @@ class Geometry(NamedTuple):
     metrics: Float[np.ndarray, "m d d"]
     """Mean metric of those tokens, intensity²."""
     mean_metric: Float[np.ndarray, "d d"]
-    """Mean metric of all sampled tokens, intensity²: the one that `whitened` assignment uses."""
+    """Mean metric of all sampled tokens (of at most 1,000 grids where metrics are sketched), intensity²: what `whitened` uses."""
     straight: scipy.sparse.csr_array
     """k-NN graph with Euclidean lengths."""
     geodesic: scipy.sparse.csr_array
@@ -89,7 +92,12 @@ def measure(
     if at_most is not None:
         grids = draw(grids, at_most, seed)
     metrics = token_metrics(decode, grids, probes=probes, seed=seed, plan=REPEATABLE, progress=progress)
-    return connect(grids, metrics, neighbours=neighbours, seed=seed, components=components)
+    geometry = connect(grids, metrics, neighbours=neighbours, seed=seed, components=components)
+    if probes is None:
+        return geometry
+    # All grids have the same probes, whose errors do not average out.
+    some = draw(grids, _MEAN_GRIDS, seed)
+    return geometry._replace(mean_metric=mean_metrics(decode, some, plan=REPEATABLE).overall.astype(np.float32))
 
 
 def draw(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -111,7 +119,7 @@ def connect(
     """`measure` where the metrics of the tokens, (n, h, w, d, d), are at hand already."""
     d = grids.shape[-1]
     merged = merge_duplicates(grids.reshape(-1, d))
-    node_metrics = _means(metrics.reshape(-1, d * d), merged.index, merged.weights).reshape(-1, d, d)
+    node_metrics = group_means(metrics.reshape(-1, d * d), merged).reshape(-1, d, d)
     found = nearest_neighbours(merged.points, neighbours, seed=seed)
     straight = neighbour_graph(found)
     arcs, dropped = straight.nnz, 0
@@ -135,15 +143,6 @@ def connect(
         bridges,
         dropped,
     )
-
-
-def _means(rows: np.ndarray, index: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Mean of the rows of each group; the rows themselves where each is alone, and so in its own place."""
-    if len(counts) == len(rows):
-        return rows
-    shape = (len(counts), len(rows))
-    sums = scipy.sparse.csr_array((np.ones(len(rows), rows.dtype), (index, np.arange(len(rows)))), shape=shape) @ rows
-    return sums / counts[:, None].astype(rows.dtype)
 
 
 class CodeGraph(NamedTuple):

@@ -13,6 +13,9 @@ from geovq.pullback import norm
 # shorter floats that some accelerators multiply with.
 _ROUNDING = 1e-3
 
+# Metrics that are checked at once.
+_CHECKED = 8192
+
 
 def edge_length(
     step: Float[Array, " d"], metric_a: Float[Array, "d d"], metric_b: Float[Array, "d d"]
@@ -136,14 +139,16 @@ def check_metrics(metrics: np.ndarray, points: np.ndarray) -> Float[np.ndarray, 
     if metrics.dtype not in (np.float32, np.float64):
         metrics = metrics.astype(np.float64)
     check_finite("metric", metrics)
-    tolerance = _ROUNDING * np.abs(metrics).max(axis=(1, 2))
-    skewness = np.abs(metrics - metrics.swapaxes(1, 2)).max(axis=(1, 2))
-    lowest = np.linalg.eigvalsh(metrics)[:, 0]
-    bad = (skewness > tolerance) | (lowest < -tolerance)
-    if bad.any():
-        first = int(np.argmax(bad))
-        raise InputError(
-            f"metric: expected symmetric positive semi-definite matrices, found {int(bad.sum())} others, the first at "
-            f"{first} with skewness {skewness[first]:g} and least eigenvalue {lowest[first]:g}; return JᵀJ or the like."
-        )
+    for start in range(0, n, _CHECKED):
+        some = metrics[start : start + _CHECKED]
+        tolerance = _ROUNDING * np.abs(some).max(axis=(1, 2))
+        skewness = np.abs(some - some.swapaxes(1, 2)).max(axis=(1, 2))
+        lowest = np.linalg.eigvalsh(some)[:, 0]
+        bad = (skewness > tolerance) | (lowest < -tolerance)
+        if bad.any():
+            first = int(np.argmax(bad))
+            raise InputError(
+                f"metric: expected symmetric positive semi-definite matrices, found another at {start + first} with skewness "
+                f"{skewness[first]:g} and least eigenvalue {lowest[first]:g}; return JᵀJ or the like."
+            )
     return metrics

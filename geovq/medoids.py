@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components, reverse_cuthill_mckee
 
 from geovq.checks import InputError, check_finite
 from geovq.graph import check_graph
-from geovq.objective import Objective
+from geovq.objective import Objective, with_exact_sums
 from geovq.seeding import seed_medoids
 from geovq.shortest import compiled, nearest, nearest_medoid
 from geovq.voronoi import voronoi
@@ -25,8 +25,12 @@ from geovq.voronoi import voronoi
 Progress = Callable[[str, int, float], None]
 """Called with what is going on ("seed", "swap" or "voronoi"), how many candidates or rounds of it are done, and the cost."""
 
-AUTO_CANDIDATES = 256
-"""Candidates of a swap search for every medoid, unless others are asked for."""
+# "auto": a candidate is compared with about 2 n / k nodes, so these are so many comparisons for every node, and in all.
+_EACH = 512
+_AT_LEAST = 10_000_000
+
+# Share of `max_seconds` after which swaps end, so that cells can choose their medoids again.
+_SWAPS = 0.85
 
 # After swaps, rounds of Voronoi iteration end where one gains less than this share of the cost.
 _WORTHWHILE = 1e-3
@@ -43,8 +47,8 @@ class KMedoids(NamedTuple):
         n_candidates: Nodes that were tried as medoids by swap search.
         n_swaps: Swaps that it made.
         n_rounds: Rounds of Voronoi iteration.
-        converged: Whether no single swap lowers the cost; without swap search (K = 1, or no numba), whether the last round of
-            Voronoi iteration left every medoid where it was.
+        converged: Whether no single swap lowers the cost by more than rounding; without swap search (K = 1, no candidates, or no
+            numba), whether no cell has a better medoid, as far as Voronoi iteration can tell.
     """
 
     medoids: Int[np.ndarray, " k"]
@@ -80,8 +84,9 @@ def k_medoids(
         power: 1 or 2: of a length in the cost.
         seed: The same seed gives the same result, unless `max_seconds` ends the search.
         max_candidates: Nodes that are tried as medoids, some of them more than once. "auto" is 256 k, work in proportion to the
-            edges of the graph; None is as many as it takes until no swap gains, which for a million nodes is hours.
-        max_seconds: Swaps and rounds end after this time; None for no limit. What is found by then is returned.
+            edges of the graph, or what takes seconds where that is more; None is as many as it takes until no swap gains, which
+            for a million nodes is hours.
+        max_seconds: The search ends after this time; None for no limit. What is found by then is returned.
         progress: Called now and then.
 
     Returns:
@@ -95,45 +100,59 @@ def k_medoids(
     n = graph.shape[0]
     _check_connected(graph)
     _check_integer("k", k, 1, n, "ask for fewer medoids or give more nodes")
-    _check_integer("power", power, 1, 2, "a cost is a sum of lengths or of squared lengths")
+    check_search(power, max_candidates, max_seconds)
     weights = _check_weights(weights, n)
-    if max_candidates == "auto":
-        max_candidates = AUTO_CANDIDATES * k
-    if max_candidates is not None:
-        _check_integer("max_candidates", max_candidates, 0, None, 'give a number, None or "auto"')
-    if max_seconds is not None and not max_seconds >= 0:
-        raise InputError(f"max_seconds: expected at least 0, found {max_seconds}; give a time or None.")
+    if isinstance(max_candidates, str):
+        max_candidates = _auto_candidates(n, k)
+    started = time.monotonic()
+    ends, swaps_end = (math.inf if max_seconds is None else started + share * max_seconds for share in (1, _SWAPS))
     say = progress or (lambda phase, done, cost: None)
-    ends = math.inf if max_seconds is None else time.monotonic() + max_seconds
 
     # Neighbours become near in memory too: searches of a million nodes take half the time.
     order = reverse_cuthill_mckee(graph, symmetric_mode=True)
     ordered = csr_array(graph[order][:, order])
     ordered.sort_indices()
-    objective = Objective(ordered, weights[order], power)
+    objective = Objective(with_exact_sums(ordered), weights[order], power)
     rng = np.random.default_rng(seed)
 
     medoids = seed_medoids(objective, k, rng)
-    say("seed", k, objective.cost(nearest(ordered, medoids)[1]))
+    if progress is not None:
+        progress("seed", k, objective.cost(nearest(objective.graph, medoids)[1]))
     found = None
     if k > 1 and max_candidates != 0 and compiled() is not None:
         from geovq.swap import swap_search  # needs numba
 
-        found = swap_search(objective, medoids, rng, max_candidates, ends, functools.partial(say, "swap"))
+        found = swap_search(objective, medoids, rng, max_candidates, swaps_end, functools.partial(say, "swap"))
         medoids = found.medoids
     n_rounds, converged = 0, found is not None and found.converged
     if not converged:
         worthwhile = 0.0 if found is None else _WORTHWHILE
-        medoids, n_rounds, settled = voronoi(
-            objective, medoids, rng, worthwhile, ends, functools.partial(say, "voronoi")
-        )
-        converged = settled and found is None
+        settled = voronoi(objective, medoids, rng, worthwhile, ends, functools.partial(say, "voronoi"))
+        medoids, n_rounds = settled.medoids, settled.n_rounds
+        converged = settled.converged and found is None
     n_candidates, n_swaps = (0, 0) if found is None else (found.n_candidates, found.n_swaps)
 
     medoids = order[medoids].astype(np.int64)
     labels, distances = nearest_medoid(graph, medoids)
     cost = Objective(graph, weights, power).cost(distances)
     return KMedoids(medoids, labels, distances, cost, n_candidates, n_swaps, n_rounds, converged)
+
+
+def _auto_candidates(n: int, k: int) -> int:
+    return max(_EACH * k // 2, math.ceil(_AT_LEAST * k / (2 * n)))
+
+
+def check_search(power: int, max_candidates: int | str | None, max_seconds: float | None) -> None:
+    """Refuses options of `k_medoids` before anything is computed.
+
+    Raises:
+        InputError: Names the option, its range and its value.
+    """
+    _check_integer("power", power, 1, 2, "a cost is a sum of lengths or of squared lengths")
+    if max_candidates is not None and max_candidates != "auto":
+        _check_integer("max_candidates", max_candidates, 0, None, 'give a number, None or "auto"')
+    if max_seconds is not None and not (isinstance(max_seconds, (int, float)) and max_seconds >= 0):
+        raise InputError(f"max_seconds: expected a number >= 0, found {max_seconds!r}; give a time or None.")
 
 
 def _check_connected(graph: csr_array) -> None:

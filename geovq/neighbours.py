@@ -140,7 +140,8 @@ def _descend(points: np.ndarray, k: int, seed: int, *, required: bool) -> tuple[
     wanted = k + 1 + math.ceil(_SPARE * k)
     if wanted >= len(points):
         return None
-    nodes = NNDescent(points, n_neighbors=wanted, random_state=seed).neighbor_graph[0][:, : k + 1].astype(np.int64)
+    centred = (points - points.mean(axis=0, dtype=np.float64)).astype(np.float32)  # it works in float32
+    nodes = NNDescent(centred, n_neighbors=wanted, random_state=seed).neighbor_graph[0][:, : k + 1].astype(np.int64)
     lost = np.flatnonzero((nodes < 0).any(axis=1))  # descent can get stuck among many copies
     if len(lost):
         nodes[lost], _ = _exact(points, points[lost], k + 1)

@@ -7,8 +7,9 @@ from scipy.sparse import csr_array
 from geovq.checks import InputError
 from geovq.graph import MIN_LENGTH, check_graph
 
-# Difference that rounding leaves between the two directions of a computed distance, as a share of the largest.
+# Difference that rounding leaves between the two directions of a computed distance, as a share of it and of the largest.
 _ASYMMETRY = 1e-6
+_CANCELLATION = 1e-7
 
 
 def graph_of_lengths(lengths: np.ndarray | csr_array) -> csr_array:
@@ -30,18 +31,19 @@ def graph_of_lengths(lengths: np.ndarray | csr_array) -> csr_array:
             f"X: expected precomputed lengths of shape (n, n), found {lengths.shape}; give one row and column a point."
         )
     if isinstance(lengths, np.ndarray):
-        senders, receivers = np.divmod(np.arange(n * n), n)
-        between = lengths.ravel()
+        others = ~np.eye(n, dtype=bool)
+        nodes = np.broadcast_to(np.arange(n, dtype=np.int32), (n, n))
+        graph = csr_array((lengths[others].astype(np.float64), nodes[others], np.arange(n + 1) * (n - 1)), shape=(n, n))
     else:
         stored = lengths.tocoo()
-        senders, receivers, between = stored.row, stored.col, stored.data
-    others = senders != receivers
-    between = np.where(between == 0, MIN_LENGTH, between.astype(np.float64))  # copies
-    graph = csr_array((between[others], (senders[others], receivers[others])), shape=(n, n))
+        others = stored.row != stored.col
+        pairs = (stored.row[others], stored.col[others])
+        graph = csr_array((stored.data[others].astype(np.float64), pairs), shape=(n, n))
     graph.sort_indices()
+    graph.data[graph.data == 0] = MIN_LENGTH  # copies
     back = graph.T.tocsr()
-    tolerance = _ASYMMETRY * graph.data.max(initial=0)
-    if np.array_equal(graph.indices, back.indices) and np.allclose(graph.data, back.data, rtol=0, atol=tolerance):
+    rounding = {"rtol": _ASYMMETRY, "atol": _CANCELLATION * graph.data.max(initial=0)}
+    if np.array_equal(graph.indices, back.indices) and np.allclose(graph.data, back.data, **rounding):
         graph.data = (graph.data + back.data) / 2
     return check_graph(graph)
 

@@ -7,8 +7,11 @@ A candidate x matters to the nodes that it is nearer to than their second neares
 to such a node is one as well, so a search from x that goes no further knows all distances that decide what a swap gains: the sums
 of FasterPAM (Schubert & Rousseeuw 2021, "Fast and eager k-medoids clustering"), for all K medoids that x could replace at once.
 
-Equally near medoids come in the order of their nodes. So a state does not depend on how it was reached, and the nodes that have a
-medoid among their nearest two are joined to it by such nodes.
+Equally near medoids come in the order of their nodes. So, where sums of lengths are exact (`geovq.objective.with_exact_sums`), a
+state does not depend on how it was reached, and the nodes that have a medoid among their nearest two are joined to it by such
+nodes.
+
+All kernels stand in one file because numba's cache does not see that a function in another one has changed.
 """
 
 from typing import NamedTuple
@@ -71,7 +74,7 @@ class Work(NamedTuple):
     """What a candidate adds to the loss of each place (K + 1,)."""
 
 
-def state(n: int, medoids: np.ndarray) -> State:
+def new_state(n: int, medoids: np.ndarray) -> State:
     """A state to be filled by `two_nearest`: 28 bytes a node."""
     k = len(medoids)
     return State(
@@ -79,7 +82,7 @@ def state(n: int, medoids: np.ndarray) -> State:
     )
 
 
-def work(n: int, k: int = 1) -> Work:
+def new_work(n: int, k: int = 1) -> Work:
     """Arrays for one thread: 28 bytes a node."""
     return Work(
         np.full(n, np.inf),
@@ -233,8 +236,14 @@ def two_nearest(arcs, cost, state, space):
         state.place[state.medoids[p]] = p
     nodes = np.arange(n)
     _fill_second(arcs, state, nodes, space)
+    recount(cost, state)
+
+
+@njit(nogil=True, cache=True)
+def recount(cost, state):
+    """Losses from the distances alone: many small changes add up their rounding."""
     state.loss[:] = 0.0
-    _count(cost, state, nodes, 1.0)
+    _count(cost, state, np.arange(len(state.place)), 1.0)
 
 
 @njit(nogil=True, cache=True)

@@ -21,7 +21,7 @@ def seed_medoids(objective: Objective, k: int, rng: np.random.Generator) -> Int[
     """
     graph = objective.graph
     searches = compiled()
-    space = None if searches is None else searches.work(graph.shape[0])
+    space = None if searches is None else searches.new_work(graph.shape[0])
     medoids = np.empty(k, dtype=np.int32)
     medoids[0] = _draw(objective.weights, rng)
     _, distances = nearest(graph, medoids[:1])

@@ -22,9 +22,9 @@ def compiled() -> types.ModuleType | None:
     """`geovq.searches`, or None and one warning where numba is not installed."""
     try:
         from geovq import searches
-    except ImportError:
+    except ImportError as error:
         warnings.warn(
-            "numba is not installed: SciPy alone searches for medoids, without swaps, which costs quality and time.",
+            f"numba is not installed: SciPy alone searches for medoids, without swaps, which costs quality and time ({error}).",
             stacklevel=2,
         )
         return None
@@ -51,7 +51,8 @@ def nearest_medoid(
     """
     graph = check_graph(graph)
     medoids = check_medoids(medoids, graph.shape[0])
-    labels, distances = labelled(medoids, *nearest(graph, medoids))
+    near, distances = nearest(graph, medoids)
+    labels = places(medoids, near)
     lost = labels == len(medoids)
     if lost.any() and not allow_unreachable:
         raise InputError(
@@ -89,7 +90,7 @@ def nearest(graph: csr_array, sources: np.ndarray) -> tuple[Int32[np.ndarray, " 
         distances, _, near = dijkstra(graph, directed=True, indices=sources, min_only=True, return_predecessors=True)
         return np.maximum(near, -1).astype(np.int32), distances
     near, distances = np.empty(n, np.int32), np.empty(n)
-    searches.nearest(arcs(graph), np.asarray(sources, np.int32), near, distances, searches.work(n))
+    searches.nearest(arcs(graph), np.asarray(sources, np.int32), near, distances, searches.new_work(n))
     return near, distances
 
 
@@ -100,8 +101,8 @@ def arcs(graph: csr_array) -> "Arcs":
     return searches.Arcs(graph.indptr, graph.indices, graph.data)
 
 
-def labelled(medoids: np.ndarray, near: np.ndarray, distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places in `medoids` instead of nodes; len(medoids) where there is none."""
+def places(medoids: Int[np.ndarray, " k"], near: Int[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+    """Place in `medoids` of the node of each node's nearest medoid; k where it is -1."""
     place = np.full(len(near) + 1, len(medoids), dtype=np.int32)
     place[medoids] = np.arange(len(medoids))
-    return place[near], distances
+    return place[near]

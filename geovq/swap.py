@@ -1,6 +1,6 @@
 """Swap search: medoids exchanged for better nodes one at a time, as FasterPAM does, without a distance matrix.
 
-Memory is that of the graph and 28 bytes a node for every thread. One candidate costs a search of about 2 n / k nodes.
+Memory is that of the graph, 40 bytes a node, and 28 more for every thread. One candidate costs a search of about 2 n / k nodes.
 """
 
 import itertools
@@ -15,11 +15,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from geovq import searches
-from geovq.objective import Objective
+from geovq.objective import MIN_GAIN, Objective
 from geovq.shortest import arcs
 
-# Rounding of a sum may make a tie look like a gain: a smaller gain than this share of the cost at the start is none.
-_MIN_GAIN = 1e-12
+# Gains are differences of sums as large as the losses: below this share of them it is rounding.
+_LOSS_ROUNDING = 1e-13
+
+# More threads than this take more memory than they save time.
+_MOST_THREADS = 16
 
 # Candidates come in batches of so many times k. At first they are drawn in proportion to their cost, as long as this share of a
 # batch gains; then every node has its turn. At 880,000 nodes drawn ones reach the same cost in 0.6 of the time.
@@ -37,7 +40,7 @@ class Searched(NamedTuple):
         medoids: Distinct nodes (k,).
         n_swaps: Swaps made.
         n_candidates: Candidates tried.
-        converged: Whether every node has been tried since the last swap: no single swap gains.
+        converged: Whether every node has been tried since the last swap: no single swap gains more than rounding.
     """
 
     medoids: Int[np.ndarray, " k"]
@@ -73,9 +76,10 @@ def swap_search(
     budget = math.inf if max_candidates is None else max_candidates
     with _Search(objective, medoids, ends) as search:
 
-        def goes_on(candidates: np.ndarray) -> bool:
-            """Tries a batch of them; whether there is time and budget for another."""
+        def spend(candidates: np.ndarray) -> bool:
+            """Tries a batch of them; whether time and budget are left."""
             search.try_all(candidates[: int(min(len(candidates), budget - search.n_candidates))])
+            search.recount()
             progress(search.n_candidates, search.cost)
             return search.n_candidates < budget and time.monotonic() < ends
 
@@ -83,14 +87,14 @@ def swap_search(
         while left and productive:
             costs, before = search.costs(), search.n_swaps
             drawn = _drawn(costs, batch, rng)
-            left = goes_on(drawn)
+            left = spend(drawn)
             productive = search.n_swaps - before > _PRODUCTIVE * len(drawn)
         order = rng.permutation(n)
         search.failed = 0
         for start in itertools.cycle(range(0, n, batch)):
             if not left or search.failed >= n:
                 break
-            left = goes_on(order[start : start + batch])
+            left = spend(order[start : start + batch])
     return Searched(search.state.medoids, search.n_swaps, search.n_candidates, search.failed >= n)
 
 
@@ -106,19 +110,18 @@ class _Search:
 
     def __init__(self, objective: Objective, medoids: np.ndarray, ends: float) -> None:
         n, k = objective.graph.shape[0], len(medoids)
-        self.state = searches.state(n, medoids)
+        self.state = searches.new_state(n, medoids)
         self.n_swaps = 0
         self.n_candidates = 0
         self.failed = 0
         """Candidates tried since the last swap."""
-        self._threads = os.cpu_count() or 1
-        self._spaces = [searches.work(n, k) for _ in range(self._threads)]
+        self._threads = min(os.cpu_count() or 1, _MOST_THREADS)
+        self._spaces = [searches.new_work(n, k) for _ in range(self._threads)]
         self._objective, self._ends = objective, ends
         self._known = (arcs(objective.graph), searches.Cost(objective.weights, objective.power), self.state)
         self._at_once = _FEWEST
         searches.two_nearest(*self._known, self._spaces[0])
         self.cost = float(self.costs().sum())
-        self._least_gain = _MIN_GAIN * self.cost
 
     def __enter__(self) -> Self:
         self._pool = ThreadPoolExecutor(self._threads)
@@ -130,6 +133,11 @@ class _Search:
     def costs(self) -> Float[np.ndarray, " n"]:
         """What every node costs."""
         return self._objective.costs(self.state.reach[:, 0])
+
+    def recount(self) -> None:
+        """Cost and losses without the rounding of what was added to them."""
+        searches.recount(*self._known[1:])
+        self.cost = float(self.costs().sum())
 
     def try_all(self, candidates: Int[np.ndarray, " c"]) -> None:
         """Makes the best swap with every candidate that gains."""
@@ -155,11 +163,16 @@ class _Search:
             searches.gains(*self._known, candidates[low:high], change[low:high], place[low:high], space)
 
         list(self._pool.map(part, bounds[:-1], bounds[1:], self._spaces))
+
+        def gain(c: np.ndarray | int) -> np.ndarray:
+            """Whether swaps gain more than rounding."""
+            return change[c] < -MIN_GAIN * self.cost - _LOSS_ROUNDING * self.state.loss[place[c]]
+
         swapped = 0
-        for c in np.flatnonzero(change < -self._least_gain):
+        for c in np.flatnonzero(gain(np.arange(len(candidates)))).tolist():
             if swapped:  # what was found no longer holds for sure
-                part(int(c), int(c) + 1, self._spaces[0])
-            if change[c] < -self._least_gain:
+                part(c, c + 1, self._spaces[0])
+            if gain(c):
                 searches.swap(*self._known, place[c], candidates[c], self._spaces[0])
                 self.cost += change[c]
                 swapped += 1

@@ -9,13 +9,14 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
-from geovq.objective import Objective
-from geovq.shortest import labelled, nearest
+from geovq.objective import MIN_GAIN, Objective
+from geovq.shortest import nearest, places
 
 CANDIDATES = 4
 """Best ranked nodes of a cell whose true cost is computed."""
@@ -26,8 +27,22 @@ REFERENCES = 8
 # Small graphs can afford more references: as many as make no more work than this, in arcs.
 _CHEAP = 10_000_000
 
-# Rounding of a sum may make a tie look like a gain: a smaller relative gain than this is none.
-_MIN_GAIN = 1e-12
+# Rounds without a better medoid after which one is not looked for any more, where references are only a sample.
+_QUIET = 3
+
+
+class Settled(NamedTuple):
+    """Medoids after rounds of Voronoi iteration.
+
+    Attributes:
+        medoids: Distinct nodes (k,).
+        n_rounds: Rounds.
+        converged: Whether no cell has a better medoid: in the last round, or, where references were sampled, in the last three.
+    """
+
+    medoids: Int[np.ndarray, " k"]
+    n_rounds: int
+    converged: bool
 
 
 def voronoi(
@@ -37,7 +52,7 @@ def voronoi(
     worthwhile: float,
     ends: float,
     progress: Callable[[int, float], None],
-) -> tuple[Int[np.ndarray, " k"], int, bool]:
+) -> Settled:
     """Rounds of choosing a medoid in each cell and drawing the cells anew, until no medoid moves.
 
     Args:
@@ -49,22 +64,23 @@ def voronoi(
         progress: Called with the round and the cost after it.
 
     Returns:
-        Medoids (k,) of no greater cost; the rounds; whether the last one moved none.
+        Medoids of no greater cost.
     """
     near, distances = nearest(objective.graph, medoids)
-    cost, rounds = objective.cost(distances), 0
-    while time.monotonic() < ends:
-        updated = update(objective, medoids, *labelled(medoids, near, distances), rng)
+    cost, rounds, quiet = objective.cost(distances), 0, 0
+    while quiet < _QUIET and time.monotonic() < ends:
+        updated, exact = update(objective, medoids, places(medoids, near), distances, rng)
         rounds += 1
         if (updated == medoids).all():
-            return medoids, rounds, True
-        before, medoids = cost, updated
+            quiet += _QUIET if exact else 1
+            continue
+        before, medoids, quiet = cost, updated, 0
         near, distances = nearest(objective.graph, medoids)
         cost = objective.cost(distances)
         progress(rounds, cost)
-        if before - cost <= worthwhile * before:
+        if before - cost < worthwhile * before:
             break
-    return medoids, rounds, False
+    return Settled(medoids, rounds, quiet >= _QUIET)
 
 
 def update(
@@ -73,7 +89,7 @@ def update(
     labels: Int[np.ndarray, " n"],
     distances: Float[np.ndarray, " n"],
     rng: np.random.Generator,
-) -> Int[np.ndarray, " k"]:
+) -> tuple[Int[np.ndarray, " k"], bool]:
     """A better medoid for every cell, by what the cell's nodes cost along paths inside it.
 
     Args:
@@ -84,7 +100,8 @@ def update(
         rng: Draws the references.
 
     Returns:
-        Medoids (k,); a cell keeps its place, and its medoid where none that was tried is truly better.
+        Medoids (k,); a cell keeps its place, and its medoid where none that was tried is truly better. And whether every node
+        was a reference.
     """
     graph, weights = objective.graph, objective.weights
     n, k = len(labels), len(medoids)
@@ -100,20 +117,22 @@ def update(
         return cells, sources, np.where(np.isfinite(lengths), lengths, 0) ** objective.power
 
     references = min(int(sizes.max()), max(REFERENCES, _CHEAP // (graph.nnz + n)))
-    shuffled = np.lexsort((rng.random(n), labels))
+    with np.errstate(divide="ignore"):
+        shuffled = np.lexsort((rng.exponential(size=n) / weights, labels))  # drawn in proportion to their weights
     ranks, counted = np.zeros(n), np.zeros(k)
     best, least = medoids.copy(), np.bincount(labels, objective.costs(distances), minlength=k)
     with ThreadPoolExecutor(os.cpu_count()) as cores:
         for cells, sources, found in cores.map(lambda turn: costs(turn, shuffled), range(references)):
             counted[:] = 0
-            counted[cells] = weights[sources]
+            whole = sizes[cells] <= references  # a draw has counted the weights already
+            counted[cells] = np.where(whole, weights[sources], weights[sources] > 0)
             ranks += counted[labels] * found
         ranked = np.lexsort((ranks, labels))
         for cells, sources, found in cores.map(lambda turn: costs(turn, ranked), range(CANDIDATES)):
             sums = np.bincount(labels, weights * found, minlength=k)[cells]
-            better = sums < least[cells] * (1 - _MIN_GAIN)
+            better = sums < least[cells] * (1 - MIN_GAIN)
             best[cells[better]], least[cells[better]] = sources[better], sums[better]
-    return best
+    return best, references >= sizes.max()
 
 
 def _inside(graph: csr_array, labels: np.ndarray) -> csr_array:

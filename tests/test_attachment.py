@@ -3,6 +3,7 @@ import pytest
 
 from geovq import attachment
 from geovq.attachment import attach, nearest_label
+from geovq.checks import InputError
 from geovq.lengths import edge_length
 
 RNG = np.random.default_rng(0)
@@ -52,3 +53,8 @@ def test_points_do_not_influence_each_other(monkeypatch):
     np.testing.assert_array_equal(np.concatenate([lengths for _, lengths in alone]), steps)
     monkeypatch.setattr(attachment, "_CHUNK", 7)
     np.testing.assert_array_equal(attach(NODES, POINTS, 5, **given)[1], steps)
+
+
+def test_half_of_the_metrics_is_refused():
+    with pytest.raises(InputError, match="at the nodes and at the points, or none"):
+        attach(NODES, POINTS, 5, node_metrics=metrics(60, 1))

@@ -41,6 +41,7 @@ def test_sketched_metrics_are_near_the_exact_ones():
     exact, sketched = (measure(lambda z: z @ stretch, grids, neighbours=3, probes=r) for r in (None, 2000))
     assert (exact.metrics != sketched.metrics).any()
     np.testing.assert_allclose(sketched.geodesic.data, exact.geodesic.data, rtol=0.1)
+    np.testing.assert_allclose(sketched.mean_metric, exact.mean_metric, rtol=1e-5)
 
 
 def test_merged_latents_have_the_mean_metric():

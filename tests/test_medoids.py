@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
+from geovq import medoids as module
 from geovq.bridges import bridge_components
 from geovq.checks import InputError
 from geovq.graph import MIN_LENGTH, knn_graph
-from geovq.medoids import AUTO_CANDIDATES, k_medoids
+from geovq.medoids import k_medoids
 from geovq.shortest import nearest_medoid
 from tests import reference
 from tests.test_graph import dense, graph_of
@@ -93,12 +94,20 @@ def test_cost_never_rises_and_medoids_stay_distinct(k, max_candidates):
     assert found.cost == pytest.approx(weights @ distances)
 
 
-def test_the_result_says_how_it_ended():
+def test_auto_is_256_for_each_medoid_or_what_takes_seconds():
+    assert module._auto_candidates(1_000_000, 512) == 256 * 512
+    assert module._auto_candidates(1000, 8) == 40_000
+    graph = neighbour_graph(5, 1000)
+    assert k_medoids(graph, 8).converged
+
+
+def test_the_result_says_how_it_ended(monkeypatch):
+    monkeypatch.setattr(module, "_AT_LEAST", 0)
     graph = neighbour_graph(5, 3000)
     cut, auto, whole = (k_medoids(graph, 4, max_candidates=count) for count in (500, "auto", None))
     assert (cut.n_candidates, cut.converged) == (500, False)
     assert cut.n_rounds >= 1
-    assert (auto.n_candidates, auto.converged) == (AUTO_CANDIDATES * 4, False)
+    assert (auto.n_candidates, auto.converged) == (256 * 4, False)
     assert whole.converged
     assert whole.n_candidates > 3000
     assert whole.n_rounds == 0
@@ -149,6 +158,12 @@ def test_a_weight_is_so_many_copies():
     assert weighted.cost == pytest.approx(copied.cost, rel=1e-9)
 
 
+def test_graphs_with_long_indices():
+    graph = neighbour_graph(3, 300)
+    long = csr_array((graph.data, graph.indices.astype(np.int64), graph.indptr.astype(np.int64)), shape=graph.shape)
+    np.testing.assert_array_equal(k_medoids(long, 7).medoids, k_medoids(graph, 7).medoids)
+
+
 @pytest.mark.parametrize(
     ("graph", "k", "options", "message"),
     [
@@ -160,8 +175,8 @@ def test_a_weight_is_so_many_copies():
         (PATH, 2, {"max_candidates": 2.5}, r"max_candidates: expected an integer >= 0, found 2\.5"),
         (PATH, 2, {"max_candidates": -1}, "max_candidates: expected an integer >= 0, found -1"),
         (PATH, 2, {"max_candidates": "all"}, "max_candidates: expected an integer >= 0, found 'all'"),
-        (PATH, 2, {"max_seconds": -1.0}, r"max_seconds: expected at least 0, found -1\.0"),
-        (PATH, 2, {"max_seconds": np.nan}, "max_seconds: expected at least 0, found nan"),
+        (PATH, 2, {"max_seconds": -1.0}, r"max_seconds: expected a number >= 0, found -1\.0"),
+        (PATH, 2, {"max_seconds": np.nan}, "max_seconds: expected a number >= 0, found nan"),
         (PAIRS, 2, {}, "one connected component, found 2, .* bridge_components, .* largest_component"),
         (graph_of(2, (0, 1, np.nan)), 1, {}, "finite lengths"),
         (graph_of(2, (0, 1, -1)), 1, {}, "lengths > 0"),

@@ -34,7 +34,7 @@ def test_one_more_medoid_shortens_as_a_full_search_would(compiled):
     _, distances = nearest(graph, medoids[:1])
     for place in range(1, 12):
         if compiled:
-            searches.shorten(arcs(graph), distances, medoids[place], searches.work(300))
+            searches.shorten(arcs(graph), distances, medoids[place], searches.new_work(300))
         else:
             seeding._shorten(graph, distances, medoids[place])
         np.testing.assert_array_equal(distances, nearest(graph, medoids[: place + 1])[1])

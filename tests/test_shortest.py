@@ -37,7 +37,6 @@ def test_a_path_is_split_between_its_ends():
     np.testing.assert_array_equal(labels[[0, 1, 3, 4]], [1, 1, 0, 0])
     np.testing.assert_array_equal(distances, [0, 1, 2, 1, 0])
     assert labels.dtype == np.int32
-    np.testing.assert_array_equal(nearest_medoid(PATH, np.array([4, 0]))[0], labels)
 
 
 def test_nodes_without_a_path_are_refused_or_marked():
@@ -98,7 +97,8 @@ WITHOUT_NUMBA = """
 import sys, warnings
 sys.modules["numba"] = None
 import numpy as np
-from tests.test_shortest import neighbour_graph
+from scipy.sparse.csgraph import dijkstra
+from tests.test_shortest import PAIRS, neighbour_graph
 from geovq.medoids import k_medoids
 from geovq.neighbours import nearest_neighbours
 from geovq.shortest import nearest_medoid
@@ -114,6 +114,12 @@ with warnings.catch_warnings(record=True) as said:
     found_exactly = nearest_neighbours(np.random.default_rng(0).normal(size=(60_000, 1)), 2)
 assert found_exactly.method == "exact"
 assert len(said) == 1 and "pynndescent is not installed" in str(said[0].message), said
+one = k_medoids(graph, 1, weights=np.arange(500) % 2.0, power=2)
+apart = nearest_medoid(PAIRS, np.array([0]), allow_unreachable=True)
+assert one.converged and one.n_swaps == 0
+sums = (dijkstra(graph) ** 2) @ (np.arange(500) % 2.0)
+assert one.cost <= sums.min() * (1 + 1e-9)
+assert apart[0].tolist() == [0, 0, 1, 1] and apart[1].tolist() == [0, 1, np.inf, np.inf]
 print(found.cost, *sorted(found.medoids), found.n_swaps, found.converged)
 """
 

@@ -3,7 +3,8 @@ import pytest
 from scipy.sparse.csgraph import dijkstra
 
 from geovq import searches, swap
-from geovq.objective import Objective
+from geovq.medoids import k_medoids
+from geovq.objective import Objective, with_exact_sums
 from geovq.shortest import arcs, nearest
 from geovq.swap import swap_search
 from tests import reference
@@ -11,12 +12,21 @@ from tests.test_graph import graph_of
 from tests.test_shortest import PATH, neighbour_graph, random_graph
 
 
+def uneven_lattice(width, height, lengths):
+    """A lattice whose lengths nearly tie when they are added up."""
+    node = np.arange(width * height).reshape(height, width)
+    across = zip(node[:, :-1].ravel(), node[:, 1:].ravel(), strict=True)
+    down = zip(node[:-1].ravel(), node[1:].ravel(), strict=True)
+    pairs = [*across, *down]
+    return graph_of(node.size, *((i, j, lengths[e % len(lengths)]) for e, (i, j) in enumerate(pairs)))
+
+
 def known(objective, medoids) -> tuple[searches.Arcs, searches.Cost, searches.State]:
     """What a search knows: the graph, the cost, the state of the medoids."""
     n = objective.graph.shape[0]
-    state = searches.state(n, np.asarray(medoids))
+    state = searches.new_state(n, np.asarray(medoids))
     given = arcs(objective.graph), searches.Cost(objective.weights, objective.power), state
-    searches.two_nearest(*given, searches.work(n, len(medoids)))
+    searches.two_nearest(*given, searches.new_work(n, len(medoids)))
     return given
 
 
@@ -61,7 +71,7 @@ def test_gains_by_truncation_equal_gains_from_full_rows(graph, power):
     weights = rng.integers(0, 4, size=n).astype(float)
     medoids = rng.choice(n, 6, replace=False)
     given, rows = known(Objective(graph, weights, power), medoids), dijkstra(graph)
-    change, place, space = np.empty(n), np.empty(n, np.int32), searches.work(n, 6)
+    change, place, space = np.empty(n), np.empty(n, np.int32), searches.new_work(n, 6)
     searches.gains(*given, np.arange(n), change, place, space)
     for x in range(n):
         if x in medoids:
@@ -83,12 +93,48 @@ def test_a_mended_state_is_the_state_from_nothing(graph, k, power):
     rng = np.random.default_rng(k)
     weights = rng.uniform(0.5, 2, size=n)
     given, rows = known(Objective(graph, weights, power), rng.choice(n, k, replace=False)), dijkstra(graph)
-    state, space = given[2], searches.work(n, k)
+    state, space = given[2], searches.new_work(n, k)
     assert_state_is_true(state, rows, weights, power)
     for _ in range(30):
         x = rng.choice(np.setdiff1d(np.arange(n), state.medoids))
         searches.swap(*given, rng.integers(k), x, space)
         assert_state_is_true(state, rows, weights, power)
+
+
+def test_a_medoid_leaves_no_trace_where_sums_nearly_tie():
+    """To node 2 the new medoid is nearer by one rounding, to node 3 behind it by none."""
+    graph = graph_of(6, (0, 1, 0.1), (1, 2, 0.2), (2, 3, 1), (4, 2, 0.3), (5, 2, 0.05))
+    given = known(Objective(with_exact_sums(graph), np.ones(6), 1), [5, 0])
+    searches.swap(*given, 1, 4, searches.new_work(6, 2))
+    assert set(given[2].near.ravel()) == {4, 5}
+
+
+@pytest.mark.parametrize("lengths", [(1.0, np.sqrt(2)), (0.1, 0.2, 0.3), (1e-12, 1e5, 0.1)])
+def test_mended_states_where_sums_nearly_tie(lengths):
+    graph = with_exact_sums(uneven_lattice(6, 7, lengths))
+    rows, weights, rng = dijkstra(graph), np.ones(42), np.random.default_rng(0)
+    given, space = known(Objective(graph, weights, 1), rng.choice(42, 5, replace=False)), searches.new_work(42, 5)
+    for _ in range(100):
+        x = rng.choice(np.setdiff1d(np.arange(42), given[2].medoids))
+        searches.swap(*given, rng.integers(5), x, space)
+        searches.recount(*given[1:])
+        assert_state_is_true(given[2], rows, weights, 1)
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_clusters_far_apart_come_to_an_end(power):
+    """Losses are a billion times the cost, so their rounding is larger than many gains."""
+    left, right = uneven_lattice(9, 9, (0.1,)).tocoo(), 81
+    pairs = [(i, j, v) for i, j, v in zip(left.row, left.col, left.data, strict=True) if i < j]
+    twice = graph_of(162, *pairs, *((i + right, j + right, v) for i, j, v in pairs), (80, right, 1e6))
+    objective = Objective(with_exact_sums(twice), np.ones(162), power)
+    found = searched(objective, [3, right + 3])
+    assert found.converged
+    assert objective.cost(nearest(twice, found.medoids)[1]) <= objective.cost(
+        nearest(twice, np.array([3, right + 3]))[1]
+    )
+    if power == 1:  # squares of what the losses are leave no digit of what a swap gains
+        assert sorted(found.medoids) == [40, right + 40]
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -106,6 +152,8 @@ def test_no_single_swap_is_left_against_brute_force(seed):
     assert len(set(found.medoids)) == k
     cost = reference.medoid_cost(rows, weights, found.medoids, power)
     assert cost <= reference.medoid_cost(rows, weights, start, power)
+    whole = k_medoids(graph, k, weights=weights, power=power, seed=seed, max_candidates=None)
+    assert whole.cost == pytest.approx(reference.medoid_cost(rows, weights, whole.medoids, power), rel=1e-12)
     assert cost >= reference.least_medoid_cost(rows, weights, k, power) * (1 - 1e-12)
     left = [reference.swap_changes(rows, weights, found.medoids, x, power) for x in range(n) if x not in found.medoids]
     assert np.min(left) >= -1e-9 * (1 + cost)
@@ -115,7 +163,9 @@ def test_no_single_swap_is_left_against_brute_force(seed):
 def test_cost_is_told_and_never_rises(power):
     objective = Objective(neighbour_graph(7, 2000), np.random.default_rng(0).uniform(size=2000), power)
     told = []
-    found = searched(objective, np.arange(25), progress=lambda done, cost: told.append((done, cost)))
+    found = searched(
+        objective, np.arange(25), progress=lambda done, cost: told.append((done, cost))
+    )  # recounted each time
     done, costs = zip(*told, strict=True)
     assert (np.diff(done) > 0).all()
     assert done[-1] == found.n_candidates

@@ -3,7 +3,7 @@ import pytest
 
 from geovq import voronoi as module
 from geovq.objective import Objective
-from geovq.shortest import labelled, nearest
+from geovq.shortest import nearest, places
 from geovq.voronoi import update, voronoi
 from tests import reference
 from tests.test_graph import dense, graph_of
@@ -13,8 +13,11 @@ NOTHING = (0.0, np.inf, lambda done, cost: None)
 
 
 def updated(objective, medoids, seed=0):
-    labels, distances = labelled(medoids, *nearest(objective.graph, medoids))
-    return update(objective, medoids, labels, distances, np.random.default_rng(seed)), labels
+    near, distances = nearest(objective.graph, medoids)
+    labels = places(medoids, near)
+    chosen, exact = update(objective, medoids, labels, distances, np.random.default_rng(seed))
+    assert exact
+    return chosen, labels
 
 
 def test_the_middle_of_a_path_is_its_medoid():
