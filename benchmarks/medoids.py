@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.record import save
-from benchmarks.timing import Row, in_turn, number_row, peak_bytes_of, ratio_row, seconds_row
+from benchmarks.timing import Row, number_row, peak_bytes_of, ratio_row, seconds_row
 from train.cli import parse, run_program
 
 SEEDS = (0, 1, 2)
@@ -24,8 +24,6 @@ IMAGES = (625, 1_875, 6_250, 18_750, 60_000)
 """Images whose tokens are the nodes: of FashionMNIST's 16 tokens an image, 10,000 to 960,000 nodes."""
 SMALL_CODES = (512, 64)
 LARGE_CODES = (512, 1024)
-ROWS = 8
-"""Separate rows of the nearest-medoid pass that are timed; all K take K / 8 times as long."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,41 +103,6 @@ def compared(
             costs[name].append(float(nearest_medoid(graph, medoids)[1].sum()))
             print(f"{name}, seed {seed}: cost {costs[name][-1]:.6g}, {seconds[name][-1]:.2f} s", flush=True)
     return costs, seconds
-
-
-def nearest_pass(data: str, graph: Any, with_libraries: bool) -> list[Row]:
-    """The nearest of 512 medoids for all nodes, beside other ways to it."""
-    import numpy as np
-
-    from benchmarks import medoids_nearest
-    from geovq.shortest import nearest_medoid
-
-    k = SMALL_CODES[0]
-    medoids = np.random.default_rng(0).choice(graph.shape[0], k, replace=False)
-    labels, distances = nearest_medoid(graph, medoids)
-    their_labels, their_distances = medoids_nearest.scipy_min_only(graph, medoids)
-    np.testing.assert_array_equal(labels, their_labels)
-    np.testing.assert_array_equal(distances, their_distances)
-    some = nearest_medoid(graph, medoids[:ROWS])[1]
-    np.testing.assert_array_equal(medoids_nearest.separate_rows(graph, medoids[:ROWS]), some)
-    ways: dict[str, Callable[[], object]] = {
-        "ours": lambda: nearest_medoid(graph, medoids),
-        "SciPy, min_only": lambda: medoids_nearest.scipy_min_only(graph, medoids),
-        "SciPy, a row for each medoid, extrapolated": lambda: medoids_nearest.separate_rows(graph, medoids[:ROWS]),
-    }
-    if with_libraries:
-        for name, library in medoids_nearest.libraries(graph, medoids).items():
-            np.testing.assert_allclose(library(), distances, rtol=1e-9, err_msg=name)
-            ways[name] = library
-    seconds = in_turn(ways, rounds=5)
-    seconds["SciPy, a row for each medoid, extrapolated"] = [
-        s * k / ROWS for s in seconds["SciPy, a row for each medoid, extrapolated"]
-    ]
-    rows = []
-    for way in ways:
-        fields: Row = {"case": "nearest medoid", "data": data, "nodes": graph.shape[0], "codes": k, "way": way}
-        rows += [seconds_row(fields, seconds[way]), ratio_row(fields, seconds[way], seconds["ours"])]
-    return rows
 
 
 def whole_way(data: str, decode: Any, grids: Any) -> tuple[list[Row], Any]:
@@ -281,11 +244,8 @@ def main() -> None:
             rows += beside_fasterpam("mixture", medoids_graphs.of_mixture(len(measured.points)).graph)
         if count == IMAGES[2]:
             rows += beside_voronoi(data, measured.graph, with_peers)
-            rows += nearest_pass(data, measured.graph, True)
         save("medoids", rows, SEEDS, schedule)
     rows += slopes(rows) if len(counts) > 1 else []
-    if len(latents) >= IMAGES[-1]:
-        rows += nearest_pass(data, measured.graph, False)
     rows += beside_faiss(measured.points)
     save("medoids", rows, SEEDS, schedule)
     if len(latents) >= IMAGES[2]:

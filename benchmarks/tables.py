@@ -148,32 +148,39 @@ def medoids(rows: list[Row]) -> str:
     """Quality and speed of medoids beside other ways, and what a million nodes cost."""
     small = [r for r in rows if r["case"] == "beside FasterPAM" and r["score"] == "seconds"]
     large = [r for r in rows if r["case"] == "beside Voronoi" and r["score"] == "seconds"]
-    nearest = [r for r in rows if r["case"] == "nearest medoid" and r["score"] == "seconds"]
     found = [r for r in rows if r["case"] == "neighbours" and r["score"] == "seconds"]
     whole = [r for r in rows if r["case"] == "from latents to medoids"]
-    stages = ("metrics", "duplicates", "neighbours", "bridges", "lengths")
+    sizes = list(dict.fromkeys(r["tokens"] for r in whole))
 
     def of(row: Row, score: str, **other: object) -> float:
         return one(
             rows, **{name: row[name] for name in ("case", "data", "nodes", "codes", "way")}, score=score, **other
         )
 
-    def scale(tokens: int) -> list[object]:
-        def seconds(stage: str, **of: object) -> float:
-            return one(whole, tokens=tokens, stage=stage, score="seconds", **of)
+    def line(name: str, unit: float = 1, **wanted: object) -> list[object]:
+        return [name, *(one(whole, tokens=tokens, **wanted) * unit for tokens in sizes)]
 
-        return [
-            tokens,
-            one(whole, tokens=tokens, score="nodes"),
-            *map(seconds, stages),
-            *(seconds("medoids", codes=k) for k in (512, 1024)),
-            *(seconds("all", codes=k) for k in (512, 1024)),
-            one(whole, tokens=tokens, score="bytes") / 1e9,
-            one(whole, tokens=tokens, score="recall"),
-        ]
+    def of_codes(name: str, **wanted: object) -> list[list[object]]:
+        return [line(f"{name}, K = {k}", codes=k, **wanted) for k in (512, 1024)]
 
+    scale = [
+        line("nodes", score="nodes"),
+        line("edges", score="edges"),
+        line("bridges among them", score="bridges"),
+        line("recall of neighbours", score="recall"),
+        *(
+            line(f"s, {stage}", stage=stage, score="seconds")
+            for stage in ("metrics", "duplicates", "neighbours", "bridges", "lengths")
+        ),
+        *of_codes("s, medoids", stage="medoids", score="seconds"),
+        *of_codes("s, all but metrics", stage="graph and medoids", score="seconds"),
+        *of_codes("s, all", stage="all", score="seconds"),
+        *of_codes("candidates tried", score="candidates"),
+        *of_codes("cost of a node", score="cost_per_node"),
+        line("GB beyond the latents at the peak", 1e-9, score="bytes"),
+    ]
     parts = {
-        "Beside FasterPAM on the whole distance matrix; its time includes the matrix": markdown(
+        "Beside FasterPAM on the whole distance matrix; its time includes the matrix, by SciPy on one core": markdown(
             ["data", "nodes", "K", "way", "cost / FasterPAM's", "s", "times faster"],
             [
                 [
@@ -196,27 +203,12 @@ def medoids(rows: list[Row]) -> str:
                 for r in large
             ],
         ),
-        "From latents to medoids: seconds of each stage": markdown(
-            [
-                "tokens",
-                "nodes",
-                *stages,
-                "K = 512",
-                "K = 1024",
-                "all, K = 512",
-                "all, K = 1024",
-                "GB at the peak",
-                "recall",
-            ],
-            [scale(tokens) for tokens in dict.fromkeys(r["tokens"] for r in whole)],
+        "From latents to medoids: sketched metrics (32 probes), 16 neighbours; one seed": markdown(
+            ["of tokens", *map(str, sizes)], scale
         ),
         "Slope of log time over log tokens": markdown(
             ["K", "stage", "slope"],
             [[r["codes"], r["stage"], r["value"]] for r in rows if r["score"] == "slope"],
-        ),
-        "Distance to the nearest of 512 medoids, for all nodes": markdown(
-            ["nodes", "way", "s", "times ours"],
-            [[r["nodes"], r["way"], r["value"], of(r, "ratio")] for r in nearest],
         ),
         "16 neighbours of every node": markdown(
             ["nodes", "way", "s", "recall"],
@@ -227,6 +219,14 @@ def medoids(rows: list[Row]) -> str:
         ),
     }
     return "\n\n".join(f"**{caption}**\n\n{lines}" for caption, lines in parts.items())
+
+
+def nearest(rows: list[Row]) -> str:
+    """The nearest-medoid pass beside other ways."""
+    ratios = {(r["nodes"], r["way"]): r["value"] for r in rows if r["score"] == "ratio"}
+    found = [r for r in rows if r["score"] == "seconds"]
+    cells = [[r["nodes"], r["way"], r["value"], ratios[r["nodes"], r["way"]]] for r in found]
+    return markdown(["nodes", "way", "s", "times ours"], cells)
 
 
 def maybe(rows: Sequence[Row], **wanted: object) -> float | None:
@@ -264,6 +264,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "sketch": sketch,
     "geometry": geometry,
     "medoids": medoids,
+    "nearest": nearest,
     "resume": resume,
 }
 

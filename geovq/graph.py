@@ -122,6 +122,25 @@ def check_graph(graph: csr_array) -> csr_array:
     graph = csr_array(graph, dtype=np.float64)
     if not graph.has_sorted_indices:
         graph = graph.sorted_indices()
+    if not _is_sound(graph):
+        _refuse(graph)
+    return graph
+
+
+def _is_sound(graph: csr_array) -> bool:
+    """Whether a graph is what it should be, in as few passes over its arcs as NumPy can do."""
+    if graph.nnz == 0:
+        return True
+    if not (graph.data.min() > 0 and graph.data.max() < np.inf):  # NaN is neither
+        return False
+    if not graph.has_canonical_format or graph.diagonal().any():
+        return False
+    back = graph.T.tocsr()
+    return np.array_equal(graph.indices, back.indices) and np.array_equal(graph.data, back.data)
+
+
+def _refuse(graph: csr_array) -> None:
+    """Names the first thing that is wrong."""
     senders, receivers, lengths = _senders(graph), graph.indices, graph.data
     twice = np.zeros(graph.nnz, dtype=bool)
     twice[1:] = (senders[1:] == senders[:-1]) & (receivers[1:] == receivers[:-1])
@@ -137,15 +156,12 @@ def check_graph(graph: csr_array) -> csr_array:
                 f"graph: expected {expected}, found {int(bad.sum())} bad entries, the first of length {lengths[e]:g} "
                 f"from node {senders[e]} to node {receivers[e]}; {remedy}."
             )
-    back = graph.T.tocsr()
-    if not (np.array_equal(graph.indices, back.indices) and np.array_equal(graph.data, back.data)):
-        one_way = (graph != back).tocoo()
-        i, j = int(one_way.row[0]), int(one_way.col[0])
-        raise InputError(
-            f"graph: expected the same length in both directions, found {graph[i, j]:g} from node {i} to node {j} and "
-            f"{graph[j, i]:g} back (0 means no edge); store both directions with one length."
-        )
-    return graph
+    one_way = (graph != graph.T.tocsr()).tocoo()
+    i, j = int(one_way.row[0]), int(one_way.col[0])
+    raise InputError(
+        f"graph: expected the same length in both directions, found {graph[i, j]:g} from node {i} to node {j} and "
+        f"{graph[j, i]:g} back (0 means no edge); store both directions with one length."
+    )
 
 
 def _senders(graph: csr_array) -> Int[np.ndarray, " nnz"]:

@@ -12,14 +12,17 @@ from benchmarks.resume import KILLS, outputs, pipeline
 from geovq.checks import InputError
 from geovq.config import ASSIGNMENTS
 from geovq.data import load
+from geovq.store import load_arrays, save_arrays
+from train.config import Config
 from train.pipeline import STAGES
-from train.stages import class_number, load_tokenizer
+from train.run import Run
+from train.stages import GEOMETRY, class_number, load_geometry, load_tokenizer
 
 PROGRAMS = (
     *(f"train.{name}" for name in ("vae", "codebook", "gpt", "sample", "evaluate", "pipeline")),
     *(
         f"benchmarks.{name}"
-        for name in ("geometry", "medoids", "metric", "pipeline", "rate", "resume", "sketch", "tables")
+        for name in ("geometry", "medoids", "metric", "nearest", "pipeline", "rate", "resume", "sketch", "tables")
     ),
 )
 
@@ -97,6 +100,17 @@ def test_killed_in_every_stage_it_ends_with_the_same_bits(whole, tmp_path):
     assert outputs(folder) == outputs(whole)
     logs = [(run / "gpt/metrics.jsonl").read_text() for run in (folder, whole)]
     assert logs[0] == logs[1]
+
+
+def test_measured_latents_of_another_version_are_refused(whole, tmp_path):
+    arrays, meta = load_arrays(whole / GEOMETRY)
+    (tmp_path / GEOMETRY).parent.mkdir()
+    run = Run(tmp_path, Config())
+    save_arrays(tmp_path / GEOMETRY, arrays, meta)
+    assert load_geometry(run).recall == 1
+    save_arrays(tmp_path / GEOMETRY, arrays, {name: meta[name] for name in ("neighbours", "bridges", "dropped")})
+    with pytest.raises(InputError, match=r"expected .*recall.*another version: remove .*codebook and run"):
+        load_geometry(run)
 
 
 def test_a_second_call_skips_everything_and_shows_the_table(whole):
