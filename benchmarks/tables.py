@@ -157,10 +157,10 @@ def medoids(rows: list[Row]) -> str:
             rows, **{name: row[name] for name in ("case", "data", "nodes", "codes", "way")}, score=score, **other
         )
 
-    def line(name: str, unit: float = 1, **wanted: object) -> list[object]:
+    def line(name: str, unit: float = 1, **wanted: Any) -> list[object]:
         return [name, *(one(whole, tokens=tokens, **wanted) * unit for tokens in sizes)]
 
-    def of_codes(name: str, **wanted: object) -> list[list[object]]:
+    def of_codes(name: str, **wanted: Any) -> list[list[object]]:
         return [line(f"{name}, K = {k}", codes=k, **wanted) for k in (512, 1024)]
 
     scale = [
