@@ -45,13 +45,15 @@ def posterior(run: Run, images: Any) -> Any:
 
 def scored(run: Run) -> list[dict[str, Any]]:
     """The rows of one VAE."""
+    import numpy as np
+
     from geovq.assign import assign_euclidean, assign_whitened
     from geovq.autoencoder import decode_latents, encode_images
     from geovq.checks import check_images
-    from geovq.codebook import kmeans_codes
     from geovq.decoders import single
     from geovq.execution import REPEATABLE
     from geovq.geometry import draw
+    from geovq.kmeans import POINTS, kmeans
     from geovq.metric import token_metrics
     from geovq.scores import psnr
     from geovq.vae import callables
@@ -65,7 +67,8 @@ def scored(run: Run) -> list[dict[str, Any]]:
     latents = encode_images(encode, images)
     d = latents.shape[-1]
     k, seed = run.config.codebook.codes, run.config.codebook.seed
-    codes = kmeans_codes(train_latents.reshape(-1, d), k, seed=seed)
+    sample = draw(train_latents.reshape(-1, d), POINTS, seed)
+    codes, _ = kmeans(sample, k, root=np.eye(d, dtype=np.float32), seed=seed)
     metrics = token_metrics(single(decode), draw(train_latents, MEASURED_IMAGES, seed), plan=REPEATABLE)
     tokens = {
         "euclidean": assign_euclidean(latents.reshape(-1, d), codes),
@@ -94,7 +97,7 @@ def scored(run: Run) -> list[dict[str, Any]]:
 def with_noise(config: Config, noise_variance: float) -> Config:
     """The same options but for β and the length of the training."""
     return dataclasses.replace(
-        config, vae=dataclasses.replace(config.vae, noise_variance=noise_variance, epochs=EPOCHS)
+        config, vae=dataclasses.replace(config.vae, bits=0, noise_variance=noise_variance, epochs=EPOCHS)
     )
 
 

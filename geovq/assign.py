@@ -1,27 +1,31 @@
 """Latents -> tokens: which code stands for which latent. One function a distance, all with any codebook.
 
-| name      | a code is near when                                                  | cost of a token beyond the encoder    |
-|-----------|----------------------------------------------------------------------|---------------------------------------|
-| euclidean | its latent is near                                                   | K distances in R^d                    |
-| whitened  | its latent is near under the mean metric of the data                 | the same                              |
-| local     | the decoded image hardly changes, to first order, at this very token | d Jacobian-vector products            |
-| geodesic  | a path of such small changes leads to it                             | the same, and a neighbour search      |
+| name              | a code is near when                                          | cost of a token beyond the encoder |
+|-------------------|--------------------------------------------------------------|------------------------------------|
+| euclidean         | its latent is near                                           | K distances in R^d                 |
+| whitened          | its latent is near under the mean metric of the data         | the same                           |
+| whitened-position | the same, with the mean metric of the token's position       | the same                           |
+| local             | the decoded image hardly changes, to first order, right here | d Jacobian-vector products         |
+| geodesic          | a path of such small changes leads to it                     | the same, and a neighbour search   |
 
-Every row is assigned by itself: the result does not depend on the batch.
+Here every token is assigned by itself; `geovq.joint` and `geovq.decoded` assign all tokens of an image together. Codes are
+(K, d), or stages (S, K, d) of which every token gets one code each (`geovq.additive`). Nothing depends on the batch.
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from geovq.additive import as_stages
 from geovq.chunks import map_chunks
 from geovq.geometry import CodeField, nearest_along
 
-NEEDS_METRICS = ("local", "geodesic")
-"""Assignments that need the metric of every token."""
-
 _CHUNK = 4096
+_SWEEPS = 3
+"""Times that each of several codes is chosen again while the others stay."""
 
 
 def nearest_code(z: Float[Array, " d"], codes: Float[Array, "K d"]) -> Int[Array, ""]:
@@ -42,7 +46,9 @@ def nearest_code_under(
         return jnp.argmin(squares - 2 * codes @ (metric @ z))
 
 
-_nearest_codes = jax.jit(jax.vmap(nearest_code, in_axes=(0, None)))
+nearest_codes = jax.jit(jax.vmap(nearest_code, in_axes=(0, None)))
+"""`nearest_code` of a batch: (n, d), (K, d) -> (n,)."""
+
 _nearest_codes_under = jax.jit(jax.vmap(nearest_code_under, in_axes=(0, 0, None)))
 
 
@@ -51,15 +57,12 @@ def assign_euclidean(latents: Float[np.ndarray, "n d"], codes: Float[np.ndarray,
 
     Args:
         latents: (n, d).
-        codes: (K, d).
+        codes: (K, d), or stages (S, K, d).
 
     Returns:
-        Tokens (n,) int32 in 0..K-1.
+        Tokens int32 in 0..K-1: (n,), or (n, S) where codes have stages.
     """
-    origin = codes.mean(axis=0)  # distances are the same from any origin, and most precise from near the codes
-    shifted = np.asarray(codes - origin, np.float32)
-    tokens = map_chunks(lambda z: _nearest_codes(z - origin, shifted), latents, chunk=_CHUNK)
-    return np.asarray(tokens, np.int32)
+    return _by_stages(lambda z, c, _: nearest_codes(z, c), latents, codes)
 
 
 def assign_whitened(
@@ -69,14 +72,34 @@ def assign_whitened(
 
     Args:
         latents: (n, d).
-        codes: (K, d).
+        codes: (K, d), or stages (S, K, d).
         mean_metric: Mean of JᵀJ (d, d).
 
     Returns:
-        Tokens (n,) int32 in 0..K-1.
+        Tokens, as `assign_euclidean`.
     """
     root = square_root(mean_metric)
     return assign_euclidean(latents @ root, codes @ root)
+
+
+def assign_whitened_position(
+    latents: Float[np.ndarray, "n h w d"],
+    codes: Float[np.ndarray, "K d"],
+    position_metrics: Float[np.ndarray, "h w d d"],
+) -> Int[np.ndarray, "n h w"]:
+    """Nearest code under the mean metric of the token's position in the grid.
+
+    Args:
+        latents: Grids (n, h, w, d).
+        codes: (K, d), or stages (S, K, d).
+        position_metrics: Mean of JᵀJ at each position (h, w, d, d).
+
+    Returns:
+        Tokens int32 in 0..K-1: (n, h, w), or (n, h, w, S) where codes have stages.
+    """
+    h, w = latents.shape[1:3]
+    found = [assign_whitened(latents[:, i, j], codes, position_metrics[i, j]) for i in range(h) for j in range(w)]
+    return np.stack(found, axis=1).reshape(len(latents), h, w, *found[0].shape[1:])
 
 
 def square_root(metric: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
@@ -92,16 +115,40 @@ def assign_local(
 
     Args:
         latents: (n, d).
-        codes: (K, d).
+        codes: (K, d), or stages (S, K, d).
         metrics: Metric of every token (n, d, d).
 
     Returns:
-        Tokens (n,) int32 in 0..K-1.
+        Tokens, as `assign_euclidean`.
     """
-    origin = codes.mean(axis=0)
-    shifted = np.asarray(codes - origin, np.float32)
-    tokens = map_chunks(lambda z, g: _nearest_codes_under(z - origin, g, shifted), latents, metrics, chunk=_CHUNK)
-    return np.asarray(tokens, np.int32)
+    return _by_stages(lambda z, c, g: _nearest_codes_under(z, g, c), latents, codes, metrics)
+
+
+def _by_stages(nearest: Callable, latents: np.ndarray, codes: np.ndarray, *per_latent: np.ndarray) -> np.ndarray:
+    """Tokens of all latents: stage after stage, then each again while the others stay.
+
+    With one stage, or stages that are orthogonal under the metric, no other sum of codes is nearer.
+    """
+    stages = as_stages(codes)
+    # Distances are the same from any origin, and most precise from near the codes.
+    origins = stages.mean(axis=1)
+    shifted = stages - origins[:, None]
+
+    def chunk(z: np.ndarray, *others: np.ndarray) -> Array:
+        rest = jnp.asarray(z - origins.sum(axis=0))
+        found: list[Array] = []
+        for s, stage in enumerate(shifted):
+            found.append(nearest(rest, stage, *(others or (None,))))
+            rest = rest - stage[found[s]] if len(shifted) > 1 else rest
+        for _ in range(_SWEEPS if len(shifted) > 1 else 0):
+            for s, stage in enumerate(shifted):
+                rest = rest + stage[found[s]]
+                found[s] = nearest(rest, stage, *(others or (None,)))
+                rest = rest - stage[found[s]]
+        return jnp.stack(found, axis=-1)
+
+    tokens = np.asarray(map_chunks(chunk, latents, *per_latent, chunk=_CHUNK), np.int32)
+    return tokens if np.ndim(codes) == 3 else tokens[:, 0]
 
 
 def assign_geodesic(

@@ -1,25 +1,27 @@
-"""Latents -> codes. One codebook of K codes serves all positions of the grid.
+"""Latents -> codes. One codebook serves all positions of the grid.
 
-| name      | codes                                                            |
-|-----------|------------------------------------------------------------------|
-| kmeans    | means of cells that are compact in latent distance               |
-| euclidean | medoids of the k-NN graph with Euclidean lengths                 |
-| geodesic  | medoids of the same graph with pullback lengths                  |
+| name      | codes                                                                              |
+|-----------|------------------------------------------------------------------------------------|
+| kmeans    | means of cells that are compact in latent distance                                 |
+| whitened  | means of cells that are compact under the mean metric of the data                  |
+| metric    | metric means of cells that are compact under each token's own metric               |
+| refined   | any of these, moved to where the images of `joint` tokens are best (geovq.refine)  |
+| euclidean | medoids of the k-NN graph with Euclidean lengths                                   |
+| geodesic  | medoids of the same graph with pullback lengths                                    |
 """
 
 import numpy as np
 from jaxtyping import Float
-from sklearn.cluster import KMeans
-from threadpoolctl import threadpool_limits
 
+from geovq.additive import MAX_STAGES
+from geovq.assign import square_root
 from geovq.checks import InputError, check_points
-from geovq.config import CODEBOOKS
-from geovq.geometry import Geometry
+from geovq.config import CODEBOOKS, OF_MEANS, STACKINGS
+from geovq.geometry import Geometry, draw
 from geovq.graph import largest_component
+from geovq.kmeans import POINTS, kmeans, product_stages, residual_stages
 from geovq.medoids import Progress, k_medoids
-
-_KMEANS_POINTS = 100_000
-"""Latents that k-means looks at; more of them move the codes very little."""
+from geovq.metric_means import lloyd
 
 
 def fit_codes(
@@ -28,29 +30,51 @@ def fit_codes(
     geometry: Geometry,
     k: int,
     *,
+    stages: int = 1,
+    stacking: str = "residual",
     seed: int,
     progress: Progress | None = None,
-) -> Float[np.ndarray, "K d"]:
-    """Codes of the named codebook.
+) -> Float[np.ndarray, "..."]:
+    """Codes of the named codebook; those of `refined` before they are refined.
 
     Args:
         name: One of CODEBOOKS.
         latents: All training latents (n, d); k-means draws from them.
-        geometry: The measured sample of them; medoids are chosen among its nodes.
-        k: Number of codes K.
+        geometry: The measured sample of them: own metrics and medoids come from its nodes.
+        k: Number of codes K, of each stage.
+        stages: Codes of a token.
+        stacking: "residual" or "product", where there are several, see `geovq.additive`.
         seed: Of every random choice.
         progress: Called by the search for medoids.
 
     Returns:
-        float32 (K, d).
+        float32 (K, d), or (S, K, d) with several stages. Each code stands for at least one training latent.
 
     Raises:
-        InputError: Unknown name, or K larger than the number of distinct latents.
+        InputError: Unknown name or stacking, K larger than the number of distinct latents, or stages that there cannot be.
     """
-    if name == "kmeans":
-        return kmeans_codes(latents, k, seed=seed)
     if name not in CODEBOOKS:
         raise InputError(f"codebook: expected one of {', '.join(CODEBOOKS)}, found {name!r}.")
+    latents = check_points("latents", latents)
+    _check_stages(name, stages, stacking, latents.shape[1])
+    if name not in OF_MEANS:
+        return _medoids(name, geometry, k, seed, progress)
+    sample = draw(latents, POINTS, seed)
+    _check_enough(k, len(np.unique(sample, axis=0)), "distinct latents")
+    root = np.eye(latents.shape[1], dtype=np.float32) if name == "kmeans" else square_root(geometry.mean_metric)
+    if stages == 1:
+        codes = kmeans(sample, k, root=root, seed=seed)[0][None]
+    elif stacking == "residual":
+        codes = residual_stages(sample, k, stages, root=root, seed=seed)
+    else:
+        codes = product_stages(sample, k, stages, root=root, seed=seed)
+    if name == "metric":
+        _check_enough(k, len(geometry.nodes), "measured latents")
+        codes = lloyd(geometry.nodes, geometry.metrics, geometry.weights, codes, mean_metric=geometry.mean_metric).codes
+    return codes[0] if stages == 1 else codes
+
+
+def _medoids(name: str, geometry: Geometry, k: int, seed: int, progress: Progress | None) -> Float[np.ndarray, "K d"]:
     graph = geometry.straight if name == "euclidean" else geometry.geodesic
     inside = largest_component(graph)
     _check_enough(k, len(inside), "distinct latents in the graph's largest component")
@@ -58,27 +82,15 @@ def fit_codes(
     return geometry.nodes[inside][found.medoids].astype(np.float32)
 
 
-def kmeans_codes(latents: Float[np.ndarray, "n d"], k: int, *, seed: int) -> Float[np.ndarray, "K d"]:
-    """Lloyd's k-means, from a k-means++ start, on at most 100,000 of the latents, drawn at random.
-
-    Args:
-        latents: (n, d).
-        k: Number of codes K.
-        seed: Of the draw and the start.
-
-    Returns:
-        float32 (K, d).
-
-    Raises:
-        InputError: NaN, or K larger than the number of distinct latents.
-    """
-    latents = check_points("latents", latents)
-    if len(latents) > _KMEANS_POINTS:
-        latents = latents[np.sort(np.random.default_rng(seed).choice(len(latents), _KMEANS_POINTS, replace=False))]
-    _check_enough(k, len(np.unique(latents, axis=0)), "distinct latents")
-    with threadpool_limits(1, user_api="openmp"):  # threads add up their sums in the order of arrival
-        means = KMeans(k, n_init=1, random_state=seed).fit(latents).cluster_centers_
-    return means.astype(np.float32)
+def _check_stages(name: str, stages: int, stacking: str, d: int) -> None:
+    if stacking not in STACKINGS:
+        raise InputError(f"stacking: expected one of {', '.join(STACKINGS)}, found {stacking!r}; choose one of them.")
+    most = 1 if name not in OF_MEANS else min(MAX_STAGES, d) if stacking == "product" else MAX_STAGES
+    if not 1 <= stages <= most:
+        raise InputError(
+            f"stages: expected 1..{most} for the codebook {name} and {d} latent dimensions, found {stages}; take fewer, or one "
+            f"of {', '.join(OF_MEANS)}."
+        )
 
 
 def _check_enough(k: int, available: int, what: str) -> None:

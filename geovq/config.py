@@ -3,14 +3,20 @@
 import dataclasses
 from typing import Literal, get_args
 
-CodebookName = Literal["kmeans", "euclidean", "geodesic"]
-AssignmentName = Literal["euclidean", "whitened", "local", "geodesic"]
+CodebookName = Literal["kmeans", "whitened", "metric", "refined", "euclidean", "geodesic"]
+AssignmentName = Literal["euclidean", "whitened", "whitened-position", "local", "geodesic", "joint", "decoded"]
+BaselineName = Literal["vqvae", "fsq"]
+StackingName = Literal["residual", "product"]
 ComponentsName = Literal["bridge", "drop"]
 DatasetName = Literal["fashion_mnist", "mnist", "digits"]
 
 CODEBOOKS: tuple[str, ...] = get_args(CodebookName)
+OF_MEANS: tuple[str, ...] = ("kmeans", "whitened", "metric", "refined")
+"""Codebooks whose codes are means: only they can have several stages."""
+
 ASSIGNMENTS: tuple[str, ...] = get_args(AssignmentName)
 COMPONENTS: tuple[str, ...] = get_args(ComponentsName)
+STACKINGS: tuple[str, ...] = get_args(StackingName)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -119,17 +119,18 @@ def check_rows_apart(name: str, function: Callable, rows: np.ndarray) -> None:
             )
 
 
-def check_rows_finite(first: int, found: np.ndarray) -> None:
-    """Refuses metrics or sketches that are not finite, as soon as they are there.
+def check_rows_finite(first: int, found: Any) -> None:
+    """Refuses what was computed of a decoder and is not finite, as soon as it is there.
 
     Args:
         first: Number of the first row.
-        found: What was computed of some rows.
+        found: What was computed of some rows: an array, or a tree of arrays.
 
     Raises:
         InputError: Naming the first bad row.
     """
-    bad = ~np.isfinite(found.reshape(len(found), -1)).all(axis=1)
+    leaves = jax.tree.leaves(found)
+    bad = ~np.all([np.isfinite(leaf.reshape(len(leaf), -1)).all(axis=1) for leaf in leaves], axis=0)
     if bad.any():
         raise InputError(
             f"decoder: expected finite images and derivatives, found NaN or infinity at latent {first + int(bad.argmax())}; "

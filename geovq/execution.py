@@ -25,6 +25,9 @@ from geovq.decoders import structure
 
 Options = tuple[tuple[str, str], ...]
 
+Shared = Any
+"""What all rows share: the decoder as a Partial, or a tree of arrays with it inside."""
+
 
 class Plan(NamedTuple):
     """How much at once, how it is compiled, and where."""
@@ -107,7 +110,7 @@ _GAIN = 0.95
 """A plan has to take less than this part of the best one's time to be preferred."""
 
 
-def tuned_plan(kernel: Kernel, decode: Partial, *rows: np.ndarray, asked: Plan = MEASURED) -> Settled:
+def tuned_plan(kernel: Kernel, decode: Shared, *rows: np.ndarray, asked: Plan = MEASURED) -> Settled:
     """The fastest plan that a short measurement finds; measured once in a process for a kernel and a decoder's structure.
 
     Starts from `fixed_plan`, drops its compiler options if they do not pay, and doubles or halves the passes while that pays.
@@ -161,7 +164,7 @@ def _climb(seconds: Callable[[Settled], float], asked: Plan) -> Settled:
     return best
 
 
-def _seconds_per_row(kernel: Kernel, decode: Partial, rows: tuple[np.ndarray, ...], plan: Settled) -> float:
+def _seconds_per_row(kernel: Kernel, decode: Shared, rows: tuple[np.ndarray, ...], plan: Settled) -> float:
     chunk = _chunk(kernel, rows, plan)
     batch = [np.resize(array[:chunk], (chunk, *array.shape[1:])) for array in rows]
     function = functools.partial(_function(kernel, decode, plan), *batch)
@@ -179,18 +182,18 @@ def _seconds_per_row(kernel: Kernel, decode: Partial, rows: tuple[np.ndarray, ..
     return statistics.median(times) / chunk
 
 
-def run(kernel: Kernel, decode: Partial, *rows: np.ndarray, plan: Plan, progress: Progress | None) -> Any:
+def run(kernel: Kernel, decode: Shared, *rows: np.ndarray, plan: Plan, progress: Progress | None) -> Any:
     """The kernel at every row, on the host.
 
     Args:
         kernel: What is computed.
-        decode: The decoder.
+        decode: The decoder, or a tree that holds it and what else all rows share.
         rows: Arrays (n, ...), the latents first.
         plan: How.
         progress: Called after every chunk with the rows done.
 
     Returns:
-        What the kernel returns, with a leading axis n.
+        What the kernel returns, an array or a tree of them, with a leading axis n.
 
     Raises:
         InputError: A plan without passes, or a row whose result is not finite, as soon as it is there.
@@ -202,7 +205,7 @@ def run(kernel: Kernel, decode: Partial, *rows: np.ndarray, plan: Plan, progress
     )
 
 
-def run_summed(kernel: Kernel, decode: Partial, *rows: np.ndarray, plan: Plan, progress: Progress | None) -> np.ndarray:
+def run_summed(kernel: Kernel, decode: Shared, *rows: np.ndarray, plan: Plan, progress: Progress | None) -> np.ndarray:
     """The sum over all rows of what `run` would return, without keeping that: chunks on the devices, their sums in float64."""
     settled = _settle(kernel, decode, rows, plan)
     function, chunk = _function(kernel, decode, settled, summed=True), _chunk(kernel, rows, settled)
@@ -218,7 +221,7 @@ def run_summed(kernel: Kernel, decode: Partial, *rows: np.ndarray, plan: Plan, p
     return total
 
 
-def _settle(kernel: Kernel, decode: Partial, rows: tuple[np.ndarray, ...], plan: Plan) -> Settled:
+def _settle(kernel: Kernel, decode: Shared, rows: tuple[np.ndarray, ...], plan: Plan) -> Settled:
     if not isinstance(plan, Plan):
         raise InputError(f"plan: expected a geovq.execution.Plan, found {plan!r}; pass Plan(passes=...).")
     if plan.passes is not None and plan.passes < 1:
@@ -234,7 +237,7 @@ def _chunk(kernel: Kernel, rows: tuple[np.ndarray, ...], plan: Settled) -> int:
     return each * (1 if plan.mesh is None else plan.mesh.size)
 
 
-def _function(kernel: Kernel, decode: Partial, plan: Settled, *, summed: bool = False) -> Callable:
+def _function(kernel: Kernel, decode: Shared, plan: Settled, *, summed: bool = False) -> Callable:
     """The compiled kernel, as a function of a chunk of rows on the host."""
     compiled = _compiled(kernel, plan, summed=summed)
     if plan.mesh is None:

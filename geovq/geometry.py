@@ -42,6 +42,8 @@ class Geometry(NamedTuple):
     """Mean metric of those tokens, intensity²."""
     mean_metric: Float[np.ndarray, "d d"]
     """Mean metric of all sampled tokens (of at most 1,000 grids where metrics are sketched), intensity²: what `whitened` uses."""
+    position_metrics: Float[np.ndarray, "h w d d"]
+    """The same at each position of the grid: what `whitened-position` and the damping of `joint` use."""
     straight: scipy.sparse.csr_array
     """k-NN graph with Euclidean lengths."""
     geodesic: scipy.sparse.csr_array
@@ -97,7 +99,10 @@ def measure(
         return geometry
     # All grids have the same probes, whose errors do not average out.
     some = draw(grids, _MEAN_GRIDS, seed)
-    return geometry._replace(mean_metric=mean_metrics(decode, some, plan=REPEATABLE).overall.astype(np.float32))
+    means = mean_metrics(decode, some, plan=REPEATABLE)
+    return geometry._replace(
+        mean_metric=means.overall.astype(np.float32), position_metrics=means.by_position.astype(np.float32)
+    )
 
 
 def draw(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -129,13 +134,15 @@ def connect(
         dropped = len(merged.points) - len(largest_component(straight))
     bridges = (straight.nnz - arcs) // 2
     lengths = edge_lengths(merged.points, node_metrics, *edges(straight))
-    mean = metrics.reshape(-1, d, d).mean(axis=0, dtype=np.float64).astype(np.float32)
+    by_position = metrics.mean(axis=0, dtype=np.float64)
+    mean = by_position.mean(axis=(0, 1))
     geodesic = reweight(straight, lengths)
     return Geometry(
         merged.points,
         merged.weights,
         node_metrics,
-        mean,
+        mean.astype(np.float32),
+        by_position.astype(np.float32),
         straight,
         geodesic,
         neighbours,

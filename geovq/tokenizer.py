@@ -7,92 +7,103 @@ from typing import Self
 import numpy as np
 from jaxtyping import Float, Int
 
-from geovq.assign import (
-    NEEDS_METRICS,
-    assign_euclidean,
-    assign_geodesic,
-    assign_local,
-    assign_whitened,
-)
+from geovq.additive import as_stages, summed
+from geovq.assign import assign_euclidean
+from geovq.assignment import Codebook, assign, check_assignment
 from geovq.autoencoder import BATCH, check_autoencoder, decode_latents, encode_images
-from geovq.checks import InputError, check_finite, check_images, check_points, check_tokens
+from geovq.checks import InputError, check_finite, check_images, check_tokens
 from geovq.chunks import Progress
-from geovq.codebook import fit_codes
-from geovq.config import ASSIGNMENTS, CODEBOOKS
+from geovq.config import CODEBOOKS
 from geovq.decoders import single
-from geovq.execution import REPEATABLE
-from geovq.geometry import CodeField, code_field, measure, place_codes
-from geovq.metric import token_metrics
-from geovq.store import load_arrays, save_arrays
+from geovq.execution import REPEATABLE, Plan
+from geovq.fitting import Recipe, fit_codebook
+from geovq.geometry import CodeField, draw, measure
+from geovq.metric import mean_metrics
+from geovq.tokenizer_file import load_tokenizer, save_tokenizer
 
-_KIND = "geovq.tokenizer"
-_VERSION = 2
 _PROBE_TOLERANCE = 0.02
 """Share of the largest value: well above what rounding does on another device, well below what another training does."""
 
 
 class Tokenizer:
-    """Images <-> grids of tokens. Made by `fit` or `load`; immutable."""
+    """Images <-> grids of tokens. Made by `fit`, `from_codes` or `load`; immutable."""
 
     def __init__(
         self,
         encode: Callable,
         decode: Callable,
-        codes: Float[np.ndarray, "K d"],
-        mean_metric: Float[np.ndarray, "d d"],
+        codebook: Codebook,
         *,
         assign: str,
-        grid: Sequence[int],
         image_shape: Sequence[int],
-        field: CodeField | None = None,
+        probes: int | None = None,
     ):
         """A tokenizer of given codes.
 
         Args:
             encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d). Compile it yourself if it can be.
             decode: Latents (n, h, w, d) to images (n, H, W, C); differentiable, each image by itself.
-            codes: (K, d).
-            mean_metric: Mean of JᵀJ over the data (d, d); what `whitened` uses.
+            codebook: Codes (K, d), or stages (S, K, d), and the statistics of the data: mean metrics (h, w, d, d), whose shape
+                is the token grid's, and, for `geodesic`, the codes in the measured graph.
             assign: One of ASSIGNMENTS.
-            grid: (h, w).
             image_shape: (H, W, C).
-            field: The codes in the measured graph; what `geodesic` uses.
+            probes: Random probes of sketched metrics and Jacobians, for `local`, `geodesic`, `joint` and `decoded`; None for
+                exact ones.
 
         Raises:
             InputError: Unknown or impossible assignment, codes that are not finite, or a decoder of another image shape.
         """
-        _check_choice("assign", assign, ASSIGNMENTS)
-        if assign == "geodesic" and field is None:
+        codes, metrics = np.asarray(codebook.codes), np.asarray(codebook.position_metrics, np.float32)
+        as_stages(codes)
+        d = codes.shape[-1]
+        if metrics.ndim != 4 or metrics.shape[2:] != (d, d):
             raise InputError(
-                "assign: geodesic expects codes placed in a graph, found none; fit with assign='geodesic'."
+                f"position_metrics: expected shape (h, w, {d}, {d}), found {metrics.shape}; pass those of the codes."
             )
-        check_points("codes", codes)
-        d = np.shape(codes)[1]
-        if np.shape(mean_metric) != (d, d):
-            raise InputError(
-                f"mean_metric: expected shape {(d, d)}, found {np.shape(mean_metric)}; pass that of the codes."
-            )
-        self.codes = np.asarray(codes, np.float32)
-        self.mean_metric = np.asarray(mean_metric, np.float32)
+        check_finite("position_metrics", metrics)
+        if probes is not None and probes < 1:
+            raise InputError(f"probes: expected at least 1, found {probes}; take None for exact metrics.")
+        self.codebook = Codebook(codes.astype(np.float32), metrics, codebook.field)
+        check_assignment(assign, self.codebook)
         self.assign = assign
-        self.grid = tuple(grid)
         self.image_shape = tuple(image_shape)
-        self.field = field
+        self.probes = probes
         self._encode = encode
         self._decode = decode
         check_autoencoder(encode, decode, np.zeros((1, *self.image_shape), np.float32), (*self.grid, d))
 
     @property
-    def k(self) -> int:
-        """Number of codes."""
-        return len(self.codes)
+    def codes(self) -> Float[np.ndarray, "..."]:
+        """(K, d), or (S, K, d) where tokens have several codes."""
+        return self.codebook.codes
 
-    def replace(self, *, assign: str, field: CodeField | None = None) -> Self:
+    @property
+    def mean_metric(self) -> Float[np.ndarray, "d d"]:
+        """Mean of JᵀJ over the data: what `whitened` uses."""
+        return self.codebook.mean_metric
+
+    @property
+    def k(self) -> int:
+        """Number of codes, of each stage."""
+        return self.codes.shape[-2]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w)."""
+        return self.codebook.position_metrics.shape[:2]
+
+    @property
+    def token_shape(self) -> tuple[int, ...]:
+        """Shape of the tokens of an image: (h, w), or (h, w, S) where tokens have several codes."""
+        return self.grid + self.codes.shape[: self.codes.ndim - 2]
+
+    def replace(self, *, assign: str, field: CodeField | None = None, probes: int | None = None) -> Self:
         """The same codes with another assignment.
 
         Args:
             assign: One of ASSIGNMENTS.
             field: The codes in the measured graph; needed by `geodesic` alone.
+            probes: As for a new tokenizer.
 
         Raises:
             InputError: Unknown assignment, or geodesic without a field.
@@ -100,12 +111,10 @@ class Tokenizer:
         return type(self)(
             self._encode,
             self._decode,
-            self.codes,
-            self.mean_metric,
+            self.codebook._replace(field=field),
             assign=assign,
-            grid=self.grid,
             image_shape=self.image_shape,
-            field=field,
+            probes=probes,
         )
 
     @classmethod
@@ -115,12 +124,15 @@ class Tokenizer:
         decode: Callable,
         images: np.ndarray,
         *,
-        codebook: str = "kmeans",
-        assign: str = "whitened",
+        codebook: str = "whitened",
+        assign: str = "joint",
         codes: int = 512,
+        stages: int = 1,
+        stacking: str = "residual",
         measured_images: int = 1000,
         neighbours: int = 16,
         components: str = "bridge",
+        probes: int | None = None,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Self:
@@ -130,13 +142,17 @@ class Tokenizer:
             encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d).
             decode: Latents (n, h, w, d) to images (n, H, W, C); a function that JAX can differentiate.
             images: Training images (n, H, W, C), uint8 or floats in [0, 1].
-            codebook: One of CODEBOOKS; `kmeans` reconstructs best.
-            assign: One of ASSIGNMENTS; `whitened` costs nothing, `local` is better and needs Jacobians at encoding.
-            codes: K, the number of codes.
-            measured_images: Images, drawn at random, whose tokens' metrics are computed and joined to the graph; about 0.1 s
+            codebook: One of CODEBOOKS; `refined` reconstructs best and takes some minutes more.
+            assign: One of ASSIGNMENTS. `whitened` costs nothing at encoding; `joint` reconstructs far better and needs the image
+                and two Jacobians of the decoder for each.
+            codes: K, the number of codes, of each stage.
+            stages: Codes of a token.
+            stacking: "residual" or "product", where a token has several codes, see `geovq.additive`.
+            measured_images: Images, drawn at random, whose tokens' metrics are computed and joined to the graph; about 0.05 s
                 of one core an image.
             neighbours: Neighbours of a latent in that graph.
             components: "bridge" or "drop", see `geometry.measure`.
+            probes: As for a new tokenizer; the measured images' metrics are sketched by them too.
             seed: Of every random choice.
             progress: Called with the measured images done.
 
@@ -147,8 +163,10 @@ class Tokenizer:
             InputError: Images or callables that do not fit, or more codes than distinct latents.
         """
         images = check_images(images)
-        _check_choice("codebook", codebook, CODEBOOKS)
-        _check_choice("assign", assign, ASSIGNMENTS)
+        if codebook not in CODEBOOKS:
+            raise InputError(
+                f"codebook: expected one of {', '.join(CODEBOOKS)}, found {codebook!r}; choose one of them."
+            )
         check_autoencoder(encode, decode, images[:1])
         latents = encode_images(encode, images)
         geometry = measure(
@@ -156,45 +174,87 @@ class Tokenizer:
             latents,
             neighbours=neighbours,
             at_most=measured_images,
+            probes=probes,
             seed=seed,
             components=components,
             progress=progress,
         )
-        found = fit_codes(codebook, latents.reshape(-1, latents.shape[-1]), geometry, codes, seed=seed)
-        field = code_field(place_codes(geometry, found)) if assign == "geodesic" else None
-        return cls(
-            encode,
-            decode,
-            found,
-            geometry.mean_metric,
-            assign=assign,
-            grid=latents.shape[1:3],
-            image_shape=images.shape[1:],
-            field=field,
-        )
+        recipe = Recipe(codebook, codes, stages, stacking, seed)
+        found = fit_codebook(recipe, decode, images, latents, geometry, with_field=assign == "geodesic")
+        return cls(encode, decode, found, assign=assign, image_shape=images.shape[1:], probes=probes)
 
-    def encode(self, images: np.ndarray, progress: Progress | None = None) -> Int[np.ndarray, "n h w"]:
+    @classmethod
+    def from_codes(
+        cls,
+        encode: Callable,
+        decode: Callable,
+        codes: Float[np.ndarray, "..."],
+        images: np.ndarray,
+        *,
+        assign: str = "joint",
+        measured_images: int = 200,
+        probes: int | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """A tokenizer of codes that were trained elsewhere, such as a VQ-VAE's with its encoder and decoder.
+
+        Args:
+            encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d), before they are quantized.
+            decode: Quantized latents (n, h, w, d) to images.
+            codes: (K, d), or stages (S, K, d) whose sums are decoded.
+            images: Some training images, whose mean metrics `whitened` and `joint` need; their number may be small.
+            assign: One of ASSIGNMENTS but geodesic.
+            measured_images: So many of the images, drawn at random, are measured.
+            probes: As for a new tokenizer.
+            seed: Of the draw.
+
+        Returns:
+            The tokenizer.
+
+        Raises:
+            InputError: Images, callables or codes that do not fit.
+        """
+        images = check_images(images)
+        check_autoencoder(encode, decode, images[:1])
+        latents = encode_images(encode, draw(images, measured_images, seed))
+        if np.shape(codes)[-1:] != latents.shape[-1:]:
+            raise InputError(
+                f"codes: expected {latents.shape[-1]} dimensions, those of the latents, found shape {np.shape(codes)}."
+            )
+        quantized = summed(stages := as_stages(codes), _nearest(latents, stages))
+        # Where the decoder is used is at the codes, and one of a VQ-VAE has seen nothing else.
+        metrics = mean_metrics(single(decode), quantized, plan=REPEATABLE).by_position
+        return cls(encode, decode, Codebook(codes, metrics), assign=assign, image_shape=images.shape[1:], probes=probes)
+
+    def encode(
+        self, images: np.ndarray, progress: Progress | None = None, *, plan: Plan = REPEATABLE
+    ) -> Int[np.ndarray, "n h w"]:
         """Tokens of images.
 
         Args:
             images: (n, H, W, C), uint8 or floats in [0, 1].
             progress: Called with the images done.
+            plan: How much at once and on which devices the decoder is run, for assignments that run it.
 
         Returns:
-            int32 (n, h, w) in 0..K-1. Only with assign="geodesic" on a graph whose components were dropped, K marks a token
-            that the codes cannot reach; `decode` refuses it and `token_data.keep_valid` drops its image.
+            int32 (n, h, w) in 0..K-1, or (n, h, w, S) where tokens have several codes. Only with assign="geodesic" on a graph
+            whose components were dropped, K marks a token that the codes cannot reach; `decode` refuses it and
+            `token_data.keep_valid` drops its image.
 
         Raises:
             InputError: Images of another shape, dtype or range.
         """
         images = check_images(images, self.image_shape)
-        return self.assign_latents(encode_images(self._encode, images), progress=progress)
+        return self.assign_latents(encode_images(self._encode, images), images=images, progress=progress, plan=plan)
 
     def assign_latents(
         self,
         latents: Float[np.ndarray, "n h w d"],
         metrics: Float[np.ndarray, "n h w d d"] | None = None,
         progress: Progress | None = None,
+        *,
+        images: Float[np.ndarray, "n H W C"] | None = None,
+        plan: Plan = REPEATABLE,
     ) -> Int[np.ndarray, "n h w"]:
         """Tokens of latents.
 
@@ -202,31 +262,48 @@ class Tokenizer:
             latents: (n, h, w, d).
             metrics: Metrics of the tokens where they are at hand; computed if the assignment needs them.
             progress: Called with the images done.
+            images: What the latents are of, in [0, 1]; needed by `joint` and `decoded`.
+            plan: As for `encode`.
 
         Returns:
-            int32 (n, h, w), as `encode`.
+            int32, as `encode`.
 
         Raises:
-            InputError: Latents of another shape, or not finite.
+            InputError: Latents of another shape, or not finite; images that are missing or of another shape.
         """
-        wanted = (*self.grid, self.codes.shape[1])
+        wanted = (*self.grid, self.codes.shape[-1])
         if latents.ndim != 4 or latents.shape[1:] != wanted or len(latents) == 0:
             raise InputError(f"latents: expected shape (n, {', '.join(map(str, wanted))}), found {latents.shape}.")
         check_finite("latents", latents)
         if metrics is not None and metrics.shape != (*latents.shape, wanted[-1]):
             raise InputError(f"metrics: expected one per token, {(*latents.shape, wanted[-1])}, found {metrics.shape}.")
-        starts = range(0, len(latents), BATCH)  # the metrics of all images at once might not fit into memory
-        blocks = [
-            self._assign(latents[i : i + BATCH], None if metrics is None else metrics[i : i + BATCH], progress)
-            for i in starts
-        ]
-        return np.concatenate(blocks)
+        if images is not None:
+            images = check_images(images, self.image_shape)
+            if len(images) != len(latents):
+                raise InputError(f"images: expected {len(latents)}, one for each latent, found {len(images)}.")
+
+        def block(start: int) -> np.ndarray:
+            rows = slice(start, start + BATCH)
+            return assign(
+                self.assign,
+                self._decode,
+                self.codebook,
+                latents[rows],
+                None if images is None else images[rows],
+                metrics=None if metrics is None else metrics[rows],
+                probes=self.probes,
+                plan=plan,
+                progress=progress,
+            )
+
+        # The metrics of all images at once might not fit into memory.
+        return np.concatenate([block(start) for start in range(0, len(latents), BATCH)])
 
     def decode(self, tokens: Int[np.ndarray, "n h w"]) -> Float[np.ndarray, "n H W C"]:
         """Images of tokens.
 
         Args:
-            tokens: Integers (n, h, w) in 0..K-1.
+            tokens: Integers in 0..K-1, (n, h, w), or (n, h, w, S) where tokens have several codes.
 
         Returns:
             float32 (n, H, W, C), clipped to [0, 1].
@@ -235,37 +312,32 @@ class Tokenizer:
             InputError: Tokens of another shape or outside 0..K-1, with their count and the first position.
         """
         tokens = np.asarray(tokens)
-        if tokens.ndim != 3 or tokens.shape[1:] != self.grid or len(tokens) == 0:
+        if tokens.ndim != 1 + len(self.token_shape) or tokens.shape[1:] != self.token_shape or len(tokens) == 0:
             raise InputError(
-                f"tokens: expected shape (n, {self.grid[0]}, {self.grid[1]}) with n of at least 1, found {tokens.shape}; "
-                "reshape them to grids."
+                f"tokens: expected shape (n, {', '.join(map(str, self.token_shape))}) with n of at least 1, found "
+                f"{tokens.shape}; reshape them to grids."
             )
-        return decode_latents(self._decode, self.codes[check_tokens(tokens, self.k)])
+        return decode_latents(self._decode, self.quantized(check_tokens(tokens, self.k)))
 
-    def save(self, path: str | os.PathLike) -> str:
-        """Saves codes, statistics and options as one file with a checksum; the VAE is not part of it.
+    def quantized(self, tokens: Int[np.ndarray, "n h w"]) -> Float[np.ndarray, "n h w d"]:
+        """Latents of tokens: their codes, or the sums of their codes. Tokens are not checked."""
+        return self.codes[tokens] if self.codes.ndim == 2 else summed(self.codes, tokens)
+
+    def save(self, path: str | os.PathLike, *, decoder: bool = False) -> str:
+        """Saves codes, statistics and options as one file with a checksum.
 
         Args:
             path: The `.npz` to write; replaced only when the new one is whole.
+            decoder: Whether the decoder's parameters go with them, as they should after fine-tuning. The encoder's never do.
 
         Returns:
             SHA-256 of the content.
 
         Raises:
-            InputError: The file cannot be written.
+            InputError: The file cannot be written, or the decoder is a function that carries no parameters.
         """
-        arrays = {"codes": self.codes, "mean_metric": self.mean_metric}
-        arrays["probe_image"], arrays["probe_latents"] = self._probe()
-        meta = {
-            "kind": _KIND,
-            "version": _VERSION,
-            "assign": self.assign,
-            "grid": self.grid,
-            "image_shape": self.image_shape,
-        }
-        if self.field is not None:
-            arrays |= {f"field.{name}": np.asarray(value) for name, value in self.field._asdict().items()}
-        return save_arrays(path, arrays, meta)
+        options = {"assign": self.assign, "image_shape": self.image_shape, "probes": self.probes}
+        return save_tokenizer(path, self.codebook, self._probe(), options, self._decode if decoder else None)
 
     @classmethod
     def load(cls, path: str | os.PathLike, encode: Callable, decode: Callable) -> Self:
@@ -274,7 +346,7 @@ class Tokenizer:
         Args:
             path: The file.
             encode: The VAE's encoder, as for `fit`.
-            decode: Its decoder.
+            decode: Its decoder. Where the file holds a decoder's parameters, one of the same network with any parameters.
 
         Returns:
             The tokenizer.
@@ -282,29 +354,12 @@ class Tokenizer:
         Raises:
             InputError: The file is missing, truncated, changed, or not a tokenizer; or the callables do not fit it.
         """
-        arrays, meta = load_arrays(path)
-        if meta.get("kind") != _KIND or meta.get("version") != _VERSION:
-            raise InputError(
-                f"{path}: expected a tokenizer of version {_VERSION}, found {meta.get('kind') or 'a file of other arrays'} "
-                f"{meta.get('version', '')}; pass what Tokenizer.save of this version wrote, or fit and save again."
-            )
-        parts = {name.removeprefix("field."): value for name, value in arrays.items() if name.startswith("field.")}
-        neighbours = int(parts.pop("neighbours", 0))
-        field = CodeField(**parts, neighbours=neighbours) if parts else None
-        loaded = cls(
-            encode,
-            decode,
-            arrays["codes"],
-            arrays["mean_metric"],
-            assign=meta["assign"],
-            grid=meta["grid"],
-            image_shape=meta["image_shape"],
-            field=field,
-        )
-        for name, found, stored in zip(
-            ("decoder", "encoder"), loaded._probe(), (arrays["probe_image"], arrays["probe_latents"]), strict=True
-        ):
-            difference = float(np.abs(found - stored).max() / max(1.0, np.abs(stored).max()))
+        codebook, probe, options, decode = load_tokenizer(path, decode)
+        named = {name: options[name] for name in ("assign", "image_shape", "probes")}
+        loaded = cls(encode, decode, codebook, **named)
+        found = loaded._probe()
+        for name, of in (("decoder", "image"), ("encoder", "latents")):
+            difference = float(np.abs(found[of] - probe[of]).max() / max(1.0, np.abs(probe[of]).max()))
             if difference > _PROBE_TOLERANCE:
                 raise InputError(
                     f"{path}: expected the {name} that it was made with, found one whose output for the first code differs by "
@@ -312,33 +367,12 @@ class Tokenizer:
                 )
         return loaded
 
-    def _probe(self) -> tuple[Float[np.ndarray, "1 H W C"], Float[np.ndarray, "1 h w d"]]:
+    def _probe(self) -> dict[str, np.ndarray]:
         """What the decoder makes of the first code alone, and the encoder of that: tells one trained VAE from another."""
-        image = self.decode(np.zeros((1, *self.grid), np.int32))
-        return image, encode_images(self._encode, image)
-
-    def _assign(self, latents: np.ndarray, metrics: np.ndarray | None, progress: Progress | None) -> np.ndarray:
-        """Tokens (n, h, w) of one block."""
-        d = latents.shape[-1]
-        flat = latents.reshape(-1, d)
-        if self.assign in NEEDS_METRICS:
-            if metrics is None:
-                metrics = token_metrics(single(self._decode), latents, plan=REPEATABLE, progress=progress)
-            flat_metrics = metrics.reshape(-1, d, d)
-            if self.field is not None and self.assign == "geodesic":
-                tokens = assign_geodesic(flat, flat_metrics, self.field)
-            else:
-                tokens = assign_local(flat, self.codes, flat_metrics)
-        else:
-            if self.assign == "whitened":
-                tokens = assign_whitened(flat, self.codes, self.mean_metric)
-            else:
-                tokens = assign_euclidean(flat, self.codes)
-            if progress is not None:
-                progress(len(latents))
-        return tokens.reshape(latents.shape[:3])
+        image = self.decode(np.zeros((1, *self.token_shape), np.int32))
+        return {"image": image, "latents": encode_images(self._encode, image)}
 
 
-def _check_choice(name: str, found: str, choices: tuple[str, ...]) -> None:
-    if found not in choices:
-        raise InputError(f"{name}: expected one of {', '.join(choices)}, found {found!r}; choose one of them.")
+def _nearest(latents: np.ndarray, stages: np.ndarray) -> np.ndarray:
+    tokens = assign_euclidean(latents.reshape(-1, latents.shape[-1]), stages)
+    return tokens.reshape(*latents.shape[:3], len(stages))

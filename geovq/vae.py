@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from geovq.checks import InputError
 from geovq.config import VAEConfig
 from geovq.decoders import from_nnx
+from geovq.rate import token_bits
 
 
 def resolutions(config: VAEConfig) -> list[tuple[int, int]]:
@@ -171,8 +172,8 @@ class Elbo(NamedTuple):
     """Negative bound, nats per image (of a density, so it may be negative)."""
     squared_error: Float[Array, " n"]
     """Summed over the pixels of the image, intensity²."""
-    bits_per_token: Float[Array, " n"]
-    """KL divergence of the posterior from the unit Gaussian, mean over the image's tokens."""
+    bits: Float[Array, "n h w"]
+    """KL divergence of every token's posterior from the unit Gaussian."""
 
 
 def negative_elbo(vae: SpatialVAE, images: Float[Array, "n H W C"], noise_variance: float, key: PRNGKeyArray) -> Elbo:
@@ -193,10 +194,10 @@ def negative_elbo(vae: SpatialVAE, images: Float[Array, "n H W C"], noise_varian
     mean, logvar = vae.posteriors(images)
     latents = mean + jnp.exp(0.5 * logvar) * jax.random.normal(key, mean.shape)
     squared_error = jnp.sum((vae.decode(latents) - images) ** 2, axis=(1, 2, 3))
-    kl = 0.5 * jnp.sum(mean**2 + jnp.exp(logvar) - 1 - logvar, axis=(1, 2, 3))
+    bits = token_bits(mean, logvar)
     pixels = math.prod(vae.config.image_shape)
-    nats = squared_error / (2 * noise_variance) + 0.5 * pixels * math.log(2 * math.pi * noise_variance) + kl
-    return Elbo(nats, squared_error, kl / math.prod(vae.config.grid) / math.log(2))
+    nats = squared_error / (2 * noise_variance) + 0.5 * pixels * math.log(2 * math.pi * noise_variance)
+    return Elbo(nats + math.log(2) * bits.sum(axis=(1, 2)), squared_error, bits)
 
 
 def callables(vae: SpatialVAE) -> tuple[Partial, Partial]:

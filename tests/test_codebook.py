@@ -1,13 +1,17 @@
 """Codebooks: clear clusters are found, medoids are data, and too many codes are refused."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from geovq.additive import summed
+from geovq.assign import assign_euclidean, assign_local, assign_whitened
 from geovq.checks import InputError
-from geovq.codebook import fit_codes, kmeans_codes
-from geovq.config import CODEBOOKS
+from geovq.codebook import fit_codes
+from geovq.config import CODEBOOKS, STACKINGS
 from geovq.geometry import measure
 from geovq.medoids import k_medoids
+from geovq.metric_means import full_rank
 
 CENTRES = np.array([[0, 0], [10, 0], [0, 10]], np.float32)
 
@@ -70,13 +74,70 @@ def test_more_codes_than_distinct_latents_are_refused(name, k):
         fit_codes(name, latents, geometry, k, seed=0)
 
 
-def test_kmeans_draws_from_many_latents(monkeypatch, latents):
-    monkeypatch.setattr("geovq.codebook._KMEANS_POINTS", 20)
+def test_kmeans_draws_from_many_latents(monkeypatch, latents, geometry):
+    monkeypatch.setattr("geovq.codebook.POINTS", 20)
     with pytest.raises(InputError, match=r"K in 1\.\.20"):
-        kmeans_codes(latents, 21, seed=1)
-    assert kmeans_codes(latents, 3, seed=1).shape == (3, 2)
+        fit_codes("kmeans", latents, geometry, 21, seed=1)
+    assert fit_codes("kmeans", latents, geometry, 3, seed=1).shape == (3, 2)
+
+
+@pytest.mark.parametrize("name", CODEBOOKS)
+def test_no_code_is_dead_on_the_training_set(name, rng):
+    """Under the assignment that a codebook is made for; a decoder that stretches one half unevenly."""
+    latents = rng.standard_normal((60, 2, 2, 3)).astype(np.float32)
+    geometry = measure(lambda z: jnp.exp(z) * jnp.array([1.0, 0.1, 3.0])[None, None], latents, neighbours=6)
+    codes = fit_codes(name, latents.reshape(-1, 3), geometry, 40, seed=0)
+    tokens = {
+        "kmeans": lambda: assign_euclidean(geometry.nodes, codes),
+        "euclidean": lambda: assign_euclidean(geometry.nodes, codes),
+        "geodesic": lambda: assign_local(geometry.nodes, codes, geometry.metrics),
+        "whitened": lambda: assign_whitened(geometry.nodes, codes, geometry.mean_metric),
+        "refined": lambda: assign_whitened(geometry.nodes, codes, geometry.mean_metric),
+        "metric": lambda: assign_local(geometry.nodes, codes, full_rank(geometry.metrics, geometry.mean_metric)),
+    }[name]()
+    assert len(np.unique(tokens)) == 40
+
+
+@pytest.mark.parametrize("stacking", STACKINGS)
+@pytest.mark.parametrize("name", ["kmeans", "whitened", "metric"])
+def test_more_stages_come_nearer(name, stacking, rng):
+    latents = (rng.standard_normal((100, 2, 2, 4)) * np.array([3, 1, 1, 0.3])).astype(np.float32)
+    geometry = measure(lambda z: jnp.sin(z) + 2 * z, latents, neighbours=6)
+    flat = latents.reshape(-1, 4)
+    errors = []
+    for stages in (1, 2, 3):
+        codes = fit_codes(name, flat, geometry, 8, stages=stages, stacking=stacking, seed=0)
+        assert codes.shape == ((8, 4) if stages == 1 else (stages, 8, 4))
+        tokens = assign_whitened(flat, codes, geometry.mean_metric).reshape(len(flat), -1)
+        moves = flat - summed(codes.reshape(stages, 8, 4), tokens)
+        errors.append(np.einsum("ni,ij,nj->n", moves, geometry.mean_metric, moves).mean())
+    assert errors[2] < 0.8 * errors[1] < 0.8 * 0.8 * errors[0]
+
+
+def test_product_stages_are_orthogonal_under_the_mean_metric(rng):
+    latents = (rng.standard_normal((100, 2, 2, 4)) * np.array([3, 1, 1, 0.3])).astype(np.float32)
+    mixing = jnp.asarray(rng.standard_normal((4, 6)), jnp.float32)
+    geometry = measure(lambda z: z @ mixing, latents, neighbours=6)
+    first, second = fit_codes("whitened", latents.reshape(-1, 4), geometry, 8, stages=2, stacking="product", seed=0)
+    inner = (first - first.mean(0)) @ geometry.mean_metric @ (second - second.mean(0)).T
+    np.testing.assert_allclose(inner, 0, atol=1e-2 * np.abs(first @ geometry.mean_metric @ first.T).max())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stages": 5}, r"stages: expected 1\.\.4 for the codebook kmeans"),
+        ({"stages": 3, "stacking": "product"}, r"stages: expected 1\.\.2 .* and 2 latent dimensions"),
+        ({"stacking": "sum"}, "stacking: expected one of residual, product, found 'sum'"),
+    ],
+)
+def test_impossible_stages_are_refused(options, message, latents, geometry):
+    with pytest.raises(InputError, match=message):
+        fit_codes("kmeans", latents, geometry, 3, seed=0, **options)
+    with pytest.raises(InputError, match=r"expected 1\.\.1 for the codebook geodesic"):
+        fit_codes("geodesic", latents, geometry, 3, stages=2, seed=0)
 
 
 def test_unknown_codebook_is_refused(latents, geometry):
-    with pytest.raises(InputError, match="kmeans, euclidean, geodesic, found 'gaussian'"):
+    with pytest.raises(InputError, match="euclidean, geodesic, found 'gaussian'"):
         fit_codes("gaussian", latents, geometry, 3, seed=0)

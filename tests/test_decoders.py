@@ -12,6 +12,7 @@ import pytest
 from flax import linen, nnx
 from jax.tree_util import Partial
 
+from geovq.assignment import Codebook
 from geovq.autoencoder import check_autoencoder
 from geovq.checks import InputError
 from geovq.decoders import flat, from_linen, from_nnx, in_context, single
@@ -466,7 +467,7 @@ def test_the_tokenizer_refuses_at_the_door(first, second, message, rng):
         check_autoencoder(first, second, images[:1])
     with pytest.raises(InputError, match=message):
         Tokenizer.fit(first, second, images, codes=3, neighbours=2)
-    codes, identity = np.zeros((3, 2), np.float32), np.eye(2)
-    Tokenizer(encode, decode, codes, identity, assign="whitened", grid=(1, 4), image_shape=(2, 4, 1))
+    codebook = Codebook(np.zeros((3, 2), np.float32), np.broadcast_to(np.eye(2), (1, 4, 2, 2)))
+    Tokenizer(encode, decode, codebook, assign="whitened", image_shape=(2, 4, 1))
     with pytest.raises(InputError, match=message):
-        Tokenizer(first, second, codes, identity, assign="whitened", grid=(1, 4), image_shape=(2, 4, 1))
+        Tokenizer(first, second, codebook, assign="whitened", image_shape=(2, 4, 1))

@@ -31,12 +31,13 @@ def model(validation: Sequence[float] | None = None) -> loop.Model:
 
     epoch = iter(range(1000))
 
-    def validate(params):
+    def validate(state):
         if validation is not None:
             return {"loss": validation[next(epoch)]}
-        return {"loss": float(np.mean((np.asarray(params["mean"]) - DATA) ** 2))}
+        return {"loss": float(np.mean((np.asarray(state["params"]["mean"]) - DATA) ** 2))}
 
-    return loop.Model({"mean": jnp.float32(5)}, optax.sgd(0.1), loss, lambda indices: (DATA[indices],), validate)
+    started = loop.by_gradient({"mean": jnp.float32(5)}, loss, optax.sgd(0.1))
+    return loop.Model(*started, lambda indices: (DATA[indices],), validate)
 
 
 def train(folder: pathlib.Path, trained: loop.Model, length: loop.Schedule) -> dict[str, np.ndarray]:
@@ -122,8 +123,12 @@ def test_a_line_of_the_log_that_was_cut_off_is_written_again(tmp_path):
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_loss_that_is_not_finite_is_refused_and_the_past_kept(tmp_path):
     train(tmp_path, model(), schedule(1))
-    broken = model()._replace(
-        loss=lambda p, key, x: (p["mean"] * math.nan, {"loss": p["mean"] * math.nan, "mean": p["mean"]})
+    whole = model()
+    broken = whole._replace(
+        step=lambda state, key, x: (
+            whole.step(state, key, x)[0],
+            {"loss": jnp.float32(math.nan), "mean": jnp.float32(0)},
+        )
     )
     with pytest.raises(InputError, match="expected a finite loss, found NaN or infinity by step 4"):
         train(tmp_path, broken, schedule(3))

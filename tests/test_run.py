@@ -214,7 +214,7 @@ def test_every_option_is_documented():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_are_legal(preset):
-    check_config(PRESETS[preset])
+    check_config(PRESETS[preset], ("gpt", "finetune"))
 
 
 @pytest.mark.parametrize(
@@ -237,4 +237,4 @@ def test_presets_are_legal(preset):
 )
 def test_options_out_of_range_are_named(config, message):
     with pytest.raises(InputError, match=message):
-        check_config(config)
+        check_config(config, ("gpt", "finetune"))

@@ -70,7 +70,7 @@ def parse(
         ),
     )
     config = dataclasses.replace(default, **{name: getattr(parsed, name) for name in sections})
-    check_config(config)
+    check_config(config, sections)
     run = Run(folder, config)
     run.check_options((*needs, *(sections if bound else ())))
     for stage in needs:

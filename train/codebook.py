@@ -3,6 +3,10 @@
     python -m train.codebook --run runs/demo
     python -m train.codebook --run runs/quick --codebook.codes 1024
 
+Two codes for a token, of 1024 each, the second refining what the first leaves over:
+
+    python -m train.codebook --run runs/two --codebook.codebooks whitened metric --codebook.stages 2 --codebook.codes 1024
+
 Needs RUN/vae. Writes RUN/codebook/geometry.npz (latents, metrics, graph) and one tokenizer file for each codebook, which
 `geovq.tokenizer.Tokenizer.load` reads. What an interrupted run finished is not made again.
 """
@@ -19,8 +23,8 @@ def run(run: Run) -> None:
     """Builds the run's codebooks, unless that is done."""
     from geovq.autoencoder import encode_images
     from geovq.checks import check_images
-    from geovq.codebook import fit_codes
     from geovq.decoders import single
+    from geovq.fitting import Recipe, fit_codebook
     from geovq.geometry import measure
     from geovq.tokenizer import Tokenizer
     from geovq.vae import callables
@@ -57,36 +61,38 @@ def run(run: Run) -> None:
         f"bridges, {geometry.dropped:,} nodes dropped; recall of neighbours {geometry.recall:.4f}",
         flush=True,
     )
-    tokens = latents.reshape(-1, latents.shape[-1])
     for name in options.codebooks:
         file = stage.folder / f"{name}.npz"
         if file.exists():
             continue
-        codes = fit_codes(name, tokens, geometry, options.codes, seed=options.seed, progress=_Lines(name))
-        Tokenizer(
-            encode,
-            decode,
-            codes,
-            geometry.mean_metric,
-            assign="whitened",
-            grid=latents.shape[1:3],
-            image_shape=images.shape[1:],
-        ).save(file)
+        recipe = Recipe(name, options.codes, options.stages, options.stacking, options.seed)
+        lines = _Lines(name)
+        found = fit_codebook(
+            recipe, decode, images, latents, geometry, progress=lines.refining, medoid_progress=lines.searching
+        )
+        Tokenizer(encode, decode, found, assign="whitened", image_shape=images.shape[1:]).save(file)
         stage.pause()
-        print(f"codebook: {name}, {len(codes)} codes -> {file}", flush=True)
+        print(f"codebook: {name}, {found.codes.shape[-2]} codes -> {file}", flush=True)
     stage.finish(stages.GEOMETRY, *(f"codebook/{name}.npz" for name in options.codebooks))
 
 
 class _Lines:
-    """How far the search for medoids is: a line when something else begins, and every few seconds."""
+    """How far a codebook is: a line when something else begins, and every few seconds."""
 
     def __init__(self, codebook: str) -> None:
-        self._codebook, self._phase, self._spoke = codebook, "", 0.0
+        self._codebook, self._phase, self._spoke, self._refined = codebook, "", 0.0, 0
 
-    def __call__(self, phase: str, done: int, cost: float) -> None:
+    def searching(self, phase: str, done: int, cost: float) -> None:
+        self._say(phase, f"{phase} {done:,}, cost {cost:.6g}")
+
+    def refining(self, images: int) -> None:
+        self._refined += images
+        self._say("refining", f"refining, joint tokens of {self._refined:,} images")
+
+    def _say(self, phase: str, text: str) -> None:
         if phase != self._phase or time.monotonic() - self._spoke > _SECONDS:
             self._phase, self._spoke = phase, time.monotonic()
-            print(f"codebook: {self._codebook}, {phase} {done:,}, cost {cost:.6g}", flush=True)
+            print(f"codebook: {self._codebook}, {text}", flush=True)
 
 
 def main() -> None:

@@ -6,16 +6,46 @@ No option has a default anywhere else.
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Annotated, Protocol
+
+import tyro
 
 from geovq.checks import InputError
 from geovq.config import (
+    OF_MEANS,
     AssignmentName,
+    BaselineName,
     CodebookName,
     ComponentsName,
     DatasetName,
     GPTConfig,
+    StackingName,
     VAEConfig,
 )
+
+
+class Training(Protocol):
+    """What every network's options say about its training."""
+
+    @property
+    def epochs(self) -> int:
+        """Passes through the training images."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images per step."""
+
+    @property
+    def patience(self) -> int:
+        """Epochs without a better validation loss after which training stops; 0 = never."""
+
+    @property
+    def checkpoint_every(self) -> int:
+        """Steps between checkpoints."""
+
+    @property
+    def seed(self) -> int:
+        """Of the initial parameters and all that is drawn."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +72,10 @@ class VAEOptions:
     """Channels at half the image's resolution, doubled with each halving."""
     max_width: int = VAEConfig.max_width
     """Most channels at any resolution."""
+    bits: Annotated[float, tyro.conf.arg(aliases=("--bits",))] = 9.0
+    """KL bits that a token should carry at every position, held by a controller of β: log2 K for K codes. 0 = β stays."""
     noise_variance: float = 0.011
-    """β, the variance of a pixel given its latents, intensity². Larger: fewer bits per token."""
+    """β, the variance of a pixel given its latents, intensity²; where bits are asked for, only the first. Larger: fewer bits."""
     epochs: int = 30
     """Passes through the training images."""
     batch_size: int = 128
@@ -61,13 +93,31 @@ class VAEOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class BaselineOptions:
+    """A quantizer trained end to end, with the networks, the batches and the schedule of the VAE."""
+
+    system: BaselineName = "vqvae"
+    """vqvae (moving averages, unused codes started anew) or fsq."""
+    codes: int = 512
+    """Codes K of a VQ-VAE."""
+    commitment: float = 0.25
+    """Weight of a VQ-VAE's squared distance between latents and codes; the images' error has the weight 1 / variance."""
+    levels: tuple[int, ...] = (8, 8, 8)
+    """Levels of each latent number of FSQ; their product is K."""
+
+
+@dataclasses.dataclass(frozen=True)
 class CodebookOptions:
     """The measured latents and the codebooks on them."""
 
-    codebooks: tuple[CodebookName, ...] = ("kmeans", "euclidean", "geodesic")
-    """Which to build: kmeans, euclidean (medoids), geodesic (medoids)."""
+    codebooks: tuple[CodebookName, ...] = ("kmeans", "whitened", "euclidean", "geodesic")
+    """Which to build: kmeans, whitened, metric, refined (means), euclidean, geodesic (medoids)."""
     codes: int = 512
-    """Codes K of each."""
+    """Codes K of each, or of each of their stages."""
+    stages: int = 1
+    """Codes of a token, 1 to 4; several are for codebooks of means."""
+    stacking: StackingName = "residual"
+    """residual: each stage refines what the ones before leave over; product: each has directions to itself."""
     measured_images: int = 2000
     """At most so many training images, drawn at random, get metrics for their tokens, which become nodes of the graph."""
     probes: int = 0
@@ -81,13 +131,45 @@ class CodebookOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class FinetuneOptions:
+    """Decoder and codes trained on frozen tokens, round after round."""
+
+    codebook: CodebookName = "whitened"
+    """Codebook that it starts from."""
+    assign: AssignmentName = "whitened"
+    """Assignment of the tokens that are trained on; others can still be chosen afterwards."""
+    probes: int = 0
+    """Random probes of sketched metrics and Jacobians, for assignments that need them; 0 = exact."""
+    images: int = 0
+    """Training images, drawn at random, that are trained on; 0 = all."""
+    val_images: int = 5000
+    """At most so many validation images."""
+    rounds: int = 3
+    """At most; a round follows while the one before improved the validation images with tokens assigned anew."""
+    epochs: int = 3
+    """Passes through the training images in a round."""
+    batch_size: int = 128
+    """Images per step."""
+    learning_rate: float = 1e-3
+    """Peak, in each round; warmed up, then cosine decay to a hundredth."""
+    weight_decay: float = 1e-4
+    """Of AdamW."""
+    patience: int = 0
+    """Epochs of a round without a better validation loss after which it ends; 0 = never."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints; there is one after every epoch too."""
+    seed: int = 0
+    """Of the order of the images."""
+
+
+@dataclasses.dataclass(frozen=True)
 class GPTOptions:
     """The Transformer over the tokens, and its training."""
 
     codebook: CodebookName = "kmeans"
     """Codebook of its tokens."""
     assign: AssignmentName = "whitened"
-    """Their assignment: euclidean, whitened, local or geodesic."""
+    """Their assignment: euclidean, whitened, whitened-position, local, geodesic, joint or decoded."""
     conditional: bool = True
     """Learn each class's own images (needed to sample by class)."""
     layers: int = GPTConfig.layers
@@ -146,7 +228,9 @@ class Config:
 
     data: DataOptions = DataOptions()
     vae: VAEOptions = VAEOptions()
+    baseline: BaselineOptions = BaselineOptions()
     codebook: CodebookOptions = CodebookOptions()
+    finetune: FinetuneOptions = FinetuneOptions()
     gpt: GPTOptions = GPTOptions()
     sample: SampleOptions = SampleOptions()
     evaluate: EvaluateOptions = EvaluateOptions()
@@ -155,25 +239,29 @@ class Config:
 PRESETS = {
     "demo": Config(
         data=DataOptions(dataset="digits"),
-        vae=VAEOptions(width=16, max_width=32, epochs=30, batch_size=64),
+        vae=VAEOptions(width=16, max_width=32, bits=6, epochs=30, batch_size=64),
+        baseline=BaselineOptions(codes=64, levels=(8, 8)),
         codebook=CodebookOptions(codes=64, measured_images=300, neighbours=8),
+        finetune=FinetuneOptions(epochs=5, batch_size=64),
         gpt=GPTOptions(layers=2, width=64, heads=4, epochs=60, batch_size=64, patience=8),
+        evaluate=EvaluateOptions(assigns=(*EvaluateOptions.assigns, "joint")),
     ),
     "quick": Config(
         vae=VAEOptions(epochs=7),
         codebook=CodebookOptions(measured_images=1000),
         gpt=GPTOptions(epochs=5, patience=0),
     ),
-    "full": Config(),
+    "full": Config(evaluate=EvaluateOptions(assigns=(*EvaluateOptions.assigns, "joint", "decoded"))),
 }
 """demo: the built-in digits, minutes on two cores. quick: FashionMNIST within 40 minutes on two cores. full: the study."""
 
 
-def check_config(config: Config) -> None:
+def check_config(config: Config, sections: tuple[str, ...]) -> None:
     """Refuses options that no stage could work with, before the first one begins.
 
     Args:
         config: All options.
+        sections: Those that are about to be used: only their codebooks have to be among those that are built.
 
     Raises:
         InputError: Names the option, its range and its value.
@@ -186,11 +274,21 @@ def check_config(config: Config) -> None:
     vae, codebook, gpt = config.vae, config.codebook, config.gpt
     if gpt.width % gpt.heads:
         raise InputError(f"gpt.heads: expected a divisor of gpt.width ({gpt.width}), found {gpt.heads}.")
-    if gpt.codebook not in codebook.codebooks:
-        built = ", ".join(codebook.codebooks) or "none"
+    if not 1 <= codebook.stages <= 4:
+        raise InputError(f"codebook.stages: expected 1..4, found {codebook.stages}; change --codebook.stages.")
+    if codebook.stages > 1 and not set(codebook.codebooks) <= set(OF_MEANS):
         raise InputError(
-            f"gpt.codebook: expected one that is built (codebook.codebooks: {built}), found {gpt.codebook}."
+            f"codebook.codebooks: expected only {', '.join(OF_MEANS)} where tokens have {codebook.stages} codes, found "
+            f"{', '.join(codebook.codebooks)}; change --codebook.codebooks."
         )
+    wanted_codebooks = {"gpt": gpt.codebook, "finetune": config.finetune.codebook}
+    for name in wanted_codebooks.keys() & set(sections):
+        if wanted_codebooks[name] not in codebook.codebooks:
+            built = ", ".join(codebook.codebooks) or "none"
+            raise InputError(
+                f"{name}.codebook: expected one that is built (codebook.codebooks: {built}), found "
+                f"{wanted_codebooks[name]}; change one of the two."
+            )
     if config.sample.top_k > codebook.codes:
         raise InputError(
             f"sample.top_k: expected at most codebook.codes ({codebook.codes}), found {config.sample.top_k}."
@@ -211,11 +309,14 @@ _POSITIVE = ("a finite number above 0", lambda value: 0 < value < math.inf)
 _FRACTION = ("a number in [0, 1)", lambda value: 0 <= value < 1)
 _NAMES: tuple[tuple[tuple[str, Callable[[float], bool]], str], ...] = (
     (_at_least(0), "data.split_seed vae.seed codebook.seed gpt.seed sample.seed vae.patience gpt.patience"),
-    (_at_least(0), "codebook.probes sample.temperature sample.top_k vae.weight_decay gpt.weight_decay"),
+    (_at_least(0), "vae.bits codebook.probes sample.temperature sample.top_k vae.weight_decay gpt.weight_decay"),
+    (_at_least(0), "finetune.probes finetune.images finetune.seed finetune.patience finetune.weight_decay"),
     (_at_least(1), "vae.grid vae.latent_dim vae.width vae.max_width vae.epochs vae.batch_size vae.checkpoint_every"),
-    (_at_least(1), "codebook.codes codebook.measured_images codebook.neighbours sample.per_class"),
+    (_at_least(1), "baseline.codes codebook.codes codebook.measured_images codebook.neighbours sample.per_class"),
     (_at_least(1), "gpt.layers gpt.width gpt.heads gpt.epochs gpt.batch_size gpt.checkpoint_every"),
-    (_POSITIVE, "vae.noise_variance vae.learning_rate gpt.learning_rate"),
+    (_at_least(1), "finetune.val_images finetune.rounds finetune.epochs finetune.batch_size finetune.checkpoint_every"),
+    (_at_least(2), "baseline.levels"),
+    (_POSITIVE, "vae.noise_variance vae.learning_rate gpt.learning_rate finetune.learning_rate baseline.commitment"),
     (_FRACTION, "gpt.dropout gpt.label_smoothing"),
     (("a number in (0, 1]", lambda value: 0 < value <= 1), "sample.top_p"),
 )

@@ -39,7 +39,7 @@ def run(run: Run) -> None:
             stage.pause()
         quantized, meta = run.read("evaluate", path)
         rows += meta["rows"]
-        pictures |= {f"{codebook} codes, {assign}": quantized[assign] for assign in run.config.evaluate.assigns}
+        pictures |= {f"{codebook} codes, {assign}": shown for assign, shown in quantized.items()}
         codes[f"{codebook} codes"] = scoring.codes_as_images(base, test)
     rows += scoring.likelihood(run)
     write_json(run.folder / "results.json", {"meta": scoring.meta(run), "rows": rows})

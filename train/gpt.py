@@ -45,15 +45,16 @@ def run(run: Run) -> None:
         known = labels if options.conditional else None
         return token_nats(nnx.merge(graphdef, params), batch, known).mean(axis=1)
 
-    def validate(params):
-        found = map_chunks(lambda t, y: nats(params, t, y), tokens["val"], tokens["val_labels"], chunk=500)
+    def validate(state):
+        found = map_chunks(lambda t, y: nats(state["params"], t, y), tokens["val"], tokens["val_labels"], chunk=500)
         return {"loss": np.mean(found)}
 
     def batch(indices):
         return tokens["train"][indices], tokens["train_labels"][indices] if options.conditional else None
 
     optimizer = loop.adamw(schedule, options.learning_rate, options.weight_decay)
-    loop.train(stage.folder, "gpt", loop.Model(params, optimizer, loss, batch, validate), schedule, stage.pause)
+    model = loop.Model(*loop.by_gradient(params, loss, optimizer), batch, validate)
+    loop.train(stage.folder, "gpt", model, schedule, stage.pause)
     stage.finish("gpt/tokens.npz", "gpt/checkpoints")
 
 

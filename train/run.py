@@ -44,7 +44,11 @@ def stored_config(folder: pathlib.Path) -> Config | None:
             "same options as flags: the stages know what they were made with, and refuse others."
         ) from error
     try:
-        return Config(**{field.name: _section(field.type, stored[field.name]) for field in dataclasses.fields(Config)})
+        # A section that is younger than the folder has its defaults: no stage there was made with it.
+        sections = [field for field in dataclasses.fields(Config) if field.name in stored]
+        if unknown := stored.keys() - {field.name for field in sections}:
+            raise KeyError(", ".join(sorted(unknown)))
+        return Config(**{field.name: _section(field.type, stored[field.name]) for field in sections})
     except (TypeError, KeyError, AttributeError) as error:
         raise InputError(
             f"{path}: expected the options of this version, found others ({error}); choose another --run folder."

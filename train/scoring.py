@@ -121,14 +121,18 @@ def quantized(run: Run, base: Tokenizer, codebook: str, test: Tested) -> tuple[l
     """
     k, d = base.k, test.latents.shape[-1]
     latents, metrics = test.latents.reshape(-1, d), test.metrics.reshape(-1, d, d)
-    placed = place_codes(stages.load_geometry(run), base.codes)
-    field = code_field(placed)
+    placed = place_codes(stages.load_geometry(run), base.codes) if base.codes.ndim == 2 else None
+    field = None if placed is None else code_field(placed)
     tokens = {
-        assign: base.replace(assign=assign, field=field).assign_latents(test.latents, test.metrics)
+        assign: base.replace(assign=assign, field=field).assign_latents(test.latents, test.metrics, images=test.images)
         for assign in run.config.evaluate.assigns
+        if assign != "geodesic" or placed is not None
     }
-    stacked = np.stack([np.minimum(grid, k - 1).ravel() for grid in tokens.values()], axis=1)
-    lengths = lengths_to_codes(placed, latents, metrics, stacked)
+    reached = {assign: np.minimum(grid, k - 1) for assign, grid in tokens.items()}
+    lengths = None
+    if placed is not None:
+        stacked = np.stack([grid.ravel() for grid in reached.values()], axis=1)
+        lengths = lengths_to_codes(placed, latents, metrics, stacked)
     rows: list[Row] = []
     for column, (assign, grid) in enumerate(tokens.items()):
         fields: Row = {
@@ -138,22 +142,25 @@ def quantized(run: Run, base: Tokenizer, codebook: str, test: Tested) -> tuple[l
             "codebook": codebook,
             "assign": assign,
         }
-        fields |= {"codes": k, "codes_per_token": 1}
-        valid = (grid < k).all(axis=(1, 2))
+        fields |= {"codes": k, "codes_per_token": 1 if placed is not None else len(base.codes)}
+        valid = (grid < k).reshape(len(grid), -1).all(axis=1)
         if not valid.any():
             raise InputError(f"{codebook}, {assign}: expected images that the codes can reach, found none; use bridge.")
-        chosen = base.codes[stacked[:, column]]
+        chosen = base.quantized(reached[assign]).reshape(-1, d)
         by_token = {
             "latent_error": token_scores.latent_errors(latents, chosen),
             "metric_error": token_scores.metric_errors(latents, chosen, metrics),
-            "geodesic_error": lengths[:, column],
         }
+        if lengths is not None:
+            by_token["geodesic_error"] = lengths[:, column]
         by_image = {name: values.reshape(len(grid), -1).mean(axis=1)[valid] for name, values in by_token.items()}
         values = _paired(f"{codebook}, {assign}", test.images[valid], base.decode(grid[valid])) | by_image
         rows += [row(fields, name, found[np.isfinite(found)]) for name, found in values.items()]
-        rows.append(row(fields, "usage", token_scores.usage(grid[valid], k), int(valid.sum())))
-        rows.append(row(fields, "perplexity", token_scores.perplexity(grid[valid], k), int(valid.sum())))
-    return rows, {assign: base.decode(np.minimum(grid[:SHOWN], k - 1)) for assign, grid in tokens.items()}
+        rows += [
+            row(fields, "usage", token_scores.usage(grid[valid], k), int(valid.sum())),
+            row(fields, "perplexity", token_scores.perplexity(grid[valid], k), int(valid.sum())),
+        ]
+    return rows, {assign: base.decode(grid[:SHOWN]) for assign, grid in reached.items()}
 
 
 def likelihood(run: Run) -> list[Row]:
@@ -191,7 +198,7 @@ def codes_as_images(base: Tokenizer, test: Tested, count: int = 20) -> np.ndarra
     """The codes that most test tokens are nearest to, each decoded from a grid that holds nothing else."""
     used = np.bincount(base.assign_latents(test.latents).ravel(), minlength=base.k)
     best = np.argsort(-used, kind="stable")[:count]
-    return base.decode(np.broadcast_to(best[:, None, None], (len(best), *base.grid)))
+    return base.decode(np.broadcast_to(best.reshape(-1, *(1,) * len(base.token_shape)), (len(best), *base.token_shape)))
 
 
 def _paired(label: str, images: np.ndarray, reconstructions: np.ndarray) -> dict[str, np.ndarray]:
@@ -212,7 +219,7 @@ def _elbo(run: Run, vae: SpatialVAE, images: np.ndarray) -> dict[str, np.ndarray
     @jax.jit
     def score(batch):
         elbo = negative_elbo(nnx.merge(graphdef, params), batch, options.noise_variance, jax.random.key(options.seed))
-        return elbo.nats, elbo.bits_per_token
+        return elbo.nats, elbo.bits.mean(axis=(1, 2))
 
     nats, bits = map_chunks(score, images, chunk=500)
     return {"nats_per_image": nats, "bits_per_token": bits}

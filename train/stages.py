@@ -1,5 +1,6 @@
 """What the stages share: the images, the trained models and the tokens of a run, read from its folder."""
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -16,6 +17,7 @@ from geovq.config import GPTConfig, VAEConfig
 from geovq.data import SOURCES, Dataset, fingerprint, load
 from geovq.geometry import Geometry, code_field, place_codes
 from geovq.gpt import GPT
+from geovq.quantizers import bounded, check_levels, grid_codes, new_codes
 from geovq.store import save_arrays
 from geovq.tokenizer import Tokenizer
 from geovq.vae import SpatialVAE, callables
@@ -66,6 +68,20 @@ def trained_vae(run: Run, image_shape: tuple[int, ...]) -> SpatialVAE:
     return vae
 
 
+def new_baseline(run: Run, image_shape: tuple[int, ...]) -> SpatialVAE:
+    """The run's baseline with its initial parameters: the VAE's networks; FSQ has a latent number for every level.
+
+    Raises:
+        InputError: Impossible sizes or levels.
+    """
+    levels = run.config.baseline.levels
+    if run.config.baseline.system == "vqvae":
+        return new_vae(run, image_shape)
+    check_levels(levels)
+    vae = dataclasses.replace(run.config.vae, latent_dim=len(levels))
+    return new_vae(Run(run.folder, dataclasses.replace(run.config, vae=vae)), image_shape)
+
+
 def new_gpt(run: Run) -> GPT:
     """The run's Transformer with its initial parameters."""
     options = run.config.gpt
@@ -93,8 +109,8 @@ def trained_gpt(run: Run) -> GPT:
     return gpt
 
 
-def _trained(run: Run, stage: str, like: nnx.State) -> nnx.State:
-    """The best parameters of a trained network, held against the fingerprint that was recorded when it was finished."""
+def _trained(run: Run, stage: str, like: Any) -> Any:
+    """The best parameters of a trained network, in the structure of `like`, held against the fingerprint that was recorded."""
     recorded = run.outputs(stage)[f"{stage}/checkpoints"]
     folder = run.folder / stage / "checkpoints"
     with Checkpoints(folder) as checkpoints:
@@ -154,7 +170,8 @@ def tokenizer(run: Run, codebook: str, assign: str) -> Tokenizer:
     _, meta = run.read("codebook", path)
     encode, decode = callables(trained_vae(run, meta["image_shape"]))
     stored = Tokenizer.load(run.folder / path, encode, decode)
-    field = code_field(place_codes(load_geometry(run), stored.codes)) if assign == "geodesic" else None
+    in_graph = assign == "geodesic" and stored.codes.ndim == 2
+    field = code_field(place_codes(load_geometry(run), stored.codes)) if in_graph else None
     return stored.replace(assign=assign, field=field)
 
 
@@ -172,10 +189,64 @@ def load_tokenizer(folder: str | os.PathLike, codebook: str = "kmeans", assign: 
     Raises:
         InputError: No such folder or codebook, an unknown assignment, or damaged files.
     """
+    return tokenizer(_stored_run(folder), codebook, assign)
+
+
+def _stored_run(folder: str | os.PathLike) -> Run:
     config = stored_config(pathlib.Path(folder))
     if config is None:
         raise InputError(f"{folder}: expected a run folder, found no config.json in it; check the path.")
-    return tokenizer(Run(pathlib.Path(folder), config), codebook, assign)
+    return Run(pathlib.Path(folder), config)
+
+
+def load_finetuned(folder: str | os.PathLike, assign: str = "whitened", probes: int | None = None) -> Tokenizer:
+    """The fine-tuned tokenizer of a run, its VAE included; needs no images.
+
+    Args:
+        folder: The run folder, with complete stages vae and finetune.
+        assign: One of ASSIGNMENTS but geodesic, whichever it was trained on.
+        probes: Random probes of sketched metrics and Jacobians; None for exact ones.
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        InputError: No such folder, an unknown assignment, or damaged files.
+    """
+    run = _stored_run(folder)
+    path = "finetune/tokenizer.npz"
+    _, meta = run.read("finetune", path)
+    stored = Tokenizer.load(run.folder / path, *callables(trained_vae(run, meta["image_shape"])))
+    return stored.replace(assign=assign, probes=probes)
+
+
+def load_baseline(folder: str | os.PathLike, images: np.ndarray, assign: str = "euclidean") -> Tokenizer:
+    """The tokenizer of a baseline that was trained end to end, with any of our assignments.
+
+    Args:
+        folder: The run folder, with the complete stage baseline.
+        images: Some training images, from which assignments take their mean metrics.
+        assign: One of ASSIGNMENTS but geodesic; euclidean is the one that it was trained with.
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        InputError: No such folder, an unknown assignment, or damaged files.
+    """
+    run = _stored_run(folder)
+    options = run.config.baseline
+    model = new_baseline(run, images.shape[1:])
+    graphdef, network = nnx.split(model)
+    d, vq = model.config.latent_dim, options.system == "vqvae"
+    like = {"network": network, "codes": new_codes(options.codes, d) if vq else ()}
+    found = _trained(run, "baseline", like)
+    encode, decode = callables(nnx.merge(graphdef, found["network"]))
+    if vq:
+        return Tokenizer.from_codes(encode, decode, np.asarray(found["codes"].codes), images, assign=assign)
+    return Tokenizer.from_codes(
+        lambda batch: bounded(encode(batch), options.levels), decode, grid_codes(options.levels), images, assign=assign
+    )
 
 
 def class_number(label: str, names: tuple[str, ...]) -> int:

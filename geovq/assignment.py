@@ -1,0 +1,132 @@
+"""Any assignment by its name: what each needs is computed here, where it is not at hand."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from geovq.assign import (
+    assign_euclidean,
+    assign_geodesic,
+    assign_local,
+    assign_whitened,
+    assign_whitened_position,
+)
+from geovq.checks import InputError
+from geovq.chunks import Progress
+from geovq.config import ASSIGNMENTS
+from geovq.decoded import assign_decoded
+from geovq.decoders import single
+from geovq.execution import REPEATABLE, Plan
+from geovq.geometry import CodeField
+from geovq.joint import assign_joint
+from geovq.metric import token_metrics
+
+NEEDS_METRICS = ("local", "geodesic")
+"""Assignments that need the metric of every token."""
+
+NEEDS_IMAGES = ("joint", "decoded")
+"""Assignments that need the image as well as its latents."""
+
+
+class Codebook(NamedTuple):
+    """Codes with the statistics of the data that assignments use."""
+
+    codes: Float[np.ndarray, "..."]
+    """(K, d), or stages (S, K, d) of which a token gets one code each."""
+    position_metrics: Float[np.ndarray, "h w d d"]
+    """Mean of JᵀJ over the data at each position of the grid, intensity²."""
+    field: CodeField | None = None
+    """The codes in the measured graph, which `geodesic` needs."""
+
+    @property
+    def mean_metric(self) -> Float[np.ndarray, "d d"]:
+        """Mean of JᵀJ over all positions: what `whitened` uses."""
+        return self.position_metrics.mean(axis=(0, 1))
+
+
+def check_assignment(name: str, codebook: Codebook) -> None:
+    """Refuses an assignment that is unknown, or that these codes cannot have.
+
+    Raises:
+        InputError: Which, and what to do.
+    """
+    if name not in ASSIGNMENTS:
+        raise InputError(f"assign: expected one of {', '.join(ASSIGNMENTS)}, found {name!r}; choose one of them.")
+    if name == "geodesic" and np.ndim(codebook.codes) == 3:
+        raise InputError("assign: geodesic expects one code for a token, found stages; choose another assignment.")
+    if name == "geodesic" and codebook.field is None:
+        raise InputError("assign: geodesic expects codes placed in a graph, found none; fit with assign='geodesic'.")
+
+
+def assign(
+    name: str,
+    decode: Callable,
+    codebook: Codebook,
+    latents: Float[np.ndarray, "n h w d"],
+    images: Float[np.ndarray, "n H W C"] | None = None,
+    *,
+    metrics: Float[np.ndarray, "n h w d d"] | None = None,
+    probes: int | None = None,
+    plan: Plan = REPEATABLE,
+    progress: Progress | None = None,
+) -> Int[np.ndarray, "n h w"]:
+    """Tokens of latents.
+
+    Args:
+        name: One of ASSIGNMENTS, which `check_assignment` accepts for these codes.
+        decode: Decoder of batches.
+        codebook: Codes and statistics.
+        latents: (n, h, w, d).
+        images: In [0, 1]; needed by NEEDS_IMAGES.
+        metrics: Metrics of the tokens, where they are at hand; computed if the assignment needs them.
+        probes: Random probes of sketched metrics and Jacobians; None for exact ones.
+        plan: How much at once and on which devices, where the decoder is run.
+        progress: Called with the images done.
+
+    Returns:
+        int32 (n, h, w), or (n, h, w, S) where codes have stages.
+
+    Raises:
+        InputError: Images that are needed and missing, or a decoder without derivatives.
+    """
+    codes, d = codebook.codes, latents.shape[-1]
+    flat = latents.reshape(-1, d)
+    shape = latents.shape[:3] + np.shape(codes)[: np.ndim(codes) - 2]
+    if name in NEEDS_METRICS:
+        if metrics is None:
+            metrics = token_metrics(single(decode), latents, probes=probes, plan=plan, progress=progress)
+        flat_metrics = metrics.reshape(-1, d, d)
+        if name == "geodesic" and codebook.field is not None:
+            return assign_geodesic(flat, flat_metrics, codebook.field).reshape(shape)
+        return assign_local(flat, codes, flat_metrics).reshape(shape)
+    if name in NEEDS_IMAGES:
+        if images is None:
+            raise InputError(
+                f"images: expected those that the latents are of, found none; {name} assignment looks at them."
+            )
+        start = assign_whitened(flat, codes, codebook.mean_metric).reshape(shape)
+        measured = codebook.position_metrics
+        last = name == "joint"
+        found = assign_joint(
+            single(decode),
+            images,
+            latents,
+            start,
+            codes,
+            measured,
+            probes=probes,
+            plan=plan,
+            progress=progress if last else None,
+        ).tokens
+        if last:
+            return found
+        return assign_decoded(single(decode), images, found, codes, measured, plan=plan, progress=progress)
+    if progress is not None:
+        progress(len(latents))
+    if name == "whitened-position":
+        return assign_whitened_position(latents, codes, codebook.position_metrics)
+    if name == "whitened":
+        return assign_whitened(flat, codes, codebook.mean_metric).reshape(shape)
+    return assign_euclidean(flat, codes).reshape(shape)

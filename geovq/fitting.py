@@ -1,0 +1,84 @@
+"""A trained VAE and images -> any codebook by its name, with the statistics that assignments use."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from geovq.assignment import Codebook
+from geovq.chunks import Progress
+from geovq.codebook import fit_codes
+from geovq.decoders import single
+from geovq.geometry import Geometry, code_field, place_codes
+from geovq.medoids import Progress as MedoidProgress
+from geovq.refine import refine_codes
+
+REFINING_IMAGES = 1000
+"""Images whose reconstructions a `refined` codebook is moved by."""
+
+
+class Recipe(NamedTuple):
+    """Which codebook is wanted."""
+
+    name: str = "whitened"
+    """One of CODEBOOKS."""
+    codes: int = 512
+    """K, of each stage."""
+    stages: int = 1
+    """Codes of a token."""
+    stacking: str = "residual"
+    """residual or product, where a token has several."""
+    seed: int = 0
+    """Of every random choice."""
+
+
+def fit_codebook(
+    recipe: Recipe,
+    decode: Callable,
+    images: np.ndarray,
+    latents: Float[np.ndarray, "n h w d"],
+    geometry: Geometry,
+    *,
+    with_field: bool = False,
+    progress: Progress | None = None,
+    medoid_progress: MedoidProgress | None = None,
+) -> Codebook:
+    """The codebook that a recipe names.
+
+    Args:
+        recipe: What is wanted.
+        decode: Decoder of batches.
+        images: Training images (n, H, W, C), uint8 or floats in [0, 1]; only `refined` looks at some.
+        latents: What the encoder made of them.
+        geometry: The measured sample of the latents.
+        with_field: Whether the codes are placed in the measured graph, for `geodesic` assignment.
+        progress: Called while codes are refined, with the images done of each round.
+        medoid_progress: Called by the search for medoids.
+
+    Returns:
+        Codes and statistics.
+
+    Raises:
+        InputError: A recipe that these latents do not allow.
+    """
+    flat = latents.reshape(-1, latents.shape[-1])
+    codes = fit_codes(
+        recipe.name,
+        flat,
+        geometry,
+        recipe.codes,
+        stages=recipe.stages,
+        stacking=recipe.stacking,
+        seed=recipe.seed,
+        progress=medoid_progress,
+    )
+    if recipe.name == "refined":
+        order = np.random.default_rng(recipe.seed).permutation(len(images))[:REFINING_IMAGES]
+        some = images[order]
+        scaled = some.astype(np.float32) / 255 if some.dtype == np.uint8 else some.astype(np.float32)
+        codes = refine_codes(
+            single(decode), scaled, latents[order], codes, geometry.position_metrics, progress=progress
+        ).codes
+    field = code_field(place_codes(geometry, codes)) if with_field else None
+    return Codebook(codes, geometry.position_metrics, field)

@@ -1,0 +1,115 @@
+"""A round of fine-tuning: tokens of the training images, and the decoder and codes trained on them."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Int
+
+from geovq.additive import as_stages, summed
+from geovq.assignment import Codebook
+from geovq.checkpoint import Checkpoints
+from geovq.checks import check_images
+from geovq.chunks import map_chunks
+from geovq.data import Dataset
+from geovq.decoders import single
+from geovq.execution import REPEATABLE
+from geovq.geometry import draw
+from geovq.metric import mean_metrics
+from geovq.tokenizer import Tokenizer
+from geovq.vae import SpatialVAE, callables
+from train import loop
+from train.blocks import in_blocks
+from train.config import FinetuneOptions
+from train.progress import Progress
+from train.run import Stage
+
+_MEASURED = 200
+"""Images whose metrics are measured again after a round."""
+
+
+def assigned(tokenizer: Tokenizer, images: np.ndarray, stage: Stage, name: str, label: str) -> Int[np.ndarray, "n h w"]:
+    """Tokens of images, kept block by block in a folder of the stage."""
+    with Progress(label, len(images), "images") as progress:
+        return in_blocks(
+            stage.folder / name,
+            lambda rows: tokenizer.encode(images[rows], progress),
+            len(images),
+            progress,
+            stage.pause,
+        )
+
+
+def trained_round(
+    options: FinetuneOptions, data: Dataset, vae: SpatialVAE, tokenizer: Tokenizer, stage: Stage, number: int
+) -> tuple[SpatialVAE, Tokenizer]:
+    """The VAE and the tokenizer with decoder and codes trained on the tokenizer's own tokens.
+
+    Args:
+        options: How.
+        data: The images.
+        vae: With the decoder that the round starts from.
+        tokenizer: Of that VAE.
+        stage: Keeps tokens and checkpoints in round-NUMBER/.
+        number: Of the round, from 1.
+
+    Returns:
+        The VAE with the new decoder, and its tokenizer of the new codes, with mean metrics measured anew.
+    """
+    folder = stage.folder / f"round-{number}"
+    images = draw(data.train_images, options.images or len(data.train_images), options.seed)
+    tokens = assigned(tokenizer, images, stage, f"round-{number}/train", f"finetune: round {number}, training tokens")
+    val_images = data.val_images[: options.val_images]
+    val_tokens = assigned(
+        tokenizer, val_images, stage, f"round-{number - 1}/val", f"finetune: round {number}, validation tokens"
+    )
+    parts: Any = nnx.split(vae, _is_decoder, ...)
+    graphdef, decoder, rest = parts
+    schedule = loop.Schedule.of(len(images), options)
+    one_code = tokenizer.codes.ndim == 2
+
+    def errors(params, tokens, batch):
+        target = batch.astype(jnp.float32) / 255
+        latents = summed(params["codes"], tokens[..., None] if one_code else tokens)
+        decoded = nnx.merge(graphdef, params["decoder"], rest).decode(latents)
+        return jnp.sum((decoded - target) ** 2, axis=(1, 2, 3))
+
+    def loss(params, key, tokens, batch):
+        error = jnp.mean(errors(params, tokens, batch))
+        return error, {"squared_error": error}
+
+    score = jax.jit(errors)
+
+    def validate(state):
+        found = map_chunks(lambda t, x: score(state["params"], t, x), val_tokens, val_images, chunk=500)
+        return {"loss": np.mean(found), "psnr": np.mean(-10 * np.log10(found / val_images[0].size))}
+
+    # On the host, for the loop's first step takes the memory of what is on the device.
+    params = jax.tree.map(np.array, {"decoder": decoder, "codes": as_stages(tokenizer.codes)})
+    optimizer = loop.adamw(schedule, options.learning_rate, options.weight_decay)
+    model = loop.Model(*loop.by_gradient(params, loss, optimizer), lambda rows: (tokens[rows], images[rows]), validate)
+    loop.train(folder, f"finetune: round {number}", model, schedule, stage.pause)
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        found = checkpoints.restore({"best": params})
+    assert found is not None  # the loop has just saved it
+    best = found.state["best"]
+    trained = nnx.merge(graphdef, best["decoder"], rest)
+    return trained, _measured(trained, np.asarray(best["codes"]), tokenizer, images)
+
+
+def _is_decoder(path: tuple[Any, ...], _: Any) -> bool:
+    """Whether a parameter of a SpatialVAE belongs to its decoder."""
+    return path[0] in ("first", "up")
+
+
+def _measured(vae: SpatialVAE, codes: np.ndarray, before: Tokenizer, images: np.ndarray) -> Tokenizer:
+    """A tokenizer of the VAE and codes, with its mean metrics."""
+    encode, decode = callables(vae)
+    some = np.asarray(encode(check_images(draw(images, _MEASURED, 0))))
+    metrics = mean_metrics(single(decode), some, plan=REPEATABLE).by_position
+    codebook = Codebook(codes[0] if before.codes.ndim == 2 else codes, metrics)
+    return Tokenizer(
+        encode, decode, codebook, assign=before.assign, image_shape=before.image_shape, probes=before.probes
+    )
