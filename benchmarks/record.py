@@ -18,7 +18,13 @@ def no_options(description: str) -> None:
     parser.parse_args()
 
 
-def save(name: str, rows: Sequence[Mapping[str, Any]], seeds: Mapping[str, int] | Sequence[int], schedule: str) -> None:
+def save(
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    seeds: Mapping[str, int] | Sequence[int],
+    schedule: str,
+    folder: pathlib.Path = FOLDER,
+) -> None:
     """Writes benchmarks/results/NAME.json, and prints the same object as the last line.
 
     Args:
@@ -26,7 +32,8 @@ def save(name: str, rows: Sequence[Mapping[str, Any]], seeds: Mapping[str, int] 
         rows: One number each, with the fields that say what it is of.
         seeds: Every seed that they depend on.
         schedule: How long it ran, in a word.
+        folder: Where it goes.
     """
     found = {"meta": provenance(seeds, schedule), "rows": list(rows)}
-    write_json(FOLDER / f"{name}.json", found)
+    write_json(folder / f"{name}.json", found)
     print(json.dumps(found), flush=True)

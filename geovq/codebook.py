@@ -5,7 +5,7 @@
 | kmeans    | means of cells that are compact in latent distance                                 |
 | whitened  | means of cells that are compact under the mean metric of the data                  |
 | metric    | metric means of cells that are compact under each token's own metric               |
-| refined   | any of these, moved to where the images of `joint` tokens are best (geovq.refine)  |
+| refined   | those, moved to where the images of `joint` tokens are best (geovq.refine)         |
 | euclidean | medoids of the k-NN graph with Euclidean lengths                                   |
 | geodesic  | medoids of the same graph with pullback lengths                                    |
 """
@@ -68,7 +68,7 @@ def fit_codes(
         codes = residual_stages(sample, k, stages, root=root, seed=seed)
     else:
         codes = product_stages(sample, k, stages, root=root, seed=seed)
-    if name == "metric":
+    if name in ("metric", "refined"):
         _check_enough(k, len(geometry.nodes), "measured latents")
         codes = lloyd(geometry.nodes, geometry.metrics, geometry.weights, codes, mean_metric=geometry.mean_metric).codes
     return codes[0] if stages == 1 else codes

@@ -46,13 +46,13 @@ class DecodedStep:
         grid = summed(problem.stages, tokens)
         gradient = jax.grad(lambda z: jnp.sum((problem.decode(z) - image) ** 2))(grid)
         codes = problem.stages[stage]
-        moves = codes - codes[tokens[row, column, stage]]
+        present = tokens[row, column, stage]
+        moves = codes - codes[present][None]
         metric = problem.metrics[row * tokens.shape[1] + column]
         promised = moves @ gradient[row, column] + jnp.sum((moves @ metric) * moves, axis=-1)
-        _, chosen = jax.lax.top_k(-promised, self.candidates)
-        present = tokens[row, column, stage]
-        chosen = jnp.concatenate([present[None], chosen[:-1].astype(tokens.dtype)])  # of equals the present one stays
-        trials = jax.vmap(lambda code: tokens.at[row, column, stage].set(code))(chosen)
+        # The present code comes first, so that of equals it stays.
+        _, chosen = jax.lax.top_k(-promised.at[present].set(-jnp.inf), self.candidates)
+        trials = jax.vmap(lambda code: tokens.at[row, column, stage].set(code))(chosen.astype(tokens.dtype))
         return trials[jnp.argmin(squared_errors(problem, trials, image))]
 
 

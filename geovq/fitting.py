@@ -14,7 +14,7 @@ from geovq.geometry import Geometry, code_field, place_codes
 from geovq.medoids import Progress as MedoidProgress
 from geovq.refine import refine_codes
 
-REFINING_IMAGES = 1000
+REFINING_IMAGES = 600
 """Images whose reconstructions a `refined` codebook is moved by."""
 
 

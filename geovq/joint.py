@@ -31,7 +31,8 @@ JACOBIANS = 2
 """Linearisations of an image at most."""
 
 CORRECTIONS = 3
-"""Steps that keep the JᵀJ of a linearisation and take the gradient anew, at the codes that were found: a twentieth of its cost."""
+"""Steps that keep the JᵀJ of a linearisation and take the gradient anew, at the codes that were found: a twentieth of its
+cost."""
 
 DAMPINGS = (0.03, 0.1, 0.3, 1.0)
 """Weights λ of the mean metric that are tried on each linearisation."""
@@ -109,7 +110,7 @@ def squared_errors(
 ) -> Float[Array, " c"]:
     """‖D(Ẑ) − x‖² of several grids of tokens for one image."""
     decoded = jax.vmap(problem.decode)(summed(problem.stages, candidates))
-    return jnp.sum((decoded - image) ** 2, axis=(1, 2, 3))
+    return jax.vmap(lambda one: jnp.sum((one - image) ** 2))(decoded)
 
 
 def assign_joint(
@@ -139,6 +140,7 @@ def assign_joint(
         position_metrics: Mean of JᵀJ at each position, for damping.
         probes: Random probes of a sketched JᵀJ, see `geovq.linearised`; None for exact Jacobians.
         jacobians: Linearisations at most, at least 1. An image that one of them did not improve takes no more.
+        corrections: Steps after each linearisation that keep its JᵀJ.
         dampings: Weights of the mean metric that are tried.
         seed: Of the probes; all images have the same.
         plan: How much at once and on which devices.

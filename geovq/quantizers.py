@@ -59,9 +59,9 @@ def moved(
     sums = decay * before.sums + (1 - decay) * jnp.matmul(chosen.T, latents, precision="highest")
     unused = counts < least * n / k
     fresh = latents[jax.random.choice(key, n, (k,), replace=n < k)]
+    codes = jnp.where(unused[:, None], fresh, sums / jnp.maximum(counts, 1e-9)[:, None])
     counts = jnp.where(unused, n / k, counts)
-    sums = jnp.where(unused[:, None], fresh * (n / k), sums)
-    return MovingCodes(sums / counts[:, None], counts, sums)
+    return MovingCodes(codes, counts, codes * counts[:, None])
 
 
 def straight_through(latents: Float[Array, "..."], quantized: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -78,7 +78,7 @@ def refine_codes(
     codes: Float[np.ndarray, "..."],
     position_metrics: Float[np.ndarray, "h w d d"],
     *,
-    rounds: int = 4,
+    rounds: int = 3,
     tolerance: float = 0.01,
     progress: Progress | None = None,
 ) -> Refined:
@@ -90,7 +90,7 @@ def refine_codes(
         latents: What the encoder made of them.
         codes: Where it starts: (K, d), or stages (S, K, d).
         position_metrics: Mean of JᵀJ at each position (h, w, d, d).
-        rounds: At most; each takes up to four Jacobians an image.
+        rounds: At most; each takes two Jacobians an image.
         tolerance: Part of the error that a round has to take away for another to follow.
         progress: Called with the images done, `rounds` times over.
 
@@ -110,7 +110,7 @@ def refine_codes(
     errors: list[float] = []
     best, converged = stages, False
     for number in range(rounds + 1):
-        found = assign_joint(decode, images, latents, tokens, stages, position_metrics, plan=REPEATABLE)
+        found = assign_joint(decode, images, latents, tokens, stages, position_metrics, jacobians=1, plan=REPEATABLE)
         error = float(found.squared_errors.mean())
         if progress is not None:
             progress(len(images))

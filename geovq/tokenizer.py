@@ -14,6 +14,7 @@ from geovq.autoencoder import BATCH, check_autoencoder, decode_latents, encode_i
 from geovq.checks import InputError, check_finite, check_images, check_tokens
 from geovq.chunks import Progress
 from geovq.config import CODEBOOKS
+from geovq.decoded import SWEEPS, assign_decoded
 from geovq.decoders import single
 from geovq.execution import REPEATABLE, Plan
 from geovq.fitting import Recipe, fit_codebook
@@ -299,6 +300,45 @@ class Tokenizer:
         # The metrics of all images at once might not fit into memory.
         return np.concatenate([block(start) for start in range(0, len(latents), BATCH)])
 
+    def improved(
+        self,
+        tokens: Int[np.ndarray, "n h w"],
+        images: np.ndarray,
+        progress: Progress | None = None,
+        *,
+        sweeps: int = SWEEPS,
+        plan: Plan = REPEATABLE,
+    ) -> Int[np.ndarray, "n h w"]:
+        """Tokens after more sweeps of candidates tried through the decoder, whatever the assignment that made them.
+
+        Args:
+            tokens: Integers in 0..K-1, as `encode` returns them.
+            images: What they are of, (n, H, W, C), uint8 or floats in [0, 1].
+            progress: Called with the images done.
+            sweeps: Times that every token is tried at most.
+            plan: As for `encode`.
+
+        Returns:
+            int32, of the same shape; no image is worse.
+
+        Raises:
+            InputError: Tokens or images that do not fit.
+        """
+        images = check_images(images, self.image_shape)
+        tokens = self._checked(tokens)
+        if len(images) != len(tokens):
+            raise InputError(f"images: expected {len(tokens)}, one for each grid of tokens, found {len(images)}.")
+        return assign_decoded(
+            single(self._decode),
+            images,
+            tokens,
+            self.codes,
+            self.codebook.position_metrics,
+            sweeps=sweeps,
+            plan=plan,
+            progress=progress,
+        )
+
     def decode(self, tokens: Int[np.ndarray, "n h w"]) -> Float[np.ndarray, "n H W C"]:
         """Images of tokens.
 
@@ -311,13 +351,16 @@ class Tokenizer:
         Raises:
             InputError: Tokens of another shape or outside 0..K-1, with their count and the first position.
         """
+        return decode_latents(self._decode, self.quantized(self._checked(tokens)))
+
+    def _checked(self, tokens: Int[np.ndarray, "n h w"]) -> Int[np.ndarray, "n h w"]:
         tokens = np.asarray(tokens)
         if tokens.ndim != 1 + len(self.token_shape) or tokens.shape[1:] != self.token_shape or len(tokens) == 0:
             raise InputError(
                 f"tokens: expected shape (n, {', '.join(map(str, self.token_shape))}) with n of at least 1, found "
                 f"{tokens.shape}; reshape them to grids."
             )
-        return decode_latents(self._decode, self.quantized(check_tokens(tokens, self.k)))
+        return check_tokens(tokens, self.k)
 
     def quantized(self, tokens: Int[np.ndarray, "n h w"]) -> Float[np.ndarray, "n h w d"]:
         """Latents of tokens: their codes, or the sums of their codes. Tokens are not checked."""

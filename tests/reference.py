@@ -276,3 +276,48 @@ def polyline_points(corners, lengths, segments):
             side += 1
         points.append(corners[side] + left / lengths[side] * (corners[side + 1] - corners[side]))
     return np.array(points)
+
+
+def coordinate_descent(error, tokens, k, sweeps):
+    """Tokens (t, S) after each was set, in turn, to the code with the least `error` of all tokens; the first of equals."""
+    tokens = tokens.copy()
+    for _ in range(sweeps):
+        for place in np.ndindex(*tokens.shape):
+            trials = []
+            for code in range(k):
+                tokens[place] = code
+                trials.append(error(tokens))
+            tokens[place] = int(np.argmin(trials))
+    return tokens
+
+
+def best_tokens(error, shape, k):
+    """The tokens with the least error of all k^(t·S) that there are."""
+    trials = [np.array(flat).reshape(shape) for flat in np.ndindex(*(k,) * int(np.prod(shape)))]
+    return min(trials, key=error)
+
+
+def summed_codes(stages, tokens):
+    """Latents (t, d) of tokens (t, S): sums of their codes, one by one."""
+    latents = np.zeros((len(tokens), stages.shape[2]))
+    for q, row in enumerate(tokens):
+        for s, code in enumerate(row):
+            latents[q] += stages[s, code]
+    return latents
+
+
+def metric_mean(points, metrics, weights):
+    """The minimiser of Σ w (c − z)ᵀG(c − z), by its normal equations, summed one by one."""
+    total, moment = 0, 0
+    for z, g, w in zip(points, metrics, weights, strict=True):
+        total, moment = total + w * g, moment + w * g @ z
+    return np.linalg.solve(total, moment)
+
+
+def moving_codes(counts, sums, latents, tokens, decay):
+    """Moving averages of a VQ-VAE after one batch, code by code."""
+    counts, sums = decay * counts, decay * sums
+    for z, token in zip(latents, tokens, strict=True):
+        counts[token] += 1 - decay
+        sums[token] += (1 - decay) * z
+    return counts, sums

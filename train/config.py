@@ -28,8 +28,8 @@ class Training(Protocol):
     """What every network's options say about its training."""
 
     @property
-    def epochs(self) -> int:
-        """Passes through the training images."""
+    def epochs(self) -> int | tuple[int, ...]:
+        """Passes through the training images, or those of each round."""
 
     @property
     def batch_size(self) -> int:
@@ -136,18 +136,18 @@ class FinetuneOptions:
 
     codebook: CodebookName = "whitened"
     """Codebook that it starts from."""
-    assign: AssignmentName = "whitened"
-    """Assignment of the tokens that are trained on; others can still be chosen afterwards."""
+    assigns: tuple[AssignmentName, ...] = ("whitened",)
+    """Assignment of the tokens that each round trains on, the last for all further rounds; that one is validated."""
     probes: int = 0
     """Random probes of sketched metrics and Jacobians, for assignments that need them; 0 = exact."""
     images: int = 0
-    """Training images, drawn at random, that are trained on; 0 = all."""
+    """At most so many training images, drawn at random, where an assignment runs the decoder (local, joint, ...); 0 = all."""
     val_images: int = 5000
     """At most so many validation images."""
     rounds: int = 3
     """At most; a round follows while the one before improved the validation images with tokens assigned anew."""
-    epochs: int = 3
-    """Passes through the training images in a round."""
+    epochs: tuple[int, ...] = (3,)
+    """Passes through these images in each round, the last for all further rounds."""
     batch_size: int = 128
     """Images per step."""
     learning_rate: float = 1e-3
@@ -242,7 +242,7 @@ PRESETS = {
         vae=VAEOptions(width=16, max_width=32, bits=6, epochs=30, batch_size=64),
         baseline=BaselineOptions(codes=64, levels=(8, 8)),
         codebook=CodebookOptions(codes=64, measured_images=300, neighbours=8),
-        finetune=FinetuneOptions(epochs=5, batch_size=64),
+        finetune=FinetuneOptions(epochs=(5,), batch_size=64),
         gpt=GPTOptions(layers=2, width=64, heads=4, epochs=60, batch_size=64, patience=8),
         evaluate=EvaluateOptions(assigns=(*EvaluateOptions.assigns, "joint")),
     ),

@@ -87,9 +87,8 @@ class Schedule(NamedTuple):
             raise InputError(
                 f"batch_size: expected 1..{examples}, the number of training images, found {options.batch_size}."
             )
-        return cls(
-            examples, options.batch_size, options.epochs, options.patience, options.checkpoint_every, options.seed
-        )
+        epochs = options.epochs if isinstance(options.epochs, int) else options.epochs[0]
+        return cls(examples, options.batch_size, epochs, options.patience, options.checkpoint_every, options.seed)
 
     @property
     def steps_per_epoch(self) -> int:

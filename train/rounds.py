@@ -1,6 +1,6 @@
 """A round of fine-tuning: tokens of the training images, and the decoder and codes trained on them."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Int
 
 from geovq.additive import as_stages, summed
-from geovq.assignment import Codebook
+from geovq.assignment import NEEDS_IMAGES, NEEDS_METRICS, Codebook
 from geovq.checkpoint import Checkpoints
 from geovq.checks import check_images
 from geovq.chunks import map_chunks
@@ -26,6 +26,8 @@ from train.config import FinetuneOptions
 from train.progress import Progress
 from train.run import Stage
 
+_Value = TypeVar("_Value")
+
 _MEASURED = 200
 """Images whose metrics are measured again after a round."""
 
@@ -40,6 +42,11 @@ def assigned(tokenizer: Tokenizer, images: np.ndarray, stage: Stage, name: str, 
             progress,
             stage.pause,
         )
+
+
+def of_round(values: tuple[_Value, ...], number: int) -> _Value:
+    """What an option says for a round, counted from 1; the last value holds for all further rounds."""
+    return values[min(number, len(values)) - 1]
 
 
 def trained_round(
@@ -59,15 +66,17 @@ def trained_round(
         The VAE with the new decoder, and its tokenizer of the new codes, with mean metrics measured anew.
     """
     folder = stage.folder / f"round-{number}"
-    images = draw(data.train_images, options.images or len(data.train_images), options.seed)
+    runs_decoder = tokenizer.assign in NEEDS_METRICS + NEEDS_IMAGES
+    count = options.images if runs_decoder and options.images else len(data.train_images)
+    images = draw(data.train_images, count, options.seed)
     tokens = assigned(tokenizer, images, stage, f"round-{number}/train", f"finetune: round {number}, training tokens")
     val_images = data.val_images[: options.val_images]
     val_tokens = assigned(
-        tokenizer, val_images, stage, f"round-{number - 1}/val", f"finetune: round {number}, validation tokens"
+        tokenizer, val_images, stage, f"round-{number}/val", f"finetune: round {number}, validation tokens"
     )
     parts: Any = nnx.split(vae, _is_decoder, ...)
     graphdef, decoder, rest = parts
-    schedule = loop.Schedule.of(len(images), options)
+    schedule = loop.Schedule.of(len(images), options)._replace(epochs=of_round(options.epochs, number))
     one_code = tokenizer.codes.ndim == 2
 
     def errors(params, tokens, batch):

@@ -1,0 +1,69 @@
+"""Is a tokenizer made after training better than a VQ-VAE trained end to end, with the same networks, bits and epochs?
+
+    python -m benchmarks.tokenizer --run runs/study --data-dir DIR                         two CPU cores, three hours
+    python -m benchmarks.tokenizer --run runs/study --data-dir DIR --schedule full         all test images, for an accelerator
+    python -m benchmarks.tokenizer --run runs/study --data-dir DIR --codes 512 --seeds 0   a part of it
+
+FashionMNIST, K = 512 and 1024, three seeds of all networks. Every codebook with every assignment in every measure; the VAE with
+and without its posterior's noise; decoders fine-tuned on tokens; two codes a token; VQ-VAE and FSQ trained end to end, also with
+our assignments; random Gaussian codes. Nothing is chosen on the test images. All that is complete in the run folder is used
+again. Writes benchmarks/results/tokenizer.json and tokenizer_ladder.png.
+"""
+
+import dataclasses
+import pathlib
+from typing import Literal
+
+from benchmarks.record import FOLDER, save
+from benchmarks.tokenizer_systems import PARTS, SCHEDULES, Part, Study
+from train.cli import parse, run_program
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Which part of the study, and how long it runs."""
+
+    schedule: Literal["reduced", "full", "smoke"] = "reduced"
+    """reduced: 2,000 test images, two CPU cores. full: all test images. smoke: the digits, in a minute or two."""
+    codes: tuple[int, ...] = ()
+    """Only these K; all of the schedule if none is given."""
+    seeds: tuple[int, ...] = ()
+    """Only these seeds; all of the schedule if none is given."""
+    parts: tuple[Part, ...] = PARTS
+    """Which systems: vqvae, finetuned, frozen, several (codes a token), gaussian, fsq. The continuous VAE always is."""
+    output: pathlib.Path = FOLDER
+    """Folder of the results."""
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    asked, options = parse(__doc__, ("data",), Options(), bound=False)
+
+    from benchmarks.tokenizer_cases import all_cells, probes_of, semantics
+    from benchmarks.tokenizer_figures import ladder
+    from benchmarks.tokenizer_rows import comparisons, rows_of
+
+    schedule = SCHEDULES[options.schedule]
+    schedule = dataclasses.replace(
+        schedule, codes=options.codes or schedule.codes, seeds=options.seeds or schedule.seeds
+    )
+    study = Study(asked.folder, asked.config.data.data_dir, schedule, options.parts)
+    found = all_cells(study)
+    rows = [row for case, cells in found.items() for row in rows_of(case, cells, probes_of(case, schedule))]
+    for k in schedule.codes:
+        rows += comparisons(found, k)
+        rows += semantics(study, found, k) if "frozen" in options.parts else []
+    split = asked.config.data.split_seed
+    label = f"{options.schedule}: {schedule.epochs} epochs of every network, {schedule.images:,} test images"
+    save(
+        "tokenizer",
+        rows,
+        {"split": split, **{f"networks {seed}": seed for seed in schedule.seeds}},
+        label,
+        options.output,
+    )
+    ladder(rows, options.output / "tokenizer_ladder.png")
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,147 @@
+"""The cases of benchmarks.tokenizer, in the order in which they are computed."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, cast
+
+from benchmarks.tokenizer_cells import Arrays, Cells, Measured, TestImages, continuous, in_graph, quantized
+from benchmarks.tokenizer_rows import Case
+from benchmarks.tokenizer_semantics import kept_under_noise, semantic_rows
+from benchmarks.tokenizer_systems import CODEBOOKS, HEADLINE, Schedule, Study, gaussian, two_codes
+from geovq.config import BaselineName
+from geovq.tokenizer import Tokenizer
+from train import stages
+
+Found = dict[Case, list[Arrays]]
+
+ALONE = ("euclidean", "whitened", "whitened-position", "local")
+"""Assignments of single tokens that every codebook is scored with, beside geodesic and joint."""
+
+
+def probes_of(case: Case, schedule: Schedule) -> int | None:
+    """Random probes of a case's joint assignment; None where Jacobians are exact, as they are in all that is compared."""
+    frozen = case.system == "ours" and case.decoder == "frozen"
+    if not frozen or not case.assign.startswith("joint") or (case.codebook == HEADLINE and case.assign == "joint"):
+        return None
+    return schedule.probes or None
+
+
+def all_cells(study: Study) -> Found:
+    """The cells of every case, one for each seed."""
+    schedule, found = study.schedule, Found()
+    for seed in schedule.seeds:
+        for case, cell in _of_vae(study, seed):
+            found.setdefault(case, []).append(cell)
+    for k in schedule.codes:
+        for seed in schedule.seeds:
+            one = _OneSeed(study, k, seed)
+            for part in study.parts:
+                for case, cell in one.of(part):
+                    found.setdefault(case, []).append(cell)
+    return found
+
+
+def semantics(study: Study, found: Found, k: int) -> list[dict[str, Any]]:
+    """Rows of what the codes of every codebook mean."""
+    rows: list[dict[str, Any]] = []
+    for codebook in CODEBOOKS:
+        tokens = [cell["tokens"] for cell in found[Case(k, "ours", "frozen", codebook, "whitened")]]
+        kept = [_OneSeed(study, k, seed).kept_under_noise(codebook) for seed in study.schedule.seeds]
+        labels = TestImages.drawn(study.vae(study.schedule.seeds[0]), study.schedule.images).labels
+        rows += semantic_rows(codebook, k, tokens, kept, labels)
+    return rows
+
+
+def _cells(study: Study) -> Cells:
+    return Cells(study.folder / f"cells-{study.schedule.images}")
+
+
+def _of_vae(study: Study, seed: int) -> Iterator[tuple[Case, Arrays]]:
+    run = study.vae(seed)
+    test = TestImages.drawn(run, study.schedule.images)
+    for assign, noise in (("-", False), ("noise", True)):
+        case = Case(0, "vae", "frozen", "-", assign)
+        yield case, _cells(study).get(f"{case.name}-{seed}", partial(continuous, run, test, noise=noise))
+
+
+class _OneSeed:
+    """The cases of one K and one seed."""
+
+    def __init__(self, study: Study, k: int, seed: int) -> None:
+        self.study, self.k, self.seed = study, k, seed
+        self.vae = study.vae(seed)
+        self.cells = _cells(study)
+        self.test = TestImages.drawn(self.vae, study.schedule.images)
+        self.train_images = stages.images(self.vae.config.data).dataset.train_images
+
+    def of(self, part: str) -> Iterator[tuple[Case, Arrays]]:
+        """One of PARTS."""
+        if part in ("vqvae", "fsq"):
+            return self.end_to_end(cast(BaselineName, part))
+        ways = {"finetuned": self.tuned, "frozen": self.frozen, "gaussian": self.random, "several": self.several}
+        return ways[part]()
+
+    def end_to_end(self, system: BaselineName) -> Iterator[tuple[Case, Arrays]]:
+        """VQ-VAE or FSQ, also with our assignments."""
+        run = self.study.baseline(system, self.k, self.seed)
+        for assign in ("euclidean", "whitened", "joint", "decoded") if system == "vqvae" else ("euclidean", "joint"):
+            make = partial(stages.load_baseline, run.folder, self.train_images, assign)
+            yield self._cell(Case(self.k, system, "end to end", system, assign), make)
+
+    def tuned(self) -> Iterator[tuple[Case, Arrays]]:
+        """The decoder fine-tuned on tokens."""
+        run = self.study.ours(self.k, self.seed)
+        for assign in ("whitened", "joint", "decoded"):
+            make = partial(stages.load_finetuned, run.folder, assign)
+            yield self._cell(Case(self.k, "ours", "finetuned", "finetuned", assign), make)
+
+    def frozen(self) -> Iterator[tuple[Case, Arrays]]:
+        """Every codebook of the VAE as it is, with every assignment."""
+        run, probes = self.study.ours(self.k, self.seed), self.study.schedule.probes or None
+        for codebook in CODEBOOKS:
+            base = stages.tokenizer(run, codebook, "whitened")
+            placed, along = in_graph(run, base)
+            ways: dict[str, Callable[[], Tokenizer]] = {name: partial(base.replace, assign=name) for name in ALONE}
+            ways["geodesic"] = lambda along=along: along  # type: ignore[misc]
+            sketched = partial(base.replace, assign="joint", probes=probes)
+            if codebook == HEADLINE:
+                ways |= {name: partial(base.replace, assign=name) for name in ("joint", "decoded")}
+                ways |= {"joint-sketched": sketched} if probes else {}
+            else:
+                ways["joint"] = sketched
+            for assign, make in ways.items():
+                case = Case(self.k, "ours", "frozen", codebook, assign)
+                yield self._cell(case, make, measured=self._measured(), placed=placed)
+
+    def random(self) -> Iterator[tuple[Case, Arrays]]:
+        """Random Gaussian codes."""
+        for assign in ("euclidean", "whitened"):
+            make = partial(gaussian, self.vae, self.k, self.seed, assign)
+            yield self._cell(Case(self.k, "gaussian", "frozen", "gaussian", assign), make)
+
+    def several(self) -> Iterator[tuple[Case, Arrays]]:
+        """Two codes for every token."""
+        run = self.study.ours(self.k, self.seed)
+        for stacking in ("residual", "product"):
+            make = partial(two_codes, run, self.k, self.seed, stacking)
+            case = Case(self.k, "ours", "frozen", stacking, "whitened", 2)
+            yield self._cell(case, make, measured=self._measured())
+
+    def kept_under_noise(self, codebook: str) -> Any:
+        """Part of the tokens of each image that stay when latents move at random."""
+        tokenizer = stages.tokenizer(self.study.ours(self.k, self.seed), codebook, "whitened")
+        return kept_under_noise(tokenizer, self._measured().latents)
+
+    def _measured(self) -> Measured:
+        of = partial(Measured.of, self.vae, self.test)
+        return Measured(**self.cells.get(f"measured-{self.seed}", lambda: of()._asdict()))
+
+    def _cell(self, case: Case, make: Callable[[], Tokenizer], **options: Any) -> tuple[Case, Arrays]:
+        schedule = self.study.schedule
+        compared = case.system != "ours" or case.decoder != "frozen" or case.codebook == HEADLINE
+        lpips_images = schedule.images if compared else schedule.lpips_images
+        name = f"{case.name}-{self.seed}"
+        if case.assign == "decoded":  # it goes on from the joint tokens, which are there already
+            joint = case._replace(assign="joint").name
+            options["start"] = self.cells.get(f"{joint}-{self.seed}", dict)["tokens"]
+        return case, self.cells.get(name, lambda: quantized(make(), self.test, lpips_images, **options))

@@ -1,0 +1,67 @@
+"""Figures of benchmarks.tokenizer and benchmarks.encoding."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+Row = dict[str, Any]
+
+LADDER = (
+    ("k-means, euclidean", {"codebook": "kmeans", "assign": "euclidean", "decoder": "frozen"}),
+    ("whitened codes, whitened", {"codebook": "whitened", "assign": "whitened", "decoder": "frozen"}),
+    ("metric means, whitened", {"codebook": "metric", "assign": "whitened", "decoder": "frozen"}),
+    ("refined, whitened-position", {"codebook": "refined", "assign": "whitened-position", "decoder": "frozen"}),
+    ("refined, local", {"codebook": "refined", "assign": "local", "decoder": "frozen"}),
+    ("refined, joint", {"codebook": "refined", "assign": "joint", "decoder": "frozen"}),
+    ("refined, decoded", {"codebook": "refined", "assign": "decoded", "decoder": "frozen"}),
+    ("fine-tuned, joint", {"assign": "joint", "decoder": "finetuned"}),
+    ("fine-tuned, decoded", {"assign": "decoded", "decoder": "finetuned"}),
+)
+"""The steps from plain post-hoc codes to the best, and the fields of their rows."""
+
+
+def steps(rows: Sequence[Row], k: int) -> list[tuple[str, Row]]:
+    """The ladder's rows of PSNR that there are, for one K."""
+    found = []
+    for label, fields in LADDER:
+        wanted = {"case": "scores", "score": "psnr", "system": "ours", "codes": k, **fields}
+        found += [(label, row) for row in rows if all(row.get(name) == value for name, value in wanted.items())]
+    return found
+
+
+def ladder(rows: Sequence[Row], path: pathlib.Path) -> None:
+    """Draws the ladder, with the continuous VAE and the VQ-VAE as lines.
+
+    Args:
+        rows: Of the study.
+        path: The PNG to write.
+    """
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    sizes = sorted({row["codes"] for row in rows if row["case"] == "scores" and row["system"] == "ours"})
+    figure, axes = pyplot.subplots(1, len(sizes), figsize=(6 * len(sizes), 4), sharex=True, squeeze=False)
+    for axis, k in zip(axes[0], sizes, strict=True):
+        found = steps(rows, k)
+        values = [row["value"] for _, row in found]
+        errors = [[row["value"] - row["low"] for _, row in found], [row["high"] - row["value"] for _, row in found]]
+        axis.barh([label for label, _ in found], values, xerr=errors, color="tab:blue", alpha=0.7)
+        for label, colour, wanted in (
+            ("continuous VAE", "black", {"system": "vae", "assign": "-"}),
+            ("VQ-VAE, end to end", "tab:red", {"system": "vqvae", "assign": "euclidean", "codes": k}),
+            ("VQ-VAE with joint", "tab:orange", {"system": "vqvae", "assign": "joint", "codes": k}),
+        ):
+            wanted |= {"case": "scores", "score": "psnr"}
+            for row in rows:
+                if all(row.get(name) == value for name, value in wanted.items()):
+                    axis.axvline(row["value"], color=colour, label=label)
+        axis.invert_yaxis()
+        axis.set_xlim(min(values) - 0.5, None)
+        axis.set_xlabel("PSNR, dB")
+        axis.set_title(f"K = {k}")
+        axis.legend(fontsize="small", loc="lower left")
+    figure.tight_layout()
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+    pyplot.close(figure)

@@ -1,0 +1,172 @@
+"""Rows of benchmarks.tokenizer out of its cells: means over seeds and images, and paired differences with their intervals."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.tokenizer_systems import HEADLINE
+from geovq import token_scores
+from geovq.scores import bootstrap_interval
+
+Row = dict[str, Any]
+Arrays = Mapping[str, np.ndarray]
+
+IMAGE_SCORES = (
+    "psnr",
+    "ssim",
+    "lpips",
+    "image_error",
+    "latent_error",
+    "metric_error",
+    "geodesic_error",
+    "bits_per_token",
+)
+
+
+class Case(NamedTuple):
+    """What a cell is of; the fields of its rows."""
+
+    codes: int
+    """K, or 0 for the continuous VAE."""
+    system: str
+    decoder: str
+    codebook: str
+    assign: str
+    codes_per_token: int = 1
+
+    @property
+    def name(self) -> str:
+        """Of the cell's file, without the seed."""
+        parts = (str(self.codes), self.system, self.decoder, self.codebook, self.assign, str(self.codes_per_token))
+        return "-".join(parts)
+
+
+Found = Mapping[Case, Sequence[Arrays]]
+"""The cells of every case, one for each seed."""
+
+
+def rows_of(case: Case, cells: Sequence[Arrays], probes: int | None = None) -> list[Row]:
+    """Scores of a case: per-image values are averaged over seeds, and their mean has a bootstrap interval over the images."""
+    fields: Row = {"case": "scores", **case._asdict(), "probes": probes, "seeds": len(cells)}
+    rows = []
+    for score in (name for name in IMAGE_SCORES if name in cells[0]):
+        values = np.stack([cell[score] for cell in cells])
+        mean, low, high = bootstrap_interval(values.mean(axis=0))
+        spread = float(values.mean(axis=1).std(ddof=1)) if len(cells) > 1 else None
+        rows.append({**fields, "score": score, "value": mean, "low": low, "high": high, "n": values.shape[1]})
+        rows[-1]["std_over_seeds"] = spread
+    if "bits_of_tokens" in cells[0]:
+        spread = float(np.mean([cell["bits_of_tokens"].std() for cell in cells]))
+        rows.append({**fields, "score": "bits_per_token_std", **_alone(spread, cells[0]["bits_of_tokens"].size)})
+    if "tokens" in cells[0]:
+        tokens = [cell["tokens"] for cell in cells]
+        for score, measure in (("usage", token_scores.usage), ("perplexity", token_scores.perplexity)):
+            value = float(np.mean([measure(found, case.codes) for found in tokens]))
+            rows.append({**fields, "score": score, **_alone(value, tokens[0].size)})
+    return rows
+
+
+def _alone(value: float, n: int) -> Row:
+    return {"value": value, "low": None, "high": None, "n": n}
+
+
+def difference(
+    name: str, codes: int, better: Sequence[Arrays], worse: Sequence[Arrays], bar: float | None, score: str = "psnr"
+) -> Row:
+    """A paired difference of two cases on the same images, averaged over seeds, with its interval over the images."""
+    n = min(len(better[0][score]), len(worse[0][score]))
+    values = np.mean([a[score][:n] - b[score][:n] for a, b in zip(better, worse, strict=True)], axis=0)
+    mean, low, high = bootstrap_interval(values)
+    return {
+        "case": "comparison",
+        "name": name,
+        "codes": codes,
+        "score": f"{score}_difference",
+        "value": mean,
+        "low": low,
+        "high": high,
+        "n": n,
+        "seeds": len(better),
+        "bar": bar,
+    }
+
+
+class Comparison(NamedTuple):
+    """A difference of two cases that the study set out to look at, and the least that was wanted of it."""
+
+    name: str
+    better: tuple[str, str, str]
+    """System, codebook and assignment."""
+    worse: tuple[str, str, str]
+    bar: float | None = None
+    score: str = "psnr"
+
+
+VAE, VQ = ("vae", "-", "-"), ("vqvae", "vqvae")
+BEST, TUNED = ("ours", HEADLINE), ("finetuned", "finetuned")
+
+COMPARISONS = (
+    Comparison(
+        "whitened over euclidean k-means", ("ours", "whitened", "whitened"), ("ours", "kmeans", "euclidean"), 1.0
+    ),
+    Comparison("local over whitened", (*BEST, "local"), (*BEST, "whitened"), 0.0),
+    Comparison("whitened-position over whitened", (*BEST, "whitened-position"), (*BEST, "whitened")),
+    Comparison("joint over whitened", (*BEST, "joint"), (*BEST, "whitened"), 0.8),
+    Comparison("sketched joint over exact", (*BEST, "joint-sketched"), (*BEST, "joint"), -0.1),
+    Comparison("decoded over joint", (*BEST, "decoded"), (*BEST, "joint")),
+    Comparison("decoded over VQ-VAE", (*BEST, "decoded"), (*VQ, "euclidean"), 0.5),
+    Comparison("joint over geodesic medoids with joint", (*BEST, "joint"), ("ours", "geodesic", "joint")),
+    Comparison("fine-tuned joint over VQ-VAE", (*TUNED, "joint"), (*VQ, "euclidean"), 1.3),
+    Comparison("fine-tuned joint over VQ-VAE with joint", (*TUNED, "joint"), (*VQ, "joint"), 0.2),
+    Comparison("fine-tuned decoded over VQ-VAE with decoded", (*TUNED, "decoded"), (*VQ, "decoded"), 0.2),
+    Comparison("fine-tuned joint over continuous VAE", (*TUNED, "joint"), VAE, 0.0),
+    Comparison("fine-tuned decoded over continuous VAE", (*TUNED, "decoded"), VAE, 0.0),
+    Comparison("VQ-VAE's joint over its own assignment", (*VQ, "joint"), (*VQ, "euclidean")),
+    Comparison("FSQ over VQ-VAE", ("fsq", "fsq", "euclidean"), (*VQ, "euclidean")),
+    # Of LPIPS less is better, so what is wanted is at most 0.
+    Comparison("decoded over VQ-VAE", (*BEST, "decoded"), (*VQ, "euclidean"), 0.0, "lpips"),
+    Comparison("fine-tuned joint over VQ-VAE", (*TUNED, "joint"), (*VQ, "euclidean"), 0.0, "lpips"),
+    Comparison("fine-tuned joint over VQ-VAE with joint", (*TUNED, "joint"), (*VQ, "joint"), None, "lpips"),
+)
+
+
+def comparisons(found: Found, k: int) -> list[Row]:
+    """What the study set out to look at, for one K."""
+
+    def of(system: str, codebook: str, assign: str, stages: int = 1) -> Sequence[Arrays] | None:
+        if system == "vae":
+            return found.get(Case(0, system, "frozen", codebook, assign))
+        decoders = {"finetuned": "finetuned", "vqvae": "end to end", "fsq": "end to end"}
+        name = "ours" if system == "finetuned" else system
+        return found.get(Case(k, name, decoders.get(system, "frozen"), codebook, assign, stages))
+
+    rows = []
+    for name, left, right, bar, score in COMPARISONS:
+        better, worse = of(*left), of(*right)
+        if better is not None and worse is not None:
+            rows.append(difference(name, k, better, worse, bar, score))
+    one, two, vae = of("ours", "whitened", "whitened"), of("ours", "residual", "whitened", 2), of(*VAE)
+    if one is not None and two is not None and vae is not None:
+        rows.append(_gap_closed(k, one, two, vae))
+    return rows
+
+
+def _gap_closed(k: int, one: Sequence[Arrays], two: Sequence[Arrays], vae: Sequence[Arrays]) -> Row:
+    """Part of the gap between one whitened code and the continuous VAE that a second code closes."""
+    gap = np.mean([a["psnr"] - b["psnr"] for a, b in zip(vae, one, strict=True)], axis=0)
+    won = np.mean([a["psnr"] - b["psnr"] for a, b in zip(two, one, strict=True)], axis=0)
+    draws = np.random.default_rng(0).integers(len(gap), size=(1000, len(gap)))
+    low, high = np.quantile(won[draws].mean(axis=1) / gap[draws].mean(axis=1), (0.025, 0.975))
+    return {
+        "case": "comparison",
+        "name": "gap to the continuous VAE closed by a second code",
+        "codes": k,
+        "score": "part",
+        "value": float(won.mean() / gap.mean()),
+        "low": float(low),
+        "high": float(high),
+        "n": len(gap),
+        "seeds": len(one),
+        "bar": 0.7,
+    }

@@ -1,0 +1,191 @@
+"""The systems of benchmarks.tokenizer: how each is trained, on which schedule, and its tokenizer.
+
+Every network has the sizes, the batches and the number of epochs of the VAE. What is complete in the run folder is not made
+again.
+"""
+
+import dataclasses
+import pathlib
+import shutil
+from typing import TYPE_CHECKING, Literal, get_args
+
+from geovq.config import BaselineName, CodebookName
+from train.config import PRESETS, BaselineOptions, CodebookOptions, Config, FinetuneOptions
+from train.run import Run
+
+if TYPE_CHECKING:
+    from geovq.tokenizer import Tokenizer
+
+CODEBOOKS: tuple[CodebookName, ...] = ("kmeans", "whitened", "metric", "refined", "euclidean", "geodesic")
+Part = Literal["vqvae", "finetuned", "frozen", "several", "gaussian", "fsq"]
+PARTS: tuple[Part, ...] = get_args(Part)
+"""The systems, in the order in which they are computed."""
+
+HEADLINE = "refined"
+"""The codebook that is compared with other systems; chosen on validation images."""
+
+LEVELS = {512: (8, 8, 8), 1024: (8, 5, 5, 5), 16: (4, 4)}
+"""FSQ's levels for K codes: those that its paper names, of which 8x5x5x5 is 1000."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How long and how much."""
+
+    preset: str
+    """Of the images and the networks."""
+    epochs: int
+    """Of every network."""
+    images: int
+    """Test images, drawn at random once, on which every system is scored with every assignment."""
+    lpips_images: int
+    """The first of these that are scored by LPIPS where a row is not compared with other systems."""
+    probes: int
+    """Of sketched `joint` assignment where a row is not compared with other systems; 0 = exact."""
+    codes: tuple[int, ...]
+    seeds: tuple[int, ...]
+    codebook: CodebookOptions
+    finetune: FinetuneOptions
+
+
+_REDUCED = Schedule(
+    preset="quick",
+    epochs=10,
+    images=2000,
+    lpips_images=500,
+    probes=32,
+    codes=(512, 1024),
+    seeds=(0, 1, 2),
+    codebook=CodebookOptions(codebooks=CODEBOOKS, measured_images=1500),
+    finetune=FinetuneOptions(
+        codebook="metric",
+        assigns=("whitened", "joint"),
+        probes=48,
+        images=8000,
+        val_images=1000,
+        rounds=2,
+        epochs=(3, 8),
+    ),
+)
+
+SCHEDULES = {
+    "reduced": _REDUCED,
+    "full": dataclasses.replace(
+        _REDUCED,
+        images=10_000,
+        lpips_images=10_000,
+        probes=0,
+        codebook=CodebookOptions(codebooks=CODEBOOKS, measured_images=4000),
+        finetune=FinetuneOptions(codebook="metric", assigns=("whitened", "joint"), rounds=4),
+    ),
+    "smoke": Schedule(
+        preset="demo",
+        epochs=1,
+        images=24,
+        lpips_images=12,
+        probes=4,
+        codes=(16,),
+        seeds=(0, 1),
+        codebook=CodebookOptions(codebooks=CODEBOOKS, measured_images=40, neighbours=6),
+        finetune=FinetuneOptions(
+            codebook="metric",
+            assigns=("whitened", "joint"),
+            probes=4,
+            images=64,
+            val_images=32,
+            rounds=2,
+            epochs=(1,),
+            batch_size=32,
+        ),
+    ),
+}
+"""reduced: two CPU cores, three hours. full: every row on all test images, for an accelerator. smoke: the digits, for tests."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Where the runs are, from which images, on which schedule, and what of it."""
+
+    folder: pathlib.Path
+    data_dir: str | None
+    schedule: Schedule
+    parts: tuple[Part, ...]
+
+    def vae(self, seed: int) -> Run:
+        """The trained continuous VAE of a seed."""
+        from train import vae
+
+        run = Run(self.folder / f"vae-{seed}", self._config(seed))
+        vae.run(run)
+        return run
+
+    def ours(self, k: int, seed: int) -> Run:
+        """That VAE with its codebooks of K codes, and its decoder fine-tuned."""
+        from train import codebook, finetune
+
+        trained, run = self.vae(seed), self._ours(k, seed)
+        if not run.folder.exists():
+            unfinished = run.folder.with_name(f".{run.folder.name}")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.copytree(trained.folder, unfinished, ignore=shutil.ignore_patterns(".lock"))
+            unfinished.rename(run.folder)
+        codebook.run(run)
+        finetune.run(run)
+        return run
+
+    def baseline(self, system: BaselineName, k: int, seed: int) -> Run:
+        """A trained VQ-VAE or FSQ of K codes."""
+        from train import baseline
+
+        config = self._config(seed)
+        options = dataclasses.replace(config.baseline, system=system, codes=k)
+        if system == "fsq":
+            options = dataclasses.replace(options, codes=BaselineOptions.codes, levels=LEVELS[k])
+        run = Run(self.folder / f"{system}-{k}-{seed}", dataclasses.replace(config, baseline=options))
+        baseline.run(run)
+        return run
+
+    def _ours(self, k: int, seed: int) -> Run:
+        codebook = dataclasses.replace(self.schedule.codebook, codes=k)
+        config = dataclasses.replace(self._config(seed), codebook=codebook, finetune=self.schedule.finetune)
+        return Run(self.folder / f"ours-{k}-{seed}", config)
+
+    def _config(self, seed: int) -> Config:
+        preset = PRESETS[self.schedule.preset]
+        return dataclasses.replace(
+            preset,
+            data=dataclasses.replace(preset.data, data_dir=self.data_dir),
+            vae=dataclasses.replace(preset.vae, seed=seed, epochs=self.schedule.epochs),
+        )
+
+
+def gaussian(run: Run, k: int, seed: int, assign: str) -> "Tokenizer":
+    """Post-hoc Gaussian quantization (Xu et al. 2025): K codes drawn from the VAE's prior, nothing fitted."""
+    import numpy as np
+
+    from geovq.tokenizer import Tokenizer
+    from geovq.vae import callables
+    from train import stages
+
+    images = stages.images(run.config.data).dataset.train_images
+    codes = np.random.default_rng(seed).standard_normal((k, run.config.vae.latent_dim)).astype(np.float32)
+    return Tokenizer.from_codes(*callables(stages.trained_vae(run, images.shape[1:])), codes, images, assign=assign)
+
+
+def two_codes(run: Run, k: int, seed: int, stacking: str) -> "Tokenizer":
+    """A tokenizer of two whitened codes for every token."""
+    from geovq.assignment import Codebook
+    from geovq.autoencoder import encode_images
+    from geovq.checks import check_images
+    from geovq.codebook import fit_codes
+    from geovq.tokenizer import Tokenizer
+    from geovq.vae import callables
+    from train import stages
+
+    images = check_images(stages.images(run.config.data).dataset.train_images)
+    encode, decode = callables(stages.trained_vae(run, images.shape[1:]))
+    latents, geometry = encode_images(encode, images), stages.load_geometry(run)
+    flat = latents.reshape(-1, latents.shape[-1])
+    codes = fit_codes("whitened", flat, geometry, k, stages=2, stacking=stacking, seed=seed)
+    codebook = Codebook(codes, geometry.position_metrics)
+    return Tokenizer(encode, decode, codebook, assign="whitened", image_shape=images.shape[1:])

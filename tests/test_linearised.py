@@ -1,0 +1,97 @@
+"""The linearised error of an image: a linear decoder, where it is exact, then finite differences and brute force."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from geovq.additive import summed
+from geovq.linearised import damped, descend, exact_quadratic, pull, sketched_quadratic
+from tests import reference
+
+H, W, D, K = 1, 3, 2, 4
+
+
+@pytest.fixture
+def decoder(rng):
+    """A decoder of grids (1, 3, 2) to images (2, 4, 1), curved where `bend` is not zero."""
+    weights = rng.standard_normal((H * W * D, 8)).astype(np.float32)
+    return lambda bend: lambda z: jnp.reshape(z.ravel() @ weights + bend * jnp.sin(z.ravel()) @ weights, (2, 4, 1))
+
+
+@pytest.fixture
+def grid(rng):
+    return rng.standard_normal((H, W, D)).astype(np.float32)
+
+
+@pytest.fixture
+def image(rng):
+    return rng.uniform(size=(2, 4, 1)).astype(np.float32)
+
+
+def value(quadratic, move):
+    """The error that a quadratic gives a step, without its constant."""
+    return -2 * np.sum(quadratic.pull * move) + np.einsum("qi,qirj,rj->", move, quadratic.gram, move)
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 3])
+def test_of_a_linear_decoder_it_is_the_error_itself(tokens, decoder, grid, image, rng):
+    decode = decoder(0.0)
+    quadratic = exact_quadratic(decode, jnp.asarray(grid), jnp.asarray(image), tokens=tokens)
+    for _ in range(5):
+        move = rng.standard_normal((H * W, D)).astype(np.float32)
+        after = np.sum((image - decode(grid + move.reshape(grid.shape))) ** 2)
+        before = np.sum((image - decode(grid)) ** 2)
+        np.testing.assert_allclose(value(quadratic, move), after - before, rtol=1e-4, atol=1e-4)
+
+
+def test_gradient_and_gram_equal_finite_differences(x64, decoder, grid, image):
+    decode = decoder(0.7)
+    quadratic = exact_quadratic(decode, jnp.asarray(grid, float), jnp.asarray(image, float), tokens=3)
+    jacobian = reference.jacobian(lambda z: np.ravel(decode(z.reshape(grid.shape))), grid.ravel().astype(float))
+    residual = np.ravel(image) - np.ravel(decode(grid.astype(float)))
+    np.testing.assert_allclose(quadratic.gram.reshape(6, 6), jacobian.T @ jacobian, atol=1e-6)
+    np.testing.assert_allclose(quadratic.pull.ravel(), jacobian.T @ residual, atol=1e-6)
+    np.testing.assert_allclose(
+        pull(decode, jnp.asarray(grid, float), jnp.asarray(image, float)), quadratic.pull, atol=1e-9
+    )
+
+
+def test_a_sketch_has_the_exact_gradient_and_no_bias(decoder, grid, image):
+    decode = decoder(0.7)
+    exact = exact_quadratic(decode, jnp.asarray(grid), jnp.asarray(image), tokens=3)
+    keys = jax.random.split(jax.random.key(0), 400)
+    found = jax.vmap(lambda key: sketched_quadratic(decode, jnp.asarray(grid), jnp.asarray(image), 3, key))(keys)
+    np.testing.assert_allclose(found.pull[7], exact.pull, rtol=1e-4, atol=1e-5)
+    spread = np.std(found.gram, axis=0) / np.sqrt(len(keys))
+    assert (np.abs(found.gram.mean(axis=0) - exact.gram) < 5 * spread + 1e-4).all()
+    assert np.abs(found.gram[0] - exact.gram).max() > 0.1  # each sketch by itself is another
+
+
+def test_damping_adds_the_mean_metric_of_each_token_alone(decoder, grid, image, rng):
+    quadratic = exact_quadratic(decoder(0.7), jnp.asarray(grid), jnp.asarray(image), tokens=3)
+    roots = rng.standard_normal((H * W, D, D)).astype(np.float32)
+    metrics = roots @ roots.swapaxes(1, 2)
+    move = rng.standard_normal((H * W, D)).astype(np.float32)
+    added = value(damped(quadratic, metrics, jnp.float32(0.3)), move) - value(quadratic, move)
+    np.testing.assert_allclose(added, 0.3 * np.einsum("qi,qij,qj->", move, metrics, move), rtol=1e-3)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_descent_equals_code_after_code(count, decoder, grid, image, rng):
+    quadratic = exact_quadratic(decoder(0.7), jnp.asarray(grid), jnp.asarray(image), tokens=3)
+    stages = rng.standard_normal((count, K, D)).astype(np.float32)
+    start = rng.integers(K, size=(H * W, count))
+
+    def error(tokens):
+        return value(quadratic, reference.summed_codes(stages, tokens) - np.asarray(quadratic.origin))
+
+    for sweeps in (1, 3):
+        found = np.asarray(descend(quadratic, jnp.asarray(stages), jnp.asarray(start), sweeps=sweeps))
+        np.testing.assert_array_equal(found, reference.coordinate_descent(error, start, K, sweeps))
+    assert error(found) < error(start)
+
+
+def test_summed_by_hand():
+    stages = np.array([[[1, 0], [2, 0]], [[0, 10], [0, 20]]], np.float32)
+    np.testing.assert_array_equal(summed(stages, np.array([[0, 1], [1, 0]])), [[1, 20], [2, 10]])
