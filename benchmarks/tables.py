@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from benchmarks import tokenizer_tables
 from benchmarks.record import FOLDER, no_options
 from geovq.checks import InputError
 from geovq.report import cell
@@ -266,6 +267,8 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "medoids": medoids,
     "nearest": nearest,
     "resume": resume,
+    "tokenizer": lambda rows: tokenizer_tables.study(rows, markdown),
+    "encoding": lambda rows: tokenizer_tables.encoding(rows, markdown),
 }
 
 
@@ -276,7 +279,9 @@ def table(name: str) -> str:
         raise InputError(f"{path}: expected a results file, found none; the README says which benchmark writes it.")
     found = read_json(path)
     meta = found["meta"]
-    how = f"{meta['machine']}, {meta['date']}, {meta['schedule']}; one seed of the networks."
+    several = sum(str(name).startswith("networks") for name in meta["seeds"])  # of the study alone
+    seeds = f"{several} seeds" if several > 1 else "one seed"
+    how = f"{meta['machine']}, {meta['date']}, {meta['schedule']}; {seeds} of the networks."
     source = f"`benchmarks/results/{name}.json`, by `{meta['command']}`, {how}"
     return f"{TABLES[name](found['rows'])}\n\n{source}"
 

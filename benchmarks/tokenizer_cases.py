@@ -20,10 +20,10 @@ ALONE = ("euclidean", "whitened", "whitened-position", "local")
 
 def probes_of(case: Case, schedule: Schedule) -> int | None:
     """Random probes of a case's joint assignment; None where Jacobians are exact, as they are in all that is compared."""
+    if case.assign == "joint-sketched":
+        return schedule.compared_probes
     frozen = case.system == "ours" and case.decoder == "frozen"
-    if not frozen or not case.assign.startswith("joint") or (case.codebook == HEADLINE and case.assign == "joint"):
-        return None
-    return schedule.probes or None
+    return schedule.probes or None if frozen and case.assign == "joint" and case.codebook != HEADLINE else None
 
 
 def all_cells(study: Study) -> Found:
@@ -86,7 +86,7 @@ class _OneSeed:
         run = self.study.baseline(system, self.k, self.seed)
         for assign in ("euclidean", "whitened", "joint", "decoded") if system == "vqvae" else ("euclidean", "joint"):
             make = partial(stages.load_baseline, run.folder, self.train_images, assign)
-            yield self._cell(Case(self.k, system, "end to end", system, assign), make)
+            yield self._cell(Case(self.k, system, "end-to-end", system, assign), make)
 
     def tuned(self) -> Iterator[tuple[Case, Arrays]]:
         """The decoder fine-tuned on tokens."""
@@ -97,18 +97,18 @@ class _OneSeed:
 
     def frozen(self) -> Iterator[tuple[Case, Arrays]]:
         """Every codebook of the VAE as it is, with every assignment."""
-        run, probes = self.study.ours(self.k, self.seed), self.study.schedule.probes or None
+        run, schedule = self.study.ours(self.k, self.seed), self.study.schedule
         for codebook in CODEBOOKS:
             base = stages.tokenizer(run, codebook, "whitened")
             placed, along = in_graph(run, base)
             ways: dict[str, Callable[[], Tokenizer]] = {name: partial(base.replace, assign=name) for name in ALONE}
             ways["geodesic"] = lambda along=along: along  # type: ignore[misc]
-            sketched = partial(base.replace, assign="joint", probes=probes)
+            joint = partial(base.replace, assign="joint")
             if codebook == HEADLINE:
-                ways |= {name: partial(base.replace, assign=name) for name in ("joint", "decoded")}
-                ways |= {"joint-sketched": sketched} if probes else {}
+                ways |= {"joint": joint, "joint-sketched": partial(joint, probes=schedule.compared_probes)}
+                ways["decoded"] = partial(base.replace, assign="decoded")
             else:
-                ways["joint"] = sketched
+                ways["joint"] = partial(joint, probes=schedule.probes or None)
             for assign, make in ways.items():
                 case = Case(self.k, "ours", "frozen", codebook, assign)
                 yield self._cell(case, make, measured=self._measured(), placed=placed)

@@ -65,3 +65,34 @@ def ladder(rows: Sequence[Row], path: pathlib.Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=120, metadata={"Software": None})
     pyplot.close(figure)
+
+
+def speed(rows: Sequence[Row], path: pathlib.Path) -> None:
+    """Draws quality against encoding speed.
+
+    Args:
+        rows: Of benchmarks.encoding.
+        path: The PNG to write.
+    """
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    of = {
+        score: {row.get("assign"): row["value"] for row in rows if row["score"] == score}
+        for score in ("psnr", "images_per_second")
+    }
+    figure, axis = pyplot.subplots(figsize=(7, 4))
+    for name, value in of["images_per_second"].items():
+        if name in of["psnr"]:
+            axis.plot(value, of["psnr"][name], "o", color="tab:blue")
+            axis.annotate(str(name), (value, of["psnr"][name]), xytext=(5, 5), textcoords="offset points", fontsize=8)
+    axis.axhline(of["psnr"][None], color="black", linewidth=1, label="continuous VAE")
+    axis.set_xscale("log")
+    axis.set_xlabel("images a second, encoder included")
+    axis.set_ylabel("PSNR, dB")
+    axis.legend(fontsize="small")
+    figure.tight_layout()
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+    pyplot.close(figure)

@@ -137,7 +137,7 @@ def comparisons(found: Found, k: int) -> list[Row]:
     def of(system: str, codebook: str, assign: str, stages: int = 1) -> Sequence[Arrays] | None:
         if system == "vae":
             return found.get(Case(0, system, "frozen", codebook, assign))
-        decoders = {"finetuned": "finetuned", "vqvae": "end to end", "fsq": "end to end"}
+        decoders = {"finetuned": "finetuned", "vqvae": "end-to-end", "fsq": "end-to-end"}
         name = "ours" if system == "finetuned" else system
         return found.get(Case(k, name, decoders.get(system, "frozen"), codebook, assign, stages))
 

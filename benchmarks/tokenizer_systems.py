@@ -41,7 +41,9 @@ class Schedule:
     lpips_images: int
     """The first of these that are scored by LPIPS where a row is not compared with other systems."""
     probes: int
-    """Of sketched `joint` assignment where a row is not compared with other systems; 0 = exact."""
+    """Random probes of `joint` assignment where a row is not compared with other systems; 0 = exact."""
+    compared_probes: int
+    """Of the sketched assignment that is compared with the exact one."""
     codes: tuple[int, ...]
     seeds: tuple[int, ...]
     codebook: CodebookOptions
@@ -54,6 +56,7 @@ _REDUCED = Schedule(
     images=2000,
     lpips_images=500,
     probes=32,
+    compared_probes=96,
     codes=(512, 1024),
     seeds=(0, 1, 2),
     codebook=CodebookOptions(codebooks=CODEBOOKS, measured_images=1500),
@@ -84,8 +87,9 @@ SCHEDULES = {
         images=24,
         lpips_images=12,
         probes=4,
+        compared_probes=8,
         codes=(16,),
-        seeds=(0, 1),
+        seeds=(0,),
         codebook=CodebookOptions(codebooks=CODEBOOKS, measured_images=40, neighbours=6),
         finetune=FinetuneOptions(
             codebook="metric",

@@ -19,10 +19,13 @@ from train.run import Run
 from train.stages import GEOMETRY, class_number, load_geometry, load_tokenizer
 
 PROGRAMS = (
-    *(f"train.{name}" for name in ("vae", "codebook", "gpt", "sample", "evaluate", "pipeline")),
+    *(f"train.{name}" for name in ("vae", "baseline", "codebook", "finetune", "gpt", "sample", "evaluate", "pipeline")),
     *(
         f"benchmarks.{name}"
-        for name in ("geometry", "medoids", "metric", "nearest", "pipeline", "rate", "resume", "sketch", "tables")
+        for name in (
+            *("encoding", "geometry", "medoids", "metric", "nearest", "pipeline", "rate", "resume", "sketch"),
+            *("tables", "tokenizer"),
+        )
     ),
 )
 
@@ -71,9 +74,9 @@ def test_a_run_leaves_what_it_promises(whole):
     results = json.loads((whole / "results.json").read_text())
     assert results["meta"]["schedule"] == "custom"
     cells = {(row["codebook"], row["assign"]) for row in results["rows"] if row["case"] == "quantized"}
-    assert len(cells) == 12
+    assert len(cells) == 16
     for score in ("psnr", "ssim", "lpips", "usage", "latent_error", "metric_error", "geodesic_error"):
-        assert sum(row["score"] == score and row["case"] == "quantized" for row in results["rows"]) == 12, score
+        assert sum(row["score"] == score and row["case"] == "quantized" for row in results["rows"]) == 16, score
     assert all(row["low"] <= row["value"] <= row["high"] for row in results["rows"] if row["low"] is not None)
     assert [json.loads(line)["epoch"] for line in (whole / "vae/metrics.jsonl").read_text().splitlines()] == [
         1,
@@ -85,7 +88,7 @@ def test_a_run_leaves_what_it_promises(whole):
 
 def test_each_assignment_is_best_by_its_own_measure(whole):
     rows = json.loads((whole / "results.json").read_text())["rows"]
-    for codebook in ("kmeans", "euclidean", "geodesic"):
+    for codebook in ("kmeans", "whitened", "euclidean", "geodesic"):
         for score, winner in (("latent_error", "euclidean"), ("metric_error", "local"), ("geodesic_error", "geodesic")):
             values = {r["assign"]: r["value"] for r in rows if r.get("codebook") == codebook and r["score"] == score}
             assert min(values.values()) == pytest.approx(values[winner], rel=1e-5), (codebook, score)

@@ -1,0 +1,94 @@
+"""How fast is each assignment, and what does it win? Images a second beside PSNR.
+
+    python -m benchmarks.encoding --run runs/study/ours-512-0 --data-dir DIR
+
+Ten minutes on two CPU cores, with nothing beside it. The run needs its VAE and its codebooks (train.codebook). All ways have a
+turn in each round, on the same test images, after their tokens were found the same twice; encoding is part of each. Writes
+benchmarks/results/encoding.json and encoding.png.
+"""
+
+import dataclasses
+import pathlib
+
+from benchmarks.record import FOLDER, save
+from benchmarks.timing import Row, in_turn, number_row, ratio_row
+from geovq.config import CodebookName
+from train.cli import parse, run_program
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """On what it is measured."""
+
+    codebook: CodebookName = "refined"
+    """The codebook of the run whose codes are assigned."""
+    images: int = 256
+    """Test images."""
+    rounds: int = 5
+    """Turns of every way."""
+    output: pathlib.Path = FOLDER
+    """Folder of the results."""
+
+
+SKETCHES = (32, 64, 96)
+"""Random probes of sketched `joint`."""
+
+REPEATED = 16
+"""Times that cheap ways go over the images in a turn, so that a turn is not too short to be timed."""
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    run, options = parse(__doc__, ("data",), Options(), needs=("vae", "codebook"), bound=False)
+
+    import jax
+    import numpy as np
+
+    from benchmarks.tokenizer_cells import TestImages
+    from benchmarks.tokenizer_figures import speed
+    from geovq.autoencoder import encode_images
+    from geovq.report import text_table
+    from geovq.scores import psnr
+    from geovq.vae import callables
+    from train import stages
+    from train.scoring import row
+
+    test = TestImages.drawn(run, options.images)
+    base = stages.tokenizer(run, options.codebook, "whitened")
+    encode, decode = callables(stages.trained_vae(run, test.images.shape[1:]))
+    many = np.tile(test.images, (REPEATED, 1, 1, 1))
+    tokenizers = {name: base.replace(assign=name) for name in ("euclidean", "whitened", "whitened-position", "local")}
+    tokenizers |= {f"joint, {r} probes": base.replace(assign="joint", probes=r) for r in SKETCHES}
+    tokenizers |= {name: base.replace(assign=name) for name in ("joint", "decoded")}
+    cheap = ("euclidean", "whitened", "whitened-position")
+    batches = {name: many if name in cheap else test.images for name in tokenizers}
+    ways = {"encoder": lambda: encode_images(encode, many)}
+    ways |= {name: lambda name=name: tokenizers[name].encode(batches[name]) for name in tokenizers}  # type: ignore[misc]
+    rows: list[Row] = []
+    fields: Row = {"case": "assignment", "system": "ours", "codebook": options.codebook, "decoder": "frozen"}
+    for name, tokenizer in tokenizers.items():
+        first, again = (tokenizer.encode(test.images) for _ in range(2))
+        np.testing.assert_array_equal(first, again)
+        rows.append(row(fields | {"assign": name}, "psnr", psnr(test.images, tokenizer.decode(first))))
+    continuous = np.clip(np.asarray(jax.block_until_ready(decode(encode(test.images)))), 0, 1)
+    rows.append(row({"case": "continuous", "system": "vae"}, "psnr", psnr(test.images, continuous)))
+    seconds = in_turn(ways, options.rounds)
+    per_image = {
+        name: [s / (len(many) if name == "encoder" or name in cheap else options.images) for s in turns]
+        for name, turns in seconds.items()
+    }
+    for name, turns in per_image.items():
+        case = fields | {"assign": name}
+        rows.append(number_row(case, "images_per_second", 1 / float(np.median(turns)), options.images))
+        rows.append(ratio_row(case | {"peer": "encoder"}, turns, per_image["encoder"]))
+        rows.append(ratio_row(case | {"peer": "joint"}, turns, per_image["joint"]))
+    speeds = {r["assign"]: r["value"] for r in rows if r["score"] == "images_per_second"}
+    quality = {r.get("assign"): r["value"] for r in rows if r["score"] == "psnr"}
+    print(text_table(["assign", "images a second", "PSNR dB"], [[a, s, quality.get(a)] for a, s in speeds.items()]))
+    seeds = {"vae": run.config.vae.seed, "codebook": run.config.codebook.seed}
+    save("encoding", rows, seeds, f"{options.rounds} rounds in turn, {options.images} images", options.output)
+    speed(rows, options.output / "encoding.png")
+
+
+if __name__ == "__main__":
+    run_program(main)

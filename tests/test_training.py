@@ -1,0 +1,150 @@
+"""Programs beside the pipeline: fine-tuning, baselines trained end to end, a VAE at a target rate."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from geovq.checks import InputError
+from geovq.data import load
+from geovq.quantizers import grid_codes
+from geovq.store import load_arrays
+from tests.test_programs import TINY_VAE, program
+from train.stages import load_baseline, load_finetuned, load_tokenizer
+
+CODEBOOK = ["--codebook.codes", "8", "--codebook.measured-images", "20", "--codebook.neighbours", "4"]
+ROUNDS = [
+    *("--finetune.assigns", "whitened", "joint", "--finetune.probes", "4", "--finetune.images", "256"),
+    *("--finetune.val-images", "40", "--finetune.rounds", "2", "--finetune.epochs", "3", "2"),
+    *("--finetune.batch-size", "128", "--finetune.checkpoint-every", "4", "--finetune.codebook", "whitened"),
+]
+
+
+def run(name: str, folder: pathlib.Path, *flags: str) -> str:
+    found = program(name, "--run", str(folder), *flags)
+    assert found.returncode == 0, found.stderr
+    return found.stdout
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory) -> pathlib.Path:
+    """A run with a VAE and codebooks."""
+    folder = tmp_path_factory.mktemp("runs") / "started"
+    run("vae", folder, *TINY_VAE)
+    run("codebook", folder, "--dataset", "digits", "--codebook.codebooks", "kmeans", "whitened", *CODEBOOK)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tuned(started, tmp_path_factory) -> tuple[pathlib.Path, str]:
+    """The same, fine-tuned, and what was printed."""
+    folder = tmp_path_factory.mktemp("runs") / "tuned"
+    shutil.copytree(started, folder)
+    return folder, run("finetune", folder, *ROUNDS)
+
+
+def test_fine_tuning_improves_reconstruction(tuned):
+    folder, printed = tuned
+    assert "dB on 40 validation images after 0 rounds" in printed
+    images = load("digits").test_images[:100]
+    target = images.astype(np.float32) / 255
+    for assign in ("whitened", "joint"):
+        before, after = load_tokenizer(folder, "whitened", assign), load_finetuned(folder, assign)
+        errors = [((t.decode(t.encode(images)) - target) ** 2).sum() for t in (after, before)]
+        assert errors[0] < errors[1]
+    np.testing.assert_array_equal(  # the encoder stays
+        encoded(load_finetuned(folder), images), encoded(load_tokenizer(folder), images)
+    )
+
+
+def encoded(tokenizer, images):
+    return np.asarray(tokenizer._encode(images.astype(np.float32) / 255))
+
+
+def test_fine_tuning_that_was_killed_ends_with_the_same_bits(tuned, started, tmp_path):
+    """Killed at its fourth checkpoint of each call, until it is complete."""
+    folder = tmp_path / "killed"
+    shutil.copytree(started, folder)
+    code = (
+        "import os, runpy, signal, sys\n"
+        "from geovq.checkpoint import Checkpoints\n"
+        "save, calls = Checkpoints.save, iter(range(100))\n"
+        "def killing(self, step, state):\n"
+        "    save(self, step, state)\n"
+        "    if next(calls) == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Checkpoints.save = killing\n"
+        f"sys.argv = {['finetune', '--run', str(folder), *ROUNDS]!r}\n"
+        "runpy.run_module('train.finetune', run_name='__main__', alter_sys=True)"
+    )
+    killed = 0
+    while (found := subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=300)).returncode:
+        assert found.returncode == -9, found.stderr
+        killed += 1
+    assert killed >= 1
+    for mine, theirs in zip(*(load_arrays(f / "finetune/tokenizer.npz") for f in (folder, tuned[0])), strict=True):
+        assert mine.keys() == theirs.keys()
+        for name in mine:
+            np.testing.assert_array_equal(mine[name], theirs[name])
+
+
+def test_a_damaged_fine_tuned_tokenizer_is_refused(tuned, tmp_path):
+    folder = tmp_path / "damaged"
+    shutil.copytree(tuned[0], folder)
+    path = folder / "finetune/tokenizer.npz"
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(InputError, match=r"`python -m train\.finetune --run .*` makes it again"):
+        load_finetuned(folder)
+
+
+@pytest.mark.parametrize(("system", "codes"), [("vqvae", 8), ("fsq", 15)])
+def test_baselines_learn_and_take_our_assignments(system, codes, tmp_path):
+    options = ["--baseline.system", system, "--baseline.codes", "8", "--baseline.levels", "3", "5"]
+    longer = ["--vae.epochs", "12", "--vae.batch-size", "128"]
+    run("baseline", tmp_path, *TINY_VAE, *longer, *options)
+    rows = [json.loads(line) for line in (tmp_path / "baseline/metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["val_psnr"] > rows[0]["val_psnr"]
+    data = load("digits")
+    images, target = data.val_images, data.val_images.astype(np.float32) / 255
+    own = load_baseline(tmp_path, data.train_images)
+    assert own.k == codes
+    if system == "fsq":
+        np.testing.assert_array_equal(own.codes, grid_codes((3, 5)))
+    found = own.decode(own.encode(images))
+    psnr = -10 * np.log10(((found - target) ** 2).mean(axis=(1, 2, 3))).mean()
+    np.testing.assert_allclose(psnr, max(row["val_psnr"] for row in rows), atol=0.05)
+    joint = own.replace(assign="joint")
+    assert ((joint.decode(joint.encode(images)) - target) ** 2).sum() < ((found - target) ** 2).sum()
+
+
+def test_a_vae_is_trained_to_a_rate(tmp_path):
+    flags = ["--vae.epochs", "30", "--vae.batch-size", "64", "--vae.checkpoint-every", "1000"]
+    run("vae", tmp_path, *TINY_VAE, *flags, "--bits", "4")
+    reached = [json.loads(line) for line in (tmp_path / "vae/metrics.jsonl").read_text().splitlines()]
+    assert abs(reached[0]["val_bits_per_token"] - 4) > 1
+    assert abs(reached[-1]["val_bits_per_token"] - 4) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "message"),
+    [
+        ("finetune", ["--finetune.codebook", "metric"], "finetune.codebook: expected one that is built"),
+        ("finetune", ["--finetune.rounds", "0"], "finetune.rounds: expected at least 1, found 0"),
+        ("codebook", ["--codebook.stages", "5"], "codebook.stages: expected 1..4, found 5"),
+        (
+            "codebook",
+            ["--codebook.stages", "2", "--codebook.codebooks", "geodesic"],
+            "expected only kmeans, whitened, metric, refined where tokens have 2 codes",
+        ),
+        ("baseline", ["--baseline.levels", "1"], "baseline.levels: expected at least 2"),
+        ("vae", ["--bits", "-1"], "vae.bits: expected at least 0"),
+    ],
+)
+def test_bad_options_are_one_line(name, flags, message, started):
+    found = program(name, "--run", str(started), *flags)
+    assert found.returncode == 2
+    assert message in found.stderr
+    assert "Traceback" not in found.stderr
