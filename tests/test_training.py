@@ -121,7 +121,7 @@ def test_baselines_learn_and_take_our_assignments(system, codes, tmp_path):
 
 
 def test_a_vae_is_trained_to_a_rate(tmp_path):
-    flags = ["--vae.epochs", "30", "--vae.batch-size", "64", "--vae.checkpoint-every", "1000"]
+    flags = ["--vae.epochs", "15", "--vae.batch-size", "64", "--vae.checkpoint-every", "1000"]
     run("vae", tmp_path, *TINY_VAE, *flags, "--bits", "4")
     reached = [json.loads(line) for line in (tmp_path / "vae/metrics.jsonl").read_text().splitlines()]
     assert abs(reached[0]["val_bits_per_token"] - 4) > 1

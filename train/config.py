@@ -281,13 +281,12 @@ def check_config(config: Config, sections: tuple[str, ...]) -> None:
             f"codebook.codebooks: expected only {', '.join(OF_MEANS)} where tokens have {codebook.stages} codes, found "
             f"{', '.join(codebook.codebooks)}; change --codebook.codebooks."
         )
-    wanted_codebooks = {"gpt": gpt.codebook, "finetune": config.finetune.codebook}
-    for name in wanted_codebooks.keys() & set(sections):
-        if wanted_codebooks[name] not in codebook.codebooks:
+    for name, wanted in (("gpt", gpt.codebook), ("finetune", config.finetune.codebook)):
+        if name in sections and wanted not in codebook.codebooks:
             built = ", ".join(codebook.codebooks) or "none"
             raise InputError(
-                f"{name}.codebook: expected one that is built (codebook.codebooks: {built}), found "
-                f"{wanted_codebooks[name]}; change one of the two."
+                f"{name}.codebook: expected one that is built (codebook.codebooks: {built}), found {wanted}; change one of "
+                "the two."
             )
     if config.sample.top_k > codebook.codes:
         raise InputError(
