@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from geovq.additive import summed
+from geovq.assign import first_least
 from geovq.decoders import Decoder, flat
 
 _PRECISION = "highest"
@@ -119,7 +120,7 @@ def descend(
         codes = stages[s]
         rest = move.at[q].add(-codes[tokens[q, s]])  # the step without this code
         slope = jnp.einsum("drj,rj->d", quadratic.gram[q], rest, precision=_PRECISION) - quadratic.pull[q]
-        best = jnp.argmin(squares[q, s] + 2 * jnp.matmul(codes, slope, precision=_PRECISION)).astype(tokens.dtype)
+        best = first_least(squares[q, s] + 2 * jnp.matmul(codes, slope, precision=_PRECISION)).astype(tokens.dtype)
         return tokens.at[q, s].set(best), rest.at[q].add(codes[best])
 
     start = tokens, summed(stages, tokens) - quadratic.origin

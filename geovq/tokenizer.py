@@ -371,7 +371,8 @@ class Tokenizer:
 
         Args:
             path: The `.npz` to write; replaced only when the new one is whole.
-            decoder: Whether the decoder's parameters go with them, as they should after fine-tuning. The encoder's never do.
+            decoder: Whether the decoder's parameters go with them, as they should after fine-tuning: all that its function
+                carries, which for one made by `from_nnx` are those of the whole module.
 
         Returns:
             SHA-256 of the content.
