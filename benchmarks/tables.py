@@ -268,6 +268,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "nearest": nearest,
     "resume": resume,
     "tokenizer": lambda rows: tokenizer_tables.study(rows, markdown),
+    "tokenizer_part": lambda rows: tokenizer_tables.study(rows, markdown),
     "encoding": lambda rows: tokenizer_tables.encoding(rows, markdown),
 }
 

@@ -60,8 +60,8 @@ def _of_vae(study: Study, seed: int) -> Iterator[tuple[Case, Arrays]]:
     run = study.vae(seed)
     test = TestImages.drawn(run, study.schedule.images)
     for assign, noise in (("-", False), ("noise", True)):
-        case = Case(0, "vae", "frozen", "-", assign)
-        yield case, _cells(study).get(f"{case.name}-{seed}", partial(continuous, run, test, noise=noise))
+        case, made_from = Case(0, "vae", "frozen", "-", assign), {"vae": run.fingerprint("vae")}
+        yield case, _cells(study).get(f"{case.name}-{seed}", made_from, partial(continuous, run, test, noise=noise))
 
 
 class _OneSeed:
@@ -73,6 +73,7 @@ class _OneSeed:
         self.cells = _cells(study)
         self.test = TestImages.drawn(self.vae, study.schedule.images)
         self.train_images = stages.images(self.vae.config.data).dataset.train_images
+        self.joint: dict[Case, Any] = {}
 
     def of(self, part: str) -> Iterator[tuple[Case, Arrays]]:
         """One of PARTS."""
@@ -86,14 +87,16 @@ class _OneSeed:
         run = self.study.baseline(system, self.k, self.seed)
         for assign in ("euclidean", "whitened", "joint", "decoded") if system == "vqvae" else ("euclidean", "joint"):
             make = partial(stages.load_baseline, run.folder, self.train_images, assign)
-            yield self._cell(Case(self.k, system, "end-to-end", system, assign), make)
+            made_from = {"baseline": run.fingerprint("baseline")}
+            yield self._cell(Case(self.k, system, "end-to-end", system, assign), made_from, make)
 
     def tuned(self) -> Iterator[tuple[Case, Arrays]]:
         """The decoder fine-tuned on tokens."""
         run = self.study.ours(self.k, self.seed)
         for assign in ("whitened", "joint", "decoded"):
             make = partial(stages.load_finetuned, run.folder, assign)
-            yield self._cell(Case(self.k, "ours", "finetuned", "finetuned", assign), make)
+            made_from = {"finetune": run.fingerprint("finetune")}
+            yield self._cell(Case(self.k, "ours", "finetuned", "finetuned", assign), made_from, make)
 
     def frozen(self) -> Iterator[tuple[Case, Arrays]]:
         """Every codebook of the VAE as it is, with every assignment."""
@@ -111,13 +114,15 @@ class _OneSeed:
                 ways["joint"] = partial(joint, probes=schedule.probes or None)
             for assign, make in ways.items():
                 case = Case(self.k, "ours", "frozen", codebook, assign)
-                yield self._cell(case, make, measured=self._measured(), placed=placed)
+                made_from = {"codebook": run.fingerprint("codebook"), "probes": probes_of(case, schedule)}
+                yield self._cell(case, made_from, make, measured=self._measured(), placed=placed)
 
     def random(self) -> Iterator[tuple[Case, Arrays]]:
         """Random Gaussian codes."""
         for assign in ("euclidean", "whitened"):
             make = partial(gaussian, self.vae, self.k, self.seed, assign)
-            yield self._cell(Case(self.k, "gaussian", "frozen", "gaussian", assign), make)
+            made_from = {"vae": self.vae.fingerprint("vae")}
+            yield self._cell(Case(self.k, "gaussian", "frozen", "gaussian", assign), made_from, make)
 
     def several(self) -> Iterator[tuple[Case, Arrays]]:
         """Two codes for every token."""
@@ -125,7 +130,8 @@ class _OneSeed:
         for stacking in ("residual", "product"):
             make = partial(two_codes, run, self.k, self.seed, stacking)
             case = Case(self.k, "ours", "frozen", stacking, "whitened", 2)
-            yield self._cell(case, make, measured=self._measured())
+            made_from = {"codebook": run.fingerprint("codebook")}
+            yield self._cell(case, made_from, make, measured=self._measured())
 
     def kept_under_noise(self, codebook: str) -> Any:
         """Part of the tokens of each image that stay when latents move at random."""
@@ -133,15 +139,23 @@ class _OneSeed:
         return kept_under_noise(tokenizer, self._measured().latents)
 
     def _measured(self) -> Measured:
-        of = partial(Measured.of, self.vae, self.test)
-        return Measured(**self.cells.get(f"measured-{self.seed}", lambda: of()._asdict()))
+        made_from = {"vae": self.vae.fingerprint("vae")}
+        compute = partial(Measured.of, self.vae, self.test)
+        return Measured(**self.cells.get(f"measured-{self.seed}", made_from, lambda: compute()._asdict()))
 
-    def _cell(self, case: Case, make: Callable[[], Tokenizer], **options: Any) -> tuple[Case, Arrays]:
+    def _cell(
+        self, case: Case, made_from: dict[str, Any], make: Callable[[], Tokenizer], **options: Any
+    ) -> tuple[Case, Arrays]:
         schedule = self.study.schedule
         compared = case.system != "ours" or case.decoder != "frozen" or case.codebook == HEADLINE
         lpips_images = schedule.images if compared else schedule.lpips_images
-        name = f"{case.name}-{self.seed}"
         if case.assign == "decoded":  # it goes on from the joint tokens, which are there already
-            joint = case._replace(assign="joint").name
-            options["start"] = self.cells.get(f"{joint}-{self.seed}", dict)["tokens"]
-        return case, self.cells.get(name, lambda: quantized(make(), self.test, lpips_images, **options))
+            options["start"] = self.joint[case._replace(assign="joint")]
+        found = self.cells.get(
+            f"{case.name}-{self.seed}",
+            made_from | {"lpips_images": lpips_images},
+            lambda: quantized(make(), self.test, lpips_images, **options),
+        )
+        if case.assign == "joint":
+            self.joint[case] = found["tokens"]
+        return case, found

@@ -2,8 +2,8 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -41,19 +41,32 @@ class TestImages(NamedTuple):
         return cls(check_images(dataset.test_images[rows]), dataset.test_labels[rows])
 
 
+VERSION = 1
+"""Of what is computed: another one makes every cell again."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Cells:
-    """Computes cells, or reads those that are in the folder."""
+    """Computes cells, or reads those in the folder that were made from the same."""
 
     folder: pathlib.Path
 
-    def get(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
-        """The arrays of a cell."""
-        path = self.folder / f"{name}.npz"
-        if not path.exists():
-            print(f"tokenizer: {name}", flush=True)
-            save_arrays(path, compute(), {})
-        return load_arrays(path)[0]
+    def get(self, name: str, made_from: Mapping[str, Any], compute: Callable[[], Arrays]) -> Arrays:
+        """The arrays of a cell.
+
+        Args:
+            name: Of its file.
+            made_from: Fingerprints and options that it depends on, JSON-serialisable; a file made from others is replaced.
+            compute: Makes it.
+        """
+        path, label = self.folder / f"{name}.npz", {"version": VERSION, **made_from}
+        if path.exists():
+            arrays, meta = load_arrays(path)
+            if meta == label:
+                return arrays
+        print(f"tokenizer: {name}", flush=True)
+        save_arrays(path, arrays := compute(), label)
+        return arrays
 
 
 def image_scores(
@@ -135,7 +148,8 @@ def quantized(
         tokens = tokenizer.encode(test.images)
     else:
         tokens = tokenizer.assign_latents(measured.latents, measured.metrics, images=test.images)
-    found = image_scores(test.images, tokenizer.decode(tokens), lpips_images) | {"tokens": tokens}
+    found = image_scores(test.images, tokenizer.decode(tokens), lpips_images)
+    found |= {"tokens": tokens, "k": np.array(tokenizer.k)}
     if measured is None:
         return found
     d, n = measured.latents.shape[-1], len(tokens)

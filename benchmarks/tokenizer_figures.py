@@ -41,7 +41,9 @@ def ladder(rows: Sequence[Row], path: pathlib.Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    sizes = sorted({row["codes"] for row in rows if row["case"] == "scores" and row["system"] == "ours"})
+    sizes = [k for k in sorted({row["codes"] for row in rows if row["case"] == "scores"}) if steps(rows, k)]
+    if not sizes:  # a part of the study without our own systems
+        return
     figure, axes = pyplot.subplots(1, len(sizes), figsize=(6 * len(sizes), 4), sharex=True, squeeze=False)
     for axis, k in zip(axes[0], sizes, strict=True):
         found = steps(rows, k)

@@ -62,9 +62,15 @@ def rows_of(case: Case, cells: Sequence[Arrays], probes: int | None = None) -> l
     if "tokens" in cells[0]:
         tokens = [cell["tokens"] for cell in cells]
         for score, measure in (("usage", token_scores.usage), ("perplexity", token_scores.perplexity)):
-            value = float(np.mean([measure(found, case.codes) for found in tokens]))
+            stages = [column for found in tokens for column in _stages(found, case.codes_per_token)]
+            value = float(np.mean([measure(column, int(cells[0]["k"])) for column in stages]))
             rows.append({**fields, "score": score, **_alone(value, tokens[0].size)})
     return rows
+
+
+def _stages(tokens: np.ndarray, codes_per_token: int) -> list[np.ndarray]:
+    """Tokens of each stage by itself, for each has codes of its own."""
+    return [tokens] if codes_per_token == 1 else list(np.moveaxis(tokens, -1, 0))
 
 
 def _alone(value: float, n: int) -> Row:
@@ -113,6 +119,7 @@ COMPARISONS = (
     Comparison("local over whitened", (*BEST, "local"), (*BEST, "whitened"), 0.0),
     Comparison("whitened-position over whitened", (*BEST, "whitened-position"), (*BEST, "whitened")),
     Comparison("joint over whitened", (*BEST, "joint"), (*BEST, "whitened"), 0.8),
+    Comparison("joint over whitened codes, whitened", (*BEST, "joint"), ("ours", "whitened", "whitened"), 0.8),
     Comparison("sketched joint over exact", (*BEST, "joint-sketched"), (*BEST, "joint"), -0.1),
     Comparison("decoded over joint", (*BEST, "decoded"), (*BEST, "joint")),
     Comparison("decoded over VQ-VAE", (*BEST, "decoded"), (*VQ, "euclidean"), 0.5),

@@ -1,7 +1,7 @@
 """The systems of benchmarks.tokenizer: how each is trained, on which schedule, and its tokenizer.
 
-Every network has the sizes, the batches and the number of epochs of the VAE. What is complete in the run folder is not made
-again.
+Every network has the sizes, the batches and the number of epochs of the VAE; the fine-tuning of our decoder comes on top. What is
+complete in the run folder is not made again.
 """
 
 import dataclasses

@@ -46,16 +46,25 @@ class Codebook(NamedTuple):
         return self.position_metrics.mean(axis=(0, 1))
 
 
-def check_assignment(name: str, codebook: Codebook) -> None:
-    """Refuses an assignment that is unknown, or that these codes cannot have.
+def check_name(name: str, stages: int) -> None:
+    """Refuses an assignment that is unknown, or that tokens of so many codes cannot have.
 
     Raises:
         InputError: Which, and what to do.
     """
     if name not in ASSIGNMENTS:
         raise InputError(f"assign: expected one of {', '.join(ASSIGNMENTS)}, found {name!r}; choose one of them.")
-    if name == "geodesic" and np.ndim(codebook.codes) == 3:
+    if name == "geodesic" and stages > 1:
         raise InputError("assign: geodesic expects one code for a token, found stages; choose another assignment.")
+
+
+def check_assignment(name: str, codebook: Codebook) -> None:
+    """`check_name`, and geodesic assignment without a graph is refused.
+
+    Raises:
+        InputError: Which, and what to do.
+    """
+    check_name(name, np.ndim(codebook.codes) - 1)
     if name == "geodesic" and codebook.field is None:
         raise InputError("assign: geodesic expects codes placed in a graph, found none; fit with assign='geodesic'.")
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from geovq.additive import MAX_STAGES
-from geovq.assign import square_root
+from geovq.assign import assign_whitened, square_root
 from geovq.checks import InputError, check_points
 from geovq.config import CODEBOOKS, OF_MEANS, STACKINGS
 from geovq.geometry import Geometry, draw
@@ -22,6 +22,9 @@ from geovq.graph import largest_component
 from geovq.kmeans import POINTS, kmeans, product_stages, residual_stages
 from geovq.medoids import Progress, k_medoids
 from geovq.metric_means import lloyd
+
+_TRIES = 10
+"""Times that dead codes are moved; moving some may take the latents of others."""
 
 
 def fit_codes(
@@ -48,15 +51,14 @@ def fit_codes(
         progress: Called by the search for medoids.
 
     Returns:
-        float32 (K, d), or (S, K, d) with several stages. Each code stands for at least one training latent.
+        float32 (K, d), or (S, K, d) with several stages. Each of (K, d) stands for at least one of the latents that it was
+        fitted to, under the distance that it was fitted by.
 
     Raises:
         InputError: Unknown name or stacking, K larger than the number of distinct latents, or stages that there cannot be.
     """
-    if name not in CODEBOOKS:
-        raise InputError(f"codebook: expected one of {', '.join(CODEBOOKS)}, found {name!r}.")
     latents = check_points("latents", latents)
-    _check_stages(name, stages, stacking, latents.shape[1])
+    check_recipe(name, k, stages, stacking, latents.shape[1])
     if name not in OF_MEANS:
         return _medoids(name, geometry, k, seed, progress)
     sample = draw(latents, POINTS, seed)
@@ -74,6 +76,31 @@ def fit_codes(
     return codes[0] if stages == 1 else codes
 
 
+def without_dead(
+    codes: Float[np.ndarray, "K d"], latents: Float[np.ndarray, "n d"], mean_metric: Float[np.ndarray, "d d"]
+) -> Float[np.ndarray, "K d"]:
+    """Codes each of which some latent is nearest to under the mean metric.
+
+    Args:
+        codes: (K, d).
+        latents: At least K distinct ones (n, d).
+        mean_metric: (d, d).
+
+    Returns:
+        The codes; a dead one has become the latent that was farthest from its own code. Where two latents cannot be told apart
+        under the metric, one may stay dead.
+    """
+    codes, root = codes.copy(), square_root(mean_metric)
+    for _ in range(_TRIES):
+        tokens = assign_whitened(latents, codes, mean_metric)
+        dead = np.flatnonzero(np.bincount(tokens, minlength=len(codes)) == 0)
+        if len(dead) == 0:
+            break
+        errors = (((latents - codes[tokens]) @ root) ** 2).sum(axis=1)
+        codes[dead] = latents[np.argsort(-errors, kind="stable")[: len(dead)]]
+    return codes
+
+
 def _medoids(name: str, geometry: Geometry, k: int, seed: int, progress: Progress | None) -> Float[np.ndarray, "K d"]:
     graph = geometry.straight if name == "euclidean" else geometry.geodesic
     inside = largest_component(graph)
@@ -82,7 +109,16 @@ def _medoids(name: str, geometry: Geometry, k: int, seed: int, progress: Progres
     return geometry.nodes[inside][found.medoids].astype(np.float32)
 
 
-def _check_stages(name: str, stages: int, stacking: str, d: int) -> None:
+def check_recipe(name: str, k: int, stages: int, stacking: str, d: int) -> None:
+    """Refuses a codebook that there cannot be, whatever the latents of d dimensions.
+
+    Raises:
+        InputError: Unknown name or stacking, codes that are not a whole number, or stages that the codebook cannot have.
+    """
+    if name not in CODEBOOKS:
+        raise InputError(f"codebook: expected one of {', '.join(CODEBOOKS)}, found {name!r}; choose one of them.")
+    if not isinstance(k, (int, np.integer)):
+        raise InputError(f"codes: expected an integer K, found {k!r}; round it.")
     if stacking not in STACKINGS:
         raise InputError(f"stacking: expected one of {', '.join(STACKINGS)}, found {stacking!r}; choose one of them.")
     most = 1 if name not in OF_MEANS else min(MAX_STAGES, d) if stacking == "product" else MAX_STAGES
@@ -94,8 +130,6 @@ def _check_stages(name: str, stages: int, stacking: str, d: int) -> None:
 
 
 def _check_enough(k: int, available: int, what: str) -> None:
-    if not isinstance(k, (int, np.integer)):
-        raise InputError(f"codes: expected an integer K, found {k!r}; round it.")
     if not 1 <= k <= available:
         raise InputError(
             f"codes: expected K in 1..{available}, the number of {what}, found {k}; ask for fewer codes or give more images."

@@ -40,8 +40,8 @@ class DecodedStep:
 
     def __call__(
         self, problem: Problem, tokens: Int[Array, "h w S"], image: Float[Array, "H W C"], place: Array, *, at_once: int
-    ) -> Int[Array, "h w S"]:
-        """Tokens (h, w, S) with the one at `place` (row, column, stage) chosen anew."""
+    ) -> tuple[Array, Array]:
+        """Tokens (h, w, S) with the one at `place` (row, column, stage) chosen anew, and their squared error."""
         row, column, stage = place
         grid = summed(problem.stages, tokens)
         gradient = jax.grad(lambda z: jnp.sum((problem.decode(z) - image) ** 2))(grid)
@@ -53,7 +53,9 @@ class DecodedStep:
         # The present code comes first, so that of equals it stays.
         _, chosen = jax.lax.top_k(-promised.at[present].set(-jnp.inf), self.candidates)
         trials = jax.vmap(lambda code: tokens.at[row, column, stage].set(code))(chosen.astype(tokens.dtype))
-        return trials[jnp.argmin(squared_errors(problem, trials, image))]
+        errors = squared_errors(problem, trials, image)
+        best = jnp.argmin(errors)  # of NaN, if there is any, so that it is found
+        return trials[best], errors[best]
 
 
 def assign_decoded(
@@ -97,7 +99,7 @@ def assign_decoded(
         now = before
         for place in np.ndindex(*found.shape[1:]):
             places = np.broadcast_to(np.array(place, np.int32), (len(active), 3))
-            now = run(kernel, problem, now, images[active], places, plan=plan, progress=None)
+            now, _ = run(kernel, problem, now, images[active], places, plan=plan, progress=None)
         found[active] = now
         changed = (now != before).any(axis=(1, 2, 3))
         if progress is not None:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from geovq.assignment import Codebook
 from geovq.chunks import Progress
-from geovq.codebook import fit_codes
+from geovq.codebook import fit_codes, without_dead
 from geovq.decoders import single
 from geovq.geometry import Geometry, code_field, place_codes
 from geovq.medoids import Progress as MedoidProgress
@@ -77,8 +77,9 @@ def fit_codebook(
         order = np.random.default_rng(recipe.seed).permutation(len(images))[:REFINING_IMAGES]
         some = images[order]
         scaled = some.astype(np.float32) / 255 if some.dtype == np.uint8 else some.astype(np.float32)
-        codes = refine_codes(
+        refined = refine_codes(
             single(decode), scaled, latents[order], codes, geometry.position_metrics, progress=progress
-        ).codes
+        )
+        codes = refined.codes if recipe.stages > 1 else without_dead(refined.codes, flat, geometry.mean_metric)
     field = code_field(place_codes(geometry, codes)) if with_field else None
     return Codebook(codes, geometry.position_metrics, field)

@@ -91,10 +91,12 @@ class JointStep:
         damp = jax.vmap(damped, in_axes=(None, None, 0))
         best = tokens.reshape(t, -1)
         error = before = squared_errors(problem, tokens[None], image)[0]
+        finite = jnp.isfinite(quadratic.gram).all()
         for number in range(1 + self.corrections):
             if number:
                 here = summed(problem.stages, best).reshape(origin.shape)
                 quadratic = quadratic._replace(origin=here.reshape(t, d), pull=pull(problem.decode, here, image))
+            finite = finite & jnp.isfinite(quadratic.pull).all()
             trials = jax.vmap(lambda q: descend(q, problem.stages, best, sweeps=_SWEEPS))(  # noqa: B023
                 damp(quadratic, problem.metrics, dampings)
             )
@@ -102,7 +104,7 @@ class JointStep:
             least = jnp.argmin(errors)
             best = jnp.where(errors[least] < error, trials[least], best)
             error = jnp.minimum(errors[least], error)
-        return best.reshape(tokens.shape), error, before
+        return best.reshape(tokens.shape), jnp.where(finite, error, jnp.nan), before
 
 
 def squared_errors(

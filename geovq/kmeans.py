@@ -21,17 +21,16 @@ def kmeans(
         seed: Of the start.
 
     Returns:
-        Means of the points of each cell, float32 (K, d), and the cell of each point (n,). No cell is empty.
+        Means of the points of each cell, float32 (K, d), and the cell of each point (n,). A cell is empty only where fewer than
+        K points are distinct after `root`; its code is one of the points then.
     """
     with threadpool_limits(1, user_api="openmp"):  # threads add up their sums in the order of arrival
         labels = KMeans(k, n_init=1, random_state=seed).fit(points @ root).labels_
     counts = np.bincount(labels, minlength=k)
     sums = np.zeros((k, points.shape[1]))
     np.add.at(sums, labels, points)
-    empty = counts == 0  # where distances are zero although points differ, as under a metric of low rank
-    if empty.any():
-        farthest = np.argsort(-np.bincount(labels, minlength=k)[labels], kind="stable")[: empty.sum()]
-        sums[empty], counts[empty] = points[farthest], 1
+    empty = counts == 0
+    sums[empty], counts[empty] = points[: empty.sum()], 1
     return (sums / counts[:, None]).astype(np.float32), labels
 
 

@@ -18,7 +18,8 @@ class Found(NamedTuple):
 
     codes: Float[np.ndarray, "S K d"]
     errors: list[float]
-    """Mean error of a point, intensity², before each iteration and after the last; it never rises but where a code was unused."""
+    """Mean error of a point, intensity², with the codes that each iteration began with. With one stage it never rises, but where
+    a code was unused."""
     converged: bool
     """Whether the last iteration gained less than the tolerance."""
 

@@ -86,13 +86,14 @@ def refine_codes(
 
     Args:
         decode: Takes one grid to one image.
-        images: Training images in [0, 1]. A thousand are enough for 512 codes; their JᵀJ are kept in memory, 2 GiB at most.
+        images: Training images in [0, 1]. A thousand are enough for 512 codes; their JᵀJ are kept in memory, 2 GiB at
+            most: of grids with many latents fewer images are used, 8,192 for 256 numbers a grid, 512 for 1,024.
         latents: What the encoder made of them.
         codes: Where it starts: (K, d), or stages (S, K, d).
         position_metrics: Mean of JᵀJ at each position (h, w, d, d).
         rounds: At most; each takes two Jacobians an image.
         tolerance: Part of the error that a round has to take away for another to follow.
-        progress: Called with the images done, `rounds` times over.
+        progress: Called with the images done, up to `rounds` + 1 times over.
 
     Returns:
         The codes, of the shape of those given. A code that no token became is put where an image is worst, and a round that makes

@@ -2,18 +2,18 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from geovq.additive import as_stages, summed
 from geovq.assign import assign_euclidean
-from geovq.assignment import Codebook, assign, check_assignment
+from geovq.assignment import Codebook, assign, check_assignment, check_name
 from geovq.autoencoder import BATCH, check_autoencoder, decode_latents, encode_images
 from geovq.checks import InputError, check_finite, check_images, check_tokens
 from geovq.chunks import Progress
-from geovq.config import CODEBOOKS
+from geovq.codebook import check_recipe
 from geovq.decoded import SWEEPS, assign_decoded
 from geovq.decoders import single
 from geovq.execution import REPEATABLE, Plan
@@ -62,8 +62,7 @@ class Tokenizer:
                 f"position_metrics: expected shape (h, w, {d}, {d}), found {metrics.shape}; pass those of the codes."
             )
         check_finite("position_metrics", metrics)
-        if probes is not None and probes < 1:
-            raise InputError(f"probes: expected at least 1, found {probes}; take None for exact metrics.")
+        _check_probes(probes)
         self.codebook = Codebook(codes.astype(np.float32), metrics, codebook.field)
         check_assignment(assign, self.codebook)
         self.assign = assign
@@ -98,13 +97,15 @@ class Tokenizer:
         """Shape of the tokens of an image: (h, w), or (h, w, S) where tokens have several codes."""
         return self.grid + self.codes.shape[: self.codes.ndim - 2]
 
-    def replace(self, *, assign: str, field: CodeField | None = None, probes: int | None = None) -> Self:
+    def replace(
+        self, *, assign: str, field: CodeField | None = None, probes: int | Literal["same"] | None = "same"
+    ) -> Self:
         """The same codes with another assignment.
 
         Args:
             assign: One of ASSIGNMENTS.
-            field: The codes in the measured graph; needed by `geodesic` alone.
-            probes: As for a new tokenizer.
+            field: The codes in the measured graph, if there is none yet; needed by `geodesic` alone.
+            probes: As for a new tokenizer; "same" keeps them.
 
         Raises:
             InputError: Unknown assignment, or geodesic without a field.
@@ -112,10 +113,10 @@ class Tokenizer:
         return type(self)(
             self._encode,
             self._decode,
-            self.codebook._replace(field=field),
+            self.codebook if field is None else self.codebook._replace(field=field),
             assign=assign,
             image_shape=self.image_shape,
-            probes=probes,
+            probes=self.probes if probes == "same" else probes,
         )
 
     @classmethod
@@ -164,12 +165,11 @@ class Tokenizer:
             InputError: Images or callables that do not fit, or more codes than distinct latents.
         """
         images = check_images(images)
-        if codebook not in CODEBOOKS:
-            raise InputError(
-                f"codebook: expected one of {', '.join(CODEBOOKS)}, found {codebook!r}; choose one of them."
-            )
+        check_name(assign, stages)
+        _check_probes(probes)
         check_autoencoder(encode, decode, images[:1])
         latents = encode_images(encode, images)
+        check_recipe(codebook, codes, stages, stacking, latents.shape[-1])
         geometry = measure(
             single(decode),
             latents,
@@ -216,6 +216,8 @@ class Tokenizer:
             InputError: Images, callables or codes that do not fit.
         """
         images = check_images(images)
+        check_name(assign, np.ndim(codes) - 1)
+        _check_probes(probes)
         check_autoencoder(encode, decode, images[:1])
         latents = encode_images(encode, draw(images, measured_images, seed))
         if np.shape(codes)[-1:] != latents.shape[-1:]:
@@ -278,6 +280,8 @@ class Tokenizer:
         check_finite("latents", latents)
         if metrics is not None and metrics.shape != (*latents.shape, wanted[-1]):
             raise InputError(f"metrics: expected one per token, {(*latents.shape, wanted[-1])}, found {metrics.shape}.")
+        if metrics is not None:
+            check_finite("metrics", metrics)
         if images is not None:
             images = check_images(images, self.image_shape)
             if len(images) != len(latents):
@@ -415,6 +419,11 @@ class Tokenizer:
         """What the decoder makes of the first code alone, and the encoder of that: tells one trained VAE from another."""
         image = self.decode(np.zeros((1, *self.token_shape), np.int32))
         return {"image": image, "latents": encode_images(self._encode, image)}
+
+
+def _check_probes(probes: int | None) -> None:
+    if probes is not None and (not isinstance(probes, int | np.integer) or probes < 1):
+        raise InputError(f"probes: expected a number of at least 1, found {probes!r}; take None for exact metrics.")
 
 
 def _nearest(latents: np.ndarray, stages: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
@@ -44,7 +45,7 @@ def save_tokenizer(
     if codebook.field is not None:
         arrays |= {f"field.{name}": np.asarray(value) for name, value in codebook.field._asdict().items()}
     if decode is not None:
-        arrays |= {f"decoder.{i}": np.asarray(leaf) for i, leaf in enumerate(_parameters(decode))}
+        arrays |= {f"decoder.{i}": _portable(leaf) for i, leaf in enumerate(_parameters(decode))}
     return save_arrays(path, arrays, {"kind": _KIND, "version": _VERSION, **options})
 
 
@@ -82,6 +83,11 @@ def _under(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(f"{prefix}."): value for name, value in arrays.items() if name.startswith(f"{prefix}.")}
 
 
+def _portable(leaf: Any) -> np.ndarray:
+    """A parameter in a type that NumPy's files know: those of bfloat16 fit into float32 without loss."""
+    return np.asarray(leaf, np.float32 if jnp.result_type(leaf) == jnp.bfloat16 else None)
+
+
 def _parameters(decode: Callable) -> list[Any]:
     leaves = jax.tree.leaves(decode) if isinstance(decode, Partial) else []
     if not leaves:
@@ -104,4 +110,5 @@ def _with_parameters(path: str | os.PathLike, decode: Callable, stored: list[np.
             f"{path}: expected a decoder like the one whose parameters it holds, found {differing} instead of {there}; make the "
             "same network, with any parameters."
         )
-    return jax.tree.unflatten(jax.tree.structure(decode), [jax.numpy.asarray(leaf) for leaf in stored])
+    leaves = [jnp.asarray(value, jnp.result_type(leaf)) for value, leaf in zip(stored, own, strict=True)]
+    return jax.tree.unflatten(jax.tree.structure(decode), leaves)

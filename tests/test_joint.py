@@ -132,5 +132,10 @@ def test_a_decoder_that_fails_is_refused(case):
         assign_joint(lambda z: np.asarray(z), images, latents, start, codes, metrics)
     with pytest.raises(InputError, match="NaN or infinity at latent 0"):
         assign_joint(lambda z: decode(z) / 0.0, images, latents, start, codes, metrics)
+    with pytest.raises(InputError, match="NaN or infinity at latent 0"):
+        assign_decoded(lambda z: jnp.where(z > codes[1, 0], z, jnp.nan), images[:, :1, :1], start, codes, metrics)
+    at_zero = np.zeros_like(latents[:, :, :1]), np.zeros_like(start[:, :, :1])
+    with pytest.raises(InputError, match="NaN or infinity at latent 0"):  # an image that is finite, without derivatives
+        assign_joint(lambda z: jnp.sqrt(z), np.zeros((20, 1, 1, 2), np.float32), *at_zero, codes**2, metrics[:, :1])
     with pytest.raises(InputError, match="codes: expected shape"):
         assign_joint(decode, images, latents, start, codes[0], metrics)

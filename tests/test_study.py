@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks.tables import markdown
 from benchmarks.tokenizer_cases import probes_of
+from benchmarks.tokenizer_cells import Cells
 from benchmarks.tokenizer_figures import steps
 from benchmarks.tokenizer_rows import COMPARISONS, Case, comparisons, rows_of
 from benchmarks.tokenizer_semantics import class_information, semantic_rows, stability
@@ -17,7 +18,8 @@ K = 512
 def cell(psnr: float, offset: float = 0.0, n: int = 10) -> dict[str, np.ndarray]:
     """Scores of n images whose mean PSNR is `psnr`."""
     values = psnr + offset + np.linspace(-1, 1, n)
-    return {"psnr": values, "lpips": 0.1 - 0.001 * values[: n // 2], "tokens": np.arange(n * 4).reshape(n, 2, 2) % K}
+    tokens = np.arange(n * 4).reshape(n, 2, 2) % K
+    return {"psnr": values, "lpips": 0.1 - 0.001 * values[: n // 2], "tokens": tokens, "k": np.array(K)}
 
 
 def both(psnr: float) -> list[dict[str, np.ndarray]]:
@@ -30,7 +32,8 @@ def found():
     ours = {("kmeans", "euclidean"): 20.0, ("whitened", "whitened"): 21.5, (HEADLINE, "whitened"): 21.6}
     ours |= {(HEADLINE, "joint"): 23.0, (HEADLINE, "decoded"): 23.1}
     cells = {Case(K, "ours", "frozen", *name): both(psnr) for name, psnr in ours.items()}
-    cells[Case(K, "ours", "frozen", "residual", "whitened", 2)] = both(23.0)
+    two = [scores | {"tokens": np.stack([scores["tokens"], 0 * scores["tokens"]], axis=-1)} for scores in both(23.0)]
+    cells[Case(K, "ours", "frozen", "residual", "whitened", 2)] = two
     continuous = [{"psnr": scores["psnr"], "lpips": scores["lpips"]} for scores in both(23.5)]
     cells[Case(0, "vae", "frozen", "-", "-")] = continuous
     cells[Case(K, "vqvae", "end-to-end", "vqvae", "euclidean")] = both(22.0)
@@ -98,3 +101,21 @@ def test_renamed_codes_are_stable(rng):
     ]
     rows = semantic_rows("kmeans", 5, [tokens, tokens], [np.ones(50)] * 2, rng.integers(2, size=50))
     assert {row["score"] for row in rows} == {"class_nmi", "class_purity", "stability_ami", "kept_under_noise"}
+
+
+def test_stages_are_counted_apart(found):
+    case = Case(K, "ours", "frozen", "residual", "whitened", 2)
+    usage = next(row for row in rows_of(case, found[case]) if row["score"] == "usage")
+    assert usage["value"] == pytest.approx((40 / K + 1 / K) / 2)
+
+
+def test_a_cell_is_made_again_when_what_it_is_made_from_changes(tmp_path):
+    cells, made = Cells(tmp_path), []
+
+    def compute():
+        made.append(1)
+        return {"psnr": np.full(3, float(len(made)))}
+
+    for made_from, times in (({"vae": "a"}, 1), ({"vae": "a"}, 1), ({"vae": "b"}, 2), ({"vae": "b", "probes": 4}, 3)):
+        assert cells.get("one", made_from, compute)["psnr"][0] == times
+        assert len(made) == times

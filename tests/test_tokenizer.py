@@ -342,5 +342,5 @@ def test_bad_statistics_are_refused():
     ):
         with pytest.raises(InputError, match=message):
             Tokenizer(encode, decode, codebook, assign="whitened", image_shape=(2, 4, 1))
-    with pytest.raises(InputError, match="probes: expected at least 1, found 0"):
+    with pytest.raises(InputError, match="probes: expected a number of at least 1, found 0"):
         Tokenizer(encode, decode, Codebook(codes, metrics), assign="joint", image_shape=(2, 4, 1), probes=0)

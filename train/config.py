@@ -281,6 +281,21 @@ def check_config(config: Config, sections: tuple[str, ...]) -> None:
             f"codebook.codebooks: expected only {', '.join(OF_MEANS)} where tokens have {codebook.stages} codes, found "
             f"{', '.join(codebook.codebooks)}; change --codebook.codebooks."
         )
+    tuning = config.finetune
+    if not tuning.assigns or not tuning.epochs or "geodesic" in tuning.assigns:
+        raise InputError(
+            "finetune.assigns, finetune.epochs: expected one value or more, and no geodesic assignment, whose graph is that of "
+            f"the decoder before, found {tuning.assigns} and {tuning.epochs}."
+        )
+    if 0 < tuning.images < tuning.batch_size:
+        raise InputError(
+            f"finetune.images: expected at least finetune.batch_size ({tuning.batch_size}), or 0 for all, found {tuning.images}."
+        )
+    if codebook.stages > 1 and "gpt" in sections:
+        raise InputError(
+            f"codebook.stages: expected 1 for the Transformer, which models one code for a token, found {codebook.stages}; use "
+            "such codebooks through train.codebook and geovq.tokenizer."
+        )
     for name, wanted in (("gpt", gpt.codebook), ("finetune", config.finetune.codebook)):
         if name in sections and wanted not in codebook.codebooks:
             built = ", ".join(codebook.codebooks) or "none"

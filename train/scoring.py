@@ -109,7 +109,14 @@ def continuous(run: Run, vae: SpatialVAE, test: Tested) -> tuple[list[Row], np.n
     fields: Row = {"case": "continuous", "system": "vae", "decoder": "frozen"}
     values = _paired("vae", test.images, reconstructions) | _elbo(run, vae, test.images)
     rows = [row(fields, name, found) for name, found in values.items()]
-    rows.append(row(fields, "code_bits_per_token", math.log2(run.config.codebook.codes), len(test.images)))
+    rows.append(
+        row(
+            fields,
+            "code_bits_per_token",
+            run.config.codebook.stages * math.log2(run.config.codebook.codes),
+            len(test.images),
+        )
+    )
     return rows, reconstructions[:SHOWN]
 
 
