@@ -12,6 +12,7 @@ image is best is taken if it is better than before, so the true error never rise
 
 import dataclasses
 import math
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -28,7 +29,7 @@ from geovq.execution import MEASURED, Plan, run
 from geovq.linearised import damped, descend, exact_quadratic, pull, sketched_quadratic
 
 JACOBIANS = 2
-"""Linearisations of an image at most."""
+"""Linearisations of an image."""
 
 CORRECTIONS = 3
 """Steps that keep the JᵀJ of a linearisation and take the gradient anew, at the codes that were found: a twentieth of its
@@ -41,13 +42,11 @@ _SWEEPS = 4
 
 
 class Assigned(NamedTuple):
-    """Tokens of n images, and how they came about."""
+    """Tokens of n images, and how well they do."""
 
     tokens: Int[np.ndarray, "n h w S"]
     squared_errors: Float[np.ndarray, " n"]
     """‖D(Ẑ) − x‖² of every image, intensity²."""
-    linearisations: Int[np.ndarray, " n"]
-    """How many an image took; the last of them brought nothing, or was the last that was allowed."""
 
 
 class Problem(NamedTuple):
@@ -60,12 +59,13 @@ class Problem(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class JointStep:
-    """One linearisation of an image and the best tokens that it leads to."""
+class Joint:
+    """The tokens of one image, by a few linearisations with a few steps on each."""
 
     probes: int | None
-    dampings: tuple[float, ...]
+    jacobians: int
     corrections: int
+    dampings: tuple[float, ...]
 
     def passes(self, shape: tuple[int, ...]) -> int:
         """A tangent for every number of the grid, or a reverse pass for every probe and one for the gradient."""
@@ -74,37 +74,42 @@ class JointStep:
     def __call__(
         self,
         problem: Problem,
-        origin: Float[Array, "h w d"],
+        latents: Float[Array, "h w d"],
         tokens: Int[Array, "h w S"],
         image: Float[Array, "H W C"],
         seed: Array,
         *,
         at_once: int,
-    ) -> tuple[Array, Array, Array]:
-        """Tokens (h, w, S), their squared error, and that of the tokens before."""
-        t, d = math.prod(origin.shape[:2]), origin.shape[2]
-        if self.probes is None:
-            quadratic = exact_quadratic(problem.decode, origin, image, tokens=max(1, at_once // d))
-        else:
-            quadratic = sketched_quadratic(problem.decode, origin, image, self.probes, jax.random.wrap_key_data(seed))
-        dampings = jnp.asarray(self.dampings, origin.dtype)
+    ) -> tuple[Array, Array]:
+        """Tokens (h, w, S) and their squared error; NaN where a derivative is not finite."""
+        t, d = math.prod(latents.shape[:2]), latents.shape[2]
+        key = jax.random.wrap_key_data(seed)
+        dampings = jnp.asarray(self.dampings, latents.dtype)
         damp = jax.vmap(damped, in_axes=(None, None, 0))
-        best = tokens.reshape(t, -1)
-        error = before = squared_errors(problem, tokens[None], image)[0]
-        finite = jnp.isfinite(quadratic.gram).all()
-        for number in range(1 + self.corrections):
-            if number:
-                here = summed(problem.stages, best).reshape(origin.shape)
-                quadratic = quadratic._replace(origin=here.reshape(t, d), pull=pull(problem.decode, here, image))
-            finite = finite & jnp.isfinite(quadratic.pull).all()
-            trials = jax.vmap(lambda q: descend(q, problem.stages, best, sweeps=_SWEEPS))(  # noqa: B023
-                damp(quadratic, problem.metrics, dampings)
-            )
-            errors = squared_errors(problem, trials.reshape(-1, *tokens.shape), image)
-            least = jnp.argmin(errors)
-            best = jnp.where(errors[least] < error, trials[least], best)
-            error = jnp.minimum(errors[least], error)
-        return best.reshape(tokens.shape), jnp.where(finite, error, jnp.nan), before
+        best, error = tokens.reshape(t, -1), squared_errors(problem, tokens[None], image)[0]
+        origin, sketches, finite = latents, jnp.float32(0), jnp.bool_(True)
+        for number in range(self.jacobians):
+            if self.probes is None:
+                quadratic = exact_quadratic(problem.decode, origin, image, tokens=max(1, at_once // d))
+            else:
+                drawn = sketched_quadratic(problem.decode, origin, image, self.probes, jax.random.fold_in(key, number))
+                # JᵀJ changes little from the latents to the codes, so all sketches together are better than the last.
+                sketches = sketches + drawn.gram
+                quadratic = drawn._replace(gram=sketches / (number + 1))
+            finite = finite & jnp.isfinite(quadratic.gram).all()
+            for correction in range(1 + self.corrections):
+                if correction:
+                    here = summed(problem.stages, best).reshape(origin.shape)
+                    quadratic = quadratic._replace(origin=here.reshape(t, d), pull=pull(problem.decode, here, image))
+                finite = finite & jnp.isfinite(quadratic.pull).all()
+                descended = partial(descend, stages=problem.stages, tokens=best, sweeps=_SWEEPS)
+                trials = jax.vmap(descended)(damp(quadratic, problem.metrics, dampings))
+                errors = squared_errors(problem, trials.reshape(-1, *tokens.shape), image)
+                least = jnp.argmin(errors)
+                best = jnp.where(errors[least] < error, trials[least], best)
+                error = jnp.minimum(errors[least], error)
+            origin = summed(problem.stages, best).reshape(origin.shape)
+        return best.reshape(tokens.shape), jnp.where(finite, error, jnp.nan)
 
 
 def squared_errors(
@@ -141,12 +146,12 @@ def assign_joint(
         codes: (K, d), or stages (S, K, d).
         position_metrics: Mean of JᵀJ at each position, for damping.
         probes: Random probes of a sketched JᵀJ, see `geovq.linearised`; None for exact Jacobians.
-        jacobians: Linearisations at most, at least 1. An image that one of them did not improve takes no more.
+        jacobians: Linearisations, at least 1.
         corrections: Steps after each linearisation that keep its JᵀJ.
         dampings: Weights of the mean metric that are tried.
         seed: Of the probes; all images have the same.
         plan: How much at once and on which devices.
-        progress: Called with the images done; those that are done after few linearisations count early.
+        progress: Called after every chunk with the images done.
 
     Returns:
         The tokens, of the shape of those given, none of whose images is worse than at the start.
@@ -155,25 +160,12 @@ def assign_joint(
         InputError: A decoder that has no derivatives, or images that are not finite.
     """
     problem = as_problem(decode, latents, codes, position_metrics)
-    found = np.array(tokens, np.int32).reshape(*latents.shape[:3], len(problem.stages))
-    errors = np.full(len(found), np.inf, np.float32)
-    count = np.zeros(len(found), np.int32)
-    kernel = JointStep(probes, dampings, corrections)
-    active, origins = np.arange(len(found)), latents
-    for number in range(jacobians):
-        keys = np.asarray(jax.random.key_data(jax.random.fold_in(jax.random.key(seed), number)))
-        rows = (origins, found[active], images[active], np.broadcast_to(keys, (len(active), *keys.shape)))
-        better, after, before = run(kernel, problem, *rows, plan=plan, progress=None)
-        found[active], errors[active], count[active] = better, after, number + 1
-        # At the latents themselves nothing may be gained, and something at the codes.
-        going_on = (after < before) | (number == 0)
-        if progress is not None:
-            progress(len(active) if number + 1 == jacobians else int((~going_on).sum()))
-        active = active[going_on]
-        if len(active) == 0:
-            break
-        origins = np.asarray(summed(np.asarray(problem.stages), found[active]))
-    return Assigned(found.reshape(np.shape(tokens)), errors, count)
+    start = np.asarray(tokens, np.int32).reshape(*latents.shape[:3], len(problem.stages))
+    key = np.asarray(jax.random.key_data(jax.random.key(seed)))
+    kernel = Joint(probes, jacobians, corrections, dampings)
+    rows = (latents, start, images, np.broadcast_to(key, (len(latents), *key.shape)))
+    found, errors = run(kernel, problem, *rows, plan=plan, progress=progress)
+    return Assigned(found.reshape(np.shape(tokens)), errors)
 
 
 def as_problem(

@@ -72,7 +72,6 @@ def test_the_true_error_never_rises_and_is_what_is_said(probes, case):
         np.testing.assert_allclose(found.squared_errors, after, rtol=1e-4, atol=1e-5)
         assert (after <= before + 1e-5).all()
         assert jacobians > 1 or (after < before - 1e-3).any()
-        assert found.linearisations.max() <= jacobians
         before = after
     tried = errors(decode, images, codes, assign_decoded(decode, images, found.tokens, codes, metrics))
     assert (tried <= after + 1e-5).all()
