@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from geovq.additive import as_stages, summed
 from geovq.assign import assign_euclidean
-from geovq.assignment import Codebook, assign, check_assignment, check_name
+from geovq.assignment import NEEDS_IMAGES, NEEDS_METRICS, Codebook, assign, check_assignment, check_name
 from geovq.autoencoder import BATCH, check_autoencoder, decode_latents, encode_images
 from geovq.checks import InputError, check_finite, check_images, check_tokens
 from geovq.chunks import Progress
@@ -287,8 +287,7 @@ class Tokenizer:
             if len(images) != len(latents):
                 raise InputError(f"images: expected {len(latents)}, one for each latent, found {len(images)}.")
 
-        def block(start: int) -> np.ndarray:
-            rows = slice(start, start + BATCH)
+        def block(rows: slice) -> np.ndarray:
             return assign(
                 self.assign,
                 self._decode,
@@ -301,8 +300,9 @@ class Tokenizer:
                 progress=progress,
             )
 
-        # The metrics of all images at once might not fit into memory.
-        return np.concatenate([block(start) for start in range(0, len(latents), BATCH)])
+        # The metrics of all images at once might not fit into memory; what needs none is faster in one go.
+        size = BATCH if self.assign in NEEDS_METRICS + NEEDS_IMAGES else len(latents)
+        return np.concatenate([block(slice(i, i + size)) for i in range(0, len(latents), size)])
 
     def improved(
         self,
