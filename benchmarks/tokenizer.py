@@ -62,7 +62,7 @@ def main() -> None:
     whole = not options.codes and not options.seeds and options.parts == PARTS and options.schedule != "smoke"
     name = "tokenizer" if whole else "tokenizer_part"
     save(
-        "tokenizer",
+        name,
         rows,
         {"split": split, **{f"networks {seed}": seed for seed in schedule.seeds}},
         label,
