@@ -16,7 +16,8 @@ import pathlib
 from typing import Literal
 
 from benchmarks.record import FOLDER, save
-from benchmarks.tokenizer_systems import PARTS, SCHEDULES, Part, Study
+from benchmarks.tokenizer_systems import LEVELS, PARTS, SCHEDULES, Part, Study
+from geovq.checks import InputError
 from train.cli import parse, run_program
 
 
@@ -39,6 +40,12 @@ class Options:
 def main() -> None:
     """Runs the benchmark."""
     asked, options = parse(__doc__, ("data",), Options(), bound=False)
+    unknown = [k for k in options.codes if k not in LEVELS]
+    if unknown and "fsq" in options.parts:
+        raise InputError(
+            f"codes: expected some of {', '.join(map(str, LEVELS))}, for which FSQ has levels, found {unknown[0]}; leave fsq "
+            "out of --parts, or add its levels to benchmarks/tokenizer_systems.py."
+        )
 
     from benchmarks.tokenizer_cases import all_cells, probes_of, semantics
     from benchmarks.tokenizer_figures import ladder
