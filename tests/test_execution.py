@@ -165,7 +165,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType
 from jax.tree_util import Partial
+from geovq.decoded import assign_decoded
 from geovq.execution import Plan
+from geovq.joint import assign_joint
 from geovq.metric import mean_metrics, pullback_metrics, token_metrics, sketches
 
 traces = []
@@ -179,6 +181,8 @@ def wave(a, z):
 rng = np.random.default_rng(0)
 decode = Partial(wave, rng.standard_normal((12, 8)).astype(np.float32))
 grids = rng.standard_normal((11, 2, 3, 2)).astype(np.float32)
+codes, images = rng.standard_normal((5, 2)).astype(np.float32), np.asarray(jax.vmap(decode)(grids))
+start, means = np.zeros((11, 2, 3), np.int32), np.broadcast_to(np.eye(2, dtype=np.float32), (2, 3, 2, 2))
 meshes = [
     jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,)),
     jax.make_mesh((2, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2),
@@ -192,6 +196,8 @@ for mesh in meshes:
         lambda plan, n: sketches(decode, grids[:n], probes=4, plan=plan),
         lambda plan, n: mean_metrics(decode, grids[:n], plan=plan).by_position,
         lambda plan, n: pullback_metrics(decode, grids[:n].reshape(n, 12), plan=plan),
+        lambda plan, n: assign_joint(decode, images[:n], grids[:n], start[:n], codes, means, plan=plan).tokens,
+        lambda plan, n: assign_decoded(decode, images[:n], start[:n], codes, means, plan=plan),
     ):
         np.testing.assert_allclose(call(many, 11), call(one, 11), rtol=1e-5, atol=1e-6)
         before = len(traces)
