@@ -123,7 +123,7 @@ COMPARISONS = (
     Comparison("sketched joint over exact", (*BEST, "joint-sketched"), (*BEST, "joint"), -0.1),
     Comparison("decoded over joint", (*BEST, "decoded"), (*BEST, "joint")),
     Comparison("decoded over VQ-VAE", (*BEST, "decoded"), (*VQ, "euclidean"), 0.5),
-    Comparison("joint over geodesic medoids with joint", (*BEST, "joint"), ("ours", "geodesic", "joint")),
+    Comparison("k-means over geodesic medoids, both joint", ("ours", "kmeans", "joint"), ("ours", "geodesic", "joint")),
     Comparison("fine-tuned joint over VQ-VAE", (*TUNED, "joint"), (*VQ, "euclidean"), 1.3),
     Comparison("fine-tuned joint over VQ-VAE with joint", (*TUNED, "joint"), (*VQ, "joint"), 0.2),
     Comparison("fine-tuned decoded over VQ-VAE with decoded", (*TUNED, "decoded"), (*VQ, "decoded"), 0.2),

@@ -2,11 +2,11 @@
 
 | name  | gain                                                             | cost of an image beyond the encoder             |
 |-------|------------------------------------------------------------------|-------------------------------------------------|
-| joint | what tokens change together counts, and so does the image itself | at most 2 Jacobians (t·d products), or sketches |
+| joint | what tokens change together counts, and so does the image itself | 2 Jacobians (t·d products each), or sketches    |
 
 The error of the image is linearised, first at the encoder's latents and then at the quantized ones, and made small over the
 tokens by coordinate descent. On each linearisation a few steps follow that keep JᵀJ and take only the gradient anew, which costs
-next to nothing and brings as much as another Jacobian (the chord method). A few dampings are tried in each step; the one whose
+little and brings about as much as another Jacobian (the chord method). A few dampings are tried in each step; the one whose
 image is best is taken if it is better than before, so the true error never rises.
 """
 
@@ -32,8 +32,7 @@ JACOBIANS = 2
 """Linearisations of an image."""
 
 CORRECTIONS = 3
-"""Steps that keep the JᵀJ of a linearisation and take the gradient anew, at the codes that were found: a twentieth of its
-cost."""
+"""Steps that keep the JᵀJ of a linearisation and take the gradient anew, at the codes that were found."""
 
 DAMPINGS = (0.03, 0.1, 0.3, 1.0)
 """Weights λ of the mean metric that are tried on each linearisation."""
