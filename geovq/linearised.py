@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from geovq.additive import summed
 from geovq.assign import first_least
 from geovq.decoders import Decoder, flat
+from geovq.pullback import sketch
 
 _PRECISION = "highest"
 
@@ -48,8 +49,8 @@ def exact_quadratic(
     rows = jax.lax.map(jax.vmap(push), basis, batch_size=tokens) if tokens < t else jax.vmap(jax.vmap(push))(basis)
     rows = rows.reshape(t * d, -1)
     gram = jnp.matmul(rows, rows.T, precision=_PRECISION)
-    pull = jnp.matmul(rows, image.ravel() - found, precision=_PRECISION)
-    return Quadratic(grid.reshape(t, d), gram.reshape(t, d, t, d), pull.reshape(t, d))
+    moment = jnp.matmul(rows, image.ravel() - found, precision=_PRECISION)
+    return Quadratic(grid.reshape(t, d), gram.reshape(t, d, t, d), moment.reshape(t, d))
 
 
 def sketched_quadratic(
@@ -68,16 +69,13 @@ def sketched_quadratic(
         The quadratic; its gram is without bias.
     """
     h, w, d = grid.shape
-    found, pull_back = jax.vjp(lambda z: flat(decode, z), grid)
-    signs = jax.random.rademacher(key, (probes, found.size), found.dtype) / jnp.sqrt(probes).astype(found.dtype)
-    directions = jnp.concatenate([signs, (image.ravel() - found)[None]])
-    rows = jax.vmap(lambda direction: pull_back(direction)[0])(directions).reshape(probes + 1, h * w * d)
-    gram = jnp.matmul(rows[:-1].T, rows[:-1], precision=_PRECISION)
-    return Quadratic(grid.reshape(h * w, d), gram.reshape(h * w, d, h * w, d), rows[-1].reshape(h * w, d))
+    factor = sketch(decode, grid, probes, key).reshape(probes, h * w * d)
+    gram = jnp.matmul(factor.T, factor, precision=_PRECISION)
+    return Quadratic(grid.reshape(h * w, d), gram.reshape(h * w, d, h * w, d), pull(decode, grid, image))
 
 
 def pull(decode: Decoder, grid: Float[Array, "h w d"], image: Float[Array, "H W C"]) -> Float[Array, "t d"]:
-    """Jᵀr alone, by one reverse-mode product."""
+    """Jᵀr alone, by one reverse-mode product; arguments as `exact_quadratic`."""
     found, pull_back = jax.vjp(lambda z: flat(decode, z), grid)
     return pull_back(image.ravel() - found)[0].reshape(-1, grid.shape[-1])
 
