@@ -30,8 +30,8 @@ class Options:
     """Folder of the results."""
 
 
-SKETCHES = (32, 64, 96)
-"""Random probes of sketched `joint`."""
+SKETCHES = (64, 80, 96)
+"""Products with a Jacobian of sketched `joint`."""
 
 REPEATED = 16
 """Times that cheap ways go over the images in a turn, so that a turn is not too short to be timed."""

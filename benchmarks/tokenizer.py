@@ -7,7 +7,7 @@
 FashionMNIST, K = 512 and 1024, three seeds of all networks. Every codebook with every assignment in every measure; the VAE with
 and without its posterior's noise; decoders fine-tuned on tokens; two codes a token; VQ-VAE and FSQ trained end to end, also with
 our assignments; random Gaussian codes. Nothing is chosen on the test images. All that is complete in the run folder is used
-again. Our decoder's fine-tuning comes on top of the epochs that all have: another three, and eight of 8,000 images.
+again. Fine-tuning comes on top of the epochs that all have: another three, and eight of 8,000 images; a VQ-VAE has it, too.
 Writes benchmarks/results/tokenizer.json and tokenizer_ladder.png; a part of the study writes tokenizer_part.json and its figure.
 """
 

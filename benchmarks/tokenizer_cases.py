@@ -19,7 +19,7 @@ ALONE = ("euclidean", "whitened", "whitened-position", "local")
 
 
 def probes_of(case: Case, schedule: Schedule) -> int | None:
-    """Random probes of a case's joint assignment; None where Jacobians are exact, as they are in all that is compared."""
+    """Products with a Jacobian of a case's joint assignment; None where they are exact, as in all that is compared."""
     if case.assign == "joint-sketched":
         return schedule.compared_probes
     frozen = case.system == "ours" and case.decoder == "frozen"
@@ -91,12 +91,13 @@ class _OneSeed:
             yield self._cell(Case(self.k, system, "end-to-end", system, assign), made_from, make)
 
     def tuned(self) -> Iterator[tuple[Case, Arrays]]:
-        """The decoder fine-tuned on tokens."""
-        run = self.study.ours(self.k, self.seed)
-        for assign in ("whitened", "joint", "decoded"):
-            make = partial(stages.load_finetuned, run.folder, assign)
-            made_from = {"finetune": run.fingerprint("finetune")}
-            yield self._cell(Case(self.k, "ours", "finetuned", "finetuned", assign), made_from, make)
+        """The decoder fine-tuned on tokens: of our VAE, and of a VQ-VAE."""
+        for system, of in (("ours", self.study.ours), ("vqvae", self.study.tuned_vqvae)):
+            run = of(self.k, self.seed)
+            for assign in ("whitened", "joint", "decoded"):
+                make = partial(stages.load_finetuned, run.folder, assign)
+                made_from = {"finetune": run.fingerprint("finetune")}
+                yield self._cell(Case(self.k, system, "finetuned", "finetuned", assign), made_from, make)
 
     def frozen(self) -> Iterator[tuple[Case, Arrays]]:
         """Every codebook of the VAE as it is, with every assignment."""

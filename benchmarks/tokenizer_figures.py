@@ -50,12 +50,14 @@ def ladder(rows: Sequence[Row], path: pathlib.Path) -> None:
         values = [row["value"] for _, row in found]
         errors = [[row["value"] - row["low"] for _, row in found], [row["high"] - row["value"] for _, row in found]]
         axis.barh([label for label, _ in found], values, xerr=errors, color="tab:blue", alpha=0.7)
-        for label, colour, wanted in (
+        vqvae = {"system": "vqvae", "decoder": "end-to-end", "codes": k}
+        for label, colour, fields in (
             ("continuous VAE", "black", {"system": "vae", "assign": "-"}),
-            ("VQ-VAE, end to end", "tab:red", {"system": "vqvae", "assign": "euclidean", "codes": k}),
-            ("VQ-VAE with joint", "tab:orange", {"system": "vqvae", "assign": "joint", "codes": k}),
+            ("VQ-VAE, end to end", "tab:red", vqvae | {"assign": "euclidean"}),
+            ("VQ-VAE with joint", "tab:orange", vqvae | {"assign": "joint"}),
+            ("VQ-VAE fine-tuned, joint", "tab:green", vqvae | {"decoder": "finetuned", "assign": "joint"}),
         ):
-            wanted |= {"case": "scores", "score": "psnr"}
+            wanted = fields | {"case": "scores", "score": "psnr"}
             for row in rows:
                 if all(row.get(name) == value for name, value in wanted.items()):
                     axis.axvline(row["value"], color=colour, label=label)

@@ -110,7 +110,7 @@ class Comparison(NamedTuple):
 
 
 VAE, VQ = ("vae", "-", "-"), ("vqvae", "vqvae")
-BEST, TUNED = ("ours", HEADLINE), ("finetuned", "finetuned")
+BEST, TUNED, TUNED_VQ = ("ours", HEADLINE), ("ours", "finetuned"), ("vqvae", "finetuned")
 
 COMPARISONS = (
     Comparison(
@@ -129,6 +129,7 @@ COMPARISONS = (
     Comparison("fine-tuned decoded over VQ-VAE with decoded", (*TUNED, "decoded"), (*VQ, "decoded"), 0.2),
     Comparison("fine-tuned joint over continuous VAE", (*TUNED, "joint"), VAE, 0.0),
     Comparison("fine-tuned decoded over continuous VAE", (*TUNED, "decoded"), VAE, 0.0),
+    Comparison("fine-tuned joint over VQ-VAE fine-tuned alike", (*TUNED, "joint"), (*TUNED_VQ, "joint")),
     Comparison("VQ-VAE's joint over its own assignment", (*VQ, "joint"), (*VQ, "euclidean")),
     Comparison("FSQ over VQ-VAE", ("fsq", "fsq", "euclidean"), (*VQ, "euclidean")),
     # Of LPIPS less is better, so what is wanted is at most 0.
@@ -142,11 +143,9 @@ def comparisons(found: Found, k: int) -> list[Row]:
     """What the study set out to look at, for one K."""
 
     def of(system: str, codebook: str, assign: str, stages: int = 1) -> Sequence[Arrays] | None:
-        if system == "vae":
-            return found.get(Case(0, system, "frozen", codebook, assign))
         decoders = {"finetuned": "finetuned", "vqvae": "end-to-end", "fsq": "end-to-end"}
-        name = "ours" if system == "finetuned" else system
-        return found.get(Case(k, name, decoders.get(system, "frozen"), codebook, assign, stages))
+        codes = 0 if system == "vae" else k
+        return found.get(Case(codes, system, decoders.get(codebook, "frozen"), codebook, assign, stages))
 
     rows = []
     for name, left, right, bar, score in COMPARISONS:

@@ -41,7 +41,7 @@ class Schedule:
     lpips_images: int
     """The first of these that are scored by LPIPS where a row is not compared with other systems."""
     probes: int
-    """Random probes of `joint` assignment where a row is not compared with other systems; 0 = exact."""
+    """Products with a Jacobian of `joint` assignment where a row is not compared with other systems; 0 = exact."""
     compared_probes: int
     """Of the sketched assignment that is compared with the exact one."""
     codes: tuple[int, ...]
@@ -55,7 +55,7 @@ _REDUCED = Schedule(
     epochs=10,
     images=2000,
     lpips_images=500,
-    probes=32,
+    probes=96,
     compared_probes=96,
     codes=(512, 1024),
     seeds=(0, 1, 2),
@@ -63,7 +63,7 @@ _REDUCED = Schedule(
     finetune=FinetuneOptions(
         codebook="metric",
         assigns=("whitened", "joint"),
-        probes=48,
+        probes=96,
         images=8000,
         val_images=1000,
         rounds=2,
@@ -147,6 +147,16 @@ class Study:
             options = dataclasses.replace(options, codes=BaselineOptions.codes, levels=LEVELS[k])
         run = Run(self.folder / f"{system}-{k}-{seed}", dataclasses.replace(config, baseline=options))
         baseline.run(run)
+        return run
+
+    def tuned_vqvae(self, k: int, seed: int) -> Run:
+        """A trained VQ-VAE whose decoder and codes are fine-tuned as ours are."""
+        from train import finetune
+
+        trained = self.baseline("vqvae", k, seed)
+        options = dataclasses.replace(self.schedule.finetune, codebook="vqvae")
+        run = Run(trained.folder, dataclasses.replace(trained.config, finetune=options))
+        finetune.run(run)
         return run
 
     def _ours(self, k: int, seed: int) -> Run:

@@ -90,7 +90,8 @@ def assign(
         latents: (n, h, w, d).
         images: In [0, 1]; needed by NEEDS_IMAGES.
         metrics: Metrics of the tokens, where they are at hand; computed if the assignment needs them.
-        probes: Random probes of sketched metrics and Jacobians; None for exact ones.
+        probes: Products that a Jacobian is sketched by: random probes where metrics are needed, the leading directions of the
+            latents where images are; None for exact ones.
         plan: How much at once and on which devices, where the decoder is run.
         progress: Called with the images done.
 
@@ -125,7 +126,7 @@ def assign(
             start,
             codes,
             measured,
-            probes=probes,
+            products=probes,
             plan=plan,
             progress=progress if last else None,
         ).tokens

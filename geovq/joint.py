@@ -2,7 +2,7 @@
 
 | name  | gain                                                             | cost of an image beyond the encoder             |
 |-------|------------------------------------------------------------------|-------------------------------------------------|
-| joint | what tokens change together counts, and so does the image itself | 2 Jacobians (t·d products each), or sketches    |
+| joint | what tokens change together counts, and so does the image itself | 2 Jacobians, of t·d products each or of fewer   |
 
 The error of the image is linearised, first at the encoder's latents and then at the quantized ones, and made small over the
 tokens by coordinate descent. On each linearisation a few steps follow that keep JᵀJ and take only the gradient anew, which costs
@@ -25,8 +25,9 @@ from geovq.additive import as_stages, summed
 from geovq.chunks import Progress
 from geovq.decoder_checks import check_decoder
 from geovq.decoders import Decoder, as_partial
+from geovq.directions import Directions, leading_directions
 from geovq.execution import MEASURED, Plan, run
-from geovq.linearised import damped, descend, exact_quadratic, pull, sketched_quadratic
+from geovq.linearised import damped, descend, exact_quadratic, projected_quadratic, pull
 
 JACOBIANS = 2
 """Linearisations of an image."""
@@ -55,20 +56,23 @@ class Problem(NamedTuple):
     stages: Float[Array, "S K d"]
     metrics: Float[Array, "t d d"]
     """Mean metric of each position, for damping."""
+    directions: Directions | None = None
+    """Along which Jacobians are taken; None for whole ones."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Joint:
     """The tokens of one image, by a few linearisations with a few steps on each."""
 
-    probes: int | None
+    products: int
+    """With a Jacobian: as many as there are directions, or numbers of the grid."""
     jacobians: int
     corrections: int
     dampings: tuple[float, ...]
 
     def passes(self, shape: tuple[int, ...]) -> int:
-        """A tangent for every number of the grid, or a reverse pass for every probe and one for the gradient."""
-        return math.prod(shape) if self.probes is None else self.probes + 1
+        """A tangent for every product."""
+        return self.products
 
     def __call__(
         self,
@@ -76,25 +80,20 @@ class Joint:
         latents: Float[Array, "h w d"],
         tokens: Int[Array, "h w S"],
         image: Float[Array, "H W C"],
-        seed: Array,
         *,
         at_once: int,
     ) -> tuple[Array, Array]:
         """Tokens (h, w, S) and their squared error; NaN where a derivative is not finite."""
         t, d = math.prod(latents.shape[:2]), latents.shape[2]
-        key = jax.random.wrap_key_data(seed)
         dampings = jnp.asarray(self.dampings, latents.dtype)
         damp = jax.vmap(damped, in_axes=(None, None, 0))
         best, error = tokens.reshape(t, -1), squared_errors(problem, tokens[None], image)[0]
-        origin, sketches, finite = latents, jnp.float32(0), jnp.bool_(True)
-        for number in range(self.jacobians):
-            if self.probes is None:
+        origin, finite = latents, jnp.bool_(True)
+        for _ in range(self.jacobians):
+            if problem.directions is None:
                 quadratic = exact_quadratic(problem.decode, origin, image, tokens=max(1, at_once // d))
             else:
-                drawn = sketched_quadratic(problem.decode, origin, image, self.probes, jax.random.fold_in(key, number))
-                # JᵀJ changes little from the latents to the codes, so all sketches together are better than the last.
-                sketches = sketches + drawn.gram
-                quadratic = drawn._replace(gram=sketches / (number + 1))
+                quadratic = projected_quadratic(problem.decode, origin, image, problem.directions, at_once=at_once)
             finite = finite & jnp.isfinite(quadratic.gram).all()
             for correction in range(1 + self.corrections):
                 if correction:
@@ -127,11 +126,10 @@ def assign_joint(
     codes: Float[np.ndarray, "K d"],
     position_metrics: Float[np.ndarray, "h w d d"],
     *,
-    probes: int | None = None,
+    products: int | None = None,
     jacobians: int = JACOBIANS,
     corrections: int = CORRECTIONS,
     dampings: tuple[float, ...] = DAMPINGS,
-    seed: int = 0,
     plan: Plan = MEASURED,
     progress: Progress | None = None,
 ) -> Assigned:
@@ -144,11 +142,11 @@ def assign_joint(
         tokens: Where the descent starts, such as those of `geovq.assign.assign_whitened`: (n, h, w), or (n, h, w, S).
         codes: (K, d), or stages (S, K, d).
         position_metrics: Mean of JᵀJ at each position, for damping.
-        probes: Random probes of a sketched JᵀJ, see `geovq.linearised`; None for exact Jacobians.
+        products: With a Jacobian, along the leading directions of the latents, see `geovq.directions`; None for whole
+            Jacobians.
         jacobians: Linearisations, at least 1.
         corrections: Steps after each linearisation that keep its JᵀJ.
         dampings: Weights of the mean metric that are tried.
-        seed: Of the probes; all images have the same.
         plan: How much at once and on which devices.
         progress: Called after every chunk with the images done.
 
@@ -160,10 +158,15 @@ def assign_joint(
     """
     problem = as_problem(decode, latents, codes, position_metrics)
     start = np.asarray(tokens, np.int32).reshape(*latents.shape[:3], len(problem.stages))
-    key = np.asarray(jax.random.key_data(jax.random.key(seed)))
-    kernel = Joint(probes, jacobians, corrections, dampings)
-    rows = (latents, start, images, np.broadcast_to(key, (len(latents), *key.shape)))
-    found, errors = run(kernel, problem, *rows, plan=plan, progress=progress)
+    if products is not None and products < latents[0].size:
+        problem = problem._replace(directions=leading_directions(position_metrics, as_stages(codes), products))
+    kernel = Joint(
+        latents[0].size if problem.directions is None else len(problem.directions.steps),
+        jacobians,
+        corrections,
+        dampings,
+    )
+    found, errors = run(kernel, problem, latents, start, images, plan=plan, progress=progress)
     return Assigned(found.reshape(np.shape(tokens)), errors)
 
 

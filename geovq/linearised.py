@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int
 
 from geovq.additive import summed
 from geovq.assign import first_least
 from geovq.decoders import Decoder, flat
-from geovq.pullback import sketch
+from geovq.directions import Directions
 
 _PRECISION = "highest"
 
@@ -53,25 +53,29 @@ def exact_quadratic(
     return Quadratic(grid.reshape(t, d), gram.reshape(t, d, t, d), moment.reshape(t, d))
 
 
-def sketched_quadratic(
-    decode: Decoder, grid: Float[Array, "h w d"], image: Float[Array, "H W C"], probes: int, key: PRNGKeyArray
+def projected_quadratic(
+    decode: Decoder, grid: Float[Array, "h w d"], image: Float[Array, "H W C"], directions: Directions, *, at_once: int
 ) -> Quadratic:
-    """The error around a grid with its exact gradient and JᵀJ ≈ SᵀS from r random probes, by r + 1 reverse-mode products.
+    """The error around a grid with its exact gradient and JᵀJ from r products, along the directions that move the image most.
 
     Args:
         decode: Takes one grid to one image.
         grid: The origin Z.
         image: The target x.
-        probes: r, as for `geovq.pullback.sketch`.
-        key: Of the probes.
+        directions: Along them JᵀJ is exact; of what is left over it has the mean metric.
+        at_once: Directions that are pushed forward at once; bounds the memory.
 
     Returns:
-        The quadratic; its gram is without bias.
+        The quadratic.
     """
     h, w, d = grid.shape
-    factor = sketch(decode, grid, probes, key).reshape(probes, h * w * d)
-    gram = jnp.matmul(factor.T, factor, precision=_PRECISION)
-    return Quadratic(grid.reshape(h * w, d), gram.reshape(h * w, d, h * w, d), pull(decode, grid, image))
+    steps, duals, rest = directions
+    _, push = jax.linearize(lambda z: flat(decode, z), grid)
+    rows = jax.lax.map(push, steps, batch_size=at_once) if at_once < len(steps) else jax.vmap(push)(steps)
+    products = jnp.matmul(rows, rows.T, precision=_PRECISION)
+    gram = jnp.einsum("rqi,rs,spj->qipj", duals, products, duals, precision=_PRECISION)
+    t = jnp.arange(h * w)
+    return Quadratic(grid.reshape(h * w, d), gram.at[t, :, t, :].add(rest), pull(decode, grid, image))
 
 
 def pull(decode: Decoder, grid: Float[Array, "h w d"], image: Float[Array, "H W C"]) -> Float[Array, "t d"]:

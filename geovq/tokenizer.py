@@ -48,8 +48,8 @@ class Tokenizer:
                 is the token grid's, and, for `geodesic`, the codes in the measured graph.
             assign: One of ASSIGNMENTS.
             image_shape: (H, W, C).
-            probes: Random probes of sketched metrics and Jacobians, for `local`, `geodesic`, `joint` and `decoded`; None for
-                exact ones.
+            probes: Products that a Jacobian is sketched by: random probes of the image for `local` and `geodesic`, the leading
+                directions of the latents for `joint` and `decoded`, where a third of t·d may lose nothing; None for exact ones.
 
         Raises:
             InputError: Unknown or impossible assignment, codes that are not finite, or a decoder of another image shape.
@@ -146,7 +146,7 @@ class Tokenizer:
             images: Training images (n, H, W, C), uint8 or floats in [0, 1].
             codebook: One of CODEBOOKS; `refined` reconstructs best and takes some minutes more.
             assign: One of ASSIGNMENTS. `whitened` costs nothing at encoding; `joint` reconstructs far better and needs the image
-                and two Jacobians of the decoder for each.
+                and two Jacobians of the decoder for each, see `probes`.
             codes: K, the number of codes, of each stage.
             stages: Codes of a token.
             stacking: "residual" or "product", where a token has several codes, see `geovq.additive`.

@@ -1,12 +1,12 @@
 """The linearised error of an image: a linear decoder, where it is exact, then finite differences and brute force."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from geovq.additive import summed
-from geovq.linearised import damped, descend, exact_quadratic, pull, sketched_quadratic
+from geovq.directions import leading_directions
+from geovq.linearised import damped, descend, exact_quadratic, projected_quadratic, pull
 from tests import reference
 
 H, W, D, K = 1, 3, 2, 4
@@ -57,15 +57,31 @@ def test_gradient_and_gram_equal_finite_differences(x64, decoder, grid, image):
     )
 
 
-def test_a_sketch_has_the_exact_gradient_and_no_bias(decoder, grid, image):
+@pytest.mark.parametrize("at_once", [1, 4, 100])
+def test_along_directions_it_is_exact_and_beside_them_it_has_the_mean_metric(at_once, decoder, grid, image, rng):
     decode = decoder(0.7)
     exact = exact_quadratic(decode, jnp.asarray(grid), jnp.asarray(image), tokens=3)
-    keys = jax.random.split(jax.random.key(0), 400)
-    found = jax.vmap(lambda key: sketched_quadratic(decode, jnp.asarray(grid), jnp.asarray(image), 3, key))(keys)
-    np.testing.assert_allclose(found.pull[7], exact.pull, rtol=1e-4, atol=1e-5)
-    spread = np.std(found.gram, axis=0) / np.sqrt(len(keys))
-    assert (np.abs(found.gram.mean(axis=0) - exact.gram) < 5 * spread + 1e-4).all()
-    assert np.abs(found.gram[0] - exact.gram).max() > 0.1  # each sketch by itself is another
+    roots = rng.standard_normal((H * W, D, D))
+    metrics = (roots @ roots.swapaxes(1, 2)).astype(np.float32)
+    directions = leading_directions(metrics.reshape(H, W, D, D), rng.standard_normal((1, K, D)).astype(np.float32), 4)
+    found = projected_quadratic(decode, jnp.asarray(grid), jnp.asarray(image), directions, at_once=at_once)
+    np.testing.assert_allclose(found.pull, exact.pull, rtol=1e-4, atol=1e-5)
+    along = np.einsum("r,rqi->qi", rng.standard_normal(4), directions.steps.reshape(4, -1, D)).astype(np.float32)
+    np.testing.assert_allclose(value(found, along), value(exact, along), rtol=1e-3)
+    move = rng.standard_normal((H * W, D)).astype(np.float32)
+    beside = move - np.einsum("rqi,rpj,pj->qi", directions.steps.reshape(4, -1, D), directions.duals, move)
+    expected = -2 * np.sum(exact.pull * beside) + np.einsum("qi,qij,qj->", beside, metrics, beside)
+    np.testing.assert_allclose(value(found, beside), expected, rtol=1e-3)
+    np.testing.assert_allclose(value(found, along + beside), value(exact, along) + expected, rtol=1e-3)
+
+
+def test_along_all_directions_it_is_the_exact_one(decoder, grid, image, rng):
+    decode = decoder(0.7)
+    exact = exact_quadratic(decode, jnp.asarray(grid), jnp.asarray(image), tokens=3)
+    metrics = np.broadcast_to(np.eye(D, dtype=np.float32), (H, W, D, D))
+    directions = leading_directions(metrics, rng.standard_normal((1, K, D)).astype(np.float32), H * W * D)
+    found = projected_quadratic(decode, jnp.asarray(grid), jnp.asarray(image), directions, at_once=100)
+    np.testing.assert_allclose(found.gram, exact.gram, rtol=1e-3, atol=1e-3)
 
 
 def test_damping_adds_the_mean_metric_of_each_token_alone(decoder, grid, image, rng):

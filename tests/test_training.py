@@ -100,6 +100,17 @@ def test_a_damaged_fine_tuned_tokenizer_is_refused(tuned, tmp_path):
         load_finetuned(folder)
 
 
+def test_a_vq_vae_is_fine_tuned_alike(tmp_path):
+    run("baseline", tmp_path, *TINY_VAE, "--baseline.codes", "8")
+    run("finetune", tmp_path, *ROUNDS[:-1], "vqvae")
+    data = load("digits")
+    images, target = data.test_images[:100], data.test_images[:100].astype(np.float32) / 255
+    before, after = load_baseline(tmp_path, data.train_images, "joint"), load_finetuned(tmp_path, "joint")
+    errors = [((t.decode(t.encode(images)) - target) ** 2).sum() for t in (after, before)]
+    assert errors[0] < errors[1]
+    np.testing.assert_array_equal(encoded(after, images), encoded(before, images))  # the encoder stays
+
+
 @pytest.mark.parametrize(("system", "codes"), [("vqvae", 8), ("fsq", 15)])
 def test_baselines_learn_and_take_our_assignments(system, codes, tmp_path):
     options = ["--baseline.system", system, "--baseline.codes", "8", "--baseline.levels", "3", "5"]
@@ -134,6 +145,7 @@ def test_a_vae_is_trained_to_a_rate(tmp_path):
     ("name", "flags", "message"),
     [
         ("finetune", ["--finetune.codebook", "metric"], "finetune.codebook: expected one that is built"),
+        ("finetune", ["--finetune.codebook", "vqvae"], "baseline: expected a complete stage, found none"),
         ("finetune", ["--finetune.rounds", "0"], "finetune.rounds: expected at least 1, found 0"),
         ("codebook", ["--codebook.stages", "5"], "codebook.stages: expected 1..4, found 5"),
         (

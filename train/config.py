@@ -6,7 +6,7 @@ No option has a default anywhere else.
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 import tyro
 
@@ -134,12 +134,12 @@ class CodebookOptions:
 class FinetuneOptions:
     """Decoder and codes trained on frozen tokens, round after round."""
 
-    codebook: CodebookName = "whitened"
-    """Codebook that it starts from."""
+    codebook: CodebookName | Literal["vqvae"] = "whitened"
+    """Codebook that it starts from; vqvae: codes, encoder and decoder of train.baseline."""
     assigns: tuple[AssignmentName, ...] = ("whitened",)
     """Assignment of the tokens that each round trains on, the last for all further rounds; that one is validated."""
     probes: int = 0
-    """Random probes of sketched metrics and Jacobians, for assignments that need them; 0 = exact."""
+    """Products that a Jacobian is sketched by, for assignments that need one; 96 for joint lose nothing here; 0 = exact."""
     images: int = 0
     """At most so many training images, drawn at random, where an assignment runs the decoder (local, joint, ...); 0 = all."""
     val_images: int = 5000
@@ -287,6 +287,10 @@ def check_config(config: Config, sections: tuple[str, ...]) -> None:
             "finetune.assigns, finetune.epochs: expected one value or more, and no geodesic assignment, whose graph is that of "
             f"the decoder before, found {tuning.assigns} and {tuning.epochs}."
         )
+    if "finetune" in sections and tuning.codebook == "vqvae" != config.baseline.system:
+        raise InputError(
+            f"finetune.codebook: expected another, or a run of a VQ-VAE, found vqvae and a run of {config.baseline.system}."
+        )
     if 0 < tuning.images < tuning.batch_size:
         raise InputError(
             f"finetune.images: expected at least finetune.batch_size ({tuning.batch_size}), or 0 for all, found {tuning.images}."
@@ -297,7 +301,7 @@ def check_config(config: Config, sections: tuple[str, ...]) -> None:
             "such codebooks through train.codebook and geovq.tokenizer."
         )
     for name, wanted in (("gpt", gpt.codebook), ("finetune", config.finetune.codebook)):
-        if name in sections and wanted not in codebook.codebooks:
+        if name in sections and wanted not in (*codebook.codebooks, "vqvae"):
             built = ", ".join(codebook.codebooks) or "none"
             raise InputError(
                 f"{name}.codebook: expected one that is built (codebook.codebooks: {built}), found {wanted}; change one of "

@@ -7,11 +7,12 @@ On scikit-learn's digits, after train.codebook, seconds on two CPU cores:
 On FashionMNIST, five minutes; and with a second round on the better tokens of joint assignment, ten:
 
     python -m train.finetune --run runs/quick --data-dir DIR
-    python -m train.finetune --run runs/quick --data-dir DIR --finetune.assigns whitened joint --finetune.probes 48 \
+    python -m train.finetune --run runs/quick --data-dir DIR --finetune.assigns whitened joint --finetune.probes 96 \
         --finetune.images 8000
 
-Needs RUN/vae and RUN/codebook. Writes RUN/finetune/tokenizer.npz, which holds the decoder's parameters with the codes, and a
-folder for each round. `train.stages.load_finetuned` reads it, with any assignment. Run it again to go on after an interruption.
+Needs RUN/vae and RUN/codebook, or, for --finetune.codebook vqvae, RUN/baseline, whose decoder and codes it goes on with. Writes
+RUN/finetune/tokenizer.npz, which holds the decoder's parameters with the codes, and a folder for each round.
+`train.stages.load_finetuned` reads it, with any assignment. Run it again to go on after an interruption.
 """
 
 from train.cli import NoExtra, parse, run_program
@@ -27,14 +28,16 @@ def run(run: Run) -> None:
     from train.rounds import assigned, of_round, trained_round
 
     options = run.config.finetune
+    needs = ("baseline",) if options.codebook == "vqvae" else ("vae", "codebook")
+    made_from = {name: run.fingerprint(name) for name in needs}
     data = stages.images(run.config.data)
-    inputs = {"data": data.sha256, "vae": run.fingerprint("vae"), "codebook": run.fingerprint("codebook")}
-    stage = run.begin("finetune", ("data", "vae", "codebook", "finetune"), inputs)
+    inputs = {"data": data.sha256, **made_from}
+    stage = run.begin("finetune", ("data", "vae", needs[-1], "finetune"), inputs)
     if stage is None:
         return
     probes, assigns = options.probes or None, options.assigns
-    tokenizer = stages.tokenizer(run, options.codebook, "whitened").replace(assign=assigns[-1], probes=probes)
-    vae = stages.trained_vae(run, data.dataset.train_images.shape[1:])
+    vae, tokenizer = stages.untuned(run, data.dataset.train_images)
+    tokenizer = tokenizer.replace(assign=assigns[-1], probes=probes)
     val_images = data.dataset.val_images[: options.val_images]
 
     def validated(number: int) -> float:
@@ -59,7 +62,7 @@ def run(run: Run) -> None:
 
 def main() -> None:
     """Runs the program."""
-    run(parse(__doc__, ("data", "finetune"), NoExtra(), needs=("vae", "codebook"))[0])
+    run(parse(__doc__, ("data", "finetune"), NoExtra())[0])
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from geovq.config import GPTConfig, VAEConfig
 from geovq.data import SOURCES, Dataset, fingerprint, load
 from geovq.geometry import Geometry, code_field, place_codes
 from geovq.gpt import GPT
-from geovq.quantizers import bounded, check_levels, grid_codes, new_codes
+from geovq.quantizers import MovingCodes, bounded, check_levels, grid_codes, new_codes
 from geovq.store import save_arrays
 from geovq.tokenizer import Tokenizer
 from geovq.vae import SpatialVAE, callables
@@ -80,6 +80,20 @@ def new_baseline(run: Run, image_shape: tuple[int, ...]) -> SpatialVAE:
     check_levels(levels)
     vae = dataclasses.replace(run.config.vae, latent_dim=len(levels))
     return new_vae(Run(run.folder, dataclasses.replace(run.config, vae=vae)), image_shape)
+
+
+def trained_baseline(run: Run, image_shape: tuple[int, ...]) -> tuple[SpatialVAE, MovingCodes | None]:
+    """The run's trained baseline, and the codes that a VQ-VAE has.
+
+    Raises:
+        InputError: The stage is not complete, or its checkpoint is damaged.
+    """
+    options = run.config.baseline
+    model = new_baseline(run, image_shape)
+    codes = new_codes(options.codes, model.config.latent_dim) if options.system == "vqvae" else ()
+    found = _trained(run, "baseline", {"network": nnx.state(model), "codes": codes})
+    nnx.update(model, found["network"])
+    return model, found["codes"] or None
 
 
 def new_gpt(run: Run) -> GPT:
@@ -199,13 +213,28 @@ def _stored_run(folder: str | os.PathLike) -> Run:
     return Run(pathlib.Path(folder), config)
 
 
+def untuned(run: Run, images: np.ndarray) -> tuple[SpatialVAE, Tokenizer]:
+    """The VAE and the tokenizer that the run's fine-tuning starts from.
+
+    Args:
+        run: With the complete stages that it needs.
+        images: Training images.
+
+    Raises:
+        InputError: A stage is not complete, or its files are damaged or others.
+    """
+    if run.config.finetune.codebook == "vqvae":
+        return trained_baseline(run, images.shape[1:])[0], load_baseline(run.folder, images)
+    return trained_vae(run, images.shape[1:]), tokenizer(run, run.config.finetune.codebook, "whitened")
+
+
 def load_finetuned(folder: str | os.PathLike, assign: str = "whitened", probes: int | None = None) -> Tokenizer:
     """The fine-tuned tokenizer of a run, its VAE included; needs no images.
 
     Args:
-        folder: The run folder, with complete stages vae and finetune.
+        folder: The run folder, with the complete stages finetune and vae, or baseline if that is what was fine-tuned.
         assign: One of ASSIGNMENTS but geodesic, whichever it was trained on.
-        probes: Random probes of sketched metrics and Jacobians; None for exact ones.
+        probes: As for a new tokenizer.
 
     Returns:
         The tokenizer.
@@ -215,9 +244,10 @@ def load_finetuned(folder: str | os.PathLike, assign: str = "whitened", probes: 
     """
     run = _stored_run(folder)
     path = "finetune/tokenizer.npz"
-    _, meta = run.read("finetune", path)
-    stored = Tokenizer.load(run.folder / path, *callables(trained_vae(run, meta["image_shape"])))
-    return stored.replace(assign=assign, probes=probes)
+    shape = run.read("finetune", path)[1]["image_shape"]
+    of_baseline = run.config.finetune.codebook == "vqvae"
+    vae = trained_baseline(run, shape)[0] if of_baseline else trained_vae(run, shape)
+    return Tokenizer.load(run.folder / path, *callables(vae)).replace(assign=assign, probes=probes)
 
 
 def load_baseline(folder: str | os.PathLike, images: np.ndarray, assign: str = "euclidean") -> Tokenizer:
@@ -235,17 +265,13 @@ def load_baseline(folder: str | os.PathLike, images: np.ndarray, assign: str = "
         InputError: No such folder, an unknown assignment, or damaged files.
     """
     run = _stored_run(folder)
-    options = run.config.baseline
-    model = new_baseline(run, images.shape[1:])
-    graphdef, network = nnx.split(model)
-    d, vq = model.config.latent_dim, options.system == "vqvae"
-    like = {"network": network, "codes": new_codes(options.codes, d) if vq else ()}
-    found = _trained(run, "baseline", like)
-    encode, decode = callables(nnx.merge(graphdef, found["network"]))
-    if vq:
-        return Tokenizer.from_codes(encode, decode, np.asarray(found["codes"].codes), images, assign=assign)
+    model, found = trained_baseline(run, images.shape[1:])
+    encode, decode = callables(model)
+    if found is not None:
+        return Tokenizer.from_codes(encode, decode, np.asarray(found.codes), images, assign=assign)
+    levels = run.config.baseline.levels
     return Tokenizer.from_codes(
-        lambda batch: bounded(encode(batch), options.levels), decode, grid_codes(options.levels), images, assign=assign
+        lambda batch: bounded(encode(batch), levels), decode, grid_codes(levels), images, assign=assign
     )
 
 
