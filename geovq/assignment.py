@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from geovq.amortised import assign_amortised
 from geovq.assign import (
     assign_euclidean,
     assign_geodesic,
@@ -21,12 +22,13 @@ from geovq.decoders import single
 from geovq.execution import REPEATABLE, Plan
 from geovq.geometry import CodeField
 from geovq.joint import assign_joint
+from geovq.kinds import Kinds
 from geovq.metric import token_metrics
 
 NEEDS_METRICS = ("local", "geodesic")
 """Assignments that need the metric of every token."""
 
-NEEDS_IMAGES = ("joint", "decoded")
+NEEDS_IMAGES = ("amortised", "joint", "decoded")
 """Assignments that need the image as well as its latents."""
 
 
@@ -39,6 +41,8 @@ class Codebook(NamedTuple):
     """Mean of JᵀJ over the data at each position of the grid, intensity²."""
     field: CodeField | None = None
     """The codes in the measured graph, which `geodesic` needs."""
+    kinds: Kinds | None = None
+    """Kinds of images and the mean JᵀJ of each, which `amortised` needs."""
 
     @property
     def mean_metric(self) -> Float[np.ndarray, "d d"]:
@@ -59,7 +63,7 @@ def check_name(name: str, stages: int) -> None:
 
 
 def check_assignment(name: str, codebook: Codebook) -> None:
-    """`check_name`, and geodesic assignment without a graph is refused.
+    """`check_name`, and an assignment whose statistics are missing is refused.
 
     Raises:
         InputError: Which, and what to do.
@@ -67,6 +71,10 @@ def check_assignment(name: str, codebook: Codebook) -> None:
     check_name(name, np.ndim(codebook.codes) - 1)
     if name == "geodesic" and codebook.field is None:
         raise InputError("assign: geodesic expects codes placed in a graph, found none; fit with assign='geodesic'.")
+    if name == "amortised" and codebook.kinds is None:
+        raise InputError(
+            "assign: amortised expects kinds of images, found none; make it by Tokenizer.amortised(images)."
+        )
 
 
 def assign(
@@ -118,6 +126,18 @@ def assign(
             )
         start = assign_whitened(flat, codes, codebook.mean_metric).reshape(shape)
         measured = codebook.position_metrics
+        if name == "amortised" and codebook.kinds is not None:
+            return assign_amortised(
+                single(decode),
+                images,
+                latents,
+                start,
+                codes,
+                measured,
+                codebook.kinds,
+                plan=plan,
+                progress=progress,
+            ).tokens
         last = name == "joint"
         found = assign_joint(
             single(decode),

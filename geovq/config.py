@@ -4,7 +4,9 @@ import dataclasses
 from typing import Literal, get_args
 
 CodebookName = Literal["kmeans", "whitened", "metric", "refined", "euclidean", "geodesic"]
-AssignmentName = Literal["euclidean", "whitened", "whitened-position", "local", "geodesic", "joint", "decoded"]
+AssignmentName = Literal[
+    "euclidean", "whitened", "whitened-position", "local", "geodesic", "amortised", "joint", "decoded"
+]
 BaselineName = Literal["vqvae", "fsq"]
 StackingName = Literal["residual", "product"]
 ComponentsName = Literal["bridge", "drop"]

@@ -3,13 +3,13 @@
 A direction counts by how far a step as long as codes lie apart moves the image along it, in the mean over the data: the
 eigenvectors of CᵀḠC, with C a root of the codes' covariance and Ḡ the mean metric of a position. (Principal directions under two
 quadratic forms, as in linear discriminant analysis; Fisher 1936.) They are orthogonal in Ḡ, so that what is left over has, in the
-mean, no product with them.
+mean, no product with them. Scaled by Ḡ, coordinates along them are intensities.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 _NOISE = 1e-7
 """Share of the largest eigenvalue below which the rounding of float32 metrics decides."""
@@ -18,12 +18,16 @@ _TINY = float(np.finfo(np.float32).tiny)
 
 
 class Directions(NamedTuple):
-    """Steps of single tokens of a grid with t = h·w tokens: Δ = Σ steps (dualsᵀΔ) + what is left over."""
+    """R directions, each of one token of a grid with t = h·w tokens, at most r of the same token."""
 
-    steps: Float[np.ndarray, "r h w d"]
-    """Each has one token that is not zero."""
-    duals: Float[np.ndarray, "r t d"]
-    """dualsᵀ(step) is 1 with the own step and 0 with all others."""
+    steps: Float[np.ndarray, "R h w d"]
+    """Steps along them that move the image by 1 in the mean, √(ΔᵀḠΔ)."""
+    places: Int[np.ndarray, " R"]
+    """Number of the token that each of them moves."""
+    columns: Int[np.ndarray, " R"]
+    """Number of each among those of its token."""
+    coordinates: Float[np.ndarray, "t r d"]
+    """Coordinates of a step Δ of a token q are coordinates[q]Δ; those beyond the directions of a token are 0."""
     rest: Float[np.ndarray, "t d d"]
     """Mean metric of what is left over at each position, intensity²."""
 
@@ -36,7 +40,7 @@ def leading_directions(
     Args:
         position_metrics: Mean of JᵀJ at each position.
         stages: The codes between which tokens step.
-        count: r at most, at least 1: fewer where fewer move the image at all.
+        count: R at most, at least 1: fewer where fewer move the image at all.
 
     Returns:
         The directions, the one that moves the image most first; float32.
@@ -45,18 +49,23 @@ def leading_directions(
     metrics = np.asarray(position_metrics, np.float64).reshape(-1, d, d)
     root = _root(np.sum([np.cov(codes.T.astype(np.float64), bias=True).reshape(d, d) for codes in stages], axis=0))
     strengths, vectors = np.linalg.eigh(root.T @ metrics @ root)
-    places, columns = np.unravel_index(np.argsort(-strengths, axis=None, kind="stable"), strengths.shape)
+    places, vector = np.unravel_index(np.argsort(-strengths, axis=None, kind="stable"), strengths.shape)
     kept = int(np.sum(strengths > _NOISE * max(strengths.max(), _TINY)))
-    r = min(count, max(1, kept))
-    places, columns = places[:r], columns[:r]
-    along = np.einsum("ij,rj->ri", root, vectors[places, :, columns])
-    strength = np.maximum(strengths[places, columns], _TINY)
-    across = np.einsum("ri,rij->rj", along, metrics[places]) / strength[:, None]
-    steps, duals = np.zeros((2, r, h * w, d))
-    steps[np.arange(r), places], duals[np.arange(r), places] = along, across
-    rest = metrics.copy()
-    np.subtract.at(rest, places, strength[:, None, None] * across[:, :, None] * across[:, None, :])
-    return Directions(*(a.astype(np.float32) for a in (steps.reshape(r, h, w, d), duals, rest)))
+    places, vector = places[: min(count, max(1, kept))], vector[: min(count, max(1, kept))]
+    columns = np.array([np.sum(places[:i] == place) for i, place in enumerate(places)])
+    scale = np.sqrt(np.maximum(strengths[places, vector], _TINY))
+    along = np.einsum("ij,rj->ri", root, vectors[places, :, vector]) / scale[:, None]
+    steps = np.zeros((len(places), h * w, d))
+    steps[np.arange(len(places)), places] = along
+    coordinates = np.zeros((h * w, columns.max() + 1, d))
+    coordinates[places, columns] = np.einsum("ri,rij->rj", along, metrics[places])
+    return Directions(
+        steps.reshape(-1, h, w, d).astype(np.float32),
+        places.astype(np.int32),
+        columns.astype(np.int32),
+        coordinates.astype(np.float32),
+        (metrics - coordinates.swapaxes(1, 2) @ coordinates).astype(np.float32),
+    )
 
 
 def _root(covariance: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:

@@ -7,15 +7,20 @@ import numpy as np
 from jaxtyping import Float
 
 from geovq.assignment import Codebook
+from geovq.autoencoder import encode_images
 from geovq.chunks import Progress
 from geovq.codebook import fit_codes, without_dead
 from geovq.decoders import single
-from geovq.geometry import Geometry, code_field, place_codes
+from geovq.geometry import Geometry, code_field, draw, place_codes
+from geovq.kinds import measure_kinds
 from geovq.medoids import Progress as MedoidProgress
 from geovq.refine import refine_codes
 
 REFINING_IMAGES = 600
 """Images whose reconstructions a `refined` codebook is moved by."""
+
+KINDS_IMAGES = 2000
+"""Images by which kinds of images are told and measured."""
 
 
 class Recipe(NamedTuple):
@@ -83,3 +88,37 @@ def fit_codebook(
         codes = refined.codes if recipe.stages > 1 else without_dead(refined.codes, flat, geometry.mean_metric)
     field = code_field(place_codes(geometry, codes)) if with_field else None
     return Codebook(codes, geometry.position_metrics, field)
+
+
+def with_kinds(
+    codebook: Codebook,
+    encode: Callable,
+    decode: Callable,
+    images: Float[np.ndarray, "n H W C"],
+    *,
+    at_most: int = KINDS_IMAGES,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Codebook:
+    """The codebook with the kinds of images that `amortised` assignment needs.
+
+    Args:
+        codebook: Codes and statistics.
+        encode: Encoder of batches.
+        decode: Decoder of batches.
+        images: Training images in [0, 1].
+        at_most: So many of them, drawn at random, are measured.
+        seed: Of the draw and of the kinds.
+        progress: Called with the images done.
+    """
+    some = draw(images, at_most, seed)
+    kinds = measure_kinds(
+        single(decode),
+        some,
+        encode_images(encode, some),
+        codebook.codes,
+        codebook.position_metrics,
+        seed=seed,
+        progress=progress,
+    )
+    return codebook._replace(kinds=kinds)

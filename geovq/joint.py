@@ -12,7 +12,6 @@ image is best is taken if it is better than before, so the true error never rise
 
 import dataclasses
 import math
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -27,7 +26,7 @@ from geovq.decoder_checks import check_decoder
 from geovq.decoders import Decoder, as_partial
 from geovq.directions import Directions, leading_directions
 from geovq.execution import MEASURED, Plan, run
-from geovq.linearised import damped, descend, exact_quadratic, projected_quadratic, pull
+from geovq.linearised import Quadratic, damped, descend, exact_quadratic, projected_quadratic, pull
 
 JACOBIANS = 2
 """Linearisations of an image."""
@@ -85,9 +84,7 @@ class Joint:
     ) -> tuple[Array, Array]:
         """Tokens (h, w, S) and their squared error; NaN where a derivative is not finite."""
         t, d = math.prod(latents.shape[:2]), latents.shape[2]
-        dampings = jnp.asarray(self.dampings, latents.dtype)
-        damp = jax.vmap(damped, in_axes=(None, None, 0))
-        best, error = tokens.reshape(t, -1), squared_errors(problem, tokens[None], image)[0]
+        best, error = tokens, squared_errors(problem, tokens[None], image)[0]
         origin, finite = latents, jnp.bool_(True)
         for _ in range(self.jacobians):
             if problem.directions is None:
@@ -97,17 +94,42 @@ class Joint:
             finite = finite & jnp.isfinite(quadratic.gram).all()
             for correction in range(1 + self.corrections):
                 if correction:
-                    here = summed(problem.stages, best).reshape(origin.shape)
+                    here = summed(problem.stages, best)
                     quadratic = quadratic._replace(origin=here.reshape(t, d), pull=pull(problem.decode, here, image))
                 finite = finite & jnp.isfinite(quadratic.pull).all()
-                descended = partial(descend, stages=problem.stages, tokens=best, sweeps=_SWEEPS)
-                trials = jax.vmap(descended)(damp(quadratic, problem.metrics, dampings))
-                errors = squared_errors(problem, trials.reshape(-1, *tokens.shape), image)
-                least = jnp.argmin(errors)
-                best = jnp.where(errors[least] < error, trials[least], best)
-                error = jnp.minimum(errors[least], error)
-            origin = summed(problem.stages, best).reshape(origin.shape)
-        return best.reshape(tokens.shape), jnp.where(finite, error, jnp.nan)
+                best, error = stepped(problem, quadratic, self.dampings, best, error, image)
+            origin = summed(problem.stages, best)
+        return best, jnp.where(finite, error, jnp.nan)
+
+
+def stepped(
+    problem: Problem,
+    quadratic: Quadratic,
+    dampings: tuple[float, ...],
+    tokens: Int[Array, "h w S"],
+    error: Float[Array, ""],
+    image: Float[Array, "H W C"],
+) -> tuple[Int[Array, "h w S"], Float[Array, ""]]:
+    """The tokens after a step on the linearised error, and the image's true error, which never rises.
+
+    Args:
+        problem: What all images share.
+        quadratic: The linearised error.
+        dampings: Weights of the mean metric that are tried; the one whose image is best is taken.
+        tokens: Where the step starts.
+        error: The image's error with them.
+        image: The target.
+    """
+    flat = tokens.reshape(-1, tokens.shape[-1])
+
+    def trial(damping: Array) -> Array:
+        return descend(damped(quadratic, problem.metrics, damping), problem.stages, flat, sweeps=_SWEEPS)
+
+    trials = jax.vmap(trial)(jnp.asarray(dampings, quadratic.origin.dtype))
+    trials = trials.reshape(-1, *tokens.shape)
+    errors = squared_errors(problem, trials, image)
+    least = jnp.argmin(errors)
+    return jnp.where(errors[least] < error, trials[least], tokens), jnp.minimum(errors[least], error)
 
 
 def squared_errors(

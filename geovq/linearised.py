@@ -19,13 +19,19 @@ _PRECISION = "highest"
 
 
 class Quadratic(NamedTuple):
-    """The linearised error −2 pullᵀΔ + Δᵀ gram Δ of a step Δ from the origin, up to a constant; intensity²."""
+    """The linearised error of a step Δ from the origin, up to a constant; intensity².
+
+    It is −2 pullᵀΔ + yᵀ gram y + Σ Δ_qᵀ own_q Δ_q with the coordinates y_q = coordinates_q Δ_q of every token q.
+    """
 
     origin: Float[Array, "t d"]
-    gram: Float[Array, "t d t d"]
-    """JᵀJ."""
     pull: Float[Array, "t d"]
     """Jᵀr, half the negative gradient of the error."""
+    coordinates: Float[Array, "t r d"]
+    gram: Float[Array, "t r t r"]
+    """JᵀJ in these coordinates."""
+    own: Float[Array, "t d d"]
+    """What a step of one token costs beside that, whatever the others do."""
 
 
 def exact_quadratic(
@@ -50,7 +56,9 @@ def exact_quadratic(
     rows = rows.reshape(t * d, -1)
     gram = jnp.matmul(rows, rows.T, precision=_PRECISION)
     moment = jnp.matmul(rows, image.ravel() - found, precision=_PRECISION)
-    return Quadratic(grid.reshape(t, d), gram.reshape(t, d, t, d), moment.reshape(t, d))
+    coordinates = jnp.broadcast_to(jnp.eye(d, dtype=grid.dtype), (t, d, d))
+    own = jnp.zeros_like(coordinates)
+    return Quadratic(grid.reshape(t, d), moment.reshape(t, d), coordinates, gram.reshape(t, d, t, d), own)
 
 
 def projected_quadratic(
@@ -68,14 +76,14 @@ def projected_quadratic(
     Returns:
         The quadratic.
     """
-    h, w, d = grid.shape
-    steps, duals, rest = directions
+    steps, places, columns, coordinates, rest = jax.tree.map(jnp.asarray, directions)
+    t, r, d = coordinates.shape
     _, push = jax.linearize(lambda z: flat(decode, z), grid)
     rows = jax.lax.map(push, steps, batch_size=at_once) if at_once < len(steps) else jax.vmap(push)(steps)
     products = jnp.matmul(rows, rows.T, precision=_PRECISION)
-    gram = jnp.einsum("rqi,rs,spj->qipj", duals, products, duals, precision=_PRECISION)
-    t = jnp.arange(h * w)
-    return Quadratic(grid.reshape(h * w, d), gram.at[t, :, t, :].add(rest), pull(decode, grid, image))
+    gram = jnp.zeros((t, r, t, r), products.dtype)
+    gram = gram.at[places[:, None], columns[:, None], places, columns].set(products)
+    return Quadratic(grid.reshape(t, d), pull(decode, grid, image), coordinates, gram, rest)
 
 
 def pull(decode: Decoder, grid: Float[Array, "h w d"], image: Float[Array, "H W C"]) -> Float[Array, "t d"]:
@@ -95,8 +103,7 @@ def damped(quadratic: Quadratic, metrics: Float[Array, "t d d"], damping: Float[
     Returns:
         The damped one.
     """
-    t = jnp.arange(len(metrics))
-    return quadratic._replace(gram=quadratic.gram.at[t, :, t, :].add(damping * metrics))
+    return quadratic._replace(own=quadratic.own + damping * metrics)
 
 
 def descend(
@@ -114,25 +121,33 @@ def descend(
         Tokens of which no error of `quadratic` is above that of the start.
     """
     t, count = tokens.shape
-    squares = _squares(quadratic.gram, stages)
+    origin, pull, coordinates, gram, own = quadratic
+    places = jnp.arange(t)
+    within = jnp.einsum("qri,qrs,qsj->qij", coordinates, gram[places, :, places, :], coordinates, precision=_PRECISION)
+    # Two products, for in a batch of dampings only what a token costs by itself differs, and in one of images the rest.
+    squares = _squares(within, stages) + _squares(own, stages)
 
-    def choose(step: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
-        tokens, move = state
+    def choose(step: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        tokens, move, y = state
         q, s = (step // count) % t, step % count
         codes = stages[s]
-        rest = move.at[q].add(-codes[tokens[q, s]])  # the step without this code
-        slope = jnp.einsum("drj,rj->d", quadratic.gram[q], rest, precision=_PRECISION) - quadratic.pull[q]
+        rest = move[q] - codes[tokens[q, s]]  # the step of this token without this code
+        y = y.at[q].set(jnp.matmul(coordinates[q], rest, precision=_PRECISION))
+        pushed = jnp.einsum("irj,rj->i", gram[q], y, precision=_PRECISION)
+        slope = jnp.matmul(own[q], rest, precision=_PRECISION) - pull[q]
+        slope = slope + jnp.matmul(pushed, coordinates[q], precision=_PRECISION)
         best = first_least(squares[q, s] + 2 * jnp.matmul(codes, slope, precision=_PRECISION)).astype(tokens.dtype)
-        return tokens.at[q, s].set(best), rest.at[q].add(codes[best])
+        after = rest + codes[best]
+        y = y.at[q].set(jnp.matmul(coordinates[q], after, precision=_PRECISION))
+        return tokens.at[q, s].set(best), move.at[q].set(after), y
 
-    start = tokens, summed(stages, tokens) - quadratic.origin
+    move = summed(stages, tokens) - origin
+    start = tokens, move, jnp.einsum("qri,qi->qr", coordinates, move, precision=_PRECISION)
     return jax.lax.fori_loop(0, sweeps * t * count, choose, start)[0]
 
 
-def _squares(gram: Float[Array, "t d t d"], stages: Float[Array, "S K d"]) -> Float[Array, "t S K"]:
+def _squares(metrics: Float[Array, "t d d"], stages: Float[Array, "S K d"]) -> Float[Array, "t S K"]:
     """cᵀGc of every code at every position, as one matrix product."""
     count, k, d = stages.shape
-    places = jnp.arange(len(gram))
-    metrics = gram[places, :, places, :].reshape(-1, d * d)
     outer = (stages[..., :, None] * stages[..., None, :]).reshape(count * k, d * d)
-    return jnp.matmul(metrics, outer.T, precision=_PRECISION).reshape(-1, count, k)
+    return jnp.matmul(metrics.reshape(-1, d * d), outer.T, precision=_PRECISION).reshape(-1, count, k)

@@ -12,6 +12,7 @@ from jax.tree_util import Partial
 from geovq.assignment import Codebook
 from geovq.checks import InputError
 from geovq.geometry import CodeField
+from geovq.kinds import Kinds
 from geovq.store import load_arrays, save_arrays
 
 _KIND = "geovq.tokenizer"
@@ -44,6 +45,8 @@ def save_tokenizer(
     arrays |= {f"probe.{name}": value for name, value in probe.items()}
     if codebook.field is not None:
         arrays |= {f"field.{name}": np.asarray(value) for name, value in codebook.field._asdict().items()}
+    if codebook.kinds is not None:
+        arrays |= {f"kinds.{name}": value for name, value in codebook.kinds._asdict().items()}
     if decode is not None:
         arrays |= {f"decoder.{i}": _portable(leaf) for i, leaf in enumerate(_parameters(decode))}
     return save_arrays(path, arrays, {"kind": _KIND, "version": _VERSION, **options})
@@ -73,10 +76,12 @@ def load_tokenizer(
     parts = _under(arrays, "field")
     neighbours = int(parts.pop("neighbours", 0))
     field = CodeField(**parts, neighbours=neighbours) if parts else None
+    kinds = _under(arrays, "kinds")
     stored = _under(arrays, "decoder")
     if stored:
         decode = _with_parameters(path, decode, [stored[str(i)] for i in range(len(stored))])
-    return Codebook(arrays["codes"], arrays["position_metrics"], field), _under(arrays, "probe"), meta, decode
+    codebook = Codebook(arrays["codes"], arrays["position_metrics"], field, Kinds(**kinds) if kinds else None)
+    return codebook, _under(arrays, "probe"), meta, decode
 
 
 def _under(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -245,6 +245,11 @@ def test_codes_of_another_model(images, tmp_path):
     joint = tokenizer.replace(assign="joint")
     errors = [((t.decode(t.encode(images)) - images) ** 2).sum() for t in (tokenizer, joint)]
     assert errors[1] < errors[0]
+    with pytest.raises(InputError, match=r"amortised expects kinds of images, .* Tokenizer\.amortised\(images\)"):
+        tokenizer.replace(assign="amortised")
+    quick = tokenizer.amortised(images)
+    assert ((quick.decode(quick.encode(images)) - images) ** 2).sum() < errors[0]
+    np.testing.assert_array_equal(quick.replace(assign="joint").encode(images), joint.encode(images))
     joint.save(tmp_path / "t.npz")
     np.testing.assert_array_equal(
         Tokenizer.load(tmp_path / "t.npz", encode, decode).encode(images), joint.encode(images)

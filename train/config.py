@@ -282,10 +282,10 @@ def check_config(config: Config, sections: tuple[str, ...]) -> None:
             f"{', '.join(codebook.codebooks)}; change --codebook.codebooks."
         )
     tuning = config.finetune
-    if not tuning.assigns or not tuning.epochs or "geodesic" in tuning.assigns:
+    if not tuning.assigns or not tuning.epochs or {"geodesic", "amortised"} & {*tuning.assigns}:
         raise InputError(
-            "finetune.assigns, finetune.epochs: expected one value or more, and no geodesic assignment, whose graph is that of "
-            f"the decoder before, found {tuning.assigns} and {tuning.epochs}."
+            "finetune.assigns, finetune.epochs: expected one value or more, neither geodesic nor amortised, whose statistics are "
+            f"of the decoder before, found {tuning.assigns} and {tuning.epochs}."
         )
     if "finetune" in sections and tuning.codebook == "vqvae" != config.baseline.system:
         raise InputError(

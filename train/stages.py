@@ -184,13 +184,15 @@ def tokenizer(run: Run, codebook: str, assign: str) -> Tokenizer:
     _, meta = run.read("codebook", path)
     encode, decode = callables(trained_vae(run, meta["image_shape"]))
     stored = Tokenizer.load(run.folder / path, encode, decode)
+    if assign == "amortised":
+        return stored.amortised(images(run.config.data).dataset.train_images)
     in_graph = assign == "geodesic" and stored.codes.ndim == 2
     field = code_field(place_codes(load_geometry(run), stored.codes)) if in_graph else None
     return stored.replace(assign=assign, field=field)
 
 
 def load_tokenizer(folder: str | os.PathLike, codebook: str = "kmeans", assign: str = "whitened") -> Tokenizer:
-    """A tokenizer from a run folder, its VAE included; needs no images.
+    """A tokenizer from a run folder, its VAE included; needs no images but for amortised assignment, which measures some.
 
     Args:
         folder: The run folder, with complete stages vae and codebook.
@@ -233,7 +235,7 @@ def load_finetuned(folder: str | os.PathLike, assign: str = "whitened", probes: 
 
     Args:
         folder: The run folder, with the complete stages finetune and vae, or baseline if that is what was fine-tuned.
-        assign: One of ASSIGNMENTS but geodesic, whichever it was trained on.
+        assign: One of ASSIGNMENTS but geodesic, whichever it was trained on; for amortised see `Tokenizer.amortised`.
         probes: As for a new tokenizer.
 
     Returns:
