@@ -58,9 +58,10 @@ def main() -> None:
     encode, decode = callables(stages.trained_vae(run, test.images.shape[1:]))
     many = np.tile(test.images, (REPEATED, 1, 1, 1))
     tokenizers = {name: base.replace(assign=name) for name in ("euclidean", "whitened", "whitened-position", "local")}
+    tokenizers["amortised"] = base.amortised(stages.images(run.config.data).dataset.train_images)
     tokenizers |= {f"joint, {r} probes": base.replace(assign="joint", probes=r) for r in SKETCHES}
     tokenizers |= {name: base.replace(assign=name) for name in ("joint", "decoded")}
-    cheap = ("euclidean", "whitened", "whitened-position")
+    cheap = ("euclidean", "whitened", "whitened-position", "amortised")
     batches = {name: many if name in cheap else test.images for name in tokenizers}
     ways = {"encoder": lambda: encode_images(encode, many)}
     ways |= {name: lambda name=name: tokenizers[name].encode(batches[name]) for name in tokenizers}  # type: ignore[misc]

@@ -11,6 +11,7 @@ from benchmarks.tokenizer_systems import CODEBOOKS, HEADLINE, Schedule, Study, g
 from geovq.config import BaselineName
 from geovq.tokenizer import Tokenizer
 from train import stages
+from train.run import Run
 
 Found = dict[Case, list[Arrays]]
 
@@ -85,7 +86,8 @@ class _OneSeed:
     def end_to_end(self, system: BaselineName) -> Iterator[tuple[Case, Arrays]]:
         """VQ-VAE or FSQ, also with our assignments."""
         run = self.study.baseline(system, self.k, self.seed)
-        for assign in ("euclidean", "whitened", "joint", "decoded") if system == "vqvae" else ("euclidean", "joint"):
+        own = ("euclidean", "whitened", "amortised", "joint", "decoded")
+        for assign in own if system == "vqvae" else ("euclidean", "joint"):
             make = partial(stages.load_baseline, run.folder, self.train_images, assign)
             made_from = {"baseline": run.fingerprint("baseline")}
             yield self._cell(Case(self.k, system, "end-to-end", system, assign), made_from, make)
@@ -94,10 +96,15 @@ class _OneSeed:
         """The decoder fine-tuned on tokens: of our VAE, and of a VQ-VAE."""
         for system, of in (("ours", self.study.ours), ("vqvae", self.study.tuned_vqvae)):
             run = of(self.k, self.seed)
-            for assign in ("whitened", "joint", "decoded"):
-                make = partial(stages.load_finetuned, run.folder, assign)
+            for assign in ("whitened", "amortised", "joint", "decoded"):
+                make = partial(self._tuned, run, assign)
                 made_from = {"finetune": run.fingerprint("finetune")}
                 yield self._cell(Case(self.k, system, "finetuned", "finetuned", assign), made_from, make)
+
+    def _tuned(self, run: Run, assign: str) -> Tokenizer:
+        if assign == "amortised":
+            return stages.load_finetuned(run.folder).amortised(self.train_images)
+        return stages.load_finetuned(run.folder, assign)
 
     def frozen(self) -> Iterator[tuple[Case, Arrays]]:
         """Every codebook of the VAE as it is, with every assignment."""
@@ -111,6 +118,7 @@ class _OneSeed:
             if codebook == HEADLINE:
                 ways |= {"joint": joint, "joint-sketched": partial(joint, probes=schedule.compared_probes)}
                 ways["decoded"] = partial(base.replace, assign="decoded")
+                ways["amortised"] = partial(base.amortised, self.train_images)
             else:
                 ways["joint"] = partial(joint, probes=schedule.probes or None)
             for assign, make in ways.items():

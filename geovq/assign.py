@@ -8,8 +8,9 @@
 | local             | the decoded image hardly changes, to first order, right here | d Jacobian-vector products         |
 | geodesic          | a path of such small changes leads to it                     | the same, and a neighbour search   |
 
-Here every token is assigned by itself; `geovq.joint` and `geovq.decoded` assign all tokens of an image together. Codes are
-(K, d), or stages (S, K, d) of which every token gets one code each (`geovq.additive`). Nothing depends on the batch.
+Here every token is assigned by itself; `geovq.joint`, `geovq.amortised` and `geovq.decoded` assign all tokens of an image
+together. Codes are (K, d), or stages (S, K, d) of which every token gets one code each (`geovq.additive`). Nothing depends on
+the batch.
 """
 
 import functools

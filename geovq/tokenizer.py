@@ -297,7 +297,7 @@ class Tokenizer:
             latents: (n, h, w, d).
             metrics: Metrics of the tokens where they are at hand; computed if the assignment needs them.
             progress: Called with the images done.
-            images: What the latents are of, in [0, 1]; needed by `joint` and `decoded`.
+            images: What the latents are of, in [0, 1]; needed by NEEDS_IMAGES.
             plan: As for `encode`.
 
         Returns:

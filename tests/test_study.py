@@ -30,7 +30,7 @@ def both(psnr: float) -> list[dict[str, np.ndarray]]:
 @pytest.fixture
 def found():
     ours = {("kmeans", "euclidean"): 20.0, ("whitened", "whitened"): 21.5, (HEADLINE, "whitened"): 21.6}
-    ours |= {(HEADLINE, "joint"): 23.0, (HEADLINE, "decoded"): 23.1}
+    ours |= {(HEADLINE, "joint"): 23.0, (HEADLINE, "decoded"): 23.1, (HEADLINE, "amortised"): 22.3}
     cells = {Case(K, "ours", "frozen", *name): both(psnr) for name, psnr in ours.items()}
     two = [scores | {"tokens": np.stack([scores["tokens"], 0 * scores["tokens"]], axis=-1)} for scores in both(23.0)]
     cells[Case(K, "ours", "frozen", "residual", "whitened", 2)] = two
@@ -59,6 +59,7 @@ def test_differences_are_paired(found):
     assert rows["decoded over VQ-VAE", "psnr_difference"]["bar"] == 0.5
     closed = rows["gap to the continuous VAE closed by a second code", "part"]
     assert closed["value"] == pytest.approx(1.5 / 2.0)
+    assert rows["joint's gain over whitened that amortised has", "part"]["value"] == pytest.approx(0.7 / 1.4)
     assert ("fine-tuned joint over VQ-VAE", "psnr_difference") not in rows  # there is no such cell
 
 

@@ -244,14 +244,14 @@ PRESETS = {
         codebook=CodebookOptions(codes=64, measured_images=300, neighbours=8),
         finetune=FinetuneOptions(epochs=(5,), batch_size=64),
         gpt=GPTOptions(layers=2, width=64, heads=4, epochs=60, batch_size=64, patience=8),
-        evaluate=EvaluateOptions(assigns=(*EvaluateOptions.assigns, "joint")),
+        evaluate=EvaluateOptions(assigns=(*EvaluateOptions.assigns, "amortised", "joint")),
     ),
     "quick": Config(
         vae=VAEOptions(epochs=7),
         codebook=CodebookOptions(measured_images=1000),
         gpt=GPTOptions(epochs=5, patience=0),
     ),
-    "full": Config(evaluate=EvaluateOptions(assigns=(*EvaluateOptions.assigns, "joint", "decoded"))),
+    "full": Config(evaluate=EvaluateOptions(assigns=(*EvaluateOptions.assigns, "amortised", "joint", "decoded"))),
 }
 """demo: the built-in digits, minutes on two cores. quick: FashionMNIST within 40 minutes on two cores. full: the study."""
 
