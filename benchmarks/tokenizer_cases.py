@@ -1,7 +1,7 @@
 """The cases of benchmarks.tokenizer, in the order in which they are computed."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, cast
 
 from benchmarks.tokenizer_cells import Arrays, Cells, Measured, TestImages, continuous, in_graph, quantized
@@ -45,11 +45,11 @@ def all_cells(study: Study) -> Found:
 def semantics(study: Study, found: Found, k: int) -> list[dict[str, Any]]:
     """Rows of what the codes of every codebook mean."""
     rows: list[dict[str, Any]] = []
+    seeds = [_OneSeed(study, k, seed) for seed in study.schedule.seeds]
     for codebook in CODEBOOKS:
         tokens = [cell["tokens"] for cell in found[Case(k, "ours", "frozen", codebook, "whitened")]]
-        kept = [_OneSeed(study, k, seed).kept_under_noise(codebook) for seed in study.schedule.seeds]
-        labels = TestImages.drawn(study.vae(study.schedule.seeds[0]), study.schedule.images).labels
-        rows += semantic_rows(codebook, k, tokens, kept, labels)
+        kept = [one.kept_under_noise(codebook) for one in seeds]
+        rows += semantic_rows(codebook, k, tokens, kept, seeds[0].test.labels)
     return rows
 
 
@@ -76,6 +76,11 @@ class _OneSeed:
         self.train_images = stages.images(self.vae.config.data).dataset.train_images
         self.joint: dict[Case, Any] = {}
 
+    @cached_property
+    def ours(self) -> Run:
+        """The VAE with its codebooks."""
+        return self.study.ours(self.k, self.seed)
+
     def of(self, part: str) -> Iterator[tuple[Case, Arrays]]:
         """One of PARTS."""
         if part in ("vqvae", "fsq"):
@@ -94,7 +99,7 @@ class _OneSeed:
 
     def tuned(self) -> Iterator[tuple[Case, Arrays]]:
         """The decoder fine-tuned on tokens: of our VAE, and of a VQ-VAE."""
-        for system, of in (("ours", self.study.ours), ("vqvae", self.study.tuned_vqvae)):
+        for system, of in (("ours", self.study.tuned), ("vqvae", self.study.tuned_vqvae)):
             run = of(self.k, self.seed)
             for assign in ("whitened", "amortised", "joint", "decoded"):
                 make = partial(self._tuned, run, assign)
@@ -108,7 +113,7 @@ class _OneSeed:
 
     def frozen(self) -> Iterator[tuple[Case, Arrays]]:
         """Every codebook of the VAE as it is, with every assignment."""
-        run, schedule = self.study.ours(self.k, self.seed), self.study.schedule
+        run, schedule = self.ours, self.study.schedule
         for codebook in CODEBOOKS:
             base = stages.tokenizer(run, codebook, "whitened")
             placed, along = in_graph(run, base)
@@ -135,7 +140,7 @@ class _OneSeed:
 
     def several(self) -> Iterator[tuple[Case, Arrays]]:
         """Two codes for every token."""
-        run = self.study.ours(self.k, self.seed)
+        run = self.ours
         for stacking in ("residual", "product"):
             make = partial(two_codes, run, self.k, self.seed, stacking)
             case = Case(self.k, "ours", "frozen", stacking, "whitened", 2)
@@ -144,7 +149,7 @@ class _OneSeed:
 
     def kept_under_noise(self, codebook: str) -> Any:
         """Part of the tokens of each image that stay when latents move at random."""
-        tokenizer = stages.tokenizer(self.study.ours(self.k, self.seed), codebook, "whitened")
+        tokenizer = stages.tokenizer(self.ours, codebook, "whitened")
         return kept_under_noise(tokenizer, self._measured().latents)
 
     def _measured(self) -> Measured:

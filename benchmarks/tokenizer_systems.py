@@ -124,8 +124,8 @@ class Study:
         return run
 
     def ours(self, k: int, seed: int) -> Run:
-        """That VAE with its codebooks of K codes, and its decoder fine-tuned."""
-        from train import codebook, finetune
+        """That VAE with its codebooks of K codes."""
+        from train import codebook
 
         trained, run = self.vae(seed), self._ours(k, seed)
         if not run.folder.exists():
@@ -134,6 +134,13 @@ class Study:
             shutil.copytree(trained.folder, unfinished, ignore=shutil.ignore_patterns(".lock"))
             unfinished.rename(run.folder)
         codebook.run(run)
+        return run
+
+    def tuned(self, k: int, seed: int) -> Run:
+        """That one with its decoder fine-tuned."""
+        from train import finetune
+
+        run = self.ours(k, seed)
         finetune.run(run)
         return run
 
