@@ -105,7 +105,13 @@ def trained_round(
     assert found is not None  # the loop has just saved it
     best = found.state["best"]
     trained = nnx.merge(graphdef, best["decoder"], rest)
-    return trained, _measured(trained, np.asarray(best["codes"]), tokenizer, images)
+    codes = np.asarray(best["codes"])[0] if one_code else np.asarray(best["codes"])
+    if options.codebook == "vqvae":
+        made = Tokenizer.from_codes(
+            *callables(trained), codes, images, assign=tokenizer.assign, probes=tokenizer.probes
+        )
+        return trained, made
+    return trained, _measured(trained, codes, tokenizer, images)
 
 
 def _is_decoder(path: tuple[Any, ...], _: Any) -> bool:
@@ -118,7 +124,11 @@ def _measured(vae: SpatialVAE, codes: np.ndarray, before: Tokenizer, images: np.
     encode, decode = callables(vae)
     some = np.asarray(encode(check_images(draw(images, _MEASURED, 0))))
     metrics = mean_metrics(single(decode), some, plan=REPEATABLE).by_position
-    codebook = Codebook(codes[0] if before.codes.ndim == 2 else codes, metrics)
     return Tokenizer(
-        encode, decode, codebook, assign=before.assign, image_shape=before.image_shape, probes=before.probes
+        encode,
+        decode,
+        Codebook(codes, metrics),
+        assign=before.assign,
+        image_shape=before.image_shape,
+        probes=before.probes,
     )
