@@ -31,7 +31,7 @@ class Options:
 
 
 SKETCHES = (64, 80, 96)
-"""Products with a Jacobian of sketched `joint`."""
+"""Directions of sketched `joint`."""
 
 REPEATED = 16
 """Times that cheap ways go over the images in a turn, so that a turn is not too short to be timed."""
@@ -59,7 +59,7 @@ def main() -> None:
     many = np.tile(test.images, (REPEATED, 1, 1, 1))
     tokenizers = {name: base.replace(assign=name) for name in ("euclidean", "whitened", "whitened-position", "local")}
     tokenizers["amortised"] = base.amortised(stages.images(run.config.data).dataset.train_images)
-    tokenizers |= {f"joint, {r} probes": base.replace(assign="joint", probes=r) for r in SKETCHES}
+    tokenizers |= {f"joint, {r} directions": base.replace(assign="joint", probes=r) for r in SKETCHES}
     tokenizers |= {name: base.replace(assign=name) for name in ("joint", "decoded")}
     cheap = ("euclidean", "whitened", "whitened-position", "amortised")
     batches = {name: many if name in cheap else test.images for name in tokenizers}

@@ -63,7 +63,7 @@ def main() -> None:
         rows += semantics(study, found, k) if "frozen" in options.parts else []
     split = asked.config.data.split_seed
     label = (
-        f"{options.schedule}: {schedule.epochs} epochs of every network, the fine-tuned decoder's on top, "
+        f"{options.schedule}: {schedule.epochs} epochs of every network, fine-tuning on top, "
         f"{schedule.images:,} test images"
     )
     whole = not options.codes and not options.seeds and options.parts == PARTS and options.schedule != "smoke"

@@ -20,7 +20,7 @@ ALONE = ("euclidean", "whitened", "whitened-position", "local")
 
 
 def probes_of(case: Case, schedule: Schedule) -> int | None:
-    """Products with a Jacobian of a case's joint assignment; None where they are exact, as in all that is compared."""
+    """Directions of a case's joint assignment; None where Jacobians are whole, as in all that is compared."""
     if case.assign == "joint-sketched":
         return schedule.compared_probes
     frozen = case.system == "ours" and case.decoder == "frozen"
@@ -102,14 +102,9 @@ class _OneSeed:
         for system, of in (("ours", self.study.tuned), ("vqvae", self.study.tuned_vqvae)):
             run = of(self.k, self.seed)
             for assign in ("whitened", "amortised", "joint", "decoded"):
-                make = partial(self._tuned, run, assign)
+                make = partial(stages.load_finetuned, run.folder, assign)
                 made_from = {"finetune": run.fingerprint("finetune")}
                 yield self._cell(Case(self.k, system, "finetuned", "finetuned", assign), made_from, make)
-
-    def _tuned(self, run: Run, assign: str) -> Tokenizer:
-        if assign == "amortised":
-            return stages.load_finetuned(run.folder).amortised(self.train_images)
-        return stages.load_finetuned(run.folder, assign)
 
     def frozen(self) -> Iterator[tuple[Case, Arrays]]:
         """Every codebook of the VAE as it is, with every assignment."""

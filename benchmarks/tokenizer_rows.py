@@ -140,12 +140,29 @@ COMPARISONS = (
     Comparison("fine-tuned joint over VQ-VAE with joint", (*TUNED, "joint"), (*VQ, "joint"), None, "lpips"),
 )
 
-ONE = ("ours", "whitened", "whitened")
-PARTS_OF_GAPS: tuple[tuple[Any, ...], ...] = (
-    ("gap to the continuous VAE closed by a second code", 0.7, ONE, ("ours", "residual", "whitened", 2), VAE),
-    ("joint's gain over whitened that amortised has", 0.6, (*BEST, "whitened"), (*BEST, "amortised"), (*BEST, "joint")),
+
+class Part(NamedTuple):
+    """Part of the way from one case to another that a third one makes, and the least that was wanted of it."""
+
+    name: str
+    bar: float
+    least: tuple[str, str, str]
+    some: tuple[str, str, str] | tuple[str, str, str, int]
+    """System, codebook, assignment and, if several, codes a token."""
+    most: tuple[str, str, str]
+
+
+ONE, TWO = ("ours", "whitened", "whitened"), ("ours", "residual", "whitened", 2)
+PARTS = (
+    Part("gap to the continuous VAE closed by a second code", 0.7, ONE, TWO, VAE),
+    Part(
+        "joint's gain over whitened that amortised has",
+        0.6,
+        (*BEST, "whitened"),
+        (*BEST, "amortised"),
+        (*BEST, "joint"),
+    ),
 )
-"""Name, least that was wanted, and three cases: from where, how far, and where to."""
 
 
 def comparisons(found: Found, k: int) -> list[Row]:
@@ -161,24 +178,22 @@ def comparisons(found: Found, k: int) -> list[Row]:
         better, worse = of(*left), of(*right)
         if better is not None and worse is not None:
             rows.append(difference(name, k, better, worse, bar, score))
-    for name, bar, *cases in PARTS_OF_GAPS:
-        least, some, most = (of(*case) for case in cases)
+    for part in PARTS:
+        least, some, most = of(*part.least), of(*part.some), of(*part.most)
         if least is not None and some is not None and most is not None:
-            rows.append(_part_of_gap(name, k, bar, least, some, most))
+            rows.append(_part(part, k, least, some, most))
     return rows
 
 
-def _part_of_gap(
-    name: str, k: int, bar: float, least: Sequence[Arrays], some: Sequence[Arrays], most: Sequence[Arrays]
-) -> Row:
-    """Part of the way in dB from `least` to `most` that `some` makes."""
+def _part(part: Part, k: int, least: Sequence[Arrays], some: Sequence[Arrays], most: Sequence[Arrays]) -> Row:
+    """Its share in dB, with an interval over the images."""
     gap = np.mean([a["psnr"] - b["psnr"] for a, b in zip(most, least, strict=True)], axis=0)
     won = np.mean([a["psnr"] - b["psnr"] for a, b in zip(some, least, strict=True)], axis=0)
     draws = np.random.default_rng(0).integers(len(gap), size=(1000, len(gap)))
     low, high = np.quantile(won[draws].mean(axis=1) / gap[draws].mean(axis=1), (0.025, 0.975))
     return {
         "case": "comparison",
-        "name": name,
+        "name": part.name,
         "codes": k,
         "score": "part",
         "value": float(won.mean() / gap.mean()),
@@ -186,5 +201,5 @@ def _part_of_gap(
         "high": float(high),
         "n": len(gap),
         "seeds": len(least),
-        "bar": bar,
+        "bar": part.bar,
     }

@@ -1,7 +1,7 @@
 """The systems of benchmarks.tokenizer: how each is trained, on which schedule, and its tokenizer.
 
-Every network has the sizes, the batches and the number of epochs of the VAE; the fine-tuning of our decoder comes on top. What is
-complete in the run folder is not made again.
+Every network has the sizes, the batches and the number of epochs of the VAE; fine-tuning comes on top. What is complete
+in the run folder is not made again.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ class Schedule:
     lpips_images: int
     """The first of these that are scored by LPIPS where a row is not compared with other systems."""
     probes: int
-    """Products with a Jacobian of `joint` assignment where a row is not compared with other systems; 0 = exact."""
+    """Directions of `joint` assignment where a row is not compared with other systems; 0 = whole Jacobians."""
     compared_probes: int
     """Of the sketched assignment that is compared with the exact one."""
     codes: tuple[int, ...]

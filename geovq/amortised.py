@@ -36,10 +36,12 @@ class Amortised:
 
     steps: int
     dampings: tuple[float, ...]
+    numbers: int
+    """Of a gram."""
 
     def passes(self, shape: tuple[int, ...]) -> int:
-        """Decodes at once, and a gradient, which costs about three."""
-        return len(self.dampings) + 3
+        """Decodes at once, and a gradient, which costs about three; where a gram takes more memory than these, its share."""
+        return max(len(self.dampings) + 3, self.numbers >> 14)
 
     def __call__(
         self,
@@ -101,8 +103,10 @@ def assign_amortised(
     Raises:
         InputError: A decoder that has no derivatives, or images that are not finite.
     """
+    latents = np.asarray(latents, np.float32)
     problem = as_problem(decode, latents, codes, position_metrics)
     start = np.asarray(tokens, np.int32).reshape(*latents.shape[:3], len(problem.stages))
     shared = problem, jax.tree.map(jnp.asarray, kinds)
-    found, errors = run(Amortised(steps, dampings), shared, latents, start, images, plan=plan, progress=progress)
+    kernel = Amortised(steps, dampings, kinds.grams[0].size)
+    found, errors = run(kernel, shared, latents, start, images, plan=plan, progress=progress)
     return Assigned(found.reshape(np.shape(tokens)), errors)

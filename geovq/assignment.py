@@ -98,8 +98,8 @@ def assign(
         latents: (n, h, w, d).
         images: In [0, 1]; needed by NEEDS_IMAGES.
         metrics: Metrics of the tokens, where they are at hand; computed if the assignment needs them.
-        probes: Products that a Jacobian is sketched by: random probes where metrics are needed, the leading directions of the
-            latents where images are; None for exact ones.
+        probes: Products that a Jacobian is sketched by: with random probes where metrics are needed, along the leading
+            directions of the latents where images are; None for exact ones.
         plan: How much at once and on which devices, where the decoder is run.
         progress: Called with the images done.
 
@@ -146,7 +146,7 @@ def assign(
             start,
             codes,
             measured,
-            products=probes,
+            directions=probes,
             plan=plan,
             progress=progress if last else None,
         ).tokens

@@ -14,8 +14,6 @@ from jaxtyping import Float, Int
 _NOISE = 1e-7
 """Share of the largest eigenvalue below which the rounding of float32 metrics decides."""
 
-_TINY = float(np.finfo(np.float32).tiny)
-
 
 class Directions(NamedTuple):
     """R directions, each of one token of a grid with t = h·w tokens, at most r of the same token."""
@@ -50,10 +48,11 @@ def leading_directions(
     root = _root(np.sum([np.cov(codes.T.astype(np.float64), bias=True).reshape(d, d) for codes in stages], axis=0))
     strengths, vectors = np.linalg.eigh(root.T @ metrics @ root)
     places, vector = np.unravel_index(np.argsort(-strengths, axis=None, kind="stable"), strengths.shape)
-    kept = int(np.sum(strengths > _NOISE * max(strengths.max(), _TINY)))
-    places, vector = places[: min(count, max(1, kept))], vector[: min(count, max(1, kept))]
+    kept = max(1, int(np.sum(strengths > _NOISE * strengths.max())))
+    places, vector = places[: min(count, kept)], vector[: min(count, kept)]
     columns = np.array([np.sum(places[:i] == place) for i, place in enumerate(places)])
-    scale = np.sqrt(np.maximum(strengths[places, vector], _TINY))
+    strength = strengths[places, vector]
+    scale = np.sqrt(np.where(strength > 0, strength, 1))  # 0 only where nothing moves the image
     along = np.einsum("ij,rj->ri", root, vectors[places, :, vector]) / scale[:, None]
     steps = np.zeros((len(places), h * w, d))
     steps[np.arange(len(places)), places] = along

@@ -114,7 +114,6 @@ def with_kinds(
     some = draw(images, at_most, seed)
     kinds = measure_kinds(
         single(decode),
-        some,
         encode_images(encode, some),
         codebook.codes,
         codebook.position_metrics,

@@ -63,15 +63,15 @@ class Problem(NamedTuple):
 class Joint:
     """The tokens of one image, by a few linearisations with a few steps on each."""
 
-    products: int
-    """With a Jacobian: as many as there are directions, or numbers of the grid."""
+    tangents: int
+    """Products with a Jacobian: one for each direction, or for each number of the grid."""
     jacobians: int
     corrections: int
     dampings: tuple[float, ...]
 
     def passes(self, shape: tuple[int, ...]) -> int:
-        """A tangent for every product."""
-        return self.products
+        """One for each tangent."""
+        return self.tangents
 
     def __call__(
         self,
@@ -148,7 +148,7 @@ def assign_joint(
     codes: Float[np.ndarray, "K d"],
     position_metrics: Float[np.ndarray, "h w d d"],
     *,
-    products: int | None = None,
+    directions: int | None = None,
     jacobians: int = JACOBIANS,
     corrections: int = CORRECTIONS,
     dampings: tuple[float, ...] = DAMPINGS,
@@ -164,8 +164,8 @@ def assign_joint(
         tokens: Where the descent starts, such as those of `geovq.assign.assign_whitened`: (n, h, w), or (n, h, w, S).
         codes: (K, d), or stages (S, K, d).
         position_metrics: Mean of JᵀJ at each position, for damping.
-        products: With a Jacobian, along the leading directions of the latents, see `geovq.directions`; None for whole
-            Jacobians.
+        directions: Jacobians are taken along so many leading directions of the latents, see `geovq.directions`; None for
+            whole ones.
         jacobians: Linearisations, at least 1.
         corrections: Steps after each linearisation that keep its JᵀJ.
         dampings: Weights of the mean metric that are tried.
@@ -178,16 +178,13 @@ def assign_joint(
     Raises:
         InputError: A decoder that has no derivatives, or images that are not finite.
     """
+    latents = np.asarray(latents, np.float32)
     problem = as_problem(decode, latents, codes, position_metrics)
     start = np.asarray(tokens, np.int32).reshape(*latents.shape[:3], len(problem.stages))
-    if products is not None and products < latents[0].size:
-        problem = problem._replace(directions=leading_directions(position_metrics, as_stages(codes), products))
-    kernel = Joint(
-        latents[0].size if problem.directions is None else len(problem.directions.steps),
-        jacobians,
-        corrections,
-        dampings,
-    )
+    if directions is not None and directions < latents[0].size:
+        problem = problem._replace(directions=leading_directions(position_metrics, as_stages(codes), directions))
+    tangents = latents[0].size if problem.directions is None else len(problem.directions.steps)
+    kernel = Joint(tangents, jacobians, corrections, dampings)
     found, errors = run(kernel, problem, latents, start, images, plan=plan, progress=progress)
     return Assigned(found.reshape(np.shape(tokens)), errors)
 

@@ -8,23 +8,27 @@ import dataclasses
 from typing import NamedTuple
 
 import numpy as np
+from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from geovq.additive import as_stages, summed
 from geovq.assign import assign_whitened
 from geovq.chunks import Progress
-from geovq.decoders import Decoder
-from geovq.directions import leading_directions
+from geovq.decoder_checks import check_decoder
+from geovq.decoders import Decoder, as_partial
+from geovq.directions import Directions, leading_directions
 from geovq.execution import REPEATABLE, Plan, run_summed
-from geovq.joint import Problem, as_problem
 from geovq.kmeans import kmeans
-from geovq.linearised import projected_quadratic
+from geovq.linearised import projected_gram
 
 _DIRECTIONS = 6
 """Directions of a token that are looked along at most, in the mean."""
 
 _MEMBERS = 16
 """Images of a kind at least, in the mean."""
+
+_NUMBERS = 1 << 26
+"""Numbers of all grams at most (256 MiB)."""
 
 
 class Kinds(NamedTuple):
@@ -44,21 +48,19 @@ class Kinds(NamedTuple):
 class _Gram:
     """JᵀJ along the directions at one grid."""
 
-    products: int
+    tangents: int
 
     def passes(self, shape: tuple[int, ...]) -> int:
-        """A tangent for every direction."""
-        return self.products
+        """One for each tangent."""
+        return self.tangents
 
-    def __call__(self, problem: Problem, grid: Float[Array, "h w d"], image: Array, *, at_once: int) -> Array:
+    def __call__(self, shared: tuple[Partial, Directions], grid: Float[Array, "h w d"], *, at_once: int) -> Array:
         """(t, r, t, r)."""
-        assert problem.directions is not None
-        return projected_quadratic(problem.decode, grid, image, problem.directions, at_once=at_once).gram
+        return projected_gram(shared[0], grid, shared[1], at_once=at_once)
 
 
 def measure_kinds(
     decode: Decoder,
-    images: Float[np.ndarray, "n H W C"],
     latents: Float[np.ndarray, "n h w d"],
     codes: Float[np.ndarray, "..."],
     position_metrics: Float[np.ndarray, "h w d d"],
@@ -72,11 +74,11 @@ def measure_kinds(
 
     Args:
         decode: Takes one grid to one image.
-        images: Training images in [0, 1]; some 2,000.
-        latents: What the encoder made of them.
+        latents: What the encoder made of training images; some 2,000.
         codes: (K, d), or stages (S, K, d).
         position_metrics: Mean of JᵀJ at each position.
-        kinds: M at most; fewer where there are fewer than 16 images for each.
+        kinds: M at most; fewer where there are fewer than 16 images for each, or where M grams of (t·r)² numbers would take more
+            than 256 MiB: 64 of 8 x 8 tokens with 16 coordinates.
         seed: Of the clusters.
         plan: How much at once and on which devices.
         progress: Called after every chunk with the images done.
@@ -85,21 +87,21 @@ def measure_kinds(
         The kinds.
 
     Raises:
-        InputError: A decoder that has no derivatives.
+        InputError: A decoder that has no derivatives, or some that are not finite.
     """
-    stages, d = as_stages(codes), latents.shape[-1]
-    t = latents[0].size // d
+    latents, stages = np.asarray(latents, np.float32), as_stages(codes)
+    n, d, t = len(latents), latents.shape[-1], latents[0, ..., 0].size
     directions = leading_directions(position_metrics, stages, _DIRECTIONS * t)
-    problem = as_problem(decode, latents, codes, position_metrics)._replace(directions=directions)
     mean_metric = position_metrics.reshape(-1, d, d).mean(axis=0)
     quantized = summed(stages, assign_whitened(latents.reshape(-1, d), stages, mean_metric)).reshape(latents.shape)
-    places = np.einsum("nqi,qri->nqr", latents.reshape(-1, t, d), directions.coordinates)
-    flat = places.reshape(len(places), -1)
-    count = max(1, min(kinds, len(np.unique(flat, axis=0)), len(flat) // _MEMBERS))
-    centres, labels = kmeans(flat, count, root=np.eye(flat.shape[1], dtype=np.float32), seed=seed)
-    kernel, grams = _Gram(len(directions.steps)), np.zeros((count, *places.shape[1:], *places.shape[1:]), np.float32)
+    places = np.einsum("nqi,qri->nqr", latents.reshape(n, t, d), directions.coordinates)
+    flat, r = places.reshape(n, -1), places.shape[-1]
+    count = max(1, min(kinds, len(np.unique(flat, axis=0)), n // _MEMBERS, _NUMBERS // (t * r) ** 2))
+    centres, labels = kmeans(flat, count, root=np.eye(t * r, dtype=np.float32), seed=seed)
+    shared, kernel = (as_partial(decode), directions), _Gram(len(directions.steps))
+    check_decoder(shared[0], latents)
+    grams = np.zeros((count, t, r, t, r), np.float32)
     for kind in range(count):
-        mine = labels == kind
-        sums = run_summed(kernel, problem, quantized[mine], images[mine], plan=plan, progress=progress)
-        grams[kind] = sums / mine.sum()
-    return Kinds(centres.reshape(-1, *places.shape[1:]), grams, directions.coordinates, directions.rest)
+        mine = quantized[labels == kind]
+        grams[kind] = run_summed(kernel, shared, mine, plan=plan, progress=progress) / len(mine)
+    return Kinds(centres.reshape(count, t, r), grams, directions.coordinates, directions.rest)

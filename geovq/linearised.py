@@ -64,7 +64,7 @@ def exact_quadratic(
 def projected_quadratic(
     decode: Decoder, grid: Float[Array, "h w d"], image: Float[Array, "H W C"], directions: Directions, *, at_once: int
 ) -> Quadratic:
-    """The error around a grid with its exact gradient and JᵀJ from r products, along the directions that move the image most.
+    """The error around a grid with its exact gradient, and JᵀJ along the directions that move the image most.
 
     Args:
         decode: Takes one grid to one image.
@@ -76,14 +76,22 @@ def projected_quadratic(
     Returns:
         The quadratic.
     """
-    steps, places, columns, coordinates, rest = jax.tree.map(jnp.asarray, directions)
-    t, r, d = coordinates.shape
+    gram = projected_gram(decode, grid, directions, at_once=at_once)
+    coordinates, rest = jnp.asarray(directions.coordinates), jnp.asarray(directions.rest)
+    return Quadratic(grid.reshape(len(rest), -1), pull(decode, grid, image), coordinates, gram, rest)
+
+
+def projected_gram(
+    decode: Decoder, grid: Float[Array, "h w d"], directions: Directions, *, at_once: int
+) -> Float[Array, "t r t r"]:
+    """JᵀJ in the coordinates of the directions, by a forward-mode product for each; arguments as `projected_quadratic`."""
+    steps, places, columns, coordinates, _ = jax.tree.map(jnp.asarray, directions)
+    t, r, _ = coordinates.shape
     _, push = jax.linearize(lambda z: flat(decode, z), grid)
     rows = jax.lax.map(push, steps, batch_size=at_once) if at_once < len(steps) else jax.vmap(push)(steps)
     products = jnp.matmul(rows, rows.T, precision=_PRECISION)
     gram = jnp.zeros((t, r, t, r), products.dtype)
-    gram = gram.at[places[:, None], columns[:, None], places, columns].set(products)
-    return Quadratic(grid.reshape(t, d), pull(decode, grid, image), coordinates, gram, rest)
+    return gram.at[places[:, None], columns[:, None], places, columns].set(products)
 
 
 def pull(decode: Decoder, grid: Float[Array, "h w d"], image: Float[Array, "H W C"]) -> Float[Array, "t d"]:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from geovq.additive import as_stages, summed
 from geovq.assign import assign_euclidean
-from geovq.assignment import NEEDS_IMAGES, NEEDS_METRICS, Codebook, assign, check_assignment, check_name
+from geovq.assignment import NEEDS_METRICS, Codebook, assign, check_assignment, check_name
 from geovq.autoencoder import BATCH, check_autoencoder, decode_latents, encode_images
 from geovq.checks import InputError, check_finite, check_images, check_tokens
 from geovq.chunks import Progress
@@ -154,9 +154,9 @@ class Tokenizer:
                 of one core an image.
             neighbours: Neighbours of a latent in that graph.
             components: "bridge" or "drop", see `geometry.measure`.
-            probes: As for a new tokenizer; the measured images' metrics are sketched by them too.
+            probes: As for a new tokenizer; the measured images' metrics are sketched by as many, too.
             seed: Of every random choice.
-            progress: Called with the measured images done.
+            progress: Called with the measured images done. For `amortised`, `KINDS_IMAGES` more are measured afterwards.
 
         Returns:
             The tokenizer.
@@ -207,7 +207,7 @@ class Tokenizer:
             codes: (K, d), or stages (S, K, d) whose sums are decoded.
             images: Some training images, whose mean metrics `whitened` and `joint` need; their number may be small.
             assign: One of ASSIGNMENTS but geodesic.
-            measured_images: So many of the images, drawn at random, are measured.
+            measured_images: So many of the images, drawn at random, are measured; for `amortised` more, see `amortised`.
             probes: As for a new tokenizer.
             seed: Of the draw.
 
@@ -297,7 +297,7 @@ class Tokenizer:
             latents: (n, h, w, d).
             metrics: Metrics of the tokens where they are at hand; computed if the assignment needs them.
             progress: Called with the images done.
-            images: What the latents are of, in [0, 1]; needed by NEEDS_IMAGES.
+            images: What the latents are of, in [0, 1]; needed by `amortised`, `joint` and `decoded`.
             plan: As for `encode`.
 
         Returns:
@@ -333,7 +333,7 @@ class Tokenizer:
             )
 
         # The metrics of all images at once might not fit into memory; what needs none is faster in one go.
-        size = BATCH if self.assign in NEEDS_METRICS + NEEDS_IMAGES else len(latents)
+        size = BATCH if self.assign in NEEDS_METRICS else len(latents)
         return np.concatenate([block(slice(i, i + size)) for i in range(0, len(latents), size)])
 
     def improved(

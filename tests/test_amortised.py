@@ -1,5 +1,7 @@
 """Amortised assignment: one step of joint where the kind's JᵀJ is the image's own, and kinds by brute force."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,8 +37,8 @@ def case(rng):
 
 
 def kinds_of(case, count):
-    decode, images, latents, codes, metrics, _ = case
-    return measure_kinds(decode, images, latents, codes, metrics, kinds=count)
+    decode, _, latents, codes, metrics, _ = case
+    return measure_kinds(decode, latents, codes, metrics, kinds=count)
 
 
 def test_each_kind_has_the_mean_gram_of_its_images(case):
@@ -97,9 +99,9 @@ def test_neither_the_batch_nor_chunks_nor_devices_change_tokens(case):
 
 
 def test_few_images_are_one_kind(case):
-    decode, images, latents, codes, metrics, _ = case
+    decode, _, latents, codes, metrics, _ = case
     done: list[int] = []
-    kinds = measure_kinds(decode, images[:5], latents[:5], codes, metrics, progress=done.append)
+    kinds = measure_kinds(decode, latents[:5], codes, metrics, progress=done.append)
     assert len(kinds.centres) == 1
     assert sum(done) == 5
 
@@ -110,4 +112,51 @@ def test_a_decoder_that_fails_is_refused(case):
     with pytest.raises(InputError, match="NaN or infinity at latent 0"):
         assign_amortised(lambda z: decode(z) / 0.0, images, latents, start, codes, metrics, kinds)
     with pytest.raises(InputError, match="that JAX can trace"):
-        measure_kinds(lambda z: np.asarray(z), images, latents, codes, metrics)
+        measure_kinds(lambda z: np.asarray(z), latents, codes, metrics)
+    with pytest.raises(InputError, match="NaN or infinity"):
+        measure_kinds(lambda z: decode(z) / 0.0, latents, codes, metrics)
+
+
+def test_latents_of_half_precision(case):
+    """An encoder that computes in bfloat16; the decoder is run in float32."""
+    decode, images, latents, codes, metrics, start = case
+    half: Any = jnp.asarray(latents, jnp.bfloat16)
+    kinds = measure_kinds(decode, half, codes, metrics)
+    for found in (
+        assign_amortised(decode, images, half, start, codes, metrics, kinds),
+        assign_joint(decode, images, half, start, codes, metrics, directions=4),
+        assign_joint(decode, images, half, start, codes, metrics),
+    ):
+        assert (found.squared_errors <= start_errors(case) + 1e-4).all()
+
+
+def start_errors(case):
+    decode, images, _, codes, _, start = case
+    return np.array([np.sum((decode(codes[t]) - x) ** 2) for t, x in zip(start, images, strict=True)])
+
+
+def test_what_is_beside_the_directions_costs_its_mean_metric(rng):
+    """With d = 9 there are more numbers than directions; the codes' errors by hand, of a linear decoder and one kind."""
+    d, n = 9, 20
+    weights = (rng.standard_normal((d, 12)) * np.linspace(1, 0.1, d)[:, None]).astype(np.float32)
+    latents = rng.standard_normal((n, 1, 1, d)).astype(np.float32)
+    codes = rng.standard_normal((40, d)).astype(np.float32)
+    metrics = (weights @ weights.T).reshape(1, 1, d, d)
+    images = (latents.reshape(n, d) @ weights + 0.3 * rng.standard_normal((n, 12))).astype(np.float32)
+    images = images.reshape(n, 3, 4, 1)
+    kinds = measure_kinds(lambda z: (z.ravel() @ weights).reshape(3, 4, 1), latents, codes, metrics)
+    assert kinds.coordinates.shape == (1, 6, d)
+    assert np.abs(kinds.rest).max() > 0.01
+    found = assign_amortised(
+        lambda z: (z.ravel() @ weights).reshape(3, 4, 1),
+        images,
+        latents,
+        np.zeros((n, 1, 1), np.int32),
+        codes,
+        metrics,
+        kinds,
+        dampings=(0.0,),
+    )
+    # The decoder is linear and JᵀJ the same everywhere, so the step is exact: the code with the least error of all.
+    errors = ((codes @ weights - images.reshape(n, 1, 12)) ** 2).sum(axis=-1)
+    np.testing.assert_array_equal(found.tokens.ravel(), errors.argmin(axis=1))

@@ -165,9 +165,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType
 from jax.tree_util import Partial
+from geovq.amortised import assign_amortised
 from geovq.decoded import assign_decoded
 from geovq.execution import Plan
 from geovq.joint import assign_joint
+from geovq.kinds import measure_kinds
 from geovq.metric import mean_metrics, pullback_metrics, token_metrics, sketches
 
 traces = []
@@ -183,6 +185,7 @@ decode = Partial(wave, rng.standard_normal((12, 8)).astype(np.float32))
 grids = rng.standard_normal((11, 2, 3, 2)).astype(np.float32)
 codes, images = rng.standard_normal((5, 2)).astype(np.float32), np.asarray(jax.vmap(decode)(grids))
 start, means = np.zeros((11, 2, 3), np.int32), np.broadcast_to(np.eye(2, dtype=np.float32), (2, 3, 2, 2))
+kinds = measure_kinds(decode, grids, codes, means)
 meshes = [
     jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,)),
     jax.make_mesh((2, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2),
@@ -197,6 +200,12 @@ for mesh in meshes:
         lambda plan, n: mean_metrics(decode, grids[:n], plan=plan).by_position,
         lambda plan, n: pullback_metrics(decode, grids[:n].reshape(n, 12), plan=plan),
         lambda plan, n: assign_joint(decode, images[:n], grids[:n], start[:n], codes, means, plan=plan).tokens,
+        lambda plan, n: assign_joint(
+            decode, images[:n], grids[:n], start[:n], codes, means, directions=5, plan=plan
+        ).tokens,
+        lambda plan, n: assign_amortised(
+            decode, images[:n], grids[:n], start[:n], codes, means, kinds, plan=plan
+        ).tokens,
         lambda plan, n: assign_decoded(decode, images[:n], start[:n], codes, means, plan=plan),
     ):
         np.testing.assert_allclose(call(many, 11), call(one, 11), rtol=1e-5, atol=1e-6)

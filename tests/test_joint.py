@@ -60,13 +60,13 @@ def test_it_nearly_finds_the_best_of_all_tokens(case):
     assert errors(decode, images, codes, tried).mean() < 1.03 * least
 
 
-@pytest.mark.parametrize("products", [None, 4])
-def test_the_true_error_never_rises_and_is_what_is_said(products, case):
+@pytest.mark.parametrize("directions", [None, 4])
+def test_the_true_error_never_rises_and_is_what_is_said(directions, case):
     decode, images, latents, start, codes, metrics = case
     before = errors(decode, images, codes, start)
     for jacobians in (1, 2, 3):
         found = assign_joint(
-            decode, images, latents, start, codes, metrics, products=products, jacobians=jacobians, dampings=(0.0,)
+            decode, images, latents, start, codes, metrics, directions=directions, jacobians=jacobians, dampings=(0.0,)
         )
         after = errors(decode, images, codes, found.tokens)
         np.testing.assert_allclose(found.squared_errors, after, rtol=1e-4, atol=1e-5)

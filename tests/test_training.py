@@ -131,6 +131,13 @@ def test_baselines_learn_and_take_our_assignments(system, codes, tmp_path):
     assert ((joint.decode(joint.encode(images)) - target) ** 2).sum() < ((found - target) ** 2).sum()
 
 
+def test_a_run_of_fsq_has_no_codes_to_fine_tune(tmp_path):
+    run("baseline", tmp_path, *TINY_VAE, "--baseline.system", "fsq", "--baseline.levels", "3", "3")
+    found = program("finetune", "--run", str(tmp_path), "--finetune.codebook", "vqvae")
+    assert found.returncode == 2
+    assert "finetune.codebook: expected a VQ-VAE for vqvae, found a run whose baseline is fsq; run" in found.stderr
+
+
 def test_a_vae_is_trained_to_a_rate(tmp_path):
     flags = ["--vae.epochs", "15", "--vae.batch-size", "64", "--vae.checkpoint-every", "1000"]
     run("vae", tmp_path, *TINY_VAE, *flags, "--bits", "4")

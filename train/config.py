@@ -169,7 +169,7 @@ class GPTOptions:
     codebook: CodebookName = "kmeans"
     """Codebook of its tokens."""
     assign: AssignmentName = "whitened"
-    """Their assignment: euclidean, whitened, whitened-position, local, geodesic, joint or decoded."""
+    """Their assignment: euclidean, whitened, whitened-position, local, geodesic, amortised, joint or decoded."""
     conditional: bool = True
     """Learn each class's own images (needed to sample by class)."""
     layers: int = GPTConfig.layers
@@ -287,9 +287,10 @@ def check_config(config: Config, sections: tuple[str, ...]) -> None:
             "finetune.assigns, finetune.epochs: expected one value or more, neither geodesic nor amortised, whose statistics are "
             f"of the decoder before, found {tuning.assigns} and {tuning.epochs}."
         )
-    if "finetune" in sections and tuning.codebook == "vqvae" != config.baseline.system:
+    if "finetune" in sections and tuning.codebook == "vqvae" and config.baseline.system != "vqvae":
         raise InputError(
-            f"finetune.codebook: expected another, or a run of a VQ-VAE, found vqvae and a run of {config.baseline.system}."
+            f"finetune.codebook: expected a VQ-VAE for vqvae, found a run whose baseline is {config.baseline.system}; run "
+            "`python -m train.baseline --baseline.system vqvae` in another --run folder and name that."
         )
     if 0 < tuning.images < tuning.batch_size:
         raise InputError(
@@ -300,8 +301,8 @@ def check_config(config: Config, sections: tuple[str, ...]) -> None:
             f"codebook.stages: expected 1 for the Transformer, which models one code for a token, found {codebook.stages}; use "
             "such codebooks through train.codebook and geovq.tokenizer."
         )
-    for name, wanted in (("gpt", gpt.codebook), ("finetune", config.finetune.codebook)):
-        if name in sections and wanted not in (*codebook.codebooks, "vqvae"):
+    for name, wanted in (("gpt", gpt.codebook), ("finetune", tuning.codebook)):
+        if name in sections and wanted not in codebook.codebooks and (name, wanted) != ("finetune", "vqvae"):
             built = ", ".join(codebook.codebooks) or "none"
             raise InputError(
                 f"{name}.codebook: expected one that is built (codebook.codebooks: {built}), found {wanted}; change one of "

@@ -30,12 +30,11 @@ def run(run: Run) -> None:
     rows, reconstructions = scoring.continuous(run, vae, test)
     pictures = {"original": test.images[: scoring.SHOWN], "VAE": reconstructions}
     codes: dict[str, np.ndarray] = {}
-    assigns = run.config.evaluate.assigns
     for codebook in run.config.codebook.codebooks:
-        base = stages.tokenizer(run, codebook, "amortised" if "amortised" in assigns else "whitened")
+        base = stages.tokenizer(run, codebook, "whitened")
         path = f"evaluate/{codebook}.npz"
         if not (run.folder / path).exists():
-            found, quantized = scoring.quantized(run, base, codebook, test)
+            found, quantized = scoring.quantized(run, base, codebook, test, data.dataset.train_images)
             save_arrays(run.folder / path, quantized, {"rows": found})
             stage.pause()
         quantized, meta = run.read("evaluate", path)

@@ -10,9 +10,9 @@ On FashionMNIST, five minutes; and with a second round on the better tokens of j
     python -m train.finetune --run runs/quick --data-dir DIR --finetune.assigns whitened joint --finetune.probes 96 \
         --finetune.images 8000
 
-Needs RUN/vae and RUN/codebook, or, for --finetune.codebook vqvae, RUN/baseline, whose decoder and codes it goes on with. Writes
-RUN/finetune/tokenizer.npz, which holds the decoder's parameters with the codes, and a folder for each round.
-`train.stages.load_finetuned` reads it, with any assignment. Run it again to go on after an interruption.
+Needs RUN/vae and RUN/codebook, or, for --finetune.codebook vqvae, RUN/baseline, whose decoder and codes it goes on with; a run
+folder holds one fine-tuning. Writes RUN/finetune/tokenizer.npz, which holds the decoder's parameters with the codes, and a
+folder for each round. `train.stages.load_finetuned` reads it, with any assignment. Run it again to go on after an interruption.
 """
 
 from train.cli import NoExtra, parse, run_program
@@ -29,10 +29,11 @@ def run(run: Run) -> None:
 
     options = run.config.finetune
     needs = ("baseline",) if options.codebook == "vqvae" else ("vae", "codebook")
+    sections = ("data", "vae", needs[-1], "finetune")
+    run.check_options(sections)  # all that can be refused is, before images are read
     made_from = {name: run.fingerprint(name) for name in needs}
     data = stages.images(run.config.data)
-    inputs = {"data": data.sha256, **made_from}
-    stage = run.begin("finetune", ("data", "vae", needs[-1], "finetune"), inputs)
+    stage = run.begin("finetune", sections, {"data": data.sha256, **made_from})
     if stage is None:
         return
     probes, assigns = options.probes or None, options.assigns

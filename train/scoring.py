@@ -120,8 +120,12 @@ def continuous(run: Run, vae: SpatialVAE, test: Tested) -> tuple[list[Row], np.n
     return rows, reconstructions[:SHOWN]
 
 
-def quantized(run: Run, base: Tokenizer, codebook: str, test: Tested) -> tuple[list[Row], dict[str, np.ndarray]]:
+def quantized(
+    run: Run, base: Tokenizer, codebook: str, test: Tested, train_images: np.ndarray
+) -> tuple[list[Row], dict[str, np.ndarray]]:
     """Scores of one codebook with every assignment, and the first reconstructions by assignment.
+
+    The training images tell `amortised` assignment what kinds of images there are.
 
     Where the graph's components were dropped, an image counts for a score only if the score is defined for all its tokens; the
     row says how many did.
@@ -130,6 +134,8 @@ def quantized(run: Run, base: Tokenizer, codebook: str, test: Tested) -> tuple[l
     latents, metrics = test.latents.reshape(-1, d), test.metrics.reshape(-1, d, d)
     placed = place_codes(stages.load_geometry(run), base.codes) if base.codes.ndim == 2 else None
     field = None if placed is None else code_field(placed)
+    if "amortised" in run.config.evaluate.assigns:
+        base = base.amortised(train_images)
     tokens = {
         assign: base.replace(assign=assign, field=field).assign_latents(test.latents, test.metrics, images=test.images)
         for assign in run.config.evaluate.assigns

@@ -93,7 +93,7 @@ def trained_baseline(run: Run, image_shape: tuple[int, ...]) -> tuple[SpatialVAE
     codes = new_codes(options.codes, model.config.latent_dim) if options.system == "vqvae" else ()
     found = _trained(run, "baseline", {"network": nnx.state(model), "codes": codes})
     nnx.update(model, found["network"])
-    return model, found["codes"] or None
+    return model, found["codes"] if options.system == "vqvae" else None
 
 
 def new_gpt(run: Run) -> GPT:
@@ -184,11 +184,9 @@ def tokenizer(run: Run, codebook: str, assign: str) -> Tokenizer:
     _, meta = run.read("codebook", path)
     encode, decode = callables(trained_vae(run, meta["image_shape"]))
     stored = Tokenizer.load(run.folder / path, encode, decode)
-    if assign == "amortised":
-        return stored.amortised(images(run.config.data).dataset.train_images)
-    in_graph = assign == "geodesic" and stored.codes.ndim == 2
-    field = code_field(place_codes(load_geometry(run), stored.codes)) if in_graph else None
-    return stored.replace(assign=assign, field=field)
+    if assign == "geodesic" and stored.codes.ndim == 2:
+        return stored.replace(assign=assign, field=code_field(place_codes(load_geometry(run), stored.codes)))
+    return _assigning(run, stored, assign)
 
 
 def load_tokenizer(folder: str | os.PathLike, codebook: str = "kmeans", assign: str = "whitened") -> Tokenizer:
@@ -226,16 +224,17 @@ def untuned(run: Run, images: np.ndarray) -> tuple[SpatialVAE, Tokenizer]:
         InputError: A stage is not complete, or its files are damaged or others.
     """
     if run.config.finetune.codebook == "vqvae":
-        return trained_baseline(run, images.shape[1:])[0], load_baseline(run.folder, images)
+        vae, codes = trained_baseline(run, images.shape[1:])
+        return vae, _of_baseline(run, vae, codes, images)
     return trained_vae(run, images.shape[1:]), tokenizer(run, run.config.finetune.codebook, "whitened")
 
 
 def load_finetuned(folder: str | os.PathLike, assign: str = "whitened", probes: int | None = None) -> Tokenizer:
-    """The fine-tuned tokenizer of a run, its VAE included; needs no images.
+    """The fine-tuned tokenizer of a run, its VAE included; needs no images but for amortised assignment, which measures some.
 
     Args:
         folder: The run folder, with the complete stages finetune and vae, or baseline if that is what was fine-tuned.
-        assign: One of ASSIGNMENTS but geodesic, whichever it was trained on; for amortised see `Tokenizer.amortised`.
+        assign: One of ASSIGNMENTS but geodesic, whichever it was trained on.
         probes: As for a new tokenizer.
 
     Returns:
@@ -249,7 +248,15 @@ def load_finetuned(folder: str | os.PathLike, assign: str = "whitened", probes: 
     shape = run.read("finetune", path)[1]["image_shape"]
     of_baseline = run.config.finetune.codebook == "vqvae"
     vae = trained_baseline(run, shape)[0] if of_baseline else trained_vae(run, shape)
-    return Tokenizer.load(run.folder / path, *callables(vae)).replace(assign=assign, probes=probes)
+    stored = Tokenizer.load(run.folder / path, *callables(vae)).replace(assign="whitened", probes=probes)
+    return _assigning(run, stored, assign)
+
+
+def _assigning(run: Run, tokenizer: Tokenizer, assign: str) -> Tokenizer:
+    """The tokenizer with an assignment for which it may have to see training images."""
+    if assign == "amortised":
+        return tokenizer.amortised(images(run.config.data).dataset.train_images)
+    return tokenizer.replace(assign=assign)
 
 
 def load_baseline(folder: str | os.PathLike, images: np.ndarray, assign: str = "euclidean") -> Tokenizer:
@@ -267,13 +274,18 @@ def load_baseline(folder: str | os.PathLike, images: np.ndarray, assign: str = "
         InputError: No such folder, an unknown assignment, or damaged files.
     """
     run = _stored_run(folder)
-    model, found = trained_baseline(run, images.shape[1:])
+    tokenizer = _of_baseline(run, *trained_baseline(run, images.shape[1:]), images)
+    return tokenizer.amortised(images) if assign == "amortised" else tokenizer.replace(assign=assign)
+
+
+def _of_baseline(run: Run, model: SpatialVAE, codes: MovingCodes | None, images: np.ndarray) -> Tokenizer:
+    """The tokenizer of a trained baseline, with the assignment that it was trained with."""
     encode, decode = callables(model)
-    if found is not None:
-        return Tokenizer.from_codes(encode, decode, np.asarray(found.codes), images, assign=assign)
+    if codes is not None:
+        return Tokenizer.from_codes(encode, decode, np.asarray(codes.codes), images, assign="euclidean")
     levels = run.config.baseline.levels
     return Tokenizer.from_codes(
-        lambda batch: bounded(encode(batch), levels), decode, grid_codes(levels), images, assign=assign
+        lambda batch: bounded(encode(batch), levels), decode, grid_codes(levels), images, assign="euclidean"
     )
 
 
