@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import scipy.linalg
 
 
 def mean_squared_error(image, reconstruction):
@@ -321,3 +322,26 @@ def moving_codes(counts, sums, latents, tokens, decay):
         counts[token] += 1 - decay
         sums[token] += (1 - decay) * z
     return counts, sums
+
+
+def frechet(real, generated):
+    """Fréchet distance of two Gaussians with the moments of two sets, by a matrix square root."""
+    gap = real.mean(axis=0) - generated.mean(axis=0)
+    a, b = np.cov(real, rowvar=False), np.cov(generated, rowvar=False)
+    return gap @ gap + np.trace(a + b - 2 * np.real(scipy.linalg.sqrtm(a @ b)))
+
+
+def closeness(real, generated, k):
+    """Precision, recall, density and coverage of single images, by their definitions."""
+
+    def radius(features, i):
+        return sorted(np.linalg.norm(features - features[i], axis=1))[k]  # the nearest is the image itself
+
+    def inside(x, features, j):
+        return np.linalg.norm(x - features[j]) <= radius(features, j)
+
+    precision = [any(inside(y, real, j) for j in range(len(real))) for y in generated]
+    recall = [any(inside(x, generated, j) for j in range(len(generated))) for x in real]
+    density = [sum(inside(y, real, j) for j in range(len(real))) / k for y in generated]
+    coverage = [any(inside(y, real, j) for y in generated) for j in range(len(real))]
+    return precision, recall, density, coverage
