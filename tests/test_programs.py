@@ -19,7 +19,10 @@ from train.run import Run
 from train.stages import GEOMETRY, class_number, load_geometry, load_tokenizer
 
 PROGRAMS = (
-    *(f"train.{name}" for name in ("vae", "baseline", "codebook", "finetune", "gpt", "sample", "evaluate", "pipeline")),
+    *(
+        f"train.{name}"
+        for name in ("vae", "baseline", "codebook", "finetune", "classifier", "gpt", "sample", "evaluate", "pipeline")
+    ),
     *(
         f"benchmarks.{name}"
         for name in (

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,7 +15,8 @@ from geovq.data import load
 from geovq.quantizers import grid_codes
 from geovq.store import load_arrays
 from tests.test_programs import TINY_VAE, program
-from train.stages import load_baseline, load_finetuned, load_tokenizer
+from train.run import Run, stored_config
+from train.stages import load_baseline, load_finetuned, load_tokenizer, trained_classifier
 
 CODEBOOK = ["--codebook.codes", "8", "--codebook.measured-images", "20", "--codebook.neighbours", "4"]
 ROUNDS = [
@@ -146,6 +148,20 @@ def test_a_vae_is_trained_to_a_rate(tmp_path):
     assert abs(reached[-1]["val_bits_per_token"] - 4) < 0.5
     best = min(reached, key=lambda row: row["val_loss"])  # whose parameters are kept
     assert abs(best["val_bits_per_token"] - 4) < 0.5
+
+
+def test_a_classifier_learns_and_says_how_well(tmp_path):
+    printed = run("classifier", tmp_path, "--preset", "demo", "--classifier.epochs", "6")
+    config = stored_config(tmp_path)
+    assert config is not None
+    classifier, accuracy = trained_classifier(Run(tmp_path, config), (28, 28, 1))
+    assert f"{accuracy:.2%}" in printed
+    data = load("digits")
+    images = jnp.asarray(data.test_images, jnp.float32) / 255
+    found = np.asarray(classifier(images)).argmax(axis=1)
+    np.testing.assert_allclose((found == data.test_labels).mean(), accuracy)
+    assert accuracy > 0.8
+    assert classifier.features(images[:3]).shape == (3, 128)
 
 
 @pytest.mark.parametrize(

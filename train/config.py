@@ -199,6 +199,34 @@ class GPTOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class ClassifierOptions:
+    """The classifier in whose features sets of images are compared, and its training."""
+
+    width: int = 32
+    """Channels at half the image's resolution, doubled below it."""
+    shift: int = 2
+    """Pixels by which training images are moved at most."""
+    mirror: bool = True
+    """Mirror half of the training images, left for right; clothes stay clothes, digits do not stay digits."""
+    label_smoothing: float = 0.1
+    """Probability that the training targets spread over all classes."""
+    epochs: int = 20
+    """Passes through the training images."""
+    batch_size: int = 128
+    """Images per step."""
+    learning_rate: float = 3e-3
+    """Peak; warmed up over the first 200 steps (at most a tenth of all), then cosine decay to a hundredth."""
+    weight_decay: float = 0.05
+    """Of AdamW."""
+    patience: int = 0
+    """Epochs without a better validation loss after which training stops; 0 = never."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints; there is one after every epoch too."""
+    seed: int = 0
+    """Of the initial parameters, the order of the images, and what is drawn."""
+
+
+@dataclasses.dataclass(frozen=True)
 class SampleOptions:
     """Sampling from the Transformer."""
 
@@ -232,6 +260,7 @@ class Config:
     codebook: CodebookOptions = CodebookOptions()
     finetune: FinetuneOptions = FinetuneOptions()
     gpt: GPTOptions = GPTOptions()
+    classifier: ClassifierOptions = ClassifierOptions()
     sample: SampleOptions = SampleOptions()
     evaluate: EvaluateOptions = EvaluateOptions()
 
@@ -244,6 +273,7 @@ PRESETS = {
         codebook=CodebookOptions(codes=64, measured_images=300, neighbours=8),
         finetune=FinetuneOptions(epochs=(5,), batch_size=64),
         gpt=GPTOptions(layers=2, width=64, heads=4, epochs=60, batch_size=64, patience=8),
+        classifier=ClassifierOptions(width=16, shift=1, mirror=False, batch_size=64),
         evaluate=EvaluateOptions(assigns=(*EvaluateOptions.assigns, "amortised", "joint")),
     ),
     "quick": Config(
@@ -334,9 +364,12 @@ _NAMES: tuple[tuple[tuple[str, Callable[[float], bool]], str], ...] = (
     (_at_least(1), "baseline.codes codebook.codes codebook.measured_images codebook.neighbours sample.per_class"),
     (_at_least(1), "gpt.layers gpt.width gpt.heads gpt.epochs gpt.batch_size gpt.checkpoint_every"),
     (_at_least(1), "finetune.val_images finetune.rounds finetune.epochs finetune.batch_size finetune.checkpoint_every"),
+    (_at_least(0), "classifier.shift classifier.weight_decay classifier.patience classifier.seed"),
+    (_at_least(1), "classifier.width classifier.epochs classifier.batch_size classifier.checkpoint_every"),
     (_at_least(2), "baseline.levels"),
     (_POSITIVE, "vae.noise_variance vae.learning_rate gpt.learning_rate finetune.learning_rate baseline.commitment"),
-    (_FRACTION, "gpt.dropout gpt.label_smoothing"),
+    (_POSITIVE, "classifier.learning_rate"),
+    (_FRACTION, "gpt.dropout gpt.label_smoothing classifier.label_smoothing"),
     (("a number in (0, 1]", lambda value: 0 < value <= 1), "sample.top_p"),
 )
 _RANGES = [(path, wanted, legal) for (wanted, legal), paths in _NAMES for path in paths.split()]

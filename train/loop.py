@@ -158,6 +158,14 @@ def train(folder: pathlib.Path, label: str, model: Model, schedule: Schedule, pa
     print(f"{label}: {ended} after epoch {int(state['step']) // schedule.steps_per_epoch}, {best}", flush=True)
 
 
+def best_parameters(folder: pathlib.Path, like: chex.ArrayTree) -> chex.ArrayTree:
+    """The best parameters of a training that has ended, in the structure of `like`."""
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        found = checkpoints.restore({"best": like})
+    assert found is not None  # the training has just saved it
+    return found.state["best"]
+
+
 def _means_of(model: Model) -> list[str]:
     """Names of the means that a step returns, without running it."""
     one = model.batch(np.zeros(1, np.int64))

@@ -10,7 +10,6 @@ from jaxtyping import Int
 
 from geovq.additive import as_stages, summed
 from geovq.assignment import NEEDS_IMAGES, NEEDS_METRICS, Codebook
-from geovq.checkpoint import Checkpoints
 from geovq.checks import check_images
 from geovq.chunks import map_chunks
 from geovq.data import Dataset
@@ -100,10 +99,7 @@ def trained_round(
     optimizer = loop.adamw(schedule, options.learning_rate, options.weight_decay)
     model = loop.Model(*loop.by_gradient(params, loss, optimizer), lambda rows: (tokens[rows], images[rows]), validate)
     loop.train(folder, f"finetune: round {number}", model, schedule, stage.pause)
-    with Checkpoints(folder / "checkpoints") as checkpoints:
-        found = checkpoints.restore({"best": params})
-    assert found is not None  # the loop has just saved it
-    best = found.state["best"]
+    best: Any = loop.best_parameters(folder, params)
     trained = nnx.merge(graphdef, best["decoder"], rest)
     codes = np.asarray(best["codes"])[0] if one_code else np.asarray(best["codes"])
     if options.codebook == "vqvae":

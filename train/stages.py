@@ -13,12 +13,13 @@ from flax import nnx
 
 from geovq.checkpoint import Checkpoints, tree_digest
 from geovq.checks import InputError
+from geovq.classifier import Classifier
 from geovq.config import GPTConfig, VAEConfig
 from geovq.data import SOURCES, Dataset, fingerprint, load
 from geovq.geometry import Geometry, code_field, place_codes
 from geovq.gpt import GPT
 from geovq.quantizers import MovingCodes, bounded, check_levels, grid_codes, new_codes
-from geovq.store import save_arrays
+from geovq.store import read_json, save_arrays
 from geovq.tokenizer import Tokenizer
 from geovq.vae import SpatialVAE, callables
 from train.config import DataOptions
@@ -135,6 +136,23 @@ def _trained(run: Run, stage: str, like: Any) -> Any:
             f"train.{stage} --run {run.folder}`: training goes on from the newest checkpoint that is whole."
         )
     return found.state["best"]
+
+
+def new_classifier(run: Run, image_shape: tuple[int, ...]) -> Classifier:
+    """The run's classifier with its initial parameters."""
+    options = run.config.classifier
+    return Classifier(image_shape[2], len(class_names(run)), options.width, jax.random.key(options.seed))
+
+
+def trained_classifier(run: Run, image_shape: tuple[int, ...]) -> tuple[Classifier, float]:
+    """The run's trained classifier and its accuracy on the test images.
+
+    Raises:
+        InputError: The stage is not complete, or its checkpoint is damaged.
+    """
+    classifier = new_classifier(run, image_shape)
+    nnx.update(classifier, _trained(run, "classifier", nnx.state(classifier)))
+    return classifier, read_json(run.folder / "classifier/accuracy.json")["rows"][0]["value"]
 
 
 def save_geometry(run: Run, geometry: Geometry) -> None:
