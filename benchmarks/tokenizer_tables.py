@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from benchmarks.tokenizer_rows import steps
+
 Row = dict[str, Any]
 Markdown = Callable[[Sequence[str], Sequence[Sequence[object]]], str]
 
@@ -23,6 +25,7 @@ def study(rows: list[Row], markdown: Markdown) -> str:
     """What was reached, the systems, the codebooks with every assignment, and what codes mean."""
     scores = [row for row in rows if row["case"] == "scores"]
     parts = {"What the study set out to reach": _comparisons(rows, markdown)}
+    parts["The ladder: what each step wins or loses"] = _ladder(rows, markdown)
     compared = [
         row for row in scores if row["system"] != "ours" or row["decoder"] != "frozen" or row["codes_per_token"] > 1
     ]
@@ -49,6 +52,21 @@ def _comparisons(rows: list[Row], markdown: Markdown) -> str:
             unit = {"psnr_difference": "dB", "lpips_difference": "LPIPS", "part": "part"}[row["score"]]
             cells.append([row["codes"], row["name"], unit, row["value"], interval, row["bar"], row["n"], row["seeds"]])
     return markdown(["K", "difference", "of", "mean", "95% interval", "wanted", "images", "seeds"], cells)
+
+
+def _ladder(rows: list[Row], markdown: Markdown) -> str:
+    cells: list[list[Any]] = []
+    vae = {"case": "scores", "score": "psnr", "system": "vae", "assign": "-"}
+    for k in sorted({row["codes"] for row in rows if row["case"] == "scores"}):
+        found = steps(rows, k)
+        above = [row for row in rows if all(row.get(name) == value for name, value in vae.items())]
+        before = above[0]["value"] if above and found else None
+        if before is not None:
+            cells.append([k, "continuous VAE", before, None])
+        for label, row in found:
+            cells.append([k, label, row["value"], None if before is None else row["value"] - before])
+            before = row["value"]
+    return markdown(["K", "step", "PSNR dB", "over the one before, dB"], cells)
 
 
 def _scores(rows: list[Row], markdown: Markdown) -> str:

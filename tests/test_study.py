@@ -6,8 +6,7 @@ import pytest
 from benchmarks.tables import markdown
 from benchmarks.tokenizer_cases import probes_of
 from benchmarks.tokenizer_cells import Cells
-from benchmarks.tokenizer_figures import steps
-from benchmarks.tokenizer_rows import COMPARISONS, Case, comparisons, rows_of
+from benchmarks.tokenizer_rows import COMPARISONS, Case, comparisons, rows_of, steps
 from benchmarks.tokenizer_semantics import class_information, semantic_rows, stability
 from benchmarks.tokenizer_systems import CODEBOOKS, HEADLINE, SCHEDULES
 from benchmarks.tokenizer_tables import encoding, study
@@ -68,6 +67,7 @@ def test_tables_show_every_case(found):
     text = study(rows, markdown)
     for name in ("joint over whitened", "K = 512", "vqvae", "residual"):
         assert name in text
+    assert "| 512 | k-means, euclidean | 20.25 | -3.5 |" in text  # under the VAE's 23.75
     assert [label for label, _ in steps(rows, K)][:2] == ["k-means, euclidean", "whitened codes, whitened"]
     speeds = [{"assign": "joint", "score": "images_per_second", "value": 20.0}, {"score": "psnr", "value": 24.0}]
     speeds += [{"assign": "joint", "score": "ratio", "peer": peer, "value": 1.0} for peer in ("encoder", "joint")]
