@@ -43,10 +43,10 @@ class GPTConfig:
 
     codes: int
     """Size K of the codebook; tokens are 0..K-1."""
-    length: int
-    """Tokens t of an image, in raster order."""
+    grid: tuple[int, int]
+    """Token grid (h, w) of an image, whose tokens are taken in raster order."""
     classes: int = 0
-    """Classes that it is conditioned on, labels 0..classes-1; 0 = unconditional."""
+    """Classes that it is conditioned on, labels 0..classes-1; the label `classes` is that of no class. 0 = unconditional."""
     layers: int = 4
     """Transformer blocks; at least 1."""
     width: int = 256
@@ -55,3 +55,10 @@ class GPTConfig:
     """Attention heads."""
     dropout: float = 0.1
     """Fraction of channels dropped in training, in [0, 1)."""
+    class_dropout: float = 0.0
+    """Fraction of labels replaced by that of no class in training, in [0, 1): what guidance needs."""
+
+    @property
+    def length(self) -> int:
+        """Tokens t of an image."""
+        return self.grid[0] * self.grid[1]

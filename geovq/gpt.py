@@ -1,8 +1,8 @@
 """GPT: a causal Transformer over the tokens of an image, in raster order, and its likelihood.
 
 The sequence that it sees is [start, token 0 ... token t-2], so that the first token's distribution is learned too; a
-class-conditional model has one start row for each class. Pre-norm blocks and initial weights as in GPT-2 (Radford et
-al., 2019).
+class-conditional model has one start row for each class, and one for no class. What is asked for is known by its row and its
+column in the grid. Pre-norm blocks and initial weights as in GPT-2 (Radford et al., 2019).
 """
 
 from collections.abc import Callable
@@ -96,9 +96,10 @@ class GPT(nnx.Module):
         check_config(config)
         normal = nnx.initializers.normal(SCALE)
         self.config = config
-        self.start = nnx.Param(normal(rngs.params(), (max(config.classes, 1), config.width)))
+        self.start = nnx.Param(normal(rngs.params(), (config.classes + 1, config.width)))
         self.codes = nnx.Param(normal(rngs.params(), (config.codes, config.width)))
-        self.positions = nnx.Param(normal(rngs.params(), (config.length, config.width)))
+        self.rows = nnx.Param(normal(rngs.params(), (config.grid[0], config.width)))
+        self.columns = nnx.Param(normal(rngs.params(), (config.grid[1], config.width)))
         self.blocks = nnx.List([Block(config, rngs=rngs) for _ in range(config.layers)])
         self.norm = nnx.LayerNorm(config.width, rngs=rngs)
         self.head = nnx.Linear(config.width, config.codes, use_bias=False, kernel_init=normal, rngs=rngs)
@@ -111,7 +112,7 @@ class GPT(nnx.Module):
 
         Args:
             tokens: Tokens 0..K-1 in raster order; values outside are not noticed here (see `checks.check_tokens`).
-            labels: Classes 0..classes-1, for a class-conditional model only.
+            labels: Classes 0..classes-1, or `classes` for none, for a class-conditional model only.
             key: Draws the dropout; None switches it off.
 
         Returns:
@@ -124,22 +125,32 @@ class GPT(nnx.Module):
         n, t = tokens.shape
         keys = [None] * (len(self.blocks) + 1) if key is None else jax.random.split(key, len(self.blocks) + 1)
         x = jnp.concatenate([self.embed_start(n, labels)[:, None], self.embed(tokens[:, :-1])], axis=1)
-        x = (x + self.positions[...][None]).reshape(n * t, -1)
+        x = (x + self.positions()[None]).reshape(n * t, -1)
         x = self.dropout(x, deterministic=key is None, rngs=keys[0])
         for block, block_key in zip(self.blocks, keys[1:], strict=True):
             x = block(x, n, attention, key=block_key)
         return self.head(self.norm(x)).reshape(n, t, -1)
 
+    def positions(self) -> Float[Array, "t width"]:
+        """What is added at every position: a learned row for its row in the grid, and one for its column."""
+        return (self.rows[...][:, None] + self.columns[...][None]).reshape(self.config.length, -1)
+
     def embed_start(self, n: int, labels: Int[Array, " n"] | None) -> Float[Array, "n width"]:
-        """What stands before the first token: one learned row, or one for each class."""
+        """What stands before the first token: a learned row of the class, or that of no class."""
         if labels is None:
-            return jnp.broadcast_to(self.start[...], (n, self.config.width))
-        return jax.nn.one_hot(labels, self.config.classes) @ self.start[...]
+            return jnp.broadcast_to(self.start[...][-1:], (n, self.config.width))
+        return jax.nn.one_hot(labels, self.config.classes + 1) @ self.start[...]
 
     def embed(self, tokens: Int[Array, "n s"]) -> Float[Array, "n s width"]:
         """Learned rows of the tokens; by a matrix product, as scattered gradients are slow on accelerators."""
         rows = jax.nn.one_hot(tokens.reshape(-1), self.config.codes) @ self.codes[...]
         return rows.reshape(*tokens.shape, self.config.width)
+
+
+def drop_labels(labels: Int[Array, " n"], config: GPTConfig, key: PRNGKeyArray) -> Int[Array, " n"]:
+    """Labels of which a part, `class_dropout`, is drawn and replaced by that of no class (Ho & Salimans 2022)."""
+    dropped = jax.random.bernoulli(key, config.class_dropout, labels.shape)
+    return jnp.where(dropped, config.classes, labels)
 
 
 def token_nats(
@@ -198,15 +209,19 @@ def check_config(config: GPTConfig) -> None:
     Raises:
         InputError: A size that is not positive, heads that do not divide the width, dropout outside [0, 1).
     """
-    if min(config.codes, config.length, config.layers, config.width, config.heads) < 1 or config.classes < 0:
+    if min(config.codes, *config.grid, config.layers, config.width, config.heads) < 1 or config.classes < 0:
         raise InputError(f"GPT: expected sizes of at least 1 and classes of at least 0, found {config}.")
     if config.width % config.heads:
         raise InputError(
             f"GPT: expected a width that the heads divide, found width {config.width} and {config.heads} heads; "
             f"choose {config.width // config.heads * config.heads or config.heads}."
         )
-    if not 0 <= config.dropout < 1:
-        raise InputError(f"GPT: expected dropout in [0, 1), found {config.dropout}.")
+    if not 0 <= config.dropout < 1 or not 0 <= config.class_dropout < 1:
+        raise InputError(
+            f"GPT: expected dropout and class_dropout in [0, 1), found {config.dropout} and {config.class_dropout}."
+        )
+    if config.class_dropout and not config.classes:
+        raise InputError("GPT: expected no class_dropout without classes; leave it out, or give the number of classes.")
 
 
 def check_shapes(config: GPTConfig, tokens: tuple[int, ...], labels: tuple[int, ...] | None) -> None:

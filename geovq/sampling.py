@@ -11,8 +11,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from geovq.checks import InputError
+from geovq.checks import InputError, check_tokens
 from geovq.chunks import Progress, map_chunks
+from geovq.config import GPTConfig
 from geovq.gpt import GPT, attention, check_conditioning
 from geovq.token_data import check_labels
 
@@ -29,6 +30,8 @@ def sample(
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
+    guidance: float | Float[np.ndarray, " t"] = 1.0,
+    prefix: Int[np.ndarray, "n p"] | None = None,
     offset: int = 0,
     chunk: int = 256,
     progress: Progress | None = None,
@@ -44,6 +47,10 @@ def sample(
         top_k: Only the k most probable tokens are drawn; 0 keeps all.
         top_p: Only the most probable tokens whose total first reaches p are drawn, in (0, 1]; 1 keeps all (nucleus
             sampling, Holtzman et al., 2020). Applied after temperature and top_k.
+        guidance: Weight w of classifier-free guidance (Ho & Salimans 2022), for all tokens or for each: logits are
+            l(no class) + w (l(class) − l(no class)). 1 is the model itself; others cost a second pass and want a model that
+            was trained with class_dropout. See `rising`.
+        prefix: First p tokens of each sequence, in raster order, p from 0 to t; the rest is drawn.
         offset: Number of the first row, at least 0: rows 0..99 are rows 0..49 and then 50..99.
         chunk: Sequences drawn at once.
         progress: Called with the number of sequences finished.
@@ -54,31 +61,61 @@ def sample(
     Raises:
         InputError: An argument out of its range, labels that do not fit the model, or an unknown class.
     """
+    config = model.config
     _check_request(model, n, labels, temperature, top_k, top_p, offset)
+    weights = _checked_guidance(config, guidance)
+    kept = np.zeros((n, 0), np.int32) if prefix is None else _checked_prefix(config, prefix, n)
+    classes = np.full(n, config.classes) if labels is None else check_labels(labels, config.classes)
     graphdef, params = nnx.split(model)
-    draw = functools.partial(_sample_rows, graphdef, params, key, temperature=temperature, top_k=top_k, top_p=top_p)
+    draw = functools.partial(
+        _sample_rows,
+        graphdef,
+        params,
+        key,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        guidance=None if (weights == 1).all() else weights,
+    )
     rows = offset + np.arange(n, dtype=np.uint32)
-    columns = (rows,) if labels is None else (rows, check_labels(labels, model.config.classes))
-    tokens = map_chunks(draw, *columns, chunk=chunk, progress=progress)
+    tokens = map_chunks(draw, rows, classes.astype(np.int32), kept, chunk=chunk, progress=progress)
     assert isinstance(tokens, np.ndarray)
     return tokens
 
 
+def rising(scale: float, length: int) -> Float[np.ndarray, " t"]:
+    """Guidance that rises evenly from 1 at the first token to `scale` at the last.
+
+    The first tokens settle what is shown; guiding them as strongly as the last ones costs variety.
+    """
+    return np.linspace(1, scale, length)
+
+
 @functools.partial(jax.jit, static_argnames=("graphdef", "top_k", "top_p"))
-def _sample_rows(graphdef, params, key, rows, labels=None, *, temperature, top_k, top_p) -> Int[Array, "n t"]:
-    """The sequences of some row numbers; compiled once for each size, top_k and top_p."""
-    model = nnx.merge(graphdef, params)
+def _sample_rows(
+    graphdef, params, key, rows, labels, prefix, *, temperature, top_k, top_p, guidance
+) -> Int[Array, "n t"]:
+    """The sequences of some row numbers; compiled once for each size, top_k, top_p, and with guidance."""
+    model, n = nnx.merge(graphdef, params), len(rows)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
+    kept = jnp.pad(prefix, ((0, 0), (0, model.config.length - prefix.shape[1])))
+    # With guidance every sequence runs twice, the second time without its class.
+    times = 1 if guidance is None else 2
+    starts = labels if guidance is None else jnp.concatenate([labels, jnp.full_like(labels, model.config.classes)])
 
     def draw_next(carry, position):
         x, cache = carry
         logits, cache = next_logits(model, x, position, cache)
+        if guidance is not None:
+            logits = logits[n:] + guidance[position] * (logits[:n] - logits[n:])
         keys_here = jax.vmap(jax.random.fold_in, (0, None))(keys, position)
         choose = functools.partial(draw_token, temperature=temperature, top_k=top_k, top_p=top_p)
-        tokens = jax.vmap(choose)(keys_here, logits)
-        return (model.embed(tokens[:, None])[:, 0], cache), tokens
+        drawn = jax.vmap(choose)(keys_here, logits)
+        tokens = jnp.where(position < prefix.shape[1], kept[:, position], drawn)
+        x = model.embed(jnp.tile(tokens, times)[:, None])[:, 0]
+        return (x, cache), tokens
 
-    start = (model.embed_start(len(rows), labels), empty_cache(model, len(rows)))
+    start = (model.embed_start(times * n, starts), empty_cache(model, times * n))
     tokens = jax.lax.scan(draw_next, start, jnp.arange(model.config.length))[1]
     return tokens.T
 
@@ -98,7 +135,7 @@ def next_logits(
         The logits that the whole sequence would give at `position`, and the cache with `position` filled.
     """
     n = len(x)
-    x = x + jax.lax.dynamic_index_in_dim(model.positions[...], position)
+    x = x + jax.lax.dynamic_index_in_dim(model.positions(), position)
     filled = []
     for block, (keys, values) in zip(model.blocks, cache, strict=True):
 
@@ -160,3 +197,33 @@ def _check_request(model, n, labels, temperature, top_k, top_p, offset) -> None:
     check_conditioning(model.config, labels is not None)
     if labels is not None and np.shape(labels) != (n,):
         raise InputError(f"labels: expected shape ({n},), one for each sequence, found {np.shape(labels)}.")
+
+
+def _checked_guidance(config: GPTConfig, guidance: float | np.ndarray) -> Float[np.ndarray, " t"]:
+    """Guidance of each token.
+
+    Raises:
+        InputError: Another shape, a weight that is not finite and at least 0, or a model that knows nothing without a class.
+    """
+    weights = np.asarray(guidance, np.float32)
+    if weights.shape not in ((), (config.length,)) or not (np.isfinite(weights) & (weights >= 0)).all():
+        raise InputError(
+            f"guidance: expected a finite number of at least 0, or one for each of {config.length} tokens, found {guidance}."
+        )
+    if (weights != 1).any() and not config.class_dropout:
+        raise InputError(
+            "guidance: expected 1 for a model that was trained without class_dropout, found another weight; train one with it."
+        )
+    return np.broadcast_to(weights, config.length)
+
+
+def _checked_prefix(config: GPTConfig, prefix: np.ndarray, n: int) -> Int[np.ndarray, "n p"]:
+    """The first tokens of n sequences.
+
+    Raises:
+        InputError: Another shape, more tokens than a sequence has, or tokens outside 0..K-1.
+    """
+    prefix = np.asarray(prefix)
+    if prefix.ndim != 2 or len(prefix) != n or prefix.shape[1] > config.length:
+        raise InputError(f"prefix: expected shape ({n}, p) with p of at most {config.length}, found {prefix.shape}.")
+    return check_tokens(prefix, config.codes, "prefix")

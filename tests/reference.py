@@ -155,7 +155,8 @@ def layer_norm(x, params):
 def gpt_logits(params, heads, tokens, label=0):
     """Logits (t, K) of one image's tokens, position after position and head after head, from the parameters of a GPT."""
     rows = [params["start"][label]] + [params["codes"][token] for token in tokens[:-1]]
-    stream = [row + position for row, position in zip(rows, params["positions"], strict=True)]
+    positions = [row + column for row in params["rows"] for column in params["columns"]]
+    stream = [row + position for row, position in zip(rows, positions, strict=True)]
     for _, block in sorted(params["blocks"].items()):
         linear = lambda x, name, block=block: x @ block[name]["kernel"] + block[name]["bias"]  # noqa: E731
         qkv = [linear(layer_norm(x, block["norm_attention"]), "query_key_value") for x in stream]

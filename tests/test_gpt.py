@@ -7,14 +7,15 @@ from flax import nnx
 
 from geovq.checks import InputError
 from geovq.config import GPTConfig
-from geovq.gpt import GPT, cross_entropy, loss, token_nats
+from geovq.gpt import GPT, cross_entropy, drop_labels, loss, token_nats
 from geovq.token_data import check_labels, keep_valid
 from tests import reference
 
 
 def make(classes=0, codes=7, length=5, scale=1.0, **sizes):
     """A tiny GPT; `scale` multiplies its matrices, so that attention and distributions are far from uniform."""
-    config = GPTConfig(codes, length, classes, **({"layers": 2, "width": 8, "heads": 2} | sizes))
+    grid = sizes.pop("grid", (1, length))
+    config = GPTConfig(codes, grid, classes, **({"layers": 2, "width": 8, "heads": 2} | sizes))
     model = GPT(config, rngs=nnx.Rngs(0))
     nnx.update(model, jax.tree.map(lambda leaf: leaf * scale if leaf.ndim == 2 else leaf, nnx.state(model)))
     return model
@@ -33,6 +34,36 @@ def test_equals_reference(labels, sizes):
         label = 0 if labels is None else int(labels[i])
         expected = reference.gpt_logits(params, model.config.heads, np.asarray(TOKENS[i]), label)
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_rows_and_columns_of_a_grid():
+    """Position 4 of a grid (2, 3) is row 1, column 1."""
+    model = make(grid=(2, 3), scale=20.0)
+    tokens = jnp.array([[0, 1, 2, 3, 4, 5]])
+    params = jax.tree.map(np.float64, nnx.to_pure_dict(nnx.state(model)))
+    np.testing.assert_allclose(
+        model(tokens)[0], reference.gpt_logits(params, 2, np.asarray(tokens[0])), rtol=1e-4, atol=1e-4
+    )
+    np.testing.assert_allclose(model.positions()[4], model.rows[...][1] + model.columns[...][1])
+
+
+def test_dropped_labels_are_those_of_no_class():
+    config = make(3, class_dropout=0.25).config
+    labels = jnp.tile(LABELS, 2000)
+    found = np.asarray(drop_labels(labels, config, jax.random.key(0)))
+    dropped = found == 3
+    assert dropped.mean() == pytest.approx(0.25, abs=0.03)
+    np.testing.assert_array_equal(found[~dropped], labels[~dropped])
+    np.testing.assert_array_equal(drop_labels(labels, make(3).config, jax.random.key(0)), labels)
+
+
+def test_no_class_is_a_class_of_its_own():
+    model = make(3, scale=20.0)
+    by_class = [model(TOKENS, jnp.full(3, label))[:, 0] for label in range(4)]
+    assert jnp.abs(by_class[3] - by_class[0]).max() > 1e-3
+    params = jax.tree.map(np.float64, nnx.to_pure_dict(nnx.state(model)))
+    expected = reference.gpt_logits(params, 2, np.asarray(TOKENS[0]), 3)[0]
+    np.testing.assert_allclose(by_class[3][0], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_no_gradient_from_the_future(monkeypatch):

@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.resume import KILLS, outputs, pipeline
 from geovq.checks import InputError
@@ -134,8 +136,22 @@ def test_samples_of_one_class_by_name(whole, tmp_path):
     assert (tmp_path / "7.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_images_are_completed_under_guidance(whole, tmp_path):
+    pictures = []
+    for name, flags in (("plain", []), ("guided", ["--sample.guidance", "100", "--sample.guidance-rises"])):
+        out = tmp_path / f"{name}.png"
+        flags += ["--label", "7", "--keep", "4", "--sample.per-class", "4", "--out", str(out)]
+        found = program("sample", "--run", str(whole), *flags)
+        assert found.returncode == 0, found.stderr
+        pictures.append(np.asarray(Image.open(out)))
+    assert pictures[0].shape == pictures[1].shape
+    assert (pictures[0] != pictures[1]).any()
+
+
 CARELESS = [
     ("sample", ["--label", "cat"], "label: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, found 'cat'"),
+    ("sample", ["--keep", "17"], "keep: expected 0..16, the tokens of an image, found 17"),
+    ("sample", ["--sample.guidance", "-1"], "sample.guidance: expected at least 0"),
     ("sample", ["--sample.top-p", "2"], "sample.top_p: expected"),
     ("sample", ["--sample.per-class", "0"], "per_class: expected at least 1"),
     ("vae", ["--vae.epochs", "9"], "vae.epochs (4 there, 9 asked)"),

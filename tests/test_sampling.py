@@ -50,6 +50,60 @@ def test_equals_sampling_without_cache(settings, labels):
         np.testing.assert_array_equal(found[i], expected)
 
 
+@pytest.mark.parametrize("guidance", [3.0, 0.0, sampling.rising(3.0, 5)])
+def test_guidance_equals_two_models_without_cache(guidance):
+    model, labels = make(3, scale=20.0, class_dropout=0.1), np.array([0, 2, 1])
+    found = sample(model, KEY, 3, labels, guidance=guidance, chunk=2)
+    for i, label in enumerate(labels):
+
+        def logits(tokens, label=label):
+            of_class, of_none = (np.asarray(model(tokens[None], jnp.array([y]))[0]) for y in (label, 3))
+            return of_none + np.broadcast_to(guidance, 5)[:, None] * (of_class - of_none)
+
+        row_key = jax.random.fold_in(KEY, i)
+        expected = reference.sampled_tokens(
+            logits,
+            lambda at, row_key=row_key: np.asarray(jax.random.gumbel(jax.random.fold_in(row_key, at), (7,))),
+            length=5,
+            temperature=1.0,
+            top_k=0,
+            top_p=1.0,
+        )
+        np.testing.assert_array_equal(found[i], expected)
+    assert (found != sample(model, KEY, 3, labels)).any()
+
+
+def test_rising_guidance():
+    np.testing.assert_allclose(sampling.rising(3.0, 5), [1, 1.5, 2, 2.5, 3])
+
+
+@pytest.mark.parametrize("p", [0, 2, 5])
+def test_a_prefix_is_kept_and_the_rest_follows_it(p):
+    model = make(scale=20.0)
+    prefix = np.array([[0, 1, 2, 3, 4], [6, 6, 0, 5, 2]])[:, :p]
+    found = sample(model, KEY, 2, prefix=prefix)
+    np.testing.assert_array_equal(found[:, :p], prefix)
+    greedy = sample(model, KEY, 2, prefix=prefix, temperature=0)
+    np.testing.assert_array_equal(greedy[:, p:], model(greedy).argmax(-1)[:, p:])
+    if p == 0:
+        np.testing.assert_array_equal(found, sample(model, KEY, 2))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"guidance": 2.0}, "guidance: expected 1 for a model that was trained without class_dropout"),
+        ({"guidance": -1.0}, "guidance: expected a finite number of at least 0"),
+        ({"guidance": np.ones(4)}, "or one for each of 5 tokens"),
+        ({"prefix": np.zeros((2, 6), int)}, r"prefix: expected shape \(2, p\) with p of at most 5, found \(2, 6\)"),
+        ({"prefix": np.full((2, 1), 7)}, r"prefix: expected integers in 0\.\.6"),
+    ],
+)
+def test_impossible_guidance_and_prefixes_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        sample(make(), KEY, 2, **options)
+
+
 def test_rows_do_not_depend_on_the_request():
     model = make(scale=20.0)
     whole = sample(model, KEY, 7)
@@ -143,7 +197,7 @@ def test_refuses(classes, settings, message):
 
 def test_images_of_a_single_token():
     """A 1x1 grid: only the start token is seen, and the first token's distribution is all there is."""
-    model = GPT(GPTConfig(codes=7, length=1, layers=1, width=8, heads=2), rngs=nnx.Rngs(0))
+    model = GPT(GPTConfig(codes=7, grid=(1, 1), layers=1, width=8, heads=2), rngs=nnx.Rngs(0))
     tokens = sample(model, KEY, 5)
     assert tokens.shape == (5, 1)
     logits = model(jnp.asarray(tokens))

@@ -180,6 +180,8 @@ class GPTOptions:
     """Attention heads: 4, or 8 in the large one."""
     dropout: float = GPTConfig.dropout
     """Fraction of channels dropped in training."""
+    class_dropout: float = 0.1
+    """Fraction of labels left out in training of a conditional model, which guidance at sampling needs."""
     label_smoothing: float = 0.0
     """Probability that the training targets spread over all codes; validation is always without it."""
     epochs: int = 100
@@ -238,6 +240,10 @@ class SampleOptions:
     """Choose among the k likeliest tokens; 0 = all."""
     top_p: float = 0.95
     """Choose among the likeliest tokens that together have this probability; 1 = all."""
+    guidance: float = 1.0
+    """Classifier-free guidance: above 1 images that are more clearly of their class, and less varied; 1 = none."""
+    guidance_rises: bool = False
+    """Guidance rises from 1 at the first token to this at the last."""
     seed: int = 0
     """Of the samples."""
 
@@ -358,7 +364,10 @@ _POSITIVE = ("a finite number above 0", lambda value: 0 < value < math.inf)
 _FRACTION = ("a number in [0, 1)", lambda value: 0 <= value < 1)
 _NAMES: tuple[tuple[tuple[str, Callable[[float], bool]], str], ...] = (
     (_at_least(0), "data.split_seed vae.seed codebook.seed gpt.seed sample.seed vae.patience gpt.patience"),
-    (_at_least(0), "vae.bits codebook.probes sample.temperature sample.top_k vae.weight_decay gpt.weight_decay"),
+    (
+        _at_least(0),
+        "vae.bits codebook.probes sample.temperature sample.top_k sample.guidance vae.weight_decay gpt.weight_decay",
+    ),
     (_at_least(0), "finetune.probes finetune.images finetune.seed finetune.patience finetune.weight_decay"),
     (_at_least(1), "vae.grid vae.latent_dim vae.width vae.max_width vae.epochs vae.batch_size vae.checkpoint_every"),
     (_at_least(1), "baseline.codes codebook.codes codebook.measured_images codebook.neighbours sample.per_class"),
@@ -369,7 +378,7 @@ _NAMES: tuple[tuple[tuple[str, Callable[[float], bool]], str], ...] = (
     (_at_least(2), "baseline.levels"),
     (_POSITIVE, "vae.noise_variance vae.learning_rate gpt.learning_rate finetune.learning_rate baseline.commitment"),
     (_POSITIVE, "classifier.learning_rate"),
-    (_FRACTION, "gpt.dropout gpt.label_smoothing classifier.label_smoothing"),
+    (_FRACTION, "gpt.dropout gpt.class_dropout gpt.label_smoothing classifier.label_smoothing"),
     (("a number in (0, 1]", lambda value: 0 < value <= 1), "sample.top_p"),
 )
 _RANGES = [(path, wanted, legal) for (wanted, legal), paths in _NAMES for path in paths.split()]

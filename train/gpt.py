@@ -18,8 +18,8 @@ def run(run: Run) -> None:
     from flax import nnx
 
     from geovq.chunks import map_chunks
+    from geovq.gpt import drop_labels, token_nats
     from geovq.gpt import loss as smoothed_loss
-    from geovq.gpt import token_nats
     from train import image_tokens, loop, stages
 
     options = run.config.gpt
@@ -35,9 +35,11 @@ def run(run: Run) -> None:
     schedule = loop.Schedule.of(len(tokens["train"]), options)
 
     def loss(params, key, batch, labels):
-        value = smoothed_loss(
-            nnx.merge(graphdef, params), batch, labels, key=key, label_smoothing=options.label_smoothing
-        )
+        model = nnx.merge(graphdef, params)
+        if labels is not None:
+            drawn, key = jax.random.split(key)
+            labels = drop_labels(labels, model.config, drawn)
+        value = smoothed_loss(model, batch, labels, key=key, label_smoothing=options.label_smoothing)
         return value, {"loss": value}
 
     @jax.jit

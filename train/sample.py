@@ -1,12 +1,15 @@
 """Samples images from the Transformer, by class, as a PNG grid.
 
     python -m train.sample --run runs/demo
-    python -m train.sample --run runs/quick --label Sneaker --sample.per-class 40 --sample.temperature 0.9 --out sneakers.png
+    python -m train.sample --run runs/quick --label Sneaker --sample.per-class 40 --sample.guidance 2 --out sneakers.png
+    python -m train.sample --run runs/quick --keep 8
 
-Needs RUN/vae, RUN/codebook and RUN/gpt. The same seed gives the same images. Every row is a class.
+Needs RUN/vae, RUN/codebook and RUN/gpt. The same seed gives the same images. Every row is a class. With --keep the first tokens
+are those of a test image of the class, which stands first in its row.
 """
 
 import dataclasses
+import math
 import pathlib
 
 from train.cli import parse, run_program
@@ -21,6 +24,8 @@ class Request:
     """Name of one class, such as Sneaker; all classes if not given."""
     out: pathlib.Path | None = None
     """PNG to write; RUN/samples/LABEL.png if not given."""
+    keep: int = 0
+    """Keep so many tokens of a test image and sample the rest."""
 
 
 def run(run: Run) -> None:
@@ -33,7 +38,7 @@ def run(run: Run) -> None:
     stage = run.begin("sample", ("data", "vae", "codebook", "gpt", "sample"), inputs)
     if stage is None:
         return
-    tokens, rows = draw(run, None)
+    tokens, rows = draw(run)
     save_arrays(stage.folder / "tokens.npz", {"tokens": tokens}, dataclasses.asdict(run.config.sample))
     print(f"sample: {len(tokens):,} images -> {save_grid(run.folder / 'samples.png', rows)}", flush=True)
     stage.finish("sample/tokens.npz", "samples.png")
@@ -41,8 +46,13 @@ def run(run: Run) -> None:
         presentation.save_report(run)
 
 
-def draw(run: Run, label: str | None):
+def draw(run: Run, label: str | None = None, keep: int = 0):
     """Samples of one class or of all.
+
+    Args:
+        run: With a trained Transformer.
+        label: Name of the class; None for all.
+        keep: Tokens of a test image of the class that are kept; that image is then the first.
 
     Returns:
         Tokens (n, h, w), and the images of each class by its name.
@@ -54,35 +64,44 @@ def draw(run: Run, label: str | None):
     import numpy as np
 
     from geovq.checks import InputError
-    from geovq.sampling import sample
-    from train import stages
+    from geovq.sampling import rising, sample
+    from train import image_tokens, stages
     from train.progress import Progress
 
-    options = run.config.sample
-    names = stages.class_names(run)
+    options, conditional = run.config.sample, run.config.gpt.conditional
+    names, length = stages.class_names(run), math.prod(run.config.vae.grid)
     chosen = range(len(names)) if label is None else [stages.class_number(label, names)]
-    if label is not None and not run.config.gpt.conditional:
+    if label is not None and not conditional:
         raise InputError(f"label: expected none, for {run.folder} was trained without classes, found {label!r}.")
+    if not 0 <= keep <= length:
+        raise InputError(f"keep: expected 0..{length}, the tokens of an image, found {keep}; change --keep.")
     model = stages.trained_gpt(run)
     tokenizer = stages.tokenizer(run, run.config.gpt.codebook, "euclidean")  # decoding is the same for all assignments
     labels = np.repeat(np.array(chosen, np.int32), options.per_class)
+    prefix = None
+    if keep:
+        stored = image_tokens.load(run)
+        firsts = stored["test"][[np.flatnonzero(stored["test_labels"] == number)[0] for number in chosen]]
+        prefix = np.repeat(firsts[:, :keep], options.per_class, axis=0)
     with Progress("sample", len(labels), "images") as progress:
         tokens = sample(
             model,
             jax.random.key(options.seed),
             len(labels),
-            labels if run.config.gpt.conditional else None,
+            labels if conditional else None,
             temperature=options.temperature,
             top_k=options.top_k,
             top_p=options.top_p,
+            guidance=rising(options.guidance, length) if options.guidance_rises else options.guidance,
+            prefix=prefix,
             progress=progress,
         )
+    if keep:
+        tokens[:: options.per_class] = firsts
     grids = tokens.reshape(-1, *run.config.vae.grid)
     images = tokenizer.decode(grids)
     by_class = images.reshape(len(chosen), options.per_class, *images.shape[1:])
-    titles = (
-        [names[i] for i in chosen] if run.config.gpt.conditional else [f"sample {i + 1}" for i in range(len(chosen))]
-    )
+    titles = [names[i] for i in chosen] if conditional or keep else [f"sample {i + 1}" for i in range(len(chosen))]
     return grids, dict(zip(titles, by_class, strict=True))
 
 
@@ -93,7 +112,7 @@ def main() -> None:
     run, request = parse(__doc__, ("data", "sample"), Request(), needs=("vae", "codebook", "gpt"), bound=False)
     name = (request.label or "all").lower().replace("/", "-").replace(" ", "-")
     out = request.out or run.folder / "samples" / f"{name}.png"
-    _, rows = draw(run, request.label)
+    _, rows = draw(run, request.label, request.keep)
     print(f"sample: {sum(map(len, rows.values())):,} images -> {save_grid(out, rows)}", flush=True)
 
 

@@ -100,15 +100,15 @@ def trained_baseline(run: Run, image_shape: tuple[int, ...]) -> tuple[SpatialVAE
 def new_gpt(run: Run) -> GPT:
     """The run's Transformer with its initial parameters."""
     options = run.config.gpt
-    h, w = run.config.vae.grid
     config = GPTConfig(
         codes=run.config.codebook.codes,
-        length=h * w,
+        grid=run.config.vae.grid,
         classes=len(class_names(run)) if options.conditional else 0,
         layers=options.layers,
         width=options.width,
         heads=options.heads,
         dropout=options.dropout,
+        class_dropout=options.class_dropout if options.conditional else 0.0,
     )
     return GPT(config, rngs=nnx.Rngs(options.seed))
 
