@@ -7,6 +7,16 @@ class InputError(ValueError):
     """Input that the caller can mend: the message says what was expected, what was found and what to do."""
 
 
+def check_whole(name: str, value: object, least: int = 1) -> None:
+    """Refuses what is not a whole number of at least `least`.
+
+    Raises:
+        InputError: With the name and the value.
+    """
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        raise InputError(f"{name}: expected a whole number of at least {least}, found {value!r}; change it.")
+
+
 def check_finite(name: str, values: np.ndarray) -> None:
     """Refuses NaN and infinity.
 

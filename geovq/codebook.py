@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from geovq.additive import MAX_STAGES
 from geovq.assign import assign_whitened, square_root
-from geovq.checks import InputError, check_points
+from geovq.checks import InputError, check_points, check_whole
 from geovq.config import CODEBOOKS, OF_MEANS, STACKINGS
 from geovq.geometry import Geometry, draw
 from geovq.graph import largest_component
@@ -117,8 +117,8 @@ def check_recipe(name: str, k: int, stages: int, stacking: str, d: int) -> None:
     """
     if name not in CODEBOOKS:
         raise InputError(f"codebook: expected one of {', '.join(CODEBOOKS)}, found {name!r}; choose one of them.")
-    if not isinstance(k, (int, np.integer)):
-        raise InputError(f"codes: expected an integer K, found {k!r}; round it.")
+    check_whole("codes", k)
+    check_whole("stages", stages)
     if stacking not in STACKINGS:
         raise InputError(f"stacking: expected one of {', '.join(STACKINGS)}, found {stacking!r}; choose one of them.")
     most = 1 if name not in OF_MEANS else min(MAX_STAGES, d) if stacking == "product" else MAX_STAGES

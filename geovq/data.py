@@ -60,6 +60,8 @@ class Source(NamedTuple):
     """Images cut from the training set for validation."""
     files: dict[str, str]
     """Name of each official file to the sha256 of its decompressed content; empty where nothing is read."""
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    """Height, width and channels."""
 
 
 SOURCES = {

@@ -11,7 +11,7 @@ from geovq.additive import as_stages, summed
 from geovq.assign import assign_euclidean
 from geovq.assignment import NEEDS_METRICS, Codebook, assign, check_assignment, check_name
 from geovq.autoencoder import BATCH, check_autoencoder, decode_latents, encode_images
-from geovq.checks import InputError, check_finite, check_images, check_tokens
+from geovq.checks import InputError, check_finite, check_images, check_tokens, check_whole
 from geovq.chunks import Progress
 from geovq.codebook import check_recipe
 from geovq.decoded import SWEEPS, assign_decoded
@@ -165,6 +165,9 @@ class Tokenizer:
             InputError: Images or callables that do not fit, or more codes than distinct latents.
         """
         images = check_images(images)
+        for name, value in (("stages", stages), ("measured_images", measured_images), ("neighbours", neighbours)):
+            check_whole(name, value)
+        check_whole("seed", seed, 0)
         check_name(assign, stages)
         _check_probes(probes)
         check_autoencoder(encode, decode, images[:1])
@@ -218,7 +221,13 @@ class Tokenizer:
             InputError: Images, callables or codes that do not fit.
         """
         images = check_images(images)
+        check_whole("measured_images", measured_images)
+        check_whole("seed", seed, 0)
         check_name(assign, np.ndim(codes) - 1)
+        if assign == "geodesic":
+            raise InputError(
+                "assign: expected another than geodesic, which needs the graph that `fit` makes, found geodesic."
+            )
         _check_probes(probes)
         check_autoencoder(encode, decode, images[:1])
         latents = encode_images(encode, draw(images, measured_images, seed))
@@ -254,6 +263,8 @@ class Tokenizer:
             InputError: Images of another shape, dtype or range.
         """
         images = check_images(images, self.image_shape)
+        check_whole("measured_images", measured_images)
+        check_whole("seed", seed, 0)
         codebook = with_kinds(
             self.codebook, self._encode, self._decode, images, at_most=measured_images, seed=seed, progress=progress
         )
@@ -361,6 +372,7 @@ class Tokenizer:
             InputError: Tokens or images that do not fit.
         """
         images = check_images(images, self.image_shape)
+        check_whole("sweeps", sweeps)
         tokens = self._checked(tokens)
         if len(images) != len(tokens):
             raise InputError(f"images: expected {len(tokens)}, one for each grid of tokens, found {len(images)}.")
@@ -454,8 +466,8 @@ class Tokenizer:
 
 
 def _check_probes(probes: int | None) -> None:
-    if probes is not None and (not isinstance(probes, int | np.integer) or probes < 1):
-        raise InputError(f"probes: expected a number of at least 1, found {probes!r}; take None for exact metrics.")
+    if probes is not None:
+        check_whole("probes", probes)
 
 
 def _nearest(latents: np.ndarray, stages: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import pytest
 
 from geovq.checks import InputError
 from geovq.store import read_json
+from train.blocks import in_blocks
 from train.config import (
     PRESETS,
     CodebookOptions,
@@ -86,6 +87,48 @@ def test_other_options_are_refused_by_name(tmp_path):
     with pytest.raises(InputError, match=r"vae\.width \(24 there, 5 asked\), vae\.epochs \(30 there, 7 asked\)"):
         begin(tmp_path, other)
     assert stored_config(tmp_path) == Config()
+
+
+def test_the_way_out_of_other_options_works(tmp_path):
+    work(tmp_path)
+    other = Config(vae=VAEOptions(epochs=7))
+    with pytest.raises(InputError, match=rf"move {tmp_path / 'vae'} away to make it anew"):
+        begin(tmp_path, other)
+    (tmp_path / "vae").rename(tmp_path / "vae-before")
+    assert begin(tmp_path, other) is not None
+
+
+def test_files_that_say_not_what_they_are_made_from_are_refused(tmp_path):
+    work(tmp_path)
+    path = tmp_path / "vae" / "stage.json"
+    path.write_text("{")
+    with pytest.raises(
+        InputError, match=rf"found a damaged file; restore it from a copy, or move {tmp_path / 'vae'} away"
+    ):
+        begin(tmp_path)
+    path.unlink()
+    with pytest.raises(InputError, match=rf"expected a stage\.json .*, found none; move {tmp_path / 'vae'} away"):
+        begin(tmp_path, Config(vae=VAEOptions(seed=7)))
+    assert (tmp_path / "vae" / "half").read_text() == "work"
+
+
+def test_a_damaged_block_is_computed_again(tmp_path, capsys):
+    calls, done = [], []
+
+    def compute(rows: slice) -> np.ndarray:
+        calls.append(rows.start)
+        done.append(len(np.arange(1500)[rows]))
+        return np.arange(1500)[rows]
+
+    wanted = np.arange(1500)
+    for damage in (False, True):
+        if damage:
+            (tmp_path / "001000.npz").write_bytes(b"half")
+        found = in_blocks(tmp_path, compute, 1500, done.append, lambda: None)
+        np.testing.assert_array_equal(found, wanted)
+    assert calls == [0, 1000, 1000]
+    assert sum(done) == 3000
+    assert "001000.npz: damaged, computed again" in capsys.readouterr().out
 
 
 def test_options_of_a_stage_that_has_not_begun_may_change(tmp_path):
@@ -205,7 +248,7 @@ def test_every_option_is_documented():
 
     tree = ast.parse(pathlib.Path(train.config.__file__).read_text())
     sections = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.endswith("Options")]
-    assert len(sections) == 8
+    assert len(sections) == 9
     for node in sections:
         for field, text in zip(node.body[1::2], node.body[2::2], strict=True):
             assert isinstance(field, ast.AnnAssign), node.name
@@ -228,6 +271,12 @@ def test_presets_are_legal(preset):
         (Config(vae=VAEOptions(noise_variance=0)), r"noise_variance: .* found 0; change --vae\.noise-variance"),
         (Config(vae=VAEOptions(grid=(4, 0))), r"vae\.grid: expected at least 1, found \(4, 0\)"),
         (Config(vae=VAEOptions(learning_rate=float("nan"))), r"vae\.learning_rate: expected a finite number above 0"),
+        (Config(vae=VAEOptions(bits=float("inf"))), r"vae\.bits: expected at least 0, found inf"),
+        (Config(vae=VAEOptions(width="a")), r"vae\.width: expected at least 1, found a"),  # type: ignore[arg-type]
+        (
+            Config(data=DataOptions(dataset="digits", data_dir="there")),
+            "data_dir: expected none for digits, which are built in, found there",
+        ),
         (Config(sample=SampleOptions(top_p=2)), r"sample\.top_p"),
         (Config(sample=SampleOptions(top_k=513)), r"sample\.top_k: expected at most codebook\.codes \(512\)"),
         (Config(sample=SampleOptions(temperature=-1)), r"sample\.temperature: expected at least 0"),

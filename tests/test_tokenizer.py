@@ -97,8 +97,12 @@ def test_progress_counts_the_images(fitted, images):
         ({"codebook": "random"}, "codebook: expected one of"),
         ({"assign": "nearest"}, "assign: expected one of"),
         ({"neighbours": 120}, "120"),
-        ({"measured_images": 0}, "at least 1"),
-        ({"codes": 8.0}, "codes: expected an integer K, found 8.0"),
+        ({"measured_images": 0}, "measured_images: expected a whole number of at least 1, found 0"),
+        ({"measured_images": 1.5}, "measured_images: expected a whole number"),
+        ({"stages": "2"}, "stages: expected a whole number of at least 1, found '2'"),
+        ({"probes": True}, "probes: expected a whole number"),
+        ({"seed": -1}, "seed: expected a whole number of at least 0"),
+        ({"codes": 8.0}, "codes: expected a whole number of at least 1, found 8.0"),
     ],
 )
 def test_bad_options_are_refused(options, message, images):
@@ -194,7 +198,7 @@ def test_vae_of_other_sizes_is_refused_on_loading(tmp_path, fitted):
 
 
 def test_geodesic_needs_a_graph(fitted):
-    with pytest.raises(InputError, match="geodesic expects codes placed in a graph"):
+    with pytest.raises(InputError, match="expected another than geodesic"):
         fitted["whitened"].replace(assign="geodesic")
     assert fitted["geodesic"].replace(assign="local").assign == "local"
 
@@ -347,5 +351,5 @@ def test_bad_statistics_are_refused():
     ):
         with pytest.raises(InputError, match=message):
             Tokenizer(encode, decode, codebook, assign="whitened", image_shape=(2, 4, 1))
-    with pytest.raises(InputError, match="probes: expected a number of at least 1, found 0"):
+    with pytest.raises(InputError, match="probes: expected a whole number of at least 1, found 0"):
         Tokenizer(encode, decode, Codebook(codes, metrics), assign="joint", image_shape=(2, 4, 1), probes=0)

@@ -51,7 +51,7 @@ def tuned(started, tmp_path_factory) -> tuple[pathlib.Path, str]:
 
 def test_fine_tuning_improves_reconstruction(tuned):
     folder, printed = tuned
-    assert "dB on 40 validation images after 0 rounds" in printed
+    assert "dB on 40 validation images after round 0" in printed
     images = load("digits").test_images[:100]
     target = images.astype(np.float32) / 255
     for assign in ("whitened", "joint"):

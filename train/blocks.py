@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from geovq.checks import InputError
 from geovq.store import load_arrays, save_arrays
 
 IMAGES = 1000
@@ -32,19 +33,31 @@ def in_blocks(
         All rows.
 
     Raises:
-        InputError: The disk is full, or a block is damaged.
+        InputError: The disk is full.
     """
     parts = []
     for start in range(0, n, IMAGES):
         path = folder / f"{start:06d}.npz"
-        if path.exists():
-            parts.append(load_arrays(path)[0]["rows"])
-            progress(len(parts[-1]))
-        else:
-            parts.append(compute(slice(start, start + IMAGES)))
-            save_arrays(path, {"rows": parts[-1]}, {})
+        rows = _stored(path)
+        if rows is None:
+            rows = compute(slice(start, start + IMAGES))
+            save_arrays(path, {"rows": rows}, {})
             saved()
+        else:
+            progress(len(rows))
+        parts.append(rows)
     return np.concatenate(parts)
+
+
+def _stored(path: pathlib.Path) -> np.ndarray | None:
+    """The rows of a block, or None where there is none that is whole."""
+    if not path.exists():
+        return None
+    try:
+        return load_arrays(path)[0]["rows"]
+    except InputError:
+        print(f"{path}: damaged, computed again", flush=True)
+        return None
 
 
 def remove(folder: pathlib.Path) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import logging
+import os
 import pathlib
 import sys
 from collections.abc import Callable
@@ -87,6 +88,8 @@ def run_program(main: Callable[[], None]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os._exit(1)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         print(
@@ -97,7 +100,9 @@ def run_program(main: Callable[[], None]) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
-        sys.exit(130)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(130)  # threads of the compiler may be at work still, and would crash an orderly end
 
 
 def _report_unraisable(unraisable: Any) -> None:

@@ -305,9 +305,15 @@ def check_config(config: Config, sections: tuple[str, ...]) -> None:
     for path, wanted, legal in _RANGES:
         section, name = path.split(".")
         value = getattr(getattr(config, section), name)
-        if not all(legal(x) for x in (value if isinstance(value, tuple) else (value,))):
+        values = value if isinstance(value, tuple) else (value,)
+        if not all(isinstance(x, int | float) and legal(x) for x in values):
             raise InputError(f"{path}: expected {wanted}, found {value}; change --{path.replace('_', '-')}.")
     vae, codebook, gpt = config.vae, config.codebook, config.gpt
+    if config.data.dataset == "digits" and config.data.data_dir is not None:
+        raise InputError(
+            f"data_dir: expected none for digits, which are built in, found {config.data.data_dir}; name the --dataset of the "
+            "folder, or leave --data-dir out."
+        )
     if gpt.width % gpt.heads:
         raise InputError(f"gpt.heads: expected a divisor of gpt.width ({gpt.width}), found {gpt.heads}.")
     if not 1 <= codebook.stages <= 4:
@@ -357,7 +363,7 @@ def check_config(config: Config, sections: tuple[str, ...]) -> None:
 
 
 def _at_least(least: float) -> tuple[str, Callable[[float], bool]]:
-    return f"at least {least:g}", lambda value: value >= least
+    return f"at least {least:g}", lambda value: least <= value < math.inf
 
 
 _POSITIVE = ("a finite number above 0", lambda value: 0 < value < math.inf)

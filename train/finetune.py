@@ -24,7 +24,7 @@ def run(run: Run) -> None:
     import numpy as np
 
     from geovq.scores import psnr
-    from train import stages
+    from train import loop, stages
     from train.rounds import assigned, of_round, trained_round
 
     options = run.config.finetune
@@ -33,22 +33,24 @@ def run(run: Run) -> None:
     run.check_options(sections)  # all that can be refused is, before images are read
     made_from = {name: run.fingerprint(name) for name in needs}
     data = stages.images(run.config.data)
+    train_images = data.dataset.train_images
+    loop.Schedule.of(min(options.images or len(train_images), len(train_images)), options)  # refuses too large batches
     stage = run.begin("finetune", sections, {"data": data.sha256, **made_from})
     if stage is None:
         return
     probes, assigns = options.probes or None, options.assigns
-    vae, tokenizer = stages.untuned(run, data.dataset.train_images)
+    vae, tokenizer = stages.untuned(run, train_images)
     tokenizer = tokenizer.replace(assign=assigns[-1], probes=probes)
     val_images = data.dataset.val_images[: options.val_images]
 
     def validated(number: int) -> float:
-        label = f"finetune: validation tokens ({assigns[-1]}) after {number} rounds"
+        label = f"finetune: validation tokens ({assigns[-1]}) after round {number}"
         tokens = assigned(tokenizer, val_images, stage, f"after-{number}", label)
         found = float(np.mean(psnr(val_images.astype(np.float32) / 255, tokenizer.decode(tokens))))
-        print(f"finetune: {found:.3f} dB on {len(val_images):,} validation images after {number} rounds", flush=True)
+        print(f"finetune: {found:.3f} dB on {len(val_images):,} validation images after round {number}", flush=True)
         return found
 
-    best, best_tokenizer = validated(0), tokenizer
+    best, best_tokenizer, kept = validated(0), tokenizer, 0
     for number in range(1, options.rounds + 1):
         started = tokenizer.replace(assign=of_round(assigns, number), probes=probes)
         vae, tokenizer = trained_round(options, data.dataset, vae, started, stage, number)
@@ -56,9 +58,10 @@ def run(run: Run) -> None:
         score = validated(number)
         if score <= best:
             break
-        best, best_tokenizer = score, tokenizer
+        best, best_tokenizer, kept = score, tokenizer, number
     best_tokenizer.save(stage.folder / "tokenizer.npz", decoder=True)
     stage.finish("finetune/tokenizer.npz")
+    print(f"finetune: kept round {kept} -> {stage.folder / 'tokenizer.npz'}", flush=True)
 
 
 def main() -> None:

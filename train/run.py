@@ -24,6 +24,9 @@ from train.fingerprint import fingerprint, intact
 PLACES = ("data.data_dir",)
 """Options that say where a thing is, not what: they may change, the fingerprint of the images says if they differ."""
 
+BESIDE_THE_PIPELINE = ("baseline", "finetune", "classifier")
+"""Stages that train.pipeline does not run."""
+
 
 def stored_config(folder: pathlib.Path) -> Config | None:
     """The options that a folder was made with, or None where there are none.
@@ -105,7 +108,13 @@ class Stage:
         """
         if not self._path.exists():
             return {}
-        record = read_json(self._path)
+        try:
+            record = read_json(self._path)
+        except InputError as error:
+            raise InputError(
+                f"{self._path}: expected the record of a stage, found a damaged file; restore it from a copy, or move "
+                f"{self.folder} away to make it anew."
+            ) from error
         if not isinstance(record, dict) or record.keys() != {"options", "inputs", "outputs", "seconds"}:
             raise InputError(
                 f"{self._path}: expected the record of a stage, found other content; move {self.folder} away."
@@ -174,6 +183,11 @@ class Run:
         _lock(self.folder)
         stage = Stage(self.folder, name)
         record = {} if stage.empty else stage.record
+        if not record and not stage.empty:
+            raise InputError(
+                f"{stage.folder}: expected a stage.json that says what its files are made from, found none; move {stage.folder} "
+                "away to make it anew."
+            )
         if record and record["inputs"] != dict(inputs):
             changed = sorted(
                 key for key in record["inputs"].keys() | inputs.keys() if record["inputs"].get(key) != inputs.get(key)
@@ -207,7 +221,8 @@ class Run:
             InputError: Names every option that differs, with both values.
         """
         asked = self._options(tuple(field.name for field in dataclasses.fields(Config)))
-        differing: dict[str, None] = {}  # an ordered set: a section is in the record of every stage that depends on it
+        differing: dict[str, None] = {}  # ordered sets: a section is in the record of every stage that depends on it
+        folders: dict[str, None] = {}
         for name in sections:
             stage = Stage(self.folder, name)
             made_with = {} if stage.empty else stage.record.get("options", {})
@@ -215,10 +230,12 @@ class Run:
                 for key, value in values.items():
                     if asked[section].get(key) != value and f"{section}.{key}" not in PLACES:
                         differing[f"{section}.{key} ({value} there, {asked[section].get(key)} asked)"] = None
+                        folders[str(stage.folder)] = None
         if differing:
             raise InputError(
                 f"{self.folder}: expected the options that it was made with, found others: {', '.join(differing)}; "
-                "leave these flags out to go on with it, or choose another --run folder."
+                f"leave these flags out to go on with it, move {', '.join(folders)} away to make it anew, or choose another "
+                "--run folder."
             )
 
     def outputs(self, name: str) -> dict[str, str]:
@@ -234,9 +251,10 @@ class Run:
             )
         outputs = Stage(self.folder, name).record.get("outputs")
         if not outputs or not all((self.folder / path).exists() for path in outputs):
+            beside = "" if name in BESIDE_THE_PIPELINE else ", or train.pipeline for all stages"
             raise InputError(
                 f"{self.folder / name}: expected a complete stage, found none; run `python -m train.{name} --run "
-                f"{self.folder}` first, or train.pipeline for all stages."
+                f"{self.folder}` first{beside}."
             )
         return outputs
 

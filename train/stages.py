@@ -12,9 +12,9 @@ import scipy.sparse
 from flax import nnx
 
 from geovq.checkpoint import Checkpoints, tree_digest
-from geovq.checks import InputError
+from geovq.checks import InputError, check_images
 from geovq.classifier import Classifier
-from geovq.config import GPTConfig, VAEConfig
+from geovq.config import CODEBOOKS, GPTConfig, VAEConfig
 from geovq.data import SOURCES, Dataset, fingerprint, load
 from geovq.geometry import Geometry, code_field, place_codes
 from geovq.gpt import GPT
@@ -199,6 +199,9 @@ def tokenizer(run: Run, codebook: str, assign: str) -> Tokenizer:
         InputError: The run has no such codebook, or its files are damaged or others.
     """
     path = f"codebook/{codebook}.npz"
+    built = [name for name in CODEBOOKS if f"codebook/{name}.npz" in run.outputs("codebook")]
+    if codebook not in built:
+        raise InputError(f"codebook: expected one that {run.folder} has ({', '.join(built)}), found {codebook!r}.")
     _, meta = run.read("codebook", path)
     encode, decode = callables(trained_vae(run, meta["image_shape"]))
     stored = Tokenizer.load(run.folder / path, encode, decode)
@@ -291,7 +294,8 @@ def load_baseline(folder: str | os.PathLike, images: np.ndarray, assign: str = "
     Raises:
         InputError: No such folder, an unknown assignment, or damaged files.
     """
-    run = _stored_run(folder)
+    run, wanted = _stored_run(folder), SOURCES[_stored_run(folder).config.data.dataset].image_shape
+    images = check_images(images, wanted)
     tokenizer = _of_baseline(run, *trained_baseline(run, images.shape[1:]), images)
     return tokenizer.amortised(images) if assign == "amortised" else tokenizer.replace(assign=assign)
 
