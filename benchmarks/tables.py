@@ -267,15 +267,22 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "medoids": medoids,
     "nearest": nearest,
     "resume": resume,
-    "tokenizer": lambda rows: tokenizer_tables.study(rows, markdown),
-    "tokenizer_part": lambda rows: tokenizer_tables.study(rows, markdown),
+    "study_headline": lambda rows: tokenizer_tables.headline(rows, markdown),
+    "study_reached": lambda rows: tokenizer_tables.reached(rows, markdown),
+    "study_ladder": lambda rows: tokenizer_tables.ladder(rows, markdown),
+    "study_systems": lambda rows: tokenizer_tables.systems(rows, markdown),
+    "study_codebooks": lambda rows: tokenizer_tables.codebooks(rows, markdown),
+    "study_meaning": lambda rows: tokenizer_tables.meaning(rows, markdown),
     "encoding": lambda rows: tokenizer_tables.encoding(rows, markdown),
 }
+
+STUDY = "tokenizer_part"
+"""Results file of all tables of the tokenizer study."""
 
 
 def table(name: str) -> str:
     """The table of a results file, and how it came about."""
-    path = FOLDER / f"{name}.json"
+    path = FOLDER / f"{STUDY if name.startswith('study_') else name}.json"
     if not path.exists():
         raise InputError(f"{path}: expected a results file, found none; the README says which benchmark writes it.")
     found = read_json(path)
@@ -283,7 +290,7 @@ def table(name: str) -> str:
     several = sum(str(name).startswith("networks") for name in meta["seeds"])  # of the study alone
     seeds = f"{several} seeds" if several > 1 else "one seed"
     how = f"{meta['machine']}, {meta['date']}, {meta['schedule']}; {seeds} of the networks."
-    source = f"`benchmarks/results/{name}.json`, by `{meta['command']}`, {how}"
+    source = f"`benchmarks/results/{path.name}`, by `{meta['command']}`, {how}"
     return f"{TABLES[name](found['rows'])}\n\n{source}"
 
 

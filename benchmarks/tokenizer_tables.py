@@ -21,30 +21,34 @@ _SCORES = (
 )
 
 
-def study(rows: list[Row], markdown: Markdown) -> str:
-    """What was reached, the systems, the codebooks with every assignment, and what codes mean."""
-    scores = [row for row in rows if row["case"] == "scores"]
-    parts = {"What the study set out to reach": _comparisons(rows, markdown)}
-    parts["The ladder: what each step wins or loses"] = _ladder(rows, markdown)
-    compared = [
-        row for row in scores if row["system"] != "ours" or row["decoder"] != "frozen" or row["codes_per_token"] > 1
-    ]
-    parts["The other systems, the fine-tuned decoder, and two codes a token"] = _scores(compared, markdown)
-    for k in sorted({row["codes"] for row in scores if row["system"] == "ours"}):
-        ours = [
-            row
-            for row in scores
-            if (row["system"], row["decoder"], row["codes_per_token"], row["codes"]) == ("ours", "frozen", 1, k)
-        ]
-        if ours:
-            parts[f"The frozen VAE: every codebook with every assignment, K = {k}"] = _scores(ours, markdown)
-    semantics = [row for row in rows if row["case"] == "semantics"]
-    if semantics:
-        parts["What codes mean (whitened assignment)"] = _semantics(semantics, markdown)
-    return "\n\n".join(f"**{caption}**\n\n{table}" for caption, table in parts.items())
+_HEADLINE: tuple[tuple[str, dict[str, str]], ...] = (
+    ("the VAE, not quantized", {"system": "vae", "assign": "-"}),
+    ("VQ-VAE, trained end to end", {"system": "vqvae", "decoder": "end-to-end", "assign": "euclidean"}),
+    ("VQ-VAE, `joint` assignment", {"system": "vqvae", "decoder": "end-to-end", "assign": "joint"}),
+    ("VQ-VAE, `joint`, decoder fine-tuned", {"system": "vqvae", "decoder": "finetuned", "assign": "joint"}),
+    ("ours, k-means, `euclidean`", {"system": "ours", "codebook": "kmeans", "assign": "euclidean"}),
+    ("ours, `refined`, `whitened`", {"system": "ours", "codebook": "refined", "assign": "whitened"}),
+    ("ours, `refined`, `amortised`", {"system": "ours", "codebook": "refined", "assign": "amortised"}),
+    ("ours, `refined`, `joint`", {"system": "ours", "codebook": "refined", "assign": "joint"}),
+    ("ours, `joint`, decoder fine-tuned", {"system": "ours", "decoder": "finetuned", "assign": "joint"}),
+)
+"""The rows by which a newcomer sees how well it does, and the fields of each."""
 
 
-def _comparisons(rows: list[Row], markdown: Markdown) -> str:
+def headline(rows: list[Row], markdown: Markdown) -> str:
+    """The systems that matter most, with K = 512: PSNR with its interval, SSIM and LPIPS."""
+    cells: list[list[Any]] = []
+    for label, fields in _HEADLINE:
+        of = {"case": "scores", "codes": 0 if fields["system"] == "vae" else 512, **fields}
+        found = {row["score"]: row for row in rows if all(row.get(name) == value for name, value in of.items())}
+        psnr = found["psnr"]
+        interval = f"{psnr['low']:.2f} to {psnr['high']:.2f}"
+        cells.append([label, psnr["value"], interval, found["ssim"]["value"], found["lpips"]["value"]])
+    return markdown(["system", "PSNR dB", "95% interval", "SSIM", "LPIPS"], cells)
+
+
+def reached(rows: list[Row], markdown: Markdown) -> str:
+    """What the study set out to reach: differences with their intervals, and the least that was wanted."""
     cells = []
     for row in rows:
         if row["case"] == "comparison":
@@ -54,7 +58,8 @@ def _comparisons(rows: list[Row], markdown: Markdown) -> str:
     return markdown(["K", "difference", "of", "mean", "95% interval", "wanted", "images", "seeds"], cells)
 
 
-def _ladder(rows: list[Row], markdown: Markdown) -> str:
+def ladder(rows: list[Row], markdown: Markdown) -> str:
+    """What each step from plain codes to fine-tuned tokens wins or loses, beginning with the VAE."""
     cells: list[list[Any]] = []
     vae = {"case": "scores", "score": "psnr", "system": "vae", "assign": "-"}
     for k in sorted({row["codes"] for row in rows if row["case"] == "scores"}):
@@ -67,6 +72,35 @@ def _ladder(rows: list[Row], markdown: Markdown) -> str:
             cells.append([k, label, row["value"], None if before is None else row["value"] - before])
             before = row["value"]
     return markdown(["K", "step", "PSNR dB", "over the one before, dB"], cells)
+
+
+def systems(rows: list[Row], markdown: Markdown) -> str:
+    """All scores of the other systems, of fine-tuned decoders, and of two codes a token."""
+    scores = [row for row in rows if row["case"] == "scores"]
+    compared = [r for r in scores if r["system"] != "ours" or r["decoder"] != "frozen" or r["codes_per_token"] > 1]
+    return _scores(compared, markdown)
+
+
+def codebooks(rows: list[Row], markdown: Markdown) -> str:
+    """All scores of the frozen VAE with one code a token: every codebook with every assignment."""
+    ours = {"case": "scores", "system": "ours", "decoder": "frozen", "codes_per_token": 1}
+    return _scores([row for row in rows if all(row.get(k) == v for k, v in ours.items())], markdown)
+
+
+def meaning(rows: list[Row], markdown: Markdown) -> str:
+    """What codes say of the class, how stable they are across seeds, and how robust to noise."""
+    cases: dict[tuple[Any, ...], dict[str, float]] = {}
+    for row in rows:
+        if row["case"] == "semantics":
+            cases.setdefault((row["codes"], row["codebook"]), {})[row["score"]] = row["value"]
+    names = {
+        "class_nmi": "NMI with classes",
+        "class_purity": "purity",
+        "stability_ami": "AMI between seeds",
+        "kept_under_noise": "kept under noise",
+    }
+    cells = [[*case, *(found.get(score) for score in names)] for case, found in cases.items()]
+    return markdown(["K", "codebook", *names.values()], cells)
 
 
 def _scores(rows: list[Row], markdown: Markdown) -> str:
@@ -88,20 +122,6 @@ def _scores(rows: list[Row], markdown: Markdown) -> str:
         *(names.get(s, s) for s in shown),
     ]
     return markdown(columns, [[*case, *(found.get(score) for score in shown)] for case, found in cases.items()])
-
-
-def _semantics(rows: list[Row], markdown: Markdown) -> str:
-    cases: dict[tuple[Any, ...], dict[str, float]] = {}
-    for row in rows:
-        cases.setdefault((row["codes"], row["codebook"]), {})[row["score"]] = row["value"]
-    names = {
-        "class_nmi": "NMI with classes",
-        "class_purity": "purity",
-        "stability_ami": "AMI between seeds",
-        "kept_under_noise": "kept under noise",
-    }
-    cells = [[*case, *(found.get(score) for score in names)] for case, found in cases.items()]
-    return markdown(["K", "codebook", *names.values()], cells)
 
 
 def encoding(rows: list[Row], markdown: Markdown) -> str:

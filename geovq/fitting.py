@@ -19,7 +19,7 @@ from geovq.refine import refine_codes
 REFINING_IMAGES = 600
 """Images whose reconstructions a `refined` codebook is moved by."""
 
-KINDS_IMAGES = 2000
+KINDS_IMAGES = 8000
 """Images by which kinds of images are told and measured."""
 
 

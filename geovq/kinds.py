@@ -65,7 +65,7 @@ def measure_kinds(
     codes: Float[np.ndarray, "..."],
     position_metrics: Float[np.ndarray, "h w d d"],
     *,
-    kinds: int = 64,
+    kinds: int = 256,
     seed: int = 0,
     plan: Plan = REPEATABLE,
     progress: Progress | None = None,
@@ -74,11 +74,11 @@ def measure_kinds(
 
     Args:
         decode: Takes one grid to one image.
-        latents: What the encoder made of training images; some 2,000.
+        latents: What the encoder made of training images; some thousands.
         codes: (K, d), or stages (S, K, d).
         position_metrics: Mean of JᵀJ at each position.
         kinds: M at most; fewer where there are fewer than 16 images for each, or where M grams of (t·r)² numbers would take more
-            than 256 MiB: 64 of 8 x 8 tokens with 16 coordinates.
+            than 256 MiB: 64 of 8 x 8 tokens with 16 coordinates each.
         seed: Of the clusters.
         plan: How much at once and on which devices.
         progress: Called after every chunk with the images done.

@@ -9,7 +9,7 @@ from benchmarks.tokenizer_cells import Cells
 from benchmarks.tokenizer_rows import COMPARISONS, Case, comparisons, rows_of, steps
 from benchmarks.tokenizer_semantics import class_information, semantic_rows, stability
 from benchmarks.tokenizer_systems import CODEBOOKS, HEADLINE, SCHEDULES
-from benchmarks.tokenizer_tables import encoding, study
+from benchmarks.tokenizer_tables import codebooks, encoding, ladder, reached, systems
 
 K = 512
 
@@ -64,9 +64,11 @@ def test_differences_are_paired(found):
 
 def test_tables_show_every_case(found):
     rows = [row for case, cells in found.items() for row in rows_of(case, cells)] + comparisons(found, K)
-    text = study(rows, markdown)
-    for name in ("joint over whitened", "K = 512", "vqvae", "residual"):
-        assert name in text
+    assert "| 512 | joint over whitened | dB | 1.4 |" in reached(rows, markdown)
+    assert "| 512 | vqvae |" in systems(rows, markdown)
+    assert "| 512 | ours | frozen | residual |" in systems(rows, markdown)
+    assert "| 512 | ours | frozen | kmeans | euclidean |" in codebooks(rows, markdown)
+    text = ladder(rows, markdown)
     assert "| 512 | k-means, euclidean | 20.25 | -3.5 |" in text  # under the VAE's 23.75
     assert [label for label, _ in steps(rows, K)][:2] == ["k-means, euclidean", "whitened codes, whitened"]
     speeds = [{"assign": "joint", "score": "images_per_second", "value": 20.0}, {"score": "psnr", "value": 24.0}]
