@@ -251,7 +251,7 @@ class Tokenizer:
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Self:
-        """The same codes with `amortised` assignment: most of what `joint` gains, at nearly the speed of the encoder.
+        """The same codes with `amortised` assignment: most of what `joint` gains, at the cost of some encodings.
 
         Args:
             images: Training images (n, H, W, C), uint8 or floats in [0, 1].
