@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.tokenizer_rows import steps
+from benchmarks.tokenizer_tables import steps
 
 Row = dict[str, Any]
 

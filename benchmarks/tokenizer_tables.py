@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from benchmarks.tokenizer_rows import steps
-
 Row = dict[str, Any]
 Markdown = Callable[[Sequence[str], Sequence[Sequence[object]]], str]
 
@@ -140,3 +138,27 @@ def encoding(rows: list[Row], markdown: Markdown) -> str:
         if row["score"] == "images_per_second"
     ]
     return markdown(["assign", "images a second", "time / encoder's", "time / joint's", "PSNR dB"], cells)
+
+
+LADDER = (
+    ("k-means, euclidean", {"codebook": "kmeans", "assign": "euclidean", "decoder": "frozen"}),
+    ("whitened codes, whitened", {"codebook": "whitened", "assign": "whitened", "decoder": "frozen"}),
+    ("metric means, whitened", {"codebook": "metric", "assign": "whitened", "decoder": "frozen"}),
+    ("refined, whitened-position", {"codebook": "refined", "assign": "whitened-position", "decoder": "frozen"}),
+    ("refined, local", {"codebook": "refined", "assign": "local", "decoder": "frozen"}),
+    ("refined, amortised", {"codebook": "refined", "assign": "amortised", "decoder": "frozen"}),
+    ("refined, joint", {"codebook": "refined", "assign": "joint", "decoder": "frozen"}),
+    ("refined, decoded", {"codebook": "refined", "assign": "decoded", "decoder": "frozen"}),
+    ("fine-tuned, joint", {"assign": "joint", "decoder": "finetuned"}),
+    ("fine-tuned, decoded", {"assign": "decoded", "decoder": "finetuned"}),
+)
+"""The steps from plain post-hoc codes to the best, and the fields of their rows."""
+
+
+def steps(rows: Sequence[Row], k: int) -> list[tuple[str, Row]]:
+    """The ladder's rows of PSNR that there are, for one K."""
+    found = []
+    for label, fields in LADDER:
+        wanted = {"case": "scores", "score": "psnr", "system": "ours", "codes": k, **fields}
+        found += [(label, row) for row in rows if all(row.get(name) == value for name, value in wanted.items())]
+    return found

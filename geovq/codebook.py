@@ -117,7 +117,7 @@ def check_recipe(name: str, k: int, stages: int, stacking: str, d: int) -> None:
     """
     if name not in CODEBOOKS:
         raise InputError(f"codebook: expected one of {', '.join(CODEBOOKS)}, found {name!r}; choose one of them.")
-    check_whole("codes", k)
+    check_whole("codes", k, 0)
     check_whole("stages", stages)
     if stacking not in STACKINGS:
         raise InputError(f"stacking: expected one of {', '.join(STACKINGS)}, found {stacking!r}; choose one of them.")

@@ -81,9 +81,9 @@ def test_a_run_leaves_what_it_promises(whole):
     results = json.loads((whole / "results.json").read_text())
     assert results["meta"]["schedule"] == "custom"
     cells = {(row["codebook"], row["assign"]) for row in results["rows"] if row["case"] == "quantized"}
-    assert len(cells) == 12
+    assert len(cells) == 15
     for score in ("psnr", "ssim", "lpips", "usage", "latent_error", "metric_error", "geodesic_error"):
-        assert sum(row["score"] == score and row["case"] == "quantized" for row in results["rows"]) == 12, score
+        assert sum(row["score"] == score and row["case"] == "quantized" for row in results["rows"]) == 15, score
     assert all(row["low"] <= row["value"] <= row["high"] for row in results["rows"] if row["low"] is not None)
     assert [json.loads(line)["epoch"] for line in (whole / "vae/metrics.jsonl").read_text().splitlines()] == [
         1,
@@ -257,7 +257,9 @@ def test_a_run_gives_back_its_tokenizer(whole):
         assert tokenizer.decode(tokenizer.encode(images)).shape == images.shape
     with pytest.raises(InputError, match=r"expected a run folder, found no config\.json"):
         load_tokenizer(whole / "vae")
-    with pytest.raises(InputError, match=r"other\.npz: expected a file of arrays"):
+    with pytest.raises(
+        InputError, match=r"codebook: expected one that .* has \(kmeans, euclidean, geodesic\), found 'other'"
+    ):
         load_tokenizer(whole, "other")
 
 

@@ -6,10 +6,10 @@ import pytest
 from benchmarks.tables import markdown
 from benchmarks.tokenizer_cases import probes_of
 from benchmarks.tokenizer_cells import Cells
-from benchmarks.tokenizer_rows import COMPARISONS, Case, comparisons, rows_of, steps
+from benchmarks.tokenizer_rows import COMPARISONS, Case, comparisons, rows_of
 from benchmarks.tokenizer_semantics import class_information, semantic_rows, stability
 from benchmarks.tokenizer_systems import CODEBOOKS, HEADLINE, SCHEDULES
-from benchmarks.tokenizer_tables import codebooks, encoding, ladder, reached, systems
+from benchmarks.tokenizer_tables import codebooks, encoding, ladder, reached, steps, systems
 
 K = 512
 
