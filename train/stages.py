@@ -294,8 +294,8 @@ def load_baseline(folder: str | os.PathLike, images: np.ndarray, assign: str = "
     Raises:
         InputError: No such folder, an unknown assignment, or damaged files.
     """
-    run, wanted = _stored_run(folder), SOURCES[_stored_run(folder).config.data.dataset].image_shape
-    images = check_images(images, wanted)
+    run = _stored_run(folder)
+    images = check_images(images, SOURCES[run.config.data.dataset].image_shape)
     tokenizer = _of_baseline(run, *trained_baseline(run, images.shape[1:]), images)
     return tokenizer.amortised(images) if assign == "amortised" else tokenizer.replace(assign=assign)
 
