@@ -25,7 +25,7 @@ from geovq.additive import as_stages
 from geovq.chunks import map_chunks
 from geovq.geometry import CodeField, nearest_along
 
-_CHUNK = 1024
+_CHUNK = 2048
 _SWEEPS = 3
 """Times that each of several codes is chosen again while the others stay."""
 
@@ -139,16 +139,20 @@ def _by_stages(nearest: Callable, latents: np.ndarray, codes: np.ndarray, *per_l
     stages = as_stages(codes)
     # Distances are the same from any origin, and most precise from near the codes.
     origins = stages.mean(axis=1)
-    shifted, origin = jnp.asarray(stages - origins[:, None]), origins.sum(axis=0)
+    shifted, origin = jax.device_put((stages - origins[:, None], origins.sum(axis=0)))
     tokens = map_chunks(
-        lambda z, *others: _tokens(nearest, z - origin, shifted, *others), latents, *per_latent, chunk=_CHUNK
+        lambda z, *others: _tokens(nearest, z, origin, shifted, *others), latents, *per_latent, chunk=_CHUNK
     )
     return tokens if np.ndim(codes) == 3 else tokens[:, 0]
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _tokens(
-    nearest: Callable, rest: Float[Array, "n d"], stages: Float[Array, "S K d"], *per_latent: Array
+    nearest: Callable,
+    z: Float[Array, "n d"],
+    origin: Float[Array, " d"],
+    stages: Float[Array, "S K d"],
+    *per_latent: Array,
 ) -> Int[Array, "n S"]:
     """Tokens stage after stage, then each again while the others stay.
 
@@ -156,6 +160,7 @@ def _tokens(
     """
     count = len(stages)
     found: list[Array] = []
+    rest = z - origin[None]
     for s in range(count):
         found.append(nearest(rest, stages[s], *per_latent))
         rest = rest - stages[s][found[s]]
