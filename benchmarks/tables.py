@@ -230,6 +230,15 @@ def nearest(rows: list[Row]) -> str:
     return markdown(["nodes", "way", "s", "times ours"], cells)
 
 
+def gpt(rows: list[Row]) -> str:
+    """The Transformer beside other ways to train and to sample it."""
+    seconds = {(r["case"], r["sizes"], r.get("batch"), r["peer"]): r["value"] for r in rows if r["score"] == "seconds"}
+    found = [r for r in rows if r["score"] == "ratio"]
+    keys = [(r["case"], r["sizes"], r.get("batch"), r["peer"]) for r in found]
+    cells = [[*key, seconds.get(key), r["value"]] for key, r in zip(keys, found, strict=True)]
+    return markdown(["case", "layers/width/heads", "batch", "way", "s", "times ours"], cells)
+
+
 def maybe(rows: Sequence[Row], **wanted: object) -> float | None:
     """The value of the row with these fields; None where there is none."""
     found = [row["value"] for row in rows if all(row.get(name) == value for name, value in wanted.items())]
@@ -266,6 +275,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "geometry": geometry,
     "medoids": medoids,
     "nearest": nearest,
+    "gpt": gpt,
     "resume": resume,
     "study_headline": lambda rows: tokenizer_tables.headline(rows, markdown),
     "study_reached": lambda rows: tokenizer_tables.reached(rows, markdown),

@@ -57,6 +57,8 @@ class GPTConfig:
     """Fraction of channels dropped in training, in [0, 1)."""
     class_dropout: float = 0.0
     """Fraction of labels replaced by that of no class in training, in [0, 1): what guidance needs."""
+    bfloat16: bool = False
+    """Whether the matrix products of the blocks are in half precision; weights, sums and likelihoods stay in float32."""
 
     @property
     def length(self) -> int:

@@ -5,6 +5,7 @@ class-conditional model has one start row for each class, and one for no class. 
 column in the grid. Pre-norm blocks and initial weights as in GPT-2 (Radford et al., 2019).
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -43,8 +44,8 @@ def attention(
         For every query and head, the mean of the values up to its own position, weighted by softmax(q·k / √c).
     """
     past = jnp.arange(k.shape[1])[None, :] <= first + jnp.arange(q.shape[1])[:, None]
-    scores = jnp.einsum("nihc,njhc->nhij", q, k) / q.shape[-1] ** 0.5
-    weights = jax.nn.softmax(jnp.where(past[None, None], scores, -jnp.inf))
+    scores = jnp.einsum("nihc,njhc->nhij", q, k, preferred_element_type=jnp.float32) / q.shape[-1] ** 0.5
+    weights = jax.nn.softmax(jnp.where(past[None, None], scores, -jnp.inf)).astype(v.dtype)
     return jnp.einsum("nhij,njhc->nihc", weights, v)
 
 
@@ -61,11 +62,12 @@ class Block(nnx.Module):
         residual = nnx.initializers.normal(SCALE / (2 * config.layers) ** 0.5)
         self.heads = config.heads
         self.norm_attention = nnx.LayerNorm(width, rngs=rngs)
-        self.query_key_value = nnx.Linear(width, 3 * width, kernel_init=normal, rngs=rngs)
-        self.mixed = nnx.Linear(width, width, kernel_init=residual, rngs=rngs)
+        linear = functools.partial(nnx.Linear, dtype=jnp.bfloat16 if config.bfloat16 else None, rngs=rngs)
+        self.query_key_value = linear(width, 3 * width, kernel_init=normal)
+        self.mixed = linear(width, width, kernel_init=residual)
         self.norm_mlp = nnx.LayerNorm(width, rngs=rngs)
-        self.up = nnx.Linear(width, 4 * width, kernel_init=normal, rngs=rngs)
-        self.down = nnx.Linear(4 * width, width, kernel_init=residual, rngs=rngs)
+        self.up = linear(width, 4 * width, kernel_init=normal)
+        self.down = linear(4 * width, width, kernel_init=residual)
         self.dropout = nnx.Dropout(config.dropout)
 
     def __call__(

@@ -152,7 +152,8 @@ def next_logits(
 def empty_cache(model: GPT, n: int) -> Cache:
     """Room for the keys and values of n sequences."""
     config = model.config
-    zeros = jnp.zeros((n, config.length, config.heads, config.width // config.heads))
+    dtype = jnp.bfloat16 if config.bfloat16 else jnp.float32
+    zeros = jnp.zeros((n, config.length, config.heads, config.width // config.heads), dtype)
     return [(zeros, zeros) for _ in range(config.layers)]
 
 

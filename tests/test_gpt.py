@@ -36,6 +36,17 @@ def test_equals_reference(labels, sizes):
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_half_precision_is_near_and_trains_weights_in_float32():
+    exact, half = make(3, scale=10.0), make(3, scale=10.0, bfloat16=True)
+    logits = half(TOKENS, LABELS)
+    assert logits.dtype == jnp.float32
+    error = np.abs(logits - exact(TOKENS, LABELS)).max()
+    assert 0 < error < 0.02 * np.abs(logits).max()
+    graphdef, params = nnx.split(half)
+    gradients = jax.grad(lambda params: loss(nnx.merge(graphdef, params), TOKENS, LABELS))(params)
+    assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype("float32")}
+
+
 def test_rows_and_columns_of_a_grid():
     """Position 4 of a grid (2, 3) is row 1, column 1."""
     model = make(grid=(2, 3), scale=20.0)

@@ -83,6 +83,50 @@ def test_a_finished_training_is_not_gone_on_with(tmp_path):
     assert len(log(tmp_path)) == 3
 
 
+@pytest.mark.parametrize("steps_per_call", [2, 3, 20])
+def test_steps_of_one_call_are_the_steps_one_by_one(steps_per_call, tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "many").mkdir()
+    loop.train(tmp_path / "one", "test", model(), schedule(6), lambda: None, steps_per_call=1)
+    loop.train(tmp_path / "many", "test", model(), schedule(6), lambda: None, steps_per_call=steps_per_call)
+    for one, many in zip(log(tmp_path / "one"), log(tmp_path / "many"), strict=True):
+        assert one.keys() == many.keys()
+        np.testing.assert_allclose(list(one.values()), list(many.values()), rtol=1e-6)
+
+
+def test_the_average_follows_the_weights_and_leaves_their_training_alone():
+    def loss(params, key, batch):
+        return jnp.sum((params["mean"] - batch) ** 2), {}
+
+    plain, step = loop.by_gradient({"mean": jnp.float32(5)}, loss, optax.sgd(0.1))
+    state, averaged_step = loop.averaged({"mean": jnp.float32(5)}, loss, optax.sgd(0.1), 0.6)
+    expected = 5.0
+    for number in range(1, 30):
+        plain, _ = step(plain, None, jnp.float32(1))
+        state, _ = averaged_step(state, None, jnp.float32(1))
+        kept = min(0.6, number / (9 + number))
+        expected = kept * expected + (1 - kept) * float(plain["params"]["mean"])
+        assert state["trained"]["params"]["mean"] == plain["params"]["mean"]
+        np.testing.assert_allclose(state["params"]["mean"], expected, rtol=1e-5)
+
+
+def test_an_average_is_what_is_kept(tmp_path):
+    def loss(params, key, batch):
+        value = jnp.mean((params["mean"] - batch) ** 2)
+        return value, {"loss": value}
+
+    seen = []
+
+    def validate(state):
+        seen.append(float(state["params"]["mean"]))
+        return {"loss": seen[-1]}
+
+    begun = loop.averaged({"mean": jnp.float32(5)}, loss, optax.sgd(0.1), 0.9)
+    best = train(tmp_path, loop.Model(*begun, lambda indices: (DATA[indices],), validate), schedule(4))
+    assert best["mean"] == np.float32(min(seen))
+    assert sorted(seen, reverse=True) == seen
+
+
 class CrashError(Exception):
     """Stands for kill -9."""
 

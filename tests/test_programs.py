@@ -28,7 +28,7 @@ PROGRAMS = (
     *(
         f"benchmarks.{name}"
         for name in (
-            *("encoding", "geometry", "medoids", "metric", "nearest", "pipeline", "rate", "resume", "sketch"),
+            *("encoding", "geometry", "gpt", "medoids", "metric", "nearest", "pipeline", "rate", "resume", "sketch"),
             *("tables", "tokenizer"),
         )
     ),

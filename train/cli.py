@@ -13,6 +13,7 @@ import tyro
 
 from geovq.checks import InputError
 from train.config import PRESETS, check_config
+from train.huge_pages import use_huge_pages
 from train.run import Run, stored_config
 
 DEFAULT_PRESET = "quick"
@@ -80,7 +81,12 @@ def parse(
 
 
 def run_program(main: Callable[[], None]) -> None:
-    """Calls a program's main; input that the caller can mend ends it with one line and status 2."""
+    """Calls a program's main; input that the caller can mend ends it with one line and status 2.
+
+    For the program that was started, not for one of its functions: it may start over, see `train.huge_pages`.
+    """
+    if not {"-h", "--help"} & {*sys.argv}:
+        use_huge_pages()
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs the tracebacks of errors that it also raises
     sys.unraisablehook = _report_unraisable
     try:

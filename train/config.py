@@ -184,6 +184,10 @@ class GPTOptions:
     """Fraction of labels left out in training of a conditional model, which guidance at sampling needs."""
     label_smoothing: float = 0.0
     """Probability that the training targets spread over all codes; validation is always without it."""
+    average: float = 0.0
+    """Validate and keep a moving average of the weights, of which a step leaves this part, such as 0.999; 0 = the weights."""
+    bfloat16: bool = False
+    """Matrix products in half precision: faster on accelerators, not on CPUs."""
     epochs: int = 100
     """Most passes through the training images."""
     batch_size: int = 128
@@ -384,7 +388,7 @@ _NAMES: tuple[tuple[tuple[str, Callable[[float], bool]], str], ...] = (
     (_at_least(2), "baseline.levels"),
     (_POSITIVE, "vae.noise_variance vae.learning_rate gpt.learning_rate finetune.learning_rate baseline.commitment"),
     (_POSITIVE, "classifier.learning_rate"),
-    (_FRACTION, "gpt.dropout gpt.class_dropout gpt.label_smoothing classifier.label_smoothing"),
+    (_FRACTION, "gpt.dropout gpt.class_dropout gpt.label_smoothing gpt.average classifier.label_smoothing"),
     (("a number in (0, 1]", lambda value: 0 < value <= 1), "sample.top_p"),
 )
 _RANGES = [(path, wanted, legal) for (wanted, legal), paths in _NAMES for path in paths.split()]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -25,6 +26,9 @@ from train.progress import Progress
 
 _SETTLE_EVERY = 20
 """Steps that may run ahead of the reading of their results."""
+
+_STEPS_PER_CALL = 20
+"""Steps of one call on an accelerator, which small models would keep waiting for the next one."""
 
 
 State = dict[str, Any]
@@ -56,6 +60,33 @@ def by_gradient(
         return state | descended(optimizer, state, gradients), means
 
     return {"params": params, "optimizer": optimizer.init(params)}, step
+
+
+def averaged(
+    params: chex.ArrayTree, loss: Loss, optimizer: optax.GradientTransformation, decay: float
+) -> tuple[State, Callable[..., tuple[State, Mapping[str, jax.Array]]]]:
+    """As `by_gradient`, but "params", which are validated and kept, are a moving average of those that follow the gradient.
+
+    Args:
+        params: Where it starts.
+        loss: What is lowered.
+        optimizer: How.
+        decay: What a step leaves of the average, in (0, 1); less in the first steps, (1 + step) / (10 + step), so that the
+            average does not hold on to the initial parameters.
+
+    Returns:
+        The state, which carries the others as "trained", and the step.
+    """
+    trained, one_step = by_gradient(params, loss, optimizer)
+
+    def step(state: State, key: jax.Array, *batch: Any) -> tuple[State, Mapping[str, jax.Array]]:
+        after, means = one_step(state["trained"], key, *batch)
+        count = state["averaged"] + 1
+        kept = jnp.minimum(decay, count / (9 + count))
+        params = optax.incremental_update(after["params"], state["params"], 1 - kept)
+        return {"params": params, "trained": after, "averaged": count}, means
+
+    return {"params": jax.tree.map(jnp.array, params), "trained": trained, "averaged": jnp.float32(0)}, step
 
 
 def descended(optimizer: optax.GradientTransformation, state: State, gradients: chex.ArrayTree) -> State:
@@ -108,7 +139,15 @@ def adamw(schedule: Schedule, learning_rate: float, weight_decay: float) -> opta
     return optax.adamw(rate, weight_decay=weight_decay)
 
 
-def train(folder: pathlib.Path, label: str, model: Model, schedule: Schedule, paused: Callable[[], None]) -> None:
+def train(
+    folder: pathlib.Path,
+    label: str,
+    model: Model,
+    schedule: Schedule,
+    paused: Callable[[], None],
+    *,
+    steps_per_call: int | None = None,
+) -> None:
     """Trains, or goes on from the newest whole checkpoint; the last one holds the best parameters as its entry "best".
 
     Args:
@@ -117,12 +156,15 @@ def train(folder: pathlib.Path, label: str, model: Model, schedule: Schedule, pa
         model: What is trained.
         schedule: How long.
         paused: Called after every checkpoint.
+        steps_per_call: Steps that are compiled together; None for one on a CPU, where loops lose the fast convolutions, and
+            many on an accelerator.
 
     Raises:
         InputError: A loss that is not finite, a checkpoint of another model, or a full disk.
     """
-    # On a CPU the compiler's faster convolutions make a step of a VAE take two thirds of the time.
-    step = jax.jit(model.step, donate_argnums=0, compiler_options=dict(fast_options()))
+    if steps_per_call is None:
+        steps_per_call = 1 if jax.default_backend() == "cpu" else _STEPS_PER_CALL
+    steps = compiled_steps(model.step)
     names = _means_of(model)
     state: dict[str, Any] = {
         "train": model.state,
@@ -146,7 +188,7 @@ def train(folder: pathlib.Path, label: str, model: Model, schedule: Schedule, pa
         _truncate(log, int(state["step"]))
         with Progress(label, schedule.steps, "steps", int(state["step"])) as progress:
             while not _ended(state, schedule):
-                _finish_epoch(state, names, step, model.batch, schedule, progress, save)
+                _finish_epoch(state, names, steps, steps_per_call, model.batch, schedule, progress, save)
                 row = _validated(state, names, model, schedule)
                 _append(log, row)
                 progress.note(
@@ -172,30 +214,51 @@ def _means_of(model: Model) -> list[str]:
     return sorted(jax.eval_shape(model.step, model.state, jax.random.key(0), *one)[1])
 
 
+def compiled_steps(step: Callable) -> Callable:
+    """A function of a state and, for some steps one after the other, their keys and batches; the means come stacked."""
+
+    def steps(state: State, keys: list[jax.Array], batches: list[tuple[Any, ...]]) -> tuple[State, Any]:
+        if len(keys) == 1:
+            state, means = step(state, keys[0], *batches[0])
+            return state, jax.tree.map(lambda x: x[None], means)
+        stacked = jax.tree.map(lambda *x: jnp.stack(x), *zip(keys, batches, strict=True))
+        return jax.lax.scan(lambda state, x: step(state, x[0], *x[1]), state, stacked)
+
+    # On a CPU the compiler's faster convolutions make a step of a VAE take two thirds of the time.
+    return jax.jit(steps, donate_argnums=0, compiler_options=dict(fast_options()))
+
+
 def _finish_epoch(
     state: dict[str, Any],
     names: list[str],
-    step: Callable,
+    steps: Callable,
+    steps_per_call: int,
     batch: Callable[[np.ndarray], tuple[Any, ...]],
     schedule: Schedule,
     progress: Progress,
     save: Callable[[], None],
 ) -> None:
     """The steps that are left of the present epoch; `state` is changed in place."""
-    epoch, first = divmod(int(state["step"]), schedule.steps_per_epoch)
+    epoch, at = divmod(int(state["step"]), schedule.steps_per_epoch)
     order = epoch_order(schedule.examples, schedule.seed, epoch)
     key = jax.random.key(schedule.seed)
     pending: list[Mapping[str, jax.Array]] = []
-    for at in range(first, schedule.steps_per_epoch):
-        indices = order[at * schedule.batch_size : (at + 1) * schedule.batch_size]
-        state["train"], means = step(state["train"], jax.random.fold_in(key, int(state["step"])), *batch(indices))
-        state["step"] = state["step"] + 1
+    while at < schedule.steps_per_epoch:
+        first = int(state["step"])
+        # No call goes beyond a checkpoint, so that one that was interrupted makes the same calls.
+        count = min(
+            steps_per_call, schedule.steps_per_epoch - at, schedule.checkpoint_every - first % schedule.checkpoint_every
+        )
+        parts = order[at * schedule.batch_size : (at + count) * schedule.batch_size].reshape(count, -1)
+        keys = [jax.random.fold_in(key, first + i) for i in range(count)]
+        state["train"], means = steps(state["train"], keys, [batch(part) for part in parts])
+        state["step"], at = state["step"] + count, at + count
         pending.append(means)
-        last = at + 1 == schedule.steps_per_epoch
+        last = at == schedule.steps_per_epoch
         due = state["step"] % schedule.checkpoint_every == 0 and not last
-        if due or last or len(pending) == _SETTLE_EVERY:
+        if due or last or len(pending) * steps_per_call >= _SETTLE_EVERY:
             _settle(state, names, pending)
-        progress()
+        progress(count)
         if due:
             save()
 
@@ -203,7 +266,8 @@ def _finish_epoch(
 def _settle(state: dict[str, Any], names: list[str], pending: list[Mapping[str, jax.Array]]) -> None:
     """Adds the means of the last steps to the sums, one after the other, so that resuming does not change the rounding."""
     for means in jax.device_get(pending):
-        state["sums"] = state["sums"] + np.array([means[name] for name in names], np.float64)
+        for row in np.stack([means[name] for name in names], axis=1).astype(np.float64):
+            state["sums"] = state["sums"] + row
     pending.clear()
     if not np.isfinite(state["sums"]).all():
         raise InputError(

@@ -109,6 +109,7 @@ def new_gpt(run: Run) -> GPT:
         heads=options.heads,
         dropout=options.dropout,
         class_dropout=options.class_dropout if options.conditional else 0.0,
+        bfloat16=options.bfloat16,
     )
     return GPT(config, rngs=nnx.Rngs(options.seed))
 

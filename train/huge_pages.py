@@ -1,0 +1,37 @@
+"""Large arrays in huge pages, which the C library can only be asked for before a program starts."""
+
+import os
+import pathlib
+import sys
+
+_TUNABLES = "GLIBC_TUNABLES"
+_WANTED = "glibc.malloc.hugetlb=1"
+_SYSTEM = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def use_huge_pages() -> None:
+    """Starts this program over with huge pages, where that is possible and has not been settled by GLIBC_TUNABLES.
+
+    Call it before anything is imported that takes time. On CPUs a training step of the Transformer then takes about two thirds
+    of the time (`benchmarks/results/gpt.json`), for its matrices are larger than what ordinary pages let a CPU find quickly.
+    GLIBC_TUNABLES= (empty) leaves memory as it is.
+    """
+    if _TUNABLES in os.environ or not possible():
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | {_TUNABLES: _WANTED})
+
+
+def possible() -> bool:
+    """Whether this is Linux with huge pages on request, and a C library that can ask for them (glibc 2.35 or later)."""
+    try:
+        name, version = os.confstr("CS_GNU_LIBC_VERSION").split()  # type: ignore[union-attr]
+        return (
+            name == "glibc"
+            and tuple(map(int, version.split(".")[:2])) >= (2, 35)
+            and "[madvise]" in _SYSTEM.read_text()
+            and bool(sys.orig_argv)
+        )
+    except (AttributeError, ValueError, OSError):
+        return False
