@@ -12,14 +12,16 @@ from geovq.store import read_json
 from train.blocks import in_blocks
 from train.config import (
     PRESETS,
+    BaselineOptions,
     CodebookOptions,
     Config,
     DataOptions,
+    FinetuneOptions,
     GPTOptions,
     SampleOptions,
     VAEOptions,
-    check_config,
 )
+from train.config_checks import check_config
 from train.run import Run, stored_config
 
 DEFAULT = Config()
@@ -278,7 +280,19 @@ def test_presets_are_legal(preset):
             "data_dir: expected none for digits, which are built in, found there",
         ),
         (Config(sample=SampleOptions(top_p=2)), r"sample\.top_p"),
-        (Config(sample=SampleOptions(top_k=513)), r"sample\.top_k: expected at most codebook\.codes \(512\)"),
+        (Config(sample=SampleOptions(top_k=513)), r"sample\.top_k: expected at most the codes of a token \(512\)"),
+        (
+            Config(gpt=GPTOptions(codebook="baseline", assign="geodesic")),
+            r"gpt\.assign: expected another than geodesic for gpt\.codebook baseline",
+        ),
+        (
+            Config(
+                gpt=GPTOptions(codebook="baseline"), baseline=BaselineOptions(codes=8), sample=SampleOptions(top_k=9)
+            ),
+            r"at most the codes of a token \(8\), found 9",
+        ),
+        (Config(gpt=GPTOptions(average=1.0)), r"gpt\.average: expected a number in \[0, 1\), found 1\.0"),
+        (Config(finetune=FinetuneOptions(perceptual=-1)), r"finetune\.perceptual: expected at least 0, found -1"),
         (Config(sample=SampleOptions(temperature=-1)), r"sample\.temperature: expected at least 0"),
         (Config(codebook=CodebookOptions(codebooks=("euclidean",))), r"gpt\.codebook: expected one that is built"),
         (Config(codebook=CodebookOptions(measured_images=10)), r"more measured tokens than codes \(512\)"),

@@ -10,11 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from geovq import scores
 from geovq.checks import InputError
 from geovq.data import load
 from geovq.quantizers import grid_codes
 from geovq.store import load_arrays
 from tests.test_programs import TINY_VAE, program
+from train.config import FinetuneOptions
+from train.rounds import image_costs
 from train.run import Run, stored_config
 from train.stages import load_baseline, load_finetuned, load_tokenizer, trained_classifier
 
@@ -91,6 +94,58 @@ def test_fine_tuning_that_was_killed_ends_with_the_same_bits(tuned, started, tmp
         assert mine.keys() == theirs.keys()
         for name in mine:
             np.testing.assert_array_equal(mine[name], theirs[name])
+
+
+def test_what_fine_tuning_lowers_is_the_squared_error_and_the_price_of_lpips(rng):
+    images, decoded = rng.random((2, 3, 28, 28, 1)).astype(np.float32)
+    errors = ((images - decoded) ** 2).sum(axis=(1, 2, 3))
+    plain = image_costs(FinetuneOptions(), images, decoded)
+    assert plain.keys() == {"squared_error", "cost"}
+    np.testing.assert_allclose(plain["cost"], errors, rtol=1e-5)
+    priced = image_costs(FinetuneOptions(perceptual=20), images, decoded)
+    np.testing.assert_allclose(priced["lpips"], scores.lpips(images, decoded), rtol=1e-4)
+    np.testing.assert_allclose(priced["cost"], errors + 20 * priced["lpips"], rtol=1e-5)
+
+
+def test_a_price_of_lpips_lowers_it(started, tmp_path):
+    folder = tmp_path / "perceptual"
+    shutil.copytree(started, folder)
+    flags = ["--finetune.rounds", "1", "--finetune.epochs", "2", "--finetune.val-images", "40"]
+    printed = run("finetune", folder, *flags, "--finetune.perceptual", "1000", "--finetune.batch-size", "128")
+    before, after = (float(line.split("LPIPS ")[1].split()[0]) for line in printed.splitlines() if "LPIPS" in line)
+    assert after < 0.95 * before
+
+
+TINY_GPT = [
+    *("--gpt.layers", "1", "--gpt.width", "16", "--gpt.heads", "2", "--gpt.epochs", "2", "--gpt.batch-size", "256"),
+    *("--gpt.average", "0.9"),
+]
+
+
+def test_a_transformer_of_fine_tuned_tokens_is_trained_and_sampled(tuned, tmp_path):
+    folder = tmp_path / "tuned"
+    shutil.copytree(tuned[0], folder)
+    run("gpt", folder, "--gpt.codebook", "finetuned", "--gpt.assign", "whitened", *TINY_GPT)
+    tokens = load_arrays(folder / "gpt/tokens.npz")[0]["test"]
+    images = load("digits").test_images
+    np.testing.assert_array_equal(tokens, load_finetuned(folder).encode(images).reshape(tokens.shape))
+    run("sample", folder, "--out", str(tmp_path / "x.png"), "--sample.per-class", "2")
+    assert (tmp_path / "x.png").stat().st_size > 500
+
+
+def test_a_transformer_of_a_baselines_tokens_is_trained_and_sampled(tmp_path):
+    folder = tmp_path / "fsq"
+    run("baseline", folder, *TINY_VAE, "--baseline.system", "fsq", "--baseline.levels", "3", "5")
+    found = program("gpt", "--run", str(folder), "--gpt.codebook", "kmeans", *TINY_GPT)
+    assert found.returncode == 2
+    assert "vae: expected a complete stage" in found.stderr
+    run("gpt", folder, "--gpt.codebook", "baseline", "--gpt.assign", "euclidean", *TINY_GPT)
+    tokens = load_arrays(folder / "gpt/tokens.npz")[0]["test"]
+    data = load("digits")
+    expected = load_baseline(folder, data.train_images).encode(data.test_images)
+    np.testing.assert_array_equal(tokens, expected.reshape(tokens.shape))
+    run("sample", folder, "--out", str(tmp_path / "x.png"), "--sample.per-class", "2")
+    assert (tmp_path / "x.png").stat().st_size > 500
 
 
 def test_a_damaged_fine_tuned_tokenizer_is_refused(tuned, tmp_path):

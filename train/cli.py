@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 import tyro
 
 from geovq.checks import InputError
-from train.config import PRESETS, check_config
+from train.config import PRESETS, Config
+from train.config_checks import check_config
 from train.huge_pages import use_huge_pages
 from train.run import Run, stored_config
 
@@ -27,7 +28,12 @@ class NoExtra:
 
 
 def parse(
-    description: str, sections: tuple[str, ...], extra: Extra, *, needs: tuple[str, ...] = (), bound: bool = True
+    description: str,
+    sections: tuple[str, ...],
+    extra: Extra,
+    *,
+    needs: tuple[str, ...] | Callable[[Config], tuple[str, ...]] = (),
+    bound: bool = True,
 ) -> tuple[Run, Extra]:
     """Reads the command line of a program.
 
@@ -38,7 +44,7 @@ def parse(
         description: The program's docstring; shown by --help.
         sections: The parts of Config whose options the program takes.
         extra: A frozen dataclass with the options that belong to this program alone.
-        needs: Stages that have to be complete.
+        needs: Stages that have to be complete, or what they are for the options.
         bound: Whether a folder that was made with other options of these sections is refused.
 
     Returns:
@@ -74,8 +80,9 @@ def parse(
     config = dataclasses.replace(default, **{name: getattr(parsed, name) for name in sections})
     check_config(config, sections)
     run = Run(folder, config)
-    run.check_options((*needs, *(sections if bound else ())))
-    for stage in needs:
+    needed = needs(config) if callable(needs) else needs
+    run.check_options((*needed, *(sections if bound else ())))
+    for stage in needed:
         run.outputs(stage)
     return run, parsed.extra
 

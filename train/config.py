@@ -5,14 +5,11 @@ No option has a default anywhere else.
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Annotated, Literal, Protocol
 
 import tyro
 
-from geovq.checks import InputError
 from geovq.config import (
-    OF_MEANS,
     AssignmentName,
     BaselineName,
     CodebookName,
@@ -148,6 +145,8 @@ class FinetuneOptions:
     """At most; a round follows while the one before improved the validation images with tokens assigned anew."""
     epochs: tuple[int, ...] = (3,)
     """Passes through these images in each round, the last for all further rounds."""
+    perceptual: float = 0.0
+    """What a unit of LPIPS costs in squared intensity, of which an image has a few: sharper textures, less PSNR; 0 = nothing."""
     batch_size: int = 128
     """Images per step."""
     learning_rate: float = 1e-3
@@ -166,8 +165,8 @@ class FinetuneOptions:
 class GPTOptions:
     """The Transformer over the tokens, and its training."""
 
-    codebook: CodebookName = "kmeans"
-    """Codebook of its tokens."""
+    codebook: CodebookName | Literal["finetuned", "baseline"] = "kmeans"
+    """Codebook of its tokens; finetuned: that of train.finetune; baseline: that of train.baseline."""
     assign: AssignmentName = "whitened"
     """Their assignment: euclidean, whitened, whitened-position, local, geodesic, amortised, joint or decoded."""
     conditional: bool = True
@@ -296,99 +295,22 @@ PRESETS = {
 """demo: the built-in digits, minutes on two cores. quick: FashionMNIST within 40 minutes on two cores. full: the study."""
 
 
-def check_config(config: Config, sections: tuple[str, ...]) -> None:
-    """Refuses options that no stage could work with, before the first one begins.
-
-    Args:
-        config: All options.
-        sections: Those that are about to be used: only their codebooks have to be among those that are built.
-
-    Raises:
-        InputError: Names the option, its range and its value.
-    """
-    for path, wanted, legal in _RANGES:
-        section, name = path.split(".")
-        value = getattr(getattr(config, section), name)
-        values = value if isinstance(value, tuple) else (value,)
-        if not all(isinstance(x, int | float) and legal(x) for x in values):
-            raise InputError(f"{path}: expected {wanted}, found {value}; change --{path.replace('_', '-')}.")
-    vae, codebook, gpt = config.vae, config.codebook, config.gpt
-    if config.data.dataset == "digits" and config.data.data_dir is not None:
-        raise InputError(
-            f"data_dir: expected none for digits, which are built in, found {config.data.data_dir}; name the --dataset of the "
-            "folder, or leave --data-dir out."
-        )
-    if gpt.width % gpt.heads:
-        raise InputError(f"gpt.heads: expected a divisor of gpt.width ({gpt.width}), found {gpt.heads}.")
-    if not 1 <= codebook.stages <= 4:
-        raise InputError(f"codebook.stages: expected 1..4, found {codebook.stages}; change --codebook.stages.")
-    if codebook.stages > 1 and not set(codebook.codebooks) <= set(OF_MEANS):
-        raise InputError(
-            f"codebook.codebooks: expected only {', '.join(OF_MEANS)} where tokens have {codebook.stages} codes, found "
-            f"{', '.join(codebook.codebooks)}; change --codebook.codebooks."
-        )
-    tuning = config.finetune
-    if not tuning.assigns or not tuning.epochs or {"geodesic", "amortised"} & {*tuning.assigns}:
-        raise InputError(
-            "finetune.assigns, finetune.epochs: expected one value or more, neither geodesic nor amortised, whose statistics are "
-            f"of the decoder before, found {tuning.assigns} and {tuning.epochs}."
-        )
-    if "finetune" in sections and tuning.codebook == "vqvae" and config.baseline.system != "vqvae":
-        raise InputError(
-            f"finetune.codebook: expected a VQ-VAE for vqvae, found a run whose baseline is {config.baseline.system}; run "
-            "`python -m train.baseline --baseline.system vqvae` in another --run folder and name that."
-        )
-    if 0 < tuning.images < tuning.batch_size:
-        raise InputError(
-            f"finetune.images: expected at least finetune.batch_size ({tuning.batch_size}), or 0 for all, found {tuning.images}."
-        )
-    if codebook.stages > 1 and "gpt" in sections:
-        raise InputError(
-            f"codebook.stages: expected 1 for the Transformer, which models one code for a token, found {codebook.stages}; use "
-            "such codebooks through train.codebook and geovq.tokenizer."
-        )
-    for name, wanted in (("gpt", gpt.codebook), ("finetune", tuning.codebook)):
-        if name in sections and wanted not in codebook.codebooks and (name, wanted) != ("finetune", "vqvae"):
-            built = ", ".join(codebook.codebooks) or "none"
-            raise InputError(
-                f"{name}.codebook: expected one that is built (codebook.codebooks: {built}), found {wanted}; change one of "
-                "the two."
-            )
-    if config.sample.top_k > codebook.codes:
-        raise InputError(
-            f"sample.top_k: expected at most codebook.codes ({codebook.codes}), found {config.sample.top_k}."
-        )
-    nodes = codebook.measured_images * vae.grid[0] * vae.grid[1]
-    if max(codebook.neighbours + 1, codebook.codes) > nodes:
-        raise InputError(
-            f"codebook.measured_images: expected more measured tokens than codes ({codebook.codes}) and neighbours "
-            f"({codebook.neighbours}), found {codebook.measured_images} images with {nodes} tokens; measure more."
-        )
+def tokenizer_stages(config: Config) -> tuple[str, ...]:
+    """The stages that make the tokenizer whose tokens the Transformer is trained on."""
+    if config.gpt.codebook == "baseline":
+        return ("baseline",)
+    if config.gpt.codebook == "finetuned":
+        return (*(("baseline",) if config.finetune.codebook == "vqvae" else ("vae", "codebook")), "finetune")
+    return ("vae", "codebook")
 
 
-def _at_least(least: float) -> tuple[str, Callable[[float], bool]]:
-    return f"at least {least:g}", lambda value: least <= value < math.inf
+def token_sections(config: Config) -> tuple[str, ...]:
+    """The sections of options that these tokens depend on."""
+    return ("data", "vae", *(name for name in tokenizer_stages(config) if name != "vae"))
 
 
-_POSITIVE = ("a finite number above 0", lambda value: 0 < value < math.inf)
-_FRACTION = ("a number in [0, 1)", lambda value: 0 <= value < 1)
-_NAMES: tuple[tuple[tuple[str, Callable[[float], bool]], str], ...] = (
-    (_at_least(0), "data.split_seed vae.seed codebook.seed gpt.seed sample.seed vae.patience gpt.patience"),
-    (
-        _at_least(0),
-        "vae.bits codebook.probes sample.temperature sample.top_k sample.guidance vae.weight_decay gpt.weight_decay",
-    ),
-    (_at_least(0), "finetune.probes finetune.images finetune.seed finetune.patience finetune.weight_decay"),
-    (_at_least(1), "vae.grid vae.latent_dim vae.width vae.max_width vae.epochs vae.batch_size vae.checkpoint_every"),
-    (_at_least(1), "baseline.codes codebook.codes codebook.measured_images codebook.neighbours sample.per_class"),
-    (_at_least(1), "gpt.layers gpt.width gpt.heads gpt.epochs gpt.batch_size gpt.checkpoint_every"),
-    (_at_least(1), "finetune.val_images finetune.rounds finetune.epochs finetune.batch_size finetune.checkpoint_every"),
-    (_at_least(0), "classifier.shift classifier.weight_decay classifier.patience classifier.seed"),
-    (_at_least(1), "classifier.width classifier.epochs classifier.batch_size classifier.checkpoint_every"),
-    (_at_least(2), "baseline.levels"),
-    (_POSITIVE, "vae.noise_variance vae.learning_rate gpt.learning_rate finetune.learning_rate baseline.commitment"),
-    (_POSITIVE, "classifier.learning_rate"),
-    (_FRACTION, "gpt.dropout gpt.class_dropout gpt.label_smoothing gpt.average classifier.label_smoothing"),
-    (("a number in (0, 1]", lambda value: 0 < value <= 1), "sample.top_p"),
-)
-_RANGES = [(path, wanted, legal) for (wanted, legal), paths in _NAMES for path in paths.split()]
+def token_codes(config: Config) -> int:
+    """K, the number of codes of the tokens that the Transformer is trained on."""
+    if "baseline" not in tokenizer_stages(config):
+        return config.codebook.codes
+    return config.baseline.codes if config.baseline.system == "vqvae" else math.prod(config.baseline.levels)

@@ -10,6 +10,8 @@ On FashionMNIST, five minutes; and with a second round on the better tokens of j
     python -m train.finetune --run runs/quick --data-dir DIR --finetune.assigns whitened joint --finetune.probes 96 \
         --finetune.images 8000
 
+With --finetune.perceptual 20 or so, LPIPS is lowered along with the squared error: sharper textures at a little less PSNR.
+
 Needs RUN/vae and RUN/codebook, or, for --finetune.codebook vqvae, RUN/baseline, whose decoder and codes it goes on with; a run
 folder holds one fine-tuning. Writes RUN/finetune/tokenizer.npz, which holds the decoder's parameters with the codes, and a
 folder for each round. `train.stages.load_finetuned` reads it, with any assignment. Run it again to go on after an interruption.
@@ -21,11 +23,15 @@ from train.run import Run
 
 def run(run: Run) -> None:
     """Fine-tunes the run's decoder and codes, unless that is done."""
+    import jax
     import numpy as np
 
+    from geovq.autoencoder import BATCH
+    from geovq.checks import check_images
+    from geovq.chunks import map_chunks
     from geovq.scores import psnr
     from train import loop, stages
-    from train.rounds import assigned, of_round, trained_round
+    from train.rounds import assigned, image_costs, of_round, trained_round
 
     options = run.config.finetune
     needs = ("baseline",) if options.codebook == "vqvae" else ("vae", "codebook")
@@ -43,22 +49,27 @@ def run(run: Run) -> None:
     tokenizer = tokenizer.replace(assign=assigns[-1], probes=probes)
     val_images = data.dataset.val_images[: options.val_images]
 
+    score = jax.jit(lambda images, decoded: image_costs(options, images, decoded))
+
     def validated(number: int) -> float:
+        """What the validation images cost, with tokens of this tokenizer."""
         label = f"finetune: validation tokens ({assigns[-1]}) after round {number}"
         tokens = assigned(tokenizer, val_images, stage, f"after-{number}", label)
-        found = float(np.mean(psnr(val_images.astype(np.float32) / 255, tokenizer.decode(tokens))))
-        print(f"finetune: {found:.3f} dB on {len(val_images):,} validation images after round {number}", flush=True)
-        return found
+        images, decoded = check_images(val_images), tokenizer.decode(tokens)
+        found = jax.tree.map(np.mean, map_chunks(score, images, decoded, chunk=BATCH))
+        means = f"{psnr(images, decoded).mean():.3f} dB" + (f", LPIPS {found['lpips']:.4f}" if "lpips" in found else "")
+        print(f"finetune: {means} on {len(images):,} validation images after round {number}", flush=True)
+        return float(found["cost"])
 
     best, best_tokenizer, kept = validated(0), tokenizer, 0
     for number in range(1, options.rounds + 1):
         started = tokenizer.replace(assign=of_round(assigns, number), probes=probes)
         vae, tokenizer = trained_round(options, data.dataset, vae, started, stage, number)
         tokenizer = tokenizer.replace(assign=assigns[-1], probes=probes)
-        score = validated(number)
-        if score <= best:
+        cost = validated(number)
+        if cost >= best:
             break
-        best, best_tokenizer, kept = score, tokenizer, number
+        best, best_tokenizer, kept = cost, tokenizer, number
     best_tokenizer.save(stage.folder / "tokenizer.npz", decoder=True)
     stage.finish("finetune/tokenizer.npz")
     print(f"finetune: kept round {kept} -> {stage.folder / 'tokenizer.npz'}", flush=True)

@@ -2,15 +2,19 @@
 
     python -m train.gpt --run runs/demo
     python -m train.gpt --run runs/quick --gpt.codebook geodesic --gpt.assign whitened
+    python -m train.gpt --run runs/quick --gpt.codebook finetuned --gpt.assign amortised     after train.finetune
+    python -m train.gpt --run runs/vq --gpt.codebook baseline --gpt.assign euclidean         after train.baseline
 
 With a moving average of the weights, which is often better than the weights themselves (--gpt.average 0.999), and on an
 accelerator in half precision (--gpt.bfloat16).
 
-Needs RUN/vae and RUN/codebook. Writes RUN/gpt/tokens.npz, RUN/gpt/checkpoints and RUN/gpt/metrics.jsonl. Training stops early
-when validation nats per token stop falling, and keeps the best parameters. Run it again to go on after an interruption.
+Needs RUN/vae and RUN/codebook, or the stage whose codes it takes. Writes RUN/gpt/tokens.npz, RUN/gpt/checkpoints and
+RUN/gpt/metrics.jsonl. Training stops early when validation nats per token stop falling, and keeps the best parameters. Run it
+again to go on after an interruption.
 """
 
 from train.cli import NoExtra, parse, run_program
+from train.config import token_sections, tokenizer_stages
 from train.run import Run
 
 
@@ -22,8 +26,8 @@ def run(run: Run) -> None:
     options = run.config.gpt
     data = stages.images(run.config.data)
     gpt = stages.new_gpt(run)
-    inputs = {"data": data.sha256, "vae": run.fingerprint("vae"), "codebook": run.fingerprint("codebook")}
-    stage = run.begin("gpt", ("data", "vae", "codebook", "gpt"), inputs)
+    inputs = {"data": data.sha256, **{name: run.fingerprint(name) for name in tokenizer_stages(run.config)}}
+    stage = run.begin("gpt", (*token_sections(run.config), "gpt"), inputs)
     if stage is None:
         return
     if not (stage.folder / "tokens.npz").exists():
@@ -36,7 +40,7 @@ def run(run: Run) -> None:
 
 def main() -> None:
     """Runs the program."""
-    run(parse(__doc__, ("data", "gpt"), NoExtra(), needs=("vae", "codebook"))[0])
+    run(parse(__doc__, ("data", "gpt"), NoExtra(), needs=tokenizer_stages)[0])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from geovq.token_data import keep_valid
 from geovq.tokenizer import Tokenizer
 from train import stages
 from train.blocks import in_blocks, remove
+from train.config import token_codes
 from train.progress import Progress
 from train.run import Run, Stage
 
@@ -22,8 +23,8 @@ def save(run: Run, data: stages.Images, stage: Stage) -> None:
     Raises:
         InputError: Invalid tokens otherwise, with their count and the first position; or no image is left.
     """
-    options, k = run.config.gpt, run.config.codebook.codes
-    chosen = stages.tokenizer(run, options.codebook, options.assign)
+    options, k = run.config.gpt, token_codes(run.config)
+    chosen = stages.modelled(run, options.assign)
     arrays: dict[str, np.ndarray] = {}
     lost: dict[str, int] = {}
     for part in PARTS:
@@ -62,7 +63,7 @@ def load(run: Run) -> dict[str, np.ndarray]:
     """
     arrays, _ = run.read("gpt", "gpt/tokens.npz")
     for part in PARTS:
-        check_tokens(arrays[part], run.config.codebook.codes, f"{part} tokens")
+        check_tokens(arrays[part], token_codes(run.config), f"{part} tokens")
     return arrays
 
 

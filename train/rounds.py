@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Int
+from jaxtyping import Array, Float, Int
 
 from geovq.additive import as_stages, summed
 from geovq.assignment import NEEDS_IMAGES, NEEDS_METRICS, Codebook
+from geovq.autoencoder import BATCH
 from geovq.checks import check_images
 from geovq.chunks import map_chunks
 from geovq.data import Dataset
@@ -17,6 +18,7 @@ from geovq.decoders import single
 from geovq.execution import REPEATABLE
 from geovq.geometry import draw
 from geovq.metric import mean_metrics
+from geovq.perceptual import installed_weights, perceptual_distances
 from geovq.tokenizer import Tokenizer
 from geovq.vae import SpatialVAE, callables
 from train import loop
@@ -46,6 +48,19 @@ def assigned(tokenizer: Tokenizer, images: np.ndarray, stage: Stage, name: str, 
 def of_round(values: tuple[_Value, ...], number: int) -> _Value:
     """What an option says for a round, counted from 1; the last value holds for all further rounds."""
     return values[min(number, len(values)) - 1]
+
+
+def image_costs(
+    options: FinetuneOptions, images: Float[Array, "n H W C"], decoded: Float[Array, "n H W C"]
+) -> dict[str, Float[Array, " n"]]:
+    """What fine-tuning lowers, of every image: "cost", intensity², which is "squared_error" and the price of "lpips".
+
+    LPIPS is there where it has a price.
+    """
+    found = {"squared_error": jnp.sum((decoded - images) ** 2, axis=(1, 2, 3))}
+    if options.perceptual:
+        found["lpips"] = perceptual_distances(installed_weights(), images, decoded)
+    return found | {"cost": found["squared_error"] + options.perceptual * found.get("lpips", 0.0)}
 
 
 def trained_round(
@@ -78,21 +93,22 @@ def trained_round(
     schedule = loop.Schedule.of(len(images), options)._replace(epochs=of_round(options.epochs, number))
     one_code = tokenizer.codes.ndim == 2
 
-    def errors(params, tokens, batch):
+    def costs(params, tokens, batch):
         target = batch.astype(jnp.float32) / 255
         latents = summed(params["codes"], tokens[..., None] if one_code else tokens)
-        decoded = nnx.merge(graphdef, params["decoder"], rest).decode(latents)
-        return jnp.sum((decoded - target) ** 2, axis=(1, 2, 3))
+        return image_costs(options, target, nnx.merge(graphdef, params["decoder"], rest).decode(latents))
 
     def loss(params, key, tokens, batch):
-        error = jnp.mean(errors(params, tokens, batch))
-        return error, {"squared_error": error}
+        means = jax.tree.map(jnp.mean, costs(params, tokens, batch))
+        return means["cost"], means
 
-    score = jax.jit(errors)
+    score = jax.jit(costs)
 
     def validate(state):
-        found = map_chunks(lambda t, x: score(state["params"], t, x), val_tokens, val_images, chunk=500)
-        return {"loss": np.mean(found), "psnr": np.mean(-10 * np.log10(found / val_images[0].size))}
+        found = map_chunks(lambda t, x: score(state["params"], t, x), val_tokens, val_images, chunk=BATCH)
+        errors = found["squared_error"]
+        means = {name: np.mean(values) for name, values in found.items() if name != "cost"}
+        return {"loss": np.mean(found["cost"]), **means, "psnr": np.mean(-10 * np.log10(errors / val_images[0].size))}
 
     # On the host, for the loop's first step takes the memory of what is on the device.
     params = jax.tree.map(np.array, {"decoder": decoder, "codes": as_stages(tokenizer.codes)})

@@ -4,8 +4,8 @@
     python -m train.sample --run runs/quick --label Sneaker --sample.per-class 40 --sample.guidance 2 --out sneakers.png
     python -m train.sample --run runs/quick --keep 8
 
-Needs RUN/vae, RUN/codebook and RUN/gpt. The same seed gives the same images. Every row is a class. With --keep the first tokens
-are those of a test image of the class, which stands first in its row.
+Needs RUN/gpt and the stages that it needed. The same seed gives the same images. Every row is a class. With --keep the first
+tokens are those of a test image of the class, which stands first in its row.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ import math
 import pathlib
 
 from train.cli import parse, run_program
+from train.config import Config, token_sections, tokenizer_stages
 from train.run import Run
 
 
@@ -28,14 +29,19 @@ class Request:
     """Keep so many tokens of a test image and sample the rest."""
 
 
+def needs(config: Config) -> tuple[str, ...]:
+    """Stages that have to be complete."""
+    return (*tokenizer_stages(config), "gpt")
+
+
 def run(run: Run) -> None:
     """The pipeline's stage: samples of every class as RUN/samples.png, unless that is done."""
     from geovq.report import save_grid
     from geovq.store import save_arrays
     from train import presentation
 
-    inputs = {name: run.fingerprint(name) for name in ("vae", "codebook", "gpt")}
-    stage = run.begin("sample", ("data", "vae", "codebook", "gpt", "sample"), inputs)
+    inputs = {name: run.fingerprint(name) for name in needs(run.config)}
+    stage = run.begin("sample", (*token_sections(run.config), "gpt", "sample"), inputs)
     if stage is None:
         return
     tokens, rows = draw(run)
@@ -76,7 +82,7 @@ def draw(run: Run, label: str | None = None, keep: int = 0):
     if not 0 <= keep <= length:
         raise InputError(f"keep: expected 0..{length}, the tokens of an image, found {keep}; change --keep.")
     model = stages.trained_gpt(run)
-    tokenizer = stages.tokenizer(run, run.config.gpt.codebook, "euclidean")  # decoding is the same for all assignments
+    tokenizer = stages.modelled(run, "euclidean")  # decoding is the same for all assignments
     labels = np.repeat(np.array(chosen, np.int32), options.per_class)
     prefix = None
     if keep:
@@ -109,7 +115,7 @@ def main() -> None:
     """Runs the program: options may differ from the pipeline's, whose samples stay."""
     from geovq.report import save_grid
 
-    run, request = parse(__doc__, ("data", "sample"), Request(), needs=("vae", "codebook", "gpt"), bound=False)
+    run, request = parse(__doc__, ("data", "sample"), Request(), needs=needs, bound=False)
     name = (request.label or "all").lower().replace("/", "-").replace(" ", "-")
     out = request.out or run.folder / "samples" / f"{name}.png"
     _, rows = draw(run, request.label, request.keep)

@@ -23,7 +23,7 @@ from geovq.tokenizer import Tokenizer
 from geovq.vae import SpatialVAE, callables, negative_elbo
 from train import image_tokens, stages
 from train.blocks import in_blocks
-from train.config import PRESETS
+from train.config import PRESETS, token_codes
 from train.progress import Progress
 from train.provenance import provenance
 from train.run import Run, Stage
@@ -178,7 +178,7 @@ def quantized(
 
 def likelihood(run: Run) -> list[Row]:
     """Nats per token of the Transformer on validation and test tokens, beside what uniform and unigram models need."""
-    tokens, k, options = image_tokens.load(run), run.config.codebook.codes, run.config.gpt
+    tokens, k, options = image_tokens.load(run), token_codes(run.config), run.config.gpt
     graphdef, params = nnx.split(stages.trained_gpt(run))
 
     @jax.jit

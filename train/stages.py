@@ -22,7 +22,7 @@ from geovq.quantizers import MovingCodes, bounded, check_levels, grid_codes, new
 from geovq.store import read_json, save_arrays
 from geovq.tokenizer import Tokenizer
 from geovq.vae import SpatialVAE, callables
-from train.config import DataOptions
+from train.config import DataOptions, token_codes
 from train.run import Run, stored_config
 
 GEOMETRY = "codebook/geometry.npz"
@@ -101,7 +101,7 @@ def new_gpt(run: Run) -> GPT:
     """The run's Transformer with its initial parameters."""
     options = run.config.gpt
     config = GPTConfig(
-        codes=run.config.codebook.codes,
+        codes=token_codes(run.config),
         grid=run.config.vae.grid,
         classes=len(class_names(run)) if options.conditional else 0,
         layers=options.layers,
@@ -265,7 +265,10 @@ def load_finetuned(folder: str | os.PathLike, assign: str = "whitened", probes: 
     Raises:
         InputError: No such folder, an unknown assignment, or damaged files.
     """
-    run = _stored_run(folder)
+    return _finetuned(_stored_run(folder), assign, probes)
+
+
+def _finetuned(run: Run, assign: str, probes: int | None = None) -> Tokenizer:
     path = "finetune/tokenizer.npz"
     shape = run.read("finetune", path)[1]["image_shape"]
     of_baseline = run.config.finetune.codebook == "vqvae"
@@ -296,9 +299,26 @@ def load_baseline(folder: str | os.PathLike, images: np.ndarray, assign: str = "
         InputError: No such folder, an unknown assignment, or damaged files.
     """
     run = _stored_run(folder)
-    images = check_images(images, SOURCES[run.config.data.dataset].image_shape)
+    return _baseline(run, check_images(images, SOURCES[run.config.data.dataset].image_shape), assign)
+
+
+def _baseline(run: Run, images: np.ndarray, assign: str) -> Tokenizer:
     tokenizer = _of_baseline(run, *trained_baseline(run, images.shape[1:]), images)
     return tokenizer.amortised(images) if assign == "amortised" else tokenizer.replace(assign=assign)
+
+
+def modelled(run: Run, assign: str) -> Tokenizer:
+    """The tokenizer whose tokens the run's Transformer is trained on, with any assignment.
+
+    Raises:
+        InputError: A stage is not complete, or its files are damaged or others.
+    """
+    codebook = run.config.gpt.codebook
+    if codebook == "finetuned":
+        return _finetuned(run, assign)
+    if codebook == "baseline":
+        return _baseline(run, images(run.config.data).dataset.train_images, assign)
+    return tokenizer(run, codebook, assign)
 
 
 def _of_baseline(run: Run, model: SpatialVAE, codes: MovingCodes | None, images: np.ndarray) -> Tokenizer:
