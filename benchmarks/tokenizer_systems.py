@@ -128,11 +128,7 @@ class Study:
         from train import codebook
 
         trained, run = self.vae(seed), self._ours(k, seed)
-        if not run.folder.exists():
-            unfinished = run.folder.with_name(f".{run.folder.name}")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.copytree(trained.folder, unfinished, ignore=shutil.ignore_patterns(".lock"))
-            unfinished.rename(run.folder)
+        begun_as(trained, run)
         codebook.run(run)
         return run
 
@@ -178,6 +174,15 @@ class Study:
             data=dataclasses.replace(preset.data, data_dir=self.data_dir),
             vae=dataclasses.replace(preset.vae, seed=seed, epochs=self.schedule.epochs),
         )
+
+
+def begun_as(made: Run, run: Run, *, without: tuple[str, ...] = ()) -> None:
+    """Gives a run that has no folder yet all that another has, but for some stages."""
+    if not run.folder.exists():
+        unfinished = run.folder.with_name(f".{run.folder.name}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(made.folder, unfinished, ignore=shutil.ignore_patterns(".lock", *without))
+        unfinished.rename(run.folder)
 
 
 def gaussian(run: Run, k: int, seed: int, assign: str) -> "Tokenizer":

@@ -28,7 +28,19 @@ PROGRAMS = (
     *(
         f"benchmarks.{name}"
         for name in (
-            *("encoding", "geometry", "gpt", "medoids", "metric", "nearest", "pipeline", "rate", "resume", "sketch"),
+            *(
+                "encoding",
+                "generation",
+                "geometry",
+                "gpt",
+                "medoids",
+                "metric",
+                "nearest",
+                "pipeline",
+                "rate",
+                "resume",
+                "sketch",
+            ),
             *("tables", "tokenizer"),
         )
     ),

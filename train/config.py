@@ -169,6 +169,8 @@ class GPTOptions:
     """Codebook of its tokens; finetuned: that of train.finetune; baseline: that of train.baseline."""
     assign: AssignmentName = "whitened"
     """Their assignment: euclidean, whitened, whitened-position, local, geodesic, amortised, joint or decoded."""
+    probes: int = 0
+    """Products that a Jacobian is sketched by, for assignments that need one; 96 for joint lose nothing here; 0 = exact."""
     conditional: bool = True
     """Learn each class's own images (needed to sample by class)."""
     layers: int = GPTConfig.layers

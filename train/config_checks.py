@@ -96,7 +96,7 @@ _NAMES: tuple[tuple[tuple[str, Callable[[float], bool]], str], ...] = (
     (_at_least(0), "data.split_seed vae.seed codebook.seed gpt.seed sample.seed vae.patience gpt.patience"),
     (
         _at_least(0),
-        "vae.bits codebook.probes sample.temperature sample.top_k sample.guidance vae.weight_decay gpt.weight_decay",
+        "vae.bits codebook.probes gpt.probes sample.temperature sample.top_k sample.guidance vae.weight_decay gpt.weight_decay",
     ),
     (
         _at_least(0),

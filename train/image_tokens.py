@@ -25,6 +25,7 @@ def save(run: Run, data: stages.Images, stage: Stage) -> None:
     """
     options, k = run.config.gpt, token_codes(run.config)
     chosen = stages.modelled(run, options.assign)
+    chosen = chosen.replace(assign=options.assign, probes=options.probes or None)
     arrays: dict[str, np.ndarray] = {}
     lost: dict[str, int] = {}
     for part in PARTS:

@@ -1,0 +1,65 @@
+"""Scores of sets by a judge whose features are known."""
+
+import numpy as np
+import pytest
+
+from geovq import scores
+from train.judge import Judge, Judged, confusion, diversity, set_rows
+
+
+@pytest.fixture
+def judge(rng):
+    """Features are given; there are three classes."""
+    train, test = (Judged(rng.standard_normal((n, 6)).astype(np.float32), rng.integers(0, 3, n)) for n in (80, 50))
+    return Judge(lambda images: test, 0.9, train, test, 3)
+
+
+def by_score(rows):
+    return {row["score"]: row for row in rows}
+
+
+def test_the_test_images_themselves_are_perfect_samples(judge):
+    rows = by_score(set_rows({"case": "samples"}, judge, judge.test, judge.test.classes))
+    perfect = {"frechet": 0, "precision": 1, "recall": 1, "coverage": 1, "class_accuracy": 1, "nearest_distance": 1}
+    for score, value in perfect.items():
+        assert rows[score]["value"] == pytest.approx(value, abs=1e-6), score
+    assert rows["kid"]["value"] < 0  # an unbiased distance of independent sets is 0, and these are nearer than that
+    assert {row["case"] for row in rows.values()} == {"samples"}
+    assert {row["classifier_accuracy"] for row in rows.values()} == {0.9}
+
+
+def test_copies_of_training_images_are_found(judge):
+    rows = by_score(set_rows({}, judge, judge.train))
+    assert rows["nearest_distance"]["value"] == pytest.approx(0, abs=1e-3)
+    assert "class_accuracy" not in rows
+
+
+def test_samples_far_away_are_worse_in_every_score(judge):
+    found = Judged(judge.test.features + 3, (judge.test.classes + 1) % 3)
+    far = by_score(set_rows({}, judge, found, judge.test.classes))
+    near = by_score(set_rows({}, judge, judge.test, judge.test.classes))
+    for score in ("frechet", "kid", "nearest_distance"):
+        assert far[score]["value"] > near[score]["value"], score
+    for score in ("precision", "recall", "density", "coverage", "class_accuracy"):
+        assert far[score]["value"] < near[score]["value"], score
+
+
+def test_confusion_counts_what_is_seen_of_what_was_asked(judge):
+    asked, seen = np.array([0, 0, 0, 0, 2]), np.array([0, 1, 1, 2, 2])
+    rows = confusion({}, judge, Judged(np.zeros((5, 6)), seen), asked)
+    found = {(row["asked"], row["seen"]): (row["value"], row["n"]) for row in rows}
+    assert len(found) == 9
+    assert [found[0, other][0] for other in range(3)] == [0.25, 0.5, 0.25]
+    assert found[2, 2] == (1.0, 1)
+    assert found[1, 0] == (0.0, 0)
+
+
+def test_diversity_is_the_distance_of_neighbours_of_one_class(rng):
+    images = rng.random((6, 28, 28, 1)).astype(np.float32)
+    labels = np.array([0, 1, 0, 1, 0, 1])
+    found = diversity({}, images, labels, pairs=4)
+    wanted = scores.lpips(images[[0, 2, 1, 3]], images[[2, 4, 3, 5]])
+    assert found["value"] == pytest.approx(wanted.mean(), rel=1e-5)
+    assert found["n"] == 4
+    same = diversity({}, np.repeat(images[:1], 6, axis=0), labels)
+    assert same["value"] == pytest.approx(0, abs=1e-6)
