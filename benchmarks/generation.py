@@ -60,7 +60,7 @@ def main() -> None:
             if system.name in options.systems or not options.systems:
                 run = generation.trained(system, seed)
                 found += cell(asked.folder / "generation", run, system, judge, drawn, made_from)
-        rows += [r | {"seed": seed, "codes": schedule.codes} for r in found]
+        rows += [r | {"seed": seed} for r in found]
     whole = not options.systems and not options.seeds and options.schedule != "smoke"
     name = "generation" if whole else "generation_part"
     label = (

@@ -8,14 +8,19 @@ import jax
 import numpy as np
 from flax import nnx
 from jaxtyping import Float, Int
+from scipy.ndimage import gaussian_filter
 
 from benchmarks.generation_systems import System
 from geovq import scores, token_scores
 from geovq.autoencoder import decode_latents, encode_images
 from geovq.checks import check_images
 from geovq.chunks import map_chunks
-from geovq.geometry import draw
+from geovq.config import CODEBOOKS
+from geovq.decoders import single
+from geovq.execution import REPEATABLE
+from geovq.geometry import draw, lengths_to_codes, place_codes
 from geovq.gpt import token_nats
+from geovq.metric import token_metrics
 from geovq.report import save_grid
 from geovq.sampling import rising, sample
 from geovq.store import read_json, write_json
@@ -33,6 +38,12 @@ SHOWN = 10
 
 GUIDANCE = ((1.0, False), (1.5, False), (2.0, False), (2.0, True))
 """Weights of classifier-free guidance, and whether they rise from 1 at the first token."""
+
+UNPAIRED = 2000
+"""The first test images, which samples are set beside without being like them, and whose tokens' errors are measured."""
+
+BLUR = 2.0
+"""Standard deviation of the blur in pixels."""
 
 VERSION = 1
 """Of what is computed: another one makes every cell again."""
@@ -53,17 +64,21 @@ class Drawn(NamedTuple):
 
 
 def brackets(run: Run, judge: Judge, drawn: Drawn) -> list[Row]:
-    """Between what scores are: real training images, and the VAE's reconstructions of them."""
+    """Between what scores are: real training images, their reconstructions by the VAE, and, unpaired, blurred real ones."""
     encode, decode = callables(stages.trained_vae(run, drawn.images.shape[1:]))
-    sets = {"real": drawn.images, "vae": decode_latents(decode, encode_images(encode, drawn.images))}
-    return [
-        found
-        for system, images in sets.items()
-        for found in [
-            *set_rows({"case": "bracket", "system": system}, judge, judge.look(images), drawn.labels),
-            diversity({"case": "bracket", "system": system}, images, drawn.labels),
-        ]
-    ]
+    blurred = gaussian_filter(drawn.images, (0, BLUR, BLUR, 0))
+    mean = np.broadcast_to(drawn.images.mean(axis=0), drawn.images.shape)
+    rows = []
+    for system, images in {
+        "real": drawn.images,
+        "vae": decode_latents(decode, encode_images(encode, drawn.images)),
+    }.items():
+        fields: Row = {"case": "bracket", "system": system}
+        rows += set_rows(fields, judge, judge.look(images), drawn.labels)
+        rows.append(diversity(fields, images, drawn.labels))
+    for system, images in {"real": drawn.images, "real, blurred": blurred, "mean image": mean}.items():
+        rows += unpaired({"system": system}, images, run)
+    return rows
 
 
 def cell(folder: pathlib.Path, run: Run, system: System, judge: Judge, drawn: Drawn, made_from: Row) -> list[Row]:
@@ -71,10 +86,12 @@ def cell(folder: pathlib.Path, run: Run, system: System, judge: Judge, drawn: Dr
     path, label = folder / f"{run.folder.name}.json", {"version": VERSION, "gpt": run.fingerprint("gpt"), **made_from}
     if path.exists() and (found := read_json(path))["made_from"] == label:
         return found["rows"]
-    fields: Row = {"system": "vqvae" if system.codebook == "baseline" else "ours", "tokens": system.name}
+    kind = "vqvae" if system.codebook == "baseline" else "ours"
+    fields: Row = {"system": kind, "tokens": system.name, "codes": token_codes(run.config)}
     tokenizer = stages.modelled(run, "euclidean")  # decoding is the same for all assignments
     rows = likelihood(run, fields)
     rows += reconstructions(run, fields, tokenizer, judge, drawn)
+    rows += errors(run, fields, tokenizer) if system.codebook in CODEBOOKS else []
     rows += samples(run, fields, tokenizer, judge, len(drawn.images), folder / f"{run.folder.name}.png")
     write_json(path, {"made_from": label, "rows": rows})
     return rows
@@ -118,6 +135,36 @@ def reconstructions(run: Run, fields: Row, tokenizer: Tokenizer, judge: Judge, d
     return rows + set_rows(fields, judge, judge.look(tokenizer.decode(chosen.reshape(shape))))
 
 
+def errors(run: Run, fields: Row, tokenizer: Tokenizer) -> list[Row]:
+    """The error of a token's code in three measures, for codebooks of a frozen VAE."""
+    images = check_images(stages.images(run.config.data).dataset.test_images[:UNPAIRED])
+    tokens = image_tokens.load(run)["test"][: len(images)].reshape(-1, *tokenizer.token_shape)
+    encode, decode = callables(stages.trained_vae(run, images.shape[1:]))
+    grids = encode_images(encode, images)
+    d = grids.shape[-1]
+    latents, metrics = grids.reshape(-1, d), token_metrics(single(decode), grids, plan=REPEATABLE).reshape(-1, d, d)
+    placed = place_codes(stages.load_geometry(run), tokenizer.codes)
+    chosen = tokenizer.quantized(tokens).reshape(-1, d)
+    found = {
+        "latent_error": token_scores.latent_errors(latents, chosen),
+        "metric_error": token_scores.metric_errors(latents, chosen, metrics),
+        "geodesic_error": lengths_to_codes(placed, latents, metrics, tokens.reshape(-1, 1))[:, 0],
+    }
+    fields = fields | {"case": "errors"}
+    return [row(fields, name, values.reshape(len(images), -1).mean(axis=1)) for name, values in found.items()]
+
+
+def unpaired(fields: Row, images: Float[np.ndarray, "n H W C"], run: Run) -> list[Row]:
+    """The original study's protocol: images beside test images that have nothing to do with them.
+
+    It rewards blur: that is what its controls, in `brackets`, are for.
+    """
+    others = check_images(stages.images(run.config.data).dataset.test_images[: min(UNPAIRED, len(images))])
+    images, fields = images[: len(others)], fields | {"case": "unpaired"}
+    measures = {"psnr": scores.psnr, "ssim": scores.ssim, "lpips": scores.lpips}
+    return [row(fields, name, score(others, images)) for name, score in measures.items()]
+
+
 def samples(run: Run, fields: Row, tokenizer: Tokenizer, judge: Judge, count: int, picture: pathlib.Path) -> list[Row]:
     """New images, as many of each class, with and without guidance."""
     model, conditional = stages.trained_gpt(run), run.config.gpt.conditional
@@ -140,6 +187,8 @@ def samples(run: Run, fields: Row, tokenizer: Tokenizer, judge: Judge, count: in
         rows += set_rows(case, judge, found, asked)
         rows.append(diversity(case, images, labels if conditional else np.zeros_like(labels)))
         if weight == 1:
+            shuffled = images[np.random.default_rng(0).permutation(len(images))]
+            rows += unpaired(fields, shuffled, run)
             rows += confusion(case, judge, found, labels) if conditional else []
             by_class = images.reshape(len(names), -1, *images.shape[1:])[:, :SHOWN]
             titles = names if conditional else [f"sample {i + 1}" for i in range(len(names))]

@@ -4,15 +4,9 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
+from benchmarks.generation_tables import mean_of
 
 Row = dict[str, Any]
-
-
-def mean_of(rows: Sequence[Row], **wanted: object) -> float | None:
-    """Mean over seeds of the rows with these fields; None where there is none."""
-    found = [r["value"] for r in rows if all(r.get(name) == value for name, value in wanted.items())]
-    return float(np.mean(found)) if found else None
 
 
 def trade(rows: Sequence[Row], path: pathlib.Path) -> None:

@@ -27,13 +27,18 @@ class System:
     perceptual: float = 0.0
     """Price of LPIPS in the fine-tuning of the decoder."""
     conditional: bool = True
+    codes: int = 512
+    large: bool = False
+    """Whether the Transformer is the original study's large one: 8 layers, 512 channels, 8 heads."""
 
     @property
     def name(self) -> str:
         """Of its run folder and its rows."""
         parts = ["vqvae" if self.codebook == "baseline" else self.codebook, self.assign]
         parts += ["perceptual"] if self.perceptual else []
-        return "-".join(parts if self.conditional else [*parts, "unconditional"])
+        parts += [] if self.conditional else ["unconditional"]
+        parts += ["large"] if self.large else []
+        return "-".join(parts if self.codes == 512 else [*parts, str(self.codes)])
 
 
 SYSTEMS = (
@@ -49,6 +54,18 @@ SYSTEMS = (
     System("finetuned", "joint", perceptual=PERCEPTUAL),
     System("baseline", "euclidean"),
 )
+"""Those of benchmarks.generation."""
+
+EXPERIMENTS = {
+    "1 Euclidean, K = 512": System("euclidean", "euclidean", conditional=False),
+    "2 Euclidean, K = 1024, large": System("euclidean", "euclidean", conditional=False, codes=1024, large=True),
+    "3 geodesic, K = 512": System("geodesic", "geodesic", conditional=False),
+    "decoder fine-tuned": System("finetuned", "whitened", conditional=False),
+    "and a larger Transformer": System("finetuned", "whitened", conditional=False, large=True),
+    "and class-conditional": System("finetuned", "whitened", large=True),
+    "our best": System("finetuned", "joint", large=True),
+}
+"""Those of benchmarks.study: the original three experiments, what they meant to do next, and the best that there is here."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,17 +75,35 @@ class Schedule:
     tokenizer: str
     """Schedule of benchmarks.tokenizer, for all but the Transformer."""
     gpt: GPTOptions
-    codes: int
+    large_epochs: int
+    """Epochs of the large Transformer."""
     images: int
     """Images in each set, at most."""
     seeds: tuple[int, ...]
+    codes: int | None = None
+    """K of all systems, whatever they say."""
 
+
+_REDUCED = Schedule(
+    tokenizer="reduced",
+    gpt=GPTOptions(probes=96, average=0.999, epochs=6, patience=0),
+    large_epochs=4,
+    images=10_000,
+    seeds=(0, 1, 2),
+)
 
 SCHEDULES = {
-    "reduced": Schedule("reduced", GPTOptions(probes=96, average=0.999, epochs=6, patience=0), 512, 10_000, (0, 1, 2)),
-    "full": Schedule("full", GPTOptions(average=0.999, epochs=100), 512, 10_000, (0, 1, 2)),
+    "reduced": _REDUCED,
+    "full": dataclasses.replace(
+        _REDUCED, tokenizer="full", gpt=GPTOptions(average=0.999, epochs=100, patience=5), large_epochs=100
+    ),
     "smoke": Schedule(
-        "smoke", dataclasses.replace(PRESETS["demo"].gpt, probes=4, average=0.9, epochs=1, patience=0), 16, 60, (0,)
+        tokenizer="smoke",
+        gpt=dataclasses.replace(PRESETS["demo"].gpt, probes=4, average=0.9, epochs=1, patience=0),
+        large_epochs=1,
+        images=60,
+        seeds=(0,),
+        codes=16,
     ),
 }
 """reduced: two CPU cores. full: for an accelerator. smoke: the digits, for tests."""
@@ -109,8 +144,10 @@ class Generation:
             conditional=system.conditional,
             seed=seed,
         )
-        folder = self.folder / f"gpt-{self.schedule.codes}-{system.name}-{seed}"
-        run = Run(folder, dataclasses.replace(made.config, gpt=options))
+        if system.large:
+            large = {"layers": 8, "width": 512, "heads": 8, "epochs": self.schedule.large_epochs}
+            options = dataclasses.replace(options, **large)  # type: ignore[arg-type]
+        run = Run(self.folder / f"gpt-{system.name}-{seed}", dataclasses.replace(made.config, gpt=options))
         begun_as(made, run)
         gpt.run(run)
         return run
@@ -118,7 +155,7 @@ class Generation:
     def _tokenizer(self, system: System, seed: int) -> Run:
         from train import finetune
 
-        k, study = self.schedule.codes, self.study
+        k, study = self.schedule.codes or system.codes, self.study
         if system.codebook == "baseline":
             return study.baseline("vqvae", k, seed)
         if system.codebook != "finetuned":

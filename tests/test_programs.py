@@ -41,7 +41,7 @@ PROGRAMS = (
                 "resume",
                 "sketch",
             ),
-            *("tables", "tokenizer"),
+            *("study", "tables", "tokenizer"),
         )
     ),
 )

@@ -1,0 +1,71 @@
+"""The three experiments that this project starts from, what they meant to do next, and the best that there is here.
+
+    python -m benchmarks.study --run runs/study --data-dir DIR                      two CPU cores, six hours; resumes
+    python -m benchmarks.study --run runs/study --data-dir DIR --rows 1 3           only rows whose names begin so
+    python -m benchmarks.study --run runs/full --data-dir DIR --schedule full       the original epochs, for an accelerator
+
+Two tables. In the original columns: PSNR, SSIM and LPIPS of *generated* images beside *unrelated* test images, with real images
+under the same protocol, and each experiment's quantization error in its own unit. In ours: every test image beside its own
+reconstruction, quantization errors in common units, and samples beside real images in the features of a classifier.
+Reduced, no row takes more than 45 minutes. Writes benchmarks/results/study.json; some rows alone write study_part.json.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any, Literal
+
+from benchmarks.generation_systems import EXPERIMENTS, SCHEDULES, Generation
+from benchmarks.generation_tables import honest, legacy
+from benchmarks.record import FOLDER, save
+from geovq.checks import InputError
+from train.cli import parse, run_program
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Which rows, and how long it runs."""
+
+    schedule: Literal["reduced", "full", "smoke"] = "reduced"
+    """reduced: four to six epochs of each Transformer, two CPU cores. full: up to 100. smoke: the digits, in minutes."""
+    rows: tuple[str, ...] = ()
+    """Beginnings of the names of rows; all if none is given."""
+    seeds: tuple[int, ...] = (0,)
+    """Of all networks."""
+    output: pathlib.Path = FOLDER
+    """Folder of the results."""
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    asked, options = parse(__doc__, ("data",), Options(), bound=False)
+    for wanted in options.rows:
+        if not any(name.startswith(wanted) for name in EXPERIMENTS):
+            raise InputError(f"rows: expected beginnings of {'; '.join(EXPERIMENTS)}, found {wanted!r}; change --rows.")
+
+    from benchmarks.generation_cells import Drawn, brackets, cell
+    from geovq.report import text_table
+    from train.judge import Judge
+
+    schedule = SCHEDULES[options.schedule]
+    generation = Generation(asked.folder, asked.config.data.data_dir, schedule)
+    classifier = generation.classifier()
+    judge, drawn = Judge.of(classifier), Drawn.of(classifier, schedule.images)
+    made_from = {"classifier": classifier.fingerprint("classifier"), "images": schedule.images}
+    rows: list[dict[str, Any]] = []
+    for seed in options.seeds:
+        rows += [r | {"seed": seed} for r in brackets(generation.study.vae(seed), judge, drawn)]
+        for name, system in EXPERIMENTS.items():
+            if not options.rows or any(name.startswith(wanted) for wanted in options.rows):
+                run = generation.trained(system, seed)
+                found = cell(asked.folder / "generation", run, system, judge, drawn, made_from)
+                rows += [r | {"experiment": name, "seed": seed} for r in found]
+    for caption, table in (("In the original columns", legacy), ("In ours", honest)):
+        print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
+    whole = not options.rows and options.schedule != "smoke"
+    epochs = f"{schedule.gpt.epochs} epochs of the small Transformer, {schedule.large_epochs} of the large one"
+    seeds = {"split": asked.config.data.split_seed, **{f"networks {seed}": seed for seed in options.seeds}}
+    save("study" if whole else "study_part", rows, seeds, f"{options.schedule}: {epochs}", options.output)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,80 @@
+"""What benchmarks.generation and benchmarks.study train, and their tables from rows made by hand."""
+
+import dataclasses
+
+import pytest
+
+from benchmarks.generation_figures import trade
+from benchmarks.generation_systems import EXPERIMENTS, SCHEDULES, SYSTEMS, Generation
+from benchmarks.generation_tables import ORIGINAL, honest, legacy, mean_of
+from train.config import PRESETS
+from train.config_checks import check_config
+
+
+def test_names_tell_systems_apart_and_equal_ones_share_a_run():
+    systems = {*SYSTEMS, *EXPERIMENTS.values()}
+    assert len({system.name for system in systems}) == len(systems)
+    assert {system.name for system in SYSTEMS} & {system.name for system in EXPERIMENTS.values()}
+    assert set(ORIGINAL) < set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+def test_every_system_is_one_that_train_gpt_takes(schedule, system, tmp_path):
+    generation = Generation(tmp_path, None, SCHEDULES[schedule])
+    preset = PRESETS[generation.study.schedule.preset]
+    gpt = dataclasses.replace(generation.schedule.gpt, codebook=system.codebook, assign=system.assign)
+    check_config(
+        dataclasses.replace(
+            preset, codebook=generation.study.schedule.codebook, gpt=gpt, finetune=generation.study.schedule.finetune
+        ),
+        ("gpt", "finetune"),
+    )
+
+
+def made(**fields):
+    return {"position": None, "guidance": None, **fields}
+
+
+@pytest.fixture
+def rows():
+    """One experiment, two seeds, and a control."""
+    found = [made(case="unpaired", system="real", score="psnr", value=7.6)]
+    for seed, offset in ((0, -1.0), (1, 1.0)):
+        one = {"experiment": "3 geodesic, K = 512", "tokens": "geodesic-geodesic", "system": "ours", "seed": seed}
+        found += [
+            made(case="unpaired", score="psnr", value=9 + offset, **one),
+            made(case="errors", score="geodesic_error", value=0.3 + offset / 10, **one),
+            made(case="errors", score="latent_error", value=2.0, **one),
+            made(case="reconstructions", score="psnr", value=19 + offset, **one),
+            made(case="reconstructions", score="frechet", value=5.0, **one),
+            made(case="likelihood", model="Transformer", score="nats_per_token", value=3.5 + offset, **one),
+            made(case="likelihood", model="unigram", score="nats_per_token", value=6.0, **one),
+            made(case="samples", guidance=1.0, score="frechet", value=30 + offset, **one),
+            made(case="samples", guidance=2.0, score="frechet", value=1000.0, **one),
+        ]
+    found.append(
+        made(case="likelihood", model="Transformer", score="nats_per_token", value=99.0, tokens="x") | {"position": 0}
+    )
+    return found
+
+
+def test_tables_are_means_over_seeds_in_their_columns(rows):
+    heads, cells = legacy(rows)
+    by_name = {row[0]: dict(zip(heads, row, strict=True)) for row in cells}
+    assert by_name["(real images)"]["PSNR"] == 7.6
+    found = by_name["3 geodesic, K = 512"]
+    assert (found["PSNR"], found["error, own unit"]) == (9.0, pytest.approx(0.3))  # lengths, not squared latents
+    assert (found["PSNR then"], found["error then"]) == (8.2531, 3.40e5)
+    heads, cells = honest(rows)
+    found = dict(zip(heads, cells[0], strict=True))
+    assert len(cells) == 1
+    assert (found["PSNR dB"], found["latent²"], found["nats a token"], found["Fréchet"]) == (19, 2, 3.5, 30)
+    assert found["class"] is None  # nothing was asked for
+    assert mean_of(rows, case="samples", guidance=3.0) is None
+
+
+def test_the_trade_is_drawn(rows, tmp_path):
+    brackets = [made(case="bracket", system=system, score="frechet", value=2.0) for system in ("real", "vae")]
+    trade([r for r in rows if r.get("tokens") != "x"] + brackets, tmp_path / "trade.png")
+    assert (tmp_path / "trade.png").stat().st_size > 5000
