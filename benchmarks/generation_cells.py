@@ -26,7 +26,7 @@ from geovq.sampling import rising, sample
 from geovq.store import read_json, write_json
 from geovq.tokenizer import Tokenizer
 from geovq.vae import callables
-from train import image_tokens, stages
+from train import image_tokens, networks, stages, tokenizers
 from train.config import token_codes
 from train.judge import Judge, confusion, diversity, set_rows
 from train.progress import Progress
@@ -65,7 +65,7 @@ class Drawn(NamedTuple):
 
 def brackets(run: Run, judge: Judge, drawn: Drawn) -> list[Row]:
     """Between what scores are: real training images, their reconstructions by the VAE, and, unpaired, blurred real ones."""
-    encode, decode = callables(stages.trained_vae(run, drawn.images.shape[1:]))
+    encode, decode = callables(networks.trained_vae(run, drawn.images.shape[1:]))
     blurred = gaussian_filter(drawn.images, (0, BLUR, BLUR, 0))
     mean = np.broadcast_to(drawn.images.mean(axis=0), drawn.images.shape)
     rows = []
@@ -88,7 +88,7 @@ def cell(folder: pathlib.Path, run: Run, system: System, judge: Judge, drawn: Dr
         return found["rows"]
     kind = "vqvae" if system.codebook == "baseline" else "ours"
     fields: Row = {"system": kind, "tokens": system.name, "codes": token_codes(run.config)}
-    tokenizer = stages.modelled(run, "euclidean")  # decoding is the same for all assignments
+    tokenizer = tokenizers.modelled(run, "euclidean")  # decoding is the same for all assignments
     rows = likelihood(run, fields)
     rows += reconstructions(run, fields, tokenizer, judge, drawn)
     rows += errors(run, fields, tokenizer) if system.codebook in CODEBOOKS else []
@@ -100,7 +100,7 @@ def cell(folder: pathlib.Path, run: Run, system: System, judge: Judge, drawn: Dr
 def likelihood(run: Run, fields: Row) -> list[Row]:
     """Test nats of a token, of all and by position, beside what models of frequencies need."""
     tokens, k = image_tokens.load(run), token_codes(run.config)
-    graphdef, params = nnx.split(stages.trained_gpt(run))
+    graphdef, params = nnx.split(networks.trained_gpt(run))
     conditional = run.config.gpt.conditional
 
     @jax.jit
@@ -139,7 +139,7 @@ def errors(run: Run, fields: Row, tokenizer: Tokenizer) -> list[Row]:
     """The error of a token's code in three measures, for codebooks of a frozen VAE."""
     images = check_images(stages.images(run.config.data).dataset.test_images[:UNPAIRED])
     tokens = image_tokens.load(run)["test"][: len(images)].reshape(-1, *tokenizer.token_shape)
-    encode, decode = callables(stages.trained_vae(run, images.shape[1:]))
+    encode, decode = callables(networks.trained_vae(run, images.shape[1:]))
     grids = encode_images(encode, images)
     d = grids.shape[-1]
     latents, metrics = grids.reshape(-1, d), token_metrics(single(decode), grids, plan=REPEATABLE).reshape(-1, d, d)
@@ -167,7 +167,7 @@ def unpaired(fields: Row, images: Float[np.ndarray, "n H W C"], run: Run) -> lis
 
 def samples(run: Run, fields: Row, tokenizer: Tokenizer, judge: Judge, count: int, picture: pathlib.Path) -> list[Row]:
     """New images, as many of each class, with and without guidance."""
-    model, conditional = stages.trained_gpt(run), run.config.gpt.conditional
+    model, conditional = networks.trained_gpt(run), run.config.gpt.conditional
     names = stages.class_names(run)
     labels = np.repeat(np.arange(len(names), dtype=np.int32), -(-count // len(names)))
     rows = []

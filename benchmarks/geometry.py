@@ -45,10 +45,10 @@ def main() -> None:
     from geovq.geometry import draw
     from geovq.metric import token_metrics
     from geovq.vae import callables
-    from train import stages
+    from train import networks, stages
 
     images = draw(stages.images(run.config.data).dataset.train_images, ENCODED_IMAGES, SEED)
-    encode, decode_batch = callables(stages.trained_vae(run, images.shape[1:]))
+    encode, decode_batch = callables(networks.trained_vae(run, images.shape[1:]))
     decode, latents = single(decode_batch), encode_images(encode, check_images(images))
     grids = latents[:MEASURED_IMAGES]
     metrics = token_metrics(decode, grids)

@@ -216,11 +216,11 @@ def main() -> None:
     from geovq.medoids import k_medoids
     from geovq.neighbours import nearest_neighbours
     from geovq.vae import callables
-    from train import stages
+    from train import networks, stages
 
     dataset = stages.images(run.config.data).dataset
     images = check_images(np.concatenate([dataset.train_images, dataset.val_images]))[: options.images]
-    encode, decode_batch = callables(stages.trained_vae(run, images.shape[1:]))
+    encode, decode_batch = callables(networks.trained_vae(run, images.shape[1:]))
     decode, latents = single(decode_batch), encode_images(encode, images)
     latents = latents[np.random.default_rng(0).permutation(len(latents))]
     data = run.config.data.dataset

@@ -232,11 +232,11 @@ def main() -> None:
     from geovq.metric import ExactMetric
     from geovq.report import text_table
     from geovq.vae import callables
-    from train import stages
+    from train import networks, stages
 
     dataset = stages.images(run.config.data).dataset
     images = check_images(np.concatenate([dataset.train_images, dataset.val_images])[: options.images])
-    vae = stages.trained_vae(run, images.shape[1:])
+    vae = networks.trained_vae(run, images.shape[1:])
     encode, decode_batch = callables(vae)
     decode = single(decode_batch)
     started = time.perf_counter()

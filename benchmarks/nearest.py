@@ -86,11 +86,11 @@ def main() -> None:
     from geovq.checks import check_images
     from geovq.decoders import single
     from geovq.vae import callables
-    from train import stages
+    from train import networks, stages
 
     dataset = stages.images(run.config.data).dataset
     images = check_images(np.concatenate([dataset.train_images, dataset.val_images])[: options.images])
-    encode, decode_batch = callables(stages.trained_vae(run, images.shape[1:]))
+    encode, decode_batch = callables(networks.trained_vae(run, images.shape[1:]))
     latents = encode_images(encode, images)
     rows: list[Row] = []
     for count in (count for count in IMAGES if count <= len(latents)):

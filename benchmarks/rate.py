@@ -28,9 +28,9 @@ def posterior(run: Run, images: Any) -> Any:
     from flax import nnx
 
     from geovq.chunks import map_chunks
-    from train import stages
+    from train import networks
 
-    graphdef, params = nnx.split(stages.trained_vae(run, images.shape[1:]))
+    graphdef, params = nnx.split(networks.trained_vae(run, images.shape[1:]))
 
     @jax.jit
     def sampled(batch):
@@ -57,12 +57,12 @@ def scored(run: Run) -> list[dict[str, Any]]:
     from geovq.metric import token_metrics
     from geovq.scores import psnr
     from geovq.vae import callables
-    from train import stages
+    from train import networks, stages
     from train.scoring import Row, row
 
     data = stages.images(run.config.data)
     images = check_images(data.dataset.val_images)
-    encode, decode = callables(stages.trained_vae(run, images.shape[1:]))
+    encode, decode = callables(networks.trained_vae(run, images.shape[1:]))
     train_latents = encode_images(encode, check_images(data.dataset.train_images))
     latents = encode_images(encode, images)
     d = latents.shape[-1]

@@ -33,13 +33,13 @@ def main() -> None:
     from geovq.report import text_table
     from geovq.scores import psnr
     from geovq.vae import callables
-    from train import stages
+    from train import networks, stages, tokenizers
     from train.progress import Progress
     from train.scoring import row
 
     images = check_images(stages.images(run.config.data).dataset.test_images)
-    encode, decode_batch = callables(stages.trained_vae(run, images.shape[1:]))
-    decode, tokenizer = single(decode_batch), stages.tokenizer(run, CODEBOOK, "whitened")
+    encode, decode_batch = callables(networks.trained_vae(run, images.shape[1:]))
+    decode, tokenizer = single(decode_batch), tokenizers.of_codebook(run, CODEBOOK, "whitened")
     codes, latents = tokenizer.codes, encode_images(encode, images)
     d = latents.shape[-1]
 

@@ -10,7 +10,7 @@ from benchmarks.tokenizer_semantics import kept_under_noise, semantic_rows
 from benchmarks.tokenizer_systems import CODEBOOKS, HEADLINE, Schedule, Study, gaussian, two_codes
 from geovq.config import BaselineName
 from geovq.tokenizer import Tokenizer
-from train import stages
+from train import stages, tokenizers
 from train.run import Run
 
 Found = dict[Case, list[Arrays]]
@@ -93,7 +93,7 @@ class _OneSeed:
         run = self.study.baseline(system, self.k, self.seed)
         own = ("euclidean", "whitened", "amortised", "joint", "decoded")
         for assign in own if system == "vqvae" else ("euclidean", "joint"):
-            make = partial(stages.load_baseline, run.folder, self.train_images, assign)
+            make = partial(tokenizers.load_baseline, run.folder, self.train_images, assign)
             made_from = {"baseline": run.fingerprint("baseline")}
             yield self._cell(Case(self.k, system, "end-to-end", system, assign), made_from, make)
 
@@ -102,7 +102,7 @@ class _OneSeed:
         for system, of in (("ours", self.study.tuned), ("vqvae", self.study.tuned_vqvae)):
             run = of(self.k, self.seed)
             for assign in ("whitened", "amortised", "joint", "decoded"):
-                make = partial(stages.load_finetuned, run.folder, assign)
+                make = partial(tokenizers.load_finetuned, run.folder, assign)
                 made_from = {"finetune": run.fingerprint("finetune")}
                 yield self._cell(Case(self.k, system, "finetuned", "finetuned", assign), made_from, make)
 
@@ -110,7 +110,7 @@ class _OneSeed:
         """Every codebook of the VAE as it is, with every assignment."""
         run, schedule = self.ours, self.study.schedule
         for codebook in CODEBOOKS:
-            base = stages.tokenizer(run, codebook, "whitened")
+            base = tokenizers.of_codebook(run, codebook, "whitened")
             placed, along = in_graph(run, base)
             ways: dict[str, Callable[[], Tokenizer]] = {name: partial(base.replace, assign=name) for name in ALONE}
             ways["geodesic"] = lambda along=along: along  # type: ignore[misc]
@@ -144,7 +144,7 @@ class _OneSeed:
 
     def kept_under_noise(self, codebook: str) -> Any:
         """Part of the tokens of each image that stay when latents move at random."""
-        tokenizer = stages.tokenizer(self.ours, codebook, "whitened")
+        tokenizer = tokenizers.of_codebook(self.ours, codebook, "whitened")
         return kept_under_noise(tokenizer, self._measured().latents)
 
     def _measured(self) -> Measured:

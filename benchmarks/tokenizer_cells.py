@@ -18,7 +18,7 @@ from geovq.metric import token_metrics
 from geovq.store import load_arrays, save_arrays
 from geovq.tokenizer import Tokenizer
 from geovq.vae import callables
-from train import stages
+from train import networks, stages
 from train.run import Run
 
 SEED = 0
@@ -90,7 +90,7 @@ def continuous(run: Run, test: TestImages, *, noise: bool) -> Arrays:
     from geovq.chunks import map_chunks
     from geovq.rate import token_bits
 
-    graphdef, params = nnx.split(stages.trained_vae(run, test.images.shape[1:]))
+    graphdef, params = nnx.split(networks.trained_vae(run, test.images.shape[1:]))
 
     @jax.jit
     def reconstruct(batch, number):
@@ -115,7 +115,7 @@ class Measured(NamedTuple):
     @classmethod
     def of(cls, run: Run, test: TestImages) -> "Measured":
         """Latents and exact metrics of the tokens of all test images."""
-        encode, decode = callables(stages.trained_vae(run, test.images.shape[1:]))
+        encode, decode = callables(networks.trained_vae(run, test.images.shape[1:]))
         latents = encode_images(encode, test.images)
         return cls(latents, token_metrics(single(decode), latents, plan=REPEATABLE))
 

@@ -191,11 +191,11 @@ def gaussian(run: Run, k: int, seed: int, assign: str) -> "Tokenizer":
 
     from geovq.tokenizer import Tokenizer
     from geovq.vae import callables
-    from train import stages
+    from train import networks, stages
 
     images = stages.images(run.config.data).dataset.train_images
     codes = np.random.default_rng(seed).standard_normal((k, run.config.vae.latent_dim)).astype(np.float32)
-    return Tokenizer.from_codes(*callables(stages.trained_vae(run, images.shape[1:])), codes, images, assign=assign)
+    return Tokenizer.from_codes(*callables(networks.trained_vae(run, images.shape[1:])), codes, images, assign=assign)
 
 
 def two_codes(run: Run, k: int, seed: int, stacking: str) -> "Tokenizer":
@@ -206,10 +206,10 @@ def two_codes(run: Run, k: int, seed: int, stacking: str) -> "Tokenizer":
     from geovq.codebook import fit_codes
     from geovq.tokenizer import Tokenizer
     from geovq.vae import callables
-    from train import stages
+    from train import networks, stages
 
     images = check_images(stages.images(run.config.data).dataset.train_images)
-    encode, decode = callables(stages.trained_vae(run, images.shape[1:]))
+    encode, decode = callables(networks.trained_vae(run, images.shape[1:]))
     latents, geometry = encode_images(encode, images), stages.load_geometry(run)
     flat = latents.reshape(-1, latents.shape[-1])
     codes = fit_codes("whitened", flat, geometry, k, stages=2, stacking=stacking, seed=seed)

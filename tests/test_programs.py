@@ -18,7 +18,8 @@ from geovq.store import load_arrays, save_arrays
 from train.config import Config
 from train.pipeline import STAGES
 from train.run import Run
-from train.stages import GEOMETRY, class_number, load_geometry, load_tokenizer
+from train.stages import GEOMETRY, class_number, load_geometry
+from train.tokenizers import load_tokenizer
 
 PROGRAMS = (
     *(

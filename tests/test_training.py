@@ -17,9 +17,10 @@ from geovq.quantizers import grid_codes
 from geovq.store import load_arrays
 from tests.test_programs import TINY_VAE, program
 from train.config import FinetuneOptions
+from train.networks import trained_classifier
 from train.rounds import image_costs
 from train.run import Run, stored_config
-from train.stages import load_baseline, load_finetuned, load_tokenizer, trained_classifier
+from train.tokenizers import load_baseline, load_finetuned, load_tokenizer
 
 CODEBOOK = ["--codebook.codes", "8", "--codebook.measured-images", "20", "--codebook.neighbours", "4"]
 ROUNDS = [

@@ -10,7 +10,7 @@ On FashionMNIST, with the networks, the batches and the schedule of the VAE, six
     python -m train.baseline --preset quick --data-dir DIR --baseline.system fsq --run runs/fsq
 
 Writes RUN/baseline/checkpoints and RUN/baseline/metrics.jsonl. Run it again to go on after an interruption.
-`train.stages.load_baseline` gives its tokenizer, with any of our assignments.
+`train.tokenizers.load_baseline` gives its tokenizer, with any of our assignments.
 """
 
 from train.cli import NoExtra, parse, run_program
@@ -27,13 +27,13 @@ def run(run: Run) -> None:
     from geovq.assign import nearest_codes
     from geovq.chunks import map_chunks
     from geovq.quantizers import bounded, moved, new_codes, rounded, straight_through
-    from train import loop, stages
+    from train import loop, networks, stages
     from train.vae import scaled
 
     options, vae_options = run.config.baseline, run.config.vae
     data = stages.images(run.config.data)
     train_images, val_images = data.dataset.train_images, data.dataset.val_images
-    model = stages.new_baseline(run, train_images.shape[1:])
+    model = networks.new_baseline(run, train_images.shape[1:])
     graphdef, network = nnx.split(model)
     schedule = loop.Schedule.of(len(train_images), vae_options)
     stage = run.begin("baseline", ("data", "vae", "baseline"), {"data": data.sha256})

@@ -26,14 +26,14 @@ def run(run: Run) -> None:
     from geovq.chunks import map_chunks
     from geovq.classifier import augmented
     from geovq.store import write_json
-    from train import loop, stages
+    from train import loop, networks, stages
     from train.scoring import row
     from train.vae import scaled
 
     options = run.config.classifier
     data = stages.images(run.config.data)
     dataset = data.dataset
-    graphdef, params = nnx.split(stages.new_classifier(run, dataset.train_images.shape[1:]))
+    graphdef, params = nnx.split(networks.new_classifier(run, dataset.train_images.shape[1:]))
     schedule = loop.Schedule.of(len(dataset.train_images), options)
     stage = run.begin("classifier", ("data", "classifier"), {"data": data.sha256})
     if stage is None:

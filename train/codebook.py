@@ -28,7 +28,7 @@ def run(run: Run) -> None:
     from geovq.geometry import measure
     from geovq.tokenizer import Tokenizer
     from geovq.vae import callables
-    from train import stages
+    from train import networks, stages
     from train.progress import Progress
 
     options = run.config.codebook
@@ -37,7 +37,7 @@ def run(run: Run) -> None:
     stage = run.begin("codebook", ("data", "vae", "codebook"), inputs)
     if stage is None:
         return
-    encode, decode = callables(stages.trained_vae(run, data.dataset.train_images.shape[1:]))
+    encode, decode = callables(networks.trained_vae(run, data.dataset.train_images.shape[1:]))
     images = check_images(data.dataset.train_images)
     latents = encode_images(encode, images)
     print(f"codebook: encoded {len(images):,} images", flush=True)

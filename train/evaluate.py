@@ -17,7 +17,7 @@ def run(run: Run) -> None:
     from geovq.report import save_grid
     from geovq.store import read_json, save_arrays, write_json
     from geovq.vae import callables
-    from train import blocks, presentation, scoring, stages
+    from train import blocks, networks, presentation, scoring, stages, tokenizers
 
     data = stages.images(run.config.data)
     inputs = {"data": data.sha256, **{name: run.fingerprint(name) for name in ("vae", "codebook", "gpt")}}
@@ -25,13 +25,13 @@ def run(run: Run) -> None:
     if stage is None:
         presentation.print_tables(read_json(run.folder / "results.json")["rows"])
         return
-    vae = stages.trained_vae(run, data.dataset.train_images.shape[1:])
+    vae = networks.trained_vae(run, data.dataset.train_images.shape[1:])
     test = scoring.tested(stage, data, *callables(vae))
     rows, reconstructions = scoring.continuous(run, vae, test)
     pictures = {"original": test.images[: scoring.SHOWN], "VAE": reconstructions}
     codes: dict[str, np.ndarray] = {}
     for codebook in run.config.codebook.codebooks:
-        base = stages.tokenizer(run, codebook, "whitened")
+        base = tokenizers.of_codebook(run, codebook, "whitened")
         path = f"evaluate/{codebook}.npz"
         if not (run.folder / path).exists():
             found, quantized = scoring.quantized(run, base, codebook, test, data.dataset.train_images)

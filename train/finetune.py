@@ -14,7 +14,8 @@ With --finetune.perceptual 20 or so, LPIPS is lowered along with the squared err
 
 Needs RUN/vae and RUN/codebook, or, for --finetune.codebook vqvae, RUN/baseline, whose decoder and codes it goes on with; a run
 folder holds one fine-tuning. Writes RUN/finetune/tokenizer.npz, which holds the decoder's parameters with the codes, and a
-folder for each round. `train.stages.load_finetuned` reads it, with any assignment. Run it again to go on after an interruption.
+folder for each round. `train.tokenizers.load_finetuned` reads it, with any assignment. Run it again to go on after an
+interruption.
 """
 
 from train.cli import NoExtra, parse, run_program
@@ -30,7 +31,7 @@ def run(run: Run) -> None:
     from geovq.checks import check_images
     from geovq.chunks import map_chunks
     from geovq.scores import psnr
-    from train import loop, stages
+    from train import loop, stages, tokenizers
     from train.rounds import assigned, image_costs, of_round, trained_round
 
     options = run.config.finetune
@@ -45,7 +46,7 @@ def run(run: Run) -> None:
     if stage is None:
         return
     probes, assigns = options.probes or None, options.assigns
-    vae, tokenizer = stages.untuned(run, train_images)
+    vae, tokenizer = tokenizers.untuned(run, train_images)
     tokenizer = tokenizer.replace(assign=assigns[-1], probes=probes)
     val_images = data.dataset.val_images[: options.val_images]
 

@@ -20,12 +20,12 @@ from train.run import Run
 
 def run(run: Run) -> None:
     """Trains the run's Transformer, unless that is done."""
-    from train import image_tokens, loop, stages
+    from train import image_tokens, loop, networks, stages
     from train.gpt_model import gpt_model
 
     options = run.config.gpt
     data = stages.images(run.config.data)
-    gpt = stages.new_gpt(run)
+    gpt = networks.new_gpt(run)
     inputs = {"data": data.sha256, **{name: run.fingerprint(name) for name in tokenizer_stages(run.config)}}
     stage = run.begin("gpt", (*token_sections(run.config), "gpt"), inputs)
     if stage is None:

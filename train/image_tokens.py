@@ -6,7 +6,7 @@ from geovq.checks import check_tokens
 from geovq.store import save_arrays
 from geovq.token_data import keep_valid
 from geovq.tokenizer import Tokenizer
-from train import stages
+from train import stages, tokenizers
 from train.blocks import in_blocks, remove
 from train.config import token_codes
 from train.progress import Progress
@@ -24,7 +24,7 @@ def save(run: Run, data: stages.Images, stage: Stage) -> None:
         InputError: Invalid tokens otherwise, with their count and the first position; or no image is left.
     """
     options, k = run.config.gpt, token_codes(run.config)
-    chosen = stages.modelled(run, options.assign)
+    chosen = tokenizers.modelled(run, options.assign)
     chosen = chosen.replace(assign=options.assign, probes=options.probes or None)
     arrays: dict[str, np.ndarray] = {}
     lost: dict[str, int] = {}

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from geovq import scores, set_scores
 from geovq.checks import check_images
 from geovq.chunks import map_chunks
-from train import stages
+from train import networks, stages
 from train.run import Run
 from train.scoring import Row, row
 
@@ -49,7 +49,7 @@ class Judge(NamedTuple):
             InputError: The run's classifier is not complete, or damaged.
         """
         dataset = stages.images(run.config.data).dataset
-        classifier, accuracy = stages.trained_classifier(run, dataset.train_images.shape[1:])
+        classifier, accuracy = networks.trained_classifier(run, dataset.train_images.shape[1:])
         graphdef, params = nnx.split(classifier)
 
         @jax.jit

@@ -71,7 +71,7 @@ def draw(run: Run, label: str | None = None, keep: int = 0):
 
     from geovq.checks import InputError
     from geovq.sampling import rising, sample
-    from train import image_tokens, stages
+    from train import image_tokens, networks, stages, tokenizers
     from train.progress import Progress
 
     options, conditional = run.config.sample, run.config.gpt.conditional
@@ -81,8 +81,8 @@ def draw(run: Run, label: str | None = None, keep: int = 0):
         raise InputError(f"label: expected none, for {run.folder} was trained without classes, found {label!r}.")
     if not 0 <= keep <= length:
         raise InputError(f"keep: expected 0..{length}, the tokens of an image, found {keep}; change --keep.")
-    model = stages.trained_gpt(run)
-    tokenizer = stages.modelled(run, "euclidean")  # decoding is the same for all assignments
+    model = networks.trained_gpt(run)
+    tokenizer = tokenizers.modelled(run, "euclidean")  # decoding is the same for all assignments
     labels = np.repeat(np.array(chosen, np.int32), options.per_class)
     prefix = None
     if keep:

@@ -21,7 +21,7 @@ from geovq.gpt import token_nats
 from geovq.metric import token_metrics
 from geovq.tokenizer import Tokenizer
 from geovq.vae import SpatialVAE, callables, negative_elbo
-from train import image_tokens, stages
+from train import image_tokens, networks, stages
 from train.blocks import in_blocks
 from train.config import PRESETS, token_codes
 from train.progress import Progress
@@ -179,7 +179,7 @@ def quantized(
 def likelihood(run: Run) -> list[Row]:
     """Nats per token of the Transformer on validation and test tokens, beside what uniform and unigram models need."""
     tokens, k, options = image_tokens.load(run), token_codes(run.config), run.config.gpt
-    graphdef, params = nnx.split(stages.trained_gpt(run))
+    graphdef, params = nnx.split(networks.trained_gpt(run))
 
     @jax.jit
     def nats(batch, labels):

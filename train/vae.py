@@ -34,12 +34,12 @@ def run(run: Run) -> None:
     from geovq.chunks import map_chunks
     from geovq.rate import next_prices
     from geovq.vae import negative_elbo
-    from train import loop, stages
+    from train import loop, networks, stages
 
     options = run.config.vae
     data = stages.images(run.config.data)
     train_images, val_images = data.dataset.train_images, data.dataset.val_images
-    graphdef, params = nnx.split(stages.new_vae(run, train_images.shape[1:]))
+    graphdef, params = nnx.split(networks.new_vae(run, train_images.shape[1:]))
     schedule = loop.Schedule.of(len(train_images), options)
     stage = run.begin("vae", ("data", "vae"), {"data": data.sha256})
     if stage is None:
