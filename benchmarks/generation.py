@@ -52,14 +52,13 @@ def main() -> None:
     generation = Generation(asked.folder, asked.config.data.data_dir, schedule)
     classifier = generation.classifier()
     judge, drawn = Judge.of(classifier), Drawn.of(classifier, schedule.images)
-    made_from = {"classifier": classifier.fingerprint("classifier"), "images": schedule.images}
     rows: list[dict[str, Any]] = []
     for seed in schedule.seeds:
         found = brackets(generation.study.vae(seed), judge, drawn)
         for system in SYSTEMS:
             if system.name in options.systems or not options.systems:
                 run = generation.trained(system, seed)
-                found += cell(asked.folder / "generation", run, system, judge, drawn, made_from)
+                found += cell(asked.folder / "generation", run, system, judge, drawn).rows
         rows += [r | {"seed": seed} for r in found]
     whole = not options.systems and not options.seeds and options.schedule != "smoke"
     name = "generation" if whole else "generation_part"

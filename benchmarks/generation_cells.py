@@ -23,18 +23,18 @@ from geovq.gpt import token_nats
 from geovq.metric import token_metrics
 from geovq.report import save_grid
 from geovq.sampling import rising, sample
-from geovq.store import read_json, write_json
+from geovq.store import load_arrays, save_arrays
 from geovq.tokenizer import Tokenizer
 from geovq.vae import callables
 from train import image_tokens, networks, stages, tokenizers
-from train.config import token_codes
+from train.config import token_codes, tokenizer_stages
 from train.judge import Judge, confusion, diversity, set_rows
 from train.progress import Progress
 from train.run import Run
 from train.scoring import Row, row
 
 SHOWN = 10
-"""Samples of each class in pictures."""
+"""Samples of each class in pictures, at most."""
 
 GUIDANCE = ((1.0, False), (1.5, False), (2.0, False), (2.0, True))
 """Weights of classifier-free guidance, and whether they rise from 1 at the first token."""
@@ -81,20 +81,34 @@ def brackets(run: Run, judge: Judge, drawn: Drawn) -> list[Row]:
     return rows
 
 
-def cell(folder: pathlib.Path, run: Run, system: System, judge: Judge, drawn: Drawn, made_from: Row) -> list[Row]:
-    """All rows of one Transformer, and FOLDER/NAME.png, samples of every class."""
-    path, label = folder / f"{run.folder.name}.json", {"version": VERSION, "gpt": run.fingerprint("gpt"), **made_from}
-    if path.exists() and (found := read_json(path))["made_from"] == label:
-        return found["rows"]
+class Cell(NamedTuple):
+    """What is found of one Transformer."""
+
+    rows: list[Row]
+    samples: Float[np.ndarray, "classes SHOWN H W C"]
+    """Of every class that was asked for, or, where none was, that is seen; black where there are too few."""
+
+
+def cell(folder: pathlib.Path, run: Run, system: System, judge: Judge, drawn: Drawn) -> Cell:
+    """The cell of a run with a trained Transformer; FOLDER/NAME.png shows its samples."""
+    made_by = {name: run.fingerprint(name) for name in (*tokenizer_stages(run.config), "gpt")}
+    label = {"version": VERSION, "made_by": made_by, "judge": judge.fingerprint, "images": len(drawn.images)}
+    path = folder / f"{run.folder.name}.npz"
+    if path.exists():
+        arrays, meta = load_arrays(path)
+        if meta["made_from"] == label:
+            return Cell(meta["rows"], arrays["samples"] / np.float32(255))
     kind = "vqvae" if system.codebook == "baseline" else "ours"
     fields: Row = {"system": kind, "tokens": system.name, "codes": token_codes(run.config)}
     tokenizer = tokenizers.modelled(run, "euclidean")  # decoding is the same for all assignments
     rows = likelihood(run, fields)
     rows += reconstructions(run, fields, tokenizer, judge, drawn)
     rows += errors(run, fields, tokenizer) if system.codebook in CODEBOOKS else []
-    rows += samples(run, fields, tokenizer, judge, len(drawn.images), folder / f"{run.folder.name}.png")
-    write_json(path, {"made_from": label, "rows": rows})
-    return rows
+    found, shown = samples(run, fields, tokenizer, judge, len(drawn.images))
+    names = stages.class_names(run)
+    save_grid(path.with_suffix(".png"), dict(zip(names, shown, strict=True)))
+    save_arrays(path, {"samples": np.round(255 * shown).astype(np.uint8)}, {"made_from": label, "rows": rows + found})
+    return Cell(rows + found, shown)
 
 
 def likelihood(run: Run, fields: Row) -> list[Row]:
@@ -165,14 +179,18 @@ def unpaired(fields: Row, images: Float[np.ndarray, "n H W C"], run: Run) -> lis
     return [row(fields, name, score(others, images)) for name, score in measures.items()]
 
 
-def samples(run: Run, fields: Row, tokenizer: Tokenizer, judge: Judge, count: int, picture: pathlib.Path) -> list[Row]:
-    """New images, as many of each class, with and without guidance."""
+def samples(
+    run: Run, fields: Row, tokenizer: Tokenizer, judge: Judge, count: int
+) -> tuple[list[Row], Float[np.ndarray, "classes SHOWN H W C"]]:
+    """New images, as many of each class, with and without guidance; some of them to be looked at, without."""
     model, conditional = networks.trained_gpt(run), run.config.gpt.conditional
     names = stages.class_names(run)
     labels = np.repeat(np.arange(len(names), dtype=np.int32), -(-count // len(names)))
-    rows = []
+    rows, shown = [], np.zeros((len(names), SHOWN, *tokenizer.image_shape), np.float32)
     for weight, rises in GUIDANCE if conditional else GUIDANCE[:1]:
-        with Progress(f"generation: samples of {picture.stem}, guidance {weight:g}", len(labels), "images") as progress:
+        with Progress(
+            f"generation: {fields['tokens']}, samples, guidance {weight:g}", len(labels), "images"
+        ) as progress:
             tokens = sample(
                 model,
                 jax.random.key(run.config.gpt.seed),
@@ -185,12 +203,12 @@ def samples(run: Run, fields: Row, tokenizer: Tokenizer, judge: Judge, count: in
         found, asked = judge.look(images), labels if conditional else None
         case = fields | {"case": "samples", "guidance": weight, "rises": rises}
         rows += set_rows(case, judge, found, asked)
-        rows.append(diversity(case, images, labels if conditional else np.zeros_like(labels)))
+        kinds = found.classes if asked is None else asked
+        rows.append(diversity(case, images, kinds))
         if weight == 1:
-            shuffled = images[np.random.default_rng(0).permutation(len(images))]
-            rows += unpaired(fields, shuffled, run)
-            rows += confusion(case, judge, found, labels) if conditional else []
-            by_class = images.reshape(len(names), -1, *images.shape[1:])[:, :SHOWN]
-            titles = names if conditional else [f"sample {i + 1}" for i in range(len(names))]
-            save_grid(picture, dict(zip(titles, by_class, strict=True)))
-    return rows
+            rows += unpaired(fields, images[np.random.default_rng(0).permutation(len(images))], run)
+            rows += confusion(case, judge, found, asked) if asked is not None else []
+            for number in range(len(names)):
+                some = images[kinds == number][:SHOWN]
+                shown[number, : len(some)] = some
+    return rows, shown

@@ -7,7 +7,8 @@
 Two tables. In the original columns: PSNR, SSIM and LPIPS of *generated* images beside *unrelated* test images, with real images
 under the same protocol, and each experiment's quantization error in its own unit. In ours: every test image beside its own
 reconstruction, quantization errors in common units, and samples beside real images in the features of a classifier.
-Reduced, no row takes more than 45 minutes. Writes benchmarks/results/study.json; some rows alone write study_part.json.
+Reduced, no row takes more than 45 minutes. Writes benchmarks/results/study.json and study_samples.png, two samples of every class
+for each row; some rows alone write study_part.json and its picture.
 """
 
 import dataclasses
@@ -43,28 +44,35 @@ def main() -> None:
             raise InputError(f"rows: expected beginnings of {'; '.join(EXPERIMENTS)}, found {wanted!r}; change --rows.")
 
     from benchmarks.generation_cells import Drawn, brackets, cell
-    from geovq.report import text_table
+    from geovq.report import save_grid, text_table
     from train.judge import Judge
 
     schedule = SCHEDULES[options.schedule]
     generation = Generation(asked.folder, asked.config.data.data_dir, schedule)
     classifier = generation.classifier()
     judge, drawn = Judge.of(classifier), Drawn.of(classifier, schedule.images)
-    made_from = {"classifier": classifier.fingerprint("classifier"), "images": schedule.images}
     rows: list[dict[str, Any]] = []
+    pictures: dict[str, Any] = {}
     for seed in options.seeds:
         rows += [r | {"seed": seed} for r in brackets(generation.study.vae(seed), judge, drawn)]
         for name, system in EXPERIMENTS.items():
             if not options.rows or any(name.startswith(wanted) for wanted in options.rows):
                 run = generation.trained(system, seed)
-                found = cell(asked.folder / "generation", run, system, judge, drawn, made_from)
-                rows += [r | {"experiment": name, "seed": seed} for r in found]
+                found = cell(asked.folder / "generation", run, system, judge, drawn)
+                rows += [r | {"experiment": name, "seed": seed} for r in found.rows]
+                pictures.setdefault(name, found.samples)
     for caption, table in (("In the original columns", legacy), ("In ours", honest)):
         print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
     whole = not options.rows and options.schedule != "smoke"
     epochs = f"{schedule.gpt.epochs} epochs of the small Transformer, {schedule.large_epochs} of the large one"
     seeds = {"split": asked.config.data.split_seed, **{f"networks {seed}": seed for seed in options.seeds}}
-    save("study" if whole else "study_part", rows, seeds, f"{options.schedule}: {epochs}", options.output)
+    name = "study" if whole else "study_part"
+    save(name, rows, seeds, f"{options.schedule}: {epochs}", options.output)
+    # Two of every class, classes side by side, an experiment below the other.
+    save_grid(
+        options.output / f"{name}_samples.png",
+        {row: shown[:, :2].reshape(-1, *shown.shape[2:]) for row, shown in pictures.items()},
+    )
 
 
 if __name__ == "__main__":

@@ -40,6 +40,8 @@ class Judge(NamedTuple):
     train: Judged
     test: Judged
     classes: int
+    fingerprint: str
+    """Of the classifier."""
 
     @classmethod
     def of(cls, run: Run) -> Self:
@@ -61,7 +63,8 @@ class Judge(NamedTuple):
         def look(images: np.ndarray) -> Judged:
             return Judged(*map_chunks(seen, check_images(images), chunk=_CHUNK))
 
-        return cls(look, accuracy, look(dataset.train_images), look(dataset.test_images), len(stages.class_names(run)))
+        train, test = look(dataset.train_images), look(dataset.test_images)
+        return cls(look, accuracy, train, test, len(stages.class_names(run)), run.fingerprint("classifier"))
 
 
 def set_rows(fields: Row, judge: Judge, found: Judged, asked: Int[np.ndarray, " n"] | None = None) -> list[Row]:
