@@ -1,4 +1,5 @@
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -15,24 +16,41 @@ print("goes on with", repr(os.environ.get("GLIBC_TUNABLES")), *sys.argv[1:])
 """
 
 
-def lines(settled: str | None) -> list[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
-    environment |= {} if settled is None else {"GLIBC_TUNABLES": settled}
-    found = subprocess.run([sys.executable, "-c", PROGRAM, "a b"], capture_output=True, text=True, env=environment)
-    assert found.returncode == 0, found.stderr
-    return found.stdout.splitlines()
+@pytest.fixture
+def lines(tmp_path):
+    """Runs the program and returns what it prints."""
+    (tmp_path / "a_program.py").write_text(PROGRAM)
+
+    def run(settled: str | None, *command: str) -> list[str]:
+        environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+        environment |= {} if settled is None else {"GLIBC_TUNABLES": settled}
+        environment["PYTHONPATH"] = f"{pathlib.Path(__file__).parents[1]}{os.pathsep}{tmp_path}"
+        found = subprocess.run(
+            [sys.executable, *(command or ("-m", "a_program")), "a b"], capture_output=True, text=True, env=environment
+        )
+        assert found.returncode == 0, found.stderr
+        return found.stdout.splitlines()
+
+    return run
 
 
 @pytest.mark.skipif(not huge_pages.possible(), reason="no huge pages on request here")
-def test_a_program_starts_over_once_with_its_arguments_and_its_process():
+def test_a_program_starts_over_once_with_its_arguments_and_its_process(lines):
     first, second, last = lines(None)
     assert first == second
     assert last == "goes on with 'glibc.malloc.hugetlb=1' a b"
 
 
-def test_what_the_user_settled_stays():
+def test_what_the_user_settled_stays(lines):
     assert len(lines("")) == 2
     assert lines("glibc.malloc.check=0")[1] == "goes on with 'glibc.malloc.check=0' a b"
+
+
+def test_a_program_that_another_one_calls_does_not_start_that_over(lines):
+    calling = "import runpy; runpy.run_module('a_program', run_name='__main__')"
+    assert [line.split()[0] for line in lines(None, "-c", calling)] == ["begun", "goes"]
+    calling = "import runpy; runpy.run_module('a_program', run_name='__main__', alter_sys=True)"
+    assert [line.split()[0] for line in lines(None, "-c", calling)] == ["begun", "goes"]
 
 
 @pytest.mark.parametrize("system", ["always madvise [never]\n", "[always] madvise never\n", None])

@@ -22,7 +22,7 @@ def schedule(epochs: int, patience: int = 0) -> loop.Schedule:
     return loop.Schedule(examples=10, batch_size=3, epochs=epochs, patience=patience, checkpoint_every=2, seed=0)
 
 
-def model(validation: Sequence[float] | None = None) -> loop.Model:
+def model(validation: Sequence[float] | None = None, average: float = 0.0) -> loop.Model:
     """Learns the mean of the data; its validation loss is scripted by epoch, or the true one."""
 
     def loss(params, key, batch):
@@ -36,13 +36,14 @@ def model(validation: Sequence[float] | None = None) -> loop.Model:
             return {"loss": validation[next(epoch)]}
         return {"loss": float(np.mean((np.asarray(state["params"]["mean"]) - DATA) ** 2))}
 
-    started = loop.by_gradient({"mean": jnp.float32(5)}, loss, optax.sgd(0.1))
+    begun = ({"mean": jnp.float32(5)}, loss, optax.sgd(0.1))
+    started = loop.averaged(*begun, average) if average else loop.by_gradient(*begun)
     return loop.Model(*started, lambda indices: (DATA[indices],), validate)
 
 
-def train(folder: pathlib.Path, trained: loop.Model, length: loop.Schedule) -> dict[str, np.ndarray]:
+def train(folder: pathlib.Path, trained: loop.Model, length: loop.Schedule, **how) -> dict[str, np.ndarray]:
     folder.mkdir(exist_ok=True)
-    loop.train(folder, "test", trained, length, lambda: None)
+    loop.train(folder, "test", trained, length, lambda: None, **how)
     with Checkpoints(folder / "checkpoints") as checkpoints:
         found = checkpoints.restore_part("best")
     assert found is not None
@@ -85,10 +86,9 @@ def test_a_finished_training_is_not_gone_on_with(tmp_path):
 
 @pytest.mark.parametrize("steps_per_call", [2, 3, 20])
 def test_steps_of_one_call_are_the_steps_one_by_one(steps_per_call, tmp_path):
-    (tmp_path / "one").mkdir()
-    (tmp_path / "many").mkdir()
-    loop.train(tmp_path / "one", "test", model(), schedule(6), lambda: None, steps_per_call=1)
-    loop.train(tmp_path / "many", "test", model(), schedule(6), lambda: None, steps_per_call=steps_per_call)
+    longer = schedule(6)._replace(batch_size=1, checkpoint_every=7)
+    train(tmp_path / "one", model(), longer, steps_per_call=1)
+    train(tmp_path / "many", model(), longer, steps_per_call=steps_per_call)
     for one, many in zip(log(tmp_path / "one"), log(tmp_path / "many"), strict=True):
         assert one.keys() == many.keys()
         np.testing.assert_allclose(list(one.values()), list(many.values()), rtol=1e-6)
@@ -131,10 +131,16 @@ class CrashError(Exception):
     """Stands for kill -9."""
 
 
+@pytest.mark.parametrize(("average", "steps_per_call"), [(0.0, 1), (0.9, 2)])
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("number", range(6))
-def test_a_crash_before_or_after_any_checkpoint_changes_nothing(number, after, tmp_path, monkeypatch):
-    whole = train(tmp_path / "whole", model(), schedule(3))
+def test_a_crash_before_or_after_any_checkpoint_changes_nothing(
+    number, after, average, steps_per_call, tmp_path, monkeypatch
+):
+    def run(folder):
+        return train(folder, model(average=average), schedule(3), steps_per_call=steps_per_call)
+
+    whole = run(tmp_path / "whole")
     save, calls = Checkpoints.save, iter(range(100))
 
     def crash(self, step, state):
@@ -148,8 +154,8 @@ def test_a_crash_before_or_after_any_checkpoint_changes_nothing(number, after, t
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "save", crash)
         with pytest.raises(CrashError):
-            train(tmp_path / "broken", model(), schedule(3))
-    broken = train(tmp_path / "broken", model(), schedule(3))
+            run(tmp_path / "broken")
+    broken = run(tmp_path / "broken")
     assert broken["mean"] == whole["mean"]
     assert log(tmp_path / "broken") == log(tmp_path / "whole")
 

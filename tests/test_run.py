@@ -1,5 +1,6 @@
 """Run folders: what is skipped, what is refused, and what the message says."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -81,6 +82,17 @@ def test_options_stay_with_the_stage_when_config_json_is_gone(tmp_path):
     (tmp_path / "config.json").unlink()
     with pytest.raises(InputError, match=r"vae\.seed \(0 there, 1 asked\)"):
         begin(tmp_path, Config(vae=VAEOptions(seed=1)))
+
+
+def test_an_option_younger_than_the_record_had_its_default(tmp_path):
+    work(tmp_path)
+    path = tmp_path / "vae" / "stage.json"
+    record = read_json(path)
+    del record["options"]["vae"]["bits"]
+    path.write_text(json.dumps(record))
+    begin(tmp_path)
+    with pytest.raises(InputError, match=r"vae\.bits \(9\.0 there, 5 asked\)"):
+        begin(tmp_path, Config(vae=VAEOptions(bits=5)))
 
 
 def test_other_options_are_refused_by_name(tmp_path):

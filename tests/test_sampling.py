@@ -50,6 +50,18 @@ def test_equals_sampling_without_cache(settings, labels):
         np.testing.assert_array_equal(found[i], expected)
 
 
+def test_half_precision_is_cached_in_half_precision():
+    model = make(3, scale=20.0, bfloat16=True)
+    labels = np.array([0, 2, 1])
+    found = sample(model, KEY, 3, labels, temperature=0.0)
+    for tokens, label in zip(found, labels, strict=True):
+        logits = np.asarray(model(tokens[None], jnp.array([label]))[0], np.float64)
+        best, drawn = logits.max(axis=1), logits[np.arange(5), tokens]
+        np.testing.assert_allclose(drawn, best, atol=0.02 * np.abs(logits).max())  # rounded otherwise than with a cache
+    cache = sampling.empty_cache(model, 3)
+    assert {leaf.dtype for leaf in jax.tree.leaves(cache)} == {jnp.dtype("bfloat16")}
+
+
 @pytest.mark.parametrize("guidance", [3.0, 0.0, sampling.rising(3.0, 5)])
 def test_guidance_equals_two_models_without_cache(guidance):
     model, labels = make(3, scale=20.0, class_dropout=0.1), np.array([0, 2, 1])

@@ -16,7 +16,7 @@ def use_huge_pages() -> None:
     of the time (`benchmarks/results/gpt.json`), for its matrices are larger than what ordinary pages let a CPU find quickly.
     GLIBC_TUNABLES= (empty) leaves memory as it is.
     """
-    if _TUNABLES in os.environ or not possible():
+    if _TUNABLES in os.environ or not (possible() and _is_the_program()):
         return
     sys.stdout.flush()
     sys.stderr.flush()
@@ -31,7 +31,13 @@ def possible() -> bool:
             name == "glibc"
             and tuple(map(int, version.split(".")[:2])) >= (2, 35)
             and "[madvise]" in _SYSTEM.read_text()
-            and bool(sys.orig_argv)
         )
     except (AttributeError, ValueError, OSError):
         return False
+
+
+def _is_the_program() -> bool:
+    """Whether the process was started as `python -m MODULE` and runs that module, not a notebook or a program that calls it."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    named = sys.orig_argv[sys.orig_argv.index("-m") + 1 :][:1] if "-m" in sys.orig_argv else []
+    return spec is not None and named == [spec.name]

@@ -25,7 +25,7 @@ from train.config import Training
 from train.progress import Progress
 
 _SETTLE_EVERY = 20
-"""Steps that may run ahead of the reading of their results."""
+"""Calls that may run ahead of the reading of their results."""
 
 _STEPS_PER_CALL = 20
 """Steps of one call on an accelerator, which small models would keep waiting for the next one."""
@@ -245,10 +245,10 @@ def _finish_epoch(
     pending: list[Mapping[str, jax.Array]] = []
     while at < schedule.steps_per_epoch:
         first = int(state["step"])
-        # No call goes beyond a checkpoint, so that one that was interrupted makes the same calls.
-        count = min(
-            steps_per_call, schedule.steps_per_epoch - at, schedule.checkpoint_every - first % schedule.checkpoint_every
-        )
+        # No call goes beyond a checkpoint, so that a training that was interrupted makes the same calls; what is left before
+        # one is done step by step, so that only two functions are compiled.
+        room = min(schedule.steps_per_epoch - at, schedule.checkpoint_every - first % schedule.checkpoint_every)
+        count = steps_per_call if steps_per_call <= room else 1
         parts = order[at * schedule.batch_size : (at + count) * schedule.batch_size].reshape(count, -1)
         keys = [jax.random.fold_in(key, first + i) for i in range(count)]
         state["train"], means = steps(state["train"], keys, [batch(part) for part in parts])
@@ -256,7 +256,7 @@ def _finish_epoch(
         pending.append(means)
         last = at == schedule.steps_per_epoch
         due = state["step"] % schedule.checkpoint_every == 0 and not last
-        if due or last or len(pending) * steps_per_call >= _SETTLE_EVERY:
+        if due or last or len(pending) == _SETTLE_EVERY:
             _settle(state, names, pending)
         progress(count)
         if due:

@@ -11,6 +11,7 @@ study's schedule, for an accelerator. DIR holds the four official IDX files; wit
 import time
 
 from train.cli import NoExtra, parse, run_program
+from train.config import Config, tokenizer_stages
 from train.run import Run
 
 SECTIONS = ("data", "vae", "codebook", "gpt", "sample", "evaluate")
@@ -30,9 +31,14 @@ def run(run: Run) -> None:
     print(f"{run.folder}: complete, {time.monotonic() - started:.1f} s in this call", flush=True)
 
 
+def others(config: Config) -> tuple[str, ...]:
+    """Stages that have to be complete, for they are not among those that are run here."""
+    return tuple(name for name in tokenizer_stages(config) if name not in STAGES)
+
+
 def main() -> None:
     """Runs the program."""
-    run(parse(__doc__, SECTIONS, NoExtra())[0])
+    run(parse(__doc__, SECTIONS, NoExtra(), needs=others)[0])
 
 
 if __name__ == "__main__":

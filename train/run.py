@@ -152,6 +152,11 @@ class Stage:
         write_json(self._path, self.record | {"outputs": None})
 
 
+def _options(config: Config, sections: tuple[str, ...]) -> dict[str, Any]:
+    """Options of these sections as JSON gives them back, where tuples are lists."""
+    return json.loads(json.dumps({name: dataclasses.asdict(getattr(config, name)) for name in sections}))
+
+
 class Run:
     """A run folder and its options."""
 
@@ -206,7 +211,7 @@ class Run:
             stage.reopen()
         write_json(self.folder / "config.json", dataclasses.asdict(self._merged(sections)))
         if not record:
-            stage.begin(self._options(sections), dict(inputs))
+            stage.begin(_options(self.config, sections), dict(inputs))
         for leftover in stage.folder.glob(".*.tmp"):  # of a write that was killed; nobody else writes here
             leftover.unlink()
         return stage
@@ -220,13 +225,15 @@ class Run:
         Raises:
             InputError: Names every option that differs, with both values.
         """
-        asked = self._options(tuple(field.name for field in dataclasses.fields(Config)))
+        asked = _options(self.config, tuple(field.name for field in dataclasses.fields(Config)))
         differing: dict[str, None] = {}  # ordered sets: a section is in the record of every stage that depends on it
         folders: dict[str, None] = {}
         for name in sections:
             stage = Stage(self.folder, name)
             made_with = {} if stage.empty else stage.record.get("options", {})
-            for section, values in made_with.items():
+            for section, recorded in made_with.items():
+                # An option that is younger than the record had its default then.
+                values = _options(Config(), (section,))[section] | recorded
                 for key, value in values.items():
                     if asked[section].get(key) != value and f"{section}.{key}" not in PLACES:
                         differing[f"{section}.{key} ({value} there, {asked[section].get(key)} asked)"] = None
@@ -299,10 +306,6 @@ class Run:
             place = self.folder / path
             if place.is_file():
                 place.replace(place.with_name(place.name + ".damaged"))
-
-    def _options(self, sections: tuple[str, ...]) -> dict[str, Any]:
-        """Options of these sections as JSON gives them back, where tuples are lists."""
-        return json.loads(json.dumps({name: dataclasses.asdict(getattr(self.config, name)) for name in sections}))
 
     def _merged(self, sections: tuple[str, ...]) -> Config:
         """The stored options with those of `sections` as asked for now."""
