@@ -18,7 +18,7 @@ from geovq.chunks import map_chunks
 from geovq.config import CODEBOOKS
 from geovq.decoders import single
 from geovq.execution import REPEATABLE
-from geovq.geometry import draw, lengths_to_codes, place_codes
+from geovq.geometry import lengths_to_codes, place_codes
 from geovq.gpt import token_nats
 from geovq.metric import token_metrics
 from geovq.report import save_grid
@@ -49,36 +49,40 @@ VERSION = 1
 """Of what is computed: another one makes every cell again."""
 
 
-class Drawn(NamedTuple):
-    """Some real images."""
+class Held(NamedTuple):
+    """Real images that nothing was trained on and that are not the test images: what sets are at best."""
 
     images: Float[np.ndarray, "n H W C"]
     labels: Int[np.ndarray, " n"]
 
     @classmethod
-    def of(cls, run: Run, count: int) -> "Drawn":
-        """Training images, the same ones for all systems."""
+    def of(cls, run: Run, count: int) -> "Held":
+        """The first validation images."""
         dataset = stages.images(run.config.data).dataset
-        rows = draw(np.arange(len(dataset.train_images)), count, 0)
-        return cls(check_images(dataset.train_images[rows]), dataset.train_labels[rows])
+        return cls(check_images(dataset.val_images[:count]), dataset.val_labels[:count])
 
 
-def brackets(run: Run, judge: Judge, drawn: Drawn) -> list[Row]:
-    """Between what scores are: real training images, their reconstructions by the VAE, and, unpaired, blurred real ones."""
-    encode, decode = callables(networks.trained_vae(run, drawn.images.shape[1:]))
-    blurred = gaussian_filter(drawn.images, (0, BLUR, BLUR, 0))
-    mean = np.broadcast_to(drawn.images.mean(axis=0), drawn.images.shape)
-    rows = []
-    for system, images in {
-        "real": drawn.images,
-        "vae": decode_latents(decode, encode_images(encode, drawn.images)),
-    }.items():
-        fields: Row = {"case": "bracket", "system": system}
-        rows += set_rows(fields, judge, judge.look(images), drawn.labels)
-        rows.append(diversity(fields, images, drawn.labels))
-    for system, images in {"real": drawn.images, "real, blurred": blurred, "mean image": mean}.items():
+def controls(run: Run, judge: Judge, held: Held) -> list[Row]:
+    """Between what scores are: real images, those that the classifier was trained on, and, unpaired, blurred ones."""
+    dataset, count = stages.images(run.config.data).dataset, len(held.images)
+    trained = check_images(dataset.train_images[:count])
+    fields: Row = {"case": "bracket", "system": "real"}
+    rows = set_rows(fields, judge, judge.look(held.images), held.labels)
+    rows.append(diversity(fields, held.images, held.labels))
+    rows += set_rows(fields | {"system": "real, trained on"}, judge, judge.look(trained), dataset.train_labels[:count])
+    blurred = gaussian_filter(held.images, (0, BLUR, BLUR, 0))
+    mean = np.broadcast_to(trained.mean(axis=0), held.images.shape)
+    for system, images in {"real": held.images, "real, blurred": blurred, "mean image": mean}.items():
         rows += unpaired({"system": system}, images, run)
     return rows
+
+
+def of_vae(run: Run, judge: Judge, held: Held) -> list[Row]:
+    """What a set of the VAE's own reconstructions scores."""
+    encode, decode = callables(networks.trained_vae(run, held.images.shape[1:]))
+    decoded = decode_latents(decode, encode_images(encode, held.images))
+    fields: Row = {"case": "bracket", "system": "vae"}
+    return [*set_rows(fields, judge, judge.look(decoded), held.labels), diversity(fields, decoded, held.labels)]
 
 
 class Cell(NamedTuple):
@@ -89,22 +93,21 @@ class Cell(NamedTuple):
     """Of every class that was asked for, or, where none was, that is seen; black where there are too few."""
 
 
-def cell(folder: pathlib.Path, run: Run, system: System, judge: Judge, drawn: Drawn) -> Cell:
+def cell(folder: pathlib.Path, run: Run, system: System, judge: Judge, held: Held) -> Cell:
     """The cell of a run with a trained Transformer; FOLDER/NAME.png shows its samples."""
     made_by = {name: run.fingerprint(name) for name in (*tokenizer_stages(run.config), "gpt")}
-    label = {"version": VERSION, "made_by": made_by, "judge": judge.fingerprint, "images": len(drawn.images)}
+    label = {"version": VERSION, "made_by": made_by, "judge": judge.fingerprint, "images": len(held.images)}
     path = folder / f"{run.folder.name}.npz"
     if path.exists():
         arrays, meta = load_arrays(path)
         if meta["made_from"] == label:
             return Cell(meta["rows"], arrays["samples"] / np.float32(255))
-    kind = "vqvae" if system.codebook == "baseline" else "ours"
-    fields: Row = {"system": kind, "tokens": system.name, "codes": token_codes(run.config)}
+    fields: Row = {**system.fields, "codes": token_codes(run.config), "epochs": run.config.gpt.epochs}
     tokenizer = tokenizers.modelled(run, "euclidean")  # decoding is the same for all assignments
     rows = likelihood(run, fields)
-    rows += reconstructions(run, fields, tokenizer, judge, drawn)
+    rows += reconstructions(run, fields, tokenizer, judge, held)
     rows += errors(run, fields, tokenizer) if system.codebook in CODEBOOKS else []
-    found, shown = samples(run, fields, tokenizer, judge, len(drawn.images))
+    found, shown = samples(run, fields, tokenizer, judge, len(held.images))
     names = stages.class_names(run)
     save_grid(path.with_suffix(".png"), dict(zip(names, shown, strict=True)))
     save_arrays(path, {"samples": np.round(255 * shown).astype(np.uint8)}, {"made_from": label, "rows": rows + found})
@@ -136,21 +139,21 @@ def likelihood(run: Run, fields: Row) -> list[Row]:
     ]
 
 
-def reconstructions(run: Run, fields: Row, tokenizer: Tokenizer, judge: Judge, drawn: Drawn) -> list[Row]:
-    """What is lost before the Transformer: reconstructions of test images one by one, and of training images as a set."""
+def reconstructions(run: Run, fields: Row, tokenizer: Tokenizer, judge: Judge, held: Held) -> list[Row]:
+    """What is lost before the Transformer: reconstructions of test images one by one, and of validation images as a set."""
     tokens, dataset = image_tokens.load(run), stages.images(run.config.data).dataset
-    fields = fields | {"case": "reconstructions"}
-    shape = (-1, *tokenizer.token_shape)
+    fields, shape = fields | {"case": "reconstructions"}, (-1, *tokenizer.token_shape)
     images, decoded = check_images(dataset.test_images), tokenizer.decode(tokens["test"].reshape(shape))
     rows = [
         row(fields, name, score(images, decoded)) for name, score in (("psnr", scores.psnr), ("lpips", scores.lpips))
     ]
-    chosen = draw(tokens["train"], len(drawn.images), 0)  # the rows of `drawn`, where no image was left out
-    return rows + set_rows(fields, judge, judge.look(tokenizer.decode(chosen.reshape(shape))))
+    count = len(held.images)
+    found = judge.look(tokenizer.decode(tokens["val"][:count].reshape(shape)))
+    return rows + set_rows(fields, judge, found, tokens["val_labels"][:count])
 
 
 def errors(run: Run, fields: Row, tokenizer: Tokenizer) -> list[Row]:
-    """The error of a token's code in three measures, for codebooks of a frozen VAE."""
+    """The error of a token's code in three measures, for codebooks of a frozen VAE, and the original study's square of one."""
     images = check_images(stages.images(run.config.data).dataset.test_images[:UNPAIRED])
     tokens = image_tokens.load(run)["test"][: len(images)].reshape(-1, *tokenizer.token_shape)
     encode, decode = callables(networks.trained_vae(run, images.shape[1:]))
@@ -164,6 +167,7 @@ def errors(run: Run, fields: Row, tokenizer: Tokenizer) -> list[Row]:
         "metric_error": token_scores.metric_errors(latents, chosen, metrics),
         "geodesic_error": lengths_to_codes(placed, latents, metrics, tokens.reshape(-1, 1))[:, 0],
     }
+    found["squared_geodesic_error"] = found["geodesic_error"] ** 2
     fields = fields | {"case": "errors"}
     return [row(fields, name, values.reshape(len(images), -1).mean(axis=1)) for name, values in found.items()]
 

@@ -10,7 +10,7 @@ Row = dict[str, Any]
 
 
 def trade(rows: Sequence[Row], path: pathlib.Path) -> None:
-    """Draws how good samples are against how well tokens are predicted and how well they reconstruct.
+    """Draws how good samples are against how well tokens reconstruct, and against how well they are predicted.
 
     Args:
         rows: Of benchmarks.generation.
@@ -26,14 +26,15 @@ def trade(rows: Sequence[Row], path: pathlib.Path) -> None:
         frechet = mean_of(rows, case="samples", tokens=name, score="frechet", guidance=1.0)
         nats = mean_of(rows, case="likelihood", tokens=name, model="Transformer", score="nats_per_token", position=None)
         psnr = mean_of(rows, case="reconstructions", tokens=name, score="psnr")
-        for axis, x, y in ((left, psnr, frechet), (right, nats, psnr)):
-            axis.plot(x, y, "o")
-            axis.annotate(f" {name}", (x, y), fontsize="small")
+        for axis, x in ((left, psnr), (right, nats)):
+            axis.plot(x, frechet, "o")
+            axis.annotate(f" {name}", (x, frechet), fontsize="small")
     for bracket, style in (("real", "k-"), ("vae", "k:")):
         level = mean_of(rows, case="bracket", system=bracket, score="frechet")
-        left.axhline(level, color=style[0], linestyle=style[1:], label=f"{bracket} images")
+        for axis in (left, right):
+            axis.axhline(level, color=style[0], linestyle=style[1:], label=f"{bracket} images")
     left.set(xlabel="PSNR of reconstructions, dB", ylabel="Fréchet distance of samples", yscale="log")
-    right.set(xlabel="nats per token on test images", ylabel="PSNR of reconstructions, dB")
+    right.set(xlabel="nats per token on test images", ylabel="Fréchet distance of samples", yscale="log")
     left.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=120, metadata={"Software": None})

@@ -6,12 +6,12 @@ made again.
 
 import dataclasses
 import pathlib
-from typing import Literal
+from typing import Any, Literal
 
 from benchmarks.tokenizer_systems import SCHEDULES as TOKENIZER_SCHEDULES
 from benchmarks.tokenizer_systems import Study, begun_as
 from geovq.config import AssignmentName, CodebookName
-from train.config import PRESETS, GPTOptions
+from train.config import PRESETS, GPTOptions, tokenizer_stages
 from train.run import Run
 
 PERCEPTUAL = 20.0
@@ -20,25 +20,45 @@ PERCEPTUAL = 20.0
 
 @dataclasses.dataclass(frozen=True)
 class System:
-    """Tokens, and how the Transformer over them is trained."""
+    """Tokens, and the Transformer over them."""
 
     codebook: CodebookName | Literal["finetuned", "baseline"]
     assign: AssignmentName
+    vqvae: bool = False
+    """Whether what is fine-tuned is a VQ-VAE."""
     perceptual: float = 0.0
     """Price of LPIPS in the fine-tuning of the decoder."""
     conditional: bool = True
     codes: int = 512
     large: bool = False
     """Whether the Transformer is the original study's large one: 8 layers, 512 channels, 8 heads."""
+    epochs: int = 100
+    """Of the Transformer, on the full schedule."""
 
     @property
     def name(self) -> str:
         """Of its run folder and its rows."""
-        parts = ["vqvae" if self.codebook == "baseline" else self.codebook, self.assign]
+        parts = ["vqvae"] if self.vqvae or self.codebook == "baseline" else []
+        parts += [] if self.codebook == "baseline" else [self.codebook]
         parts += ["perceptual"] if self.perceptual else []
+        parts += [self.assign]
         parts += [] if self.conditional else ["unconditional"]
         parts += ["large"] if self.large else []
         return "-".join(parts if self.codes == 512 else [*parts, str(self.codes)])
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What its rows say of it."""
+        of_vqvae = self.vqvae or self.codebook == "baseline"
+        return {
+            "system": "vqvae" if of_vqvae else "ours",
+            "tokens": self.name,
+            "codebook": self.codebook,
+            "assign": self.assign,
+            "decoder": {"finetuned": "finetuned", "baseline": "end-to-end"}.get(self.codebook, "frozen"),
+            "perceptual": self.perceptual,
+            "conditional": self.conditional,
+        }
 
 
 SYSTEMS = (
@@ -53,17 +73,20 @@ SYSTEMS = (
     System("finetuned", "joint"),
     System("finetuned", "joint", perceptual=PERCEPTUAL),
     System("baseline", "euclidean"),
+    System("baseline", "joint"),
+    System("finetuned", "whitened", vqvae=True),
+    System("finetuned", "joint", vqvae=True),
 )
 """Those of benchmarks.generation."""
 
 EXPERIMENTS = {
-    "1 Euclidean, K = 512": System("euclidean", "euclidean", conditional=False),
-    "2 Euclidean, K = 1024, large": System("euclidean", "euclidean", conditional=False, codes=1024, large=True),
-    "3 geodesic, K = 512": System("geodesic", "geodesic", conditional=False),
-    "decoder fine-tuned": System("finetuned", "whitened", conditional=False),
-    "and a larger Transformer": System("finetuned", "whitened", conditional=False, large=True),
-    "and class-conditional": System("finetuned", "whitened", large=True),
-    "our best": System("finetuned", "joint", large=True),
+    "1 Euclidean medoids": System("euclidean", "euclidean", conditional=False, epochs=50),
+    "2 Euclidean medoids, K = 1024, large": System("euclidean", "euclidean", conditional=False, codes=1024, large=True),
+    "3 geodesic medoids": System("geodesic", "geodesic", conditional=False),
+    "4 metric means, whitened, decoder fine-tuned": System("finetuned", "whitened", conditional=False),
+    "5 the same, large": System("finetuned", "whitened", conditional=False, large=True),
+    "6 the same, class-conditional": System("finetuned", "whitened", large=True),
+    "7 our best: the same with joint tokens": System("finetuned", "joint", large=True),
 }
 """Those of benchmarks.study: the original three experiments, what they meant to do next, and the best that there is here."""
 
@@ -75,8 +98,8 @@ class Schedule:
     tokenizer: str
     """Schedule of benchmarks.tokenizer, for all but the Transformer."""
     gpt: GPTOptions
-    large_epochs: int
-    """Epochs of the large Transformer."""
+    epochs: tuple[int, int] | None
+    """Epochs of the small and the large Transformer; None for those that systems have for the full schedule."""
     images: int
     """Images in each set, at most."""
     seeds: tuple[int, ...]
@@ -86,21 +109,19 @@ class Schedule:
 
 _REDUCED = Schedule(
     tokenizer="reduced",
-    gpt=GPTOptions(probes=96, average=0.999, epochs=6, patience=0),
-    large_epochs=4,
-    images=10_000,
+    gpt=GPTOptions(probes=96, average=0.999, patience=0),
+    epochs=(6, 4),
+    images=5_000,
     seeds=(0, 1, 2),
 )
 
 SCHEDULES = {
     "reduced": _REDUCED,
-    "full": dataclasses.replace(
-        _REDUCED, tokenizer="full", gpt=GPTOptions(average=0.999, epochs=100, patience=5), large_epochs=100
-    ),
+    "full": dataclasses.replace(_REDUCED, tokenizer="full", gpt=GPTOptions(average=0.999, patience=0), epochs=None),
     "smoke": Schedule(
         tokenizer="smoke",
-        gpt=dataclasses.replace(PRESETS["demo"].gpt, probes=4, average=0.9, epochs=1, patience=0),
-        large_epochs=1,
+        gpt=dataclasses.replace(PRESETS["demo"].gpt, probes=4, average=0.9, patience=0),
+        epochs=(1, 1),
         images=60,
         seeds=(0,),
         codes=16,
@@ -137,20 +158,23 @@ class Generation:
         from train import gpt
 
         made = self._tokenizer(system, seed)
+        config = dataclasses.replace(made.config, gpt=self.options(system, seed))
+        run = Run(self.folder / f"gpt-{system.name}-{seed}", config)
+        begun_as(made, run, tokenizer_stages(config))
+        gpt.run(run)
+        return run
+
+    def options(self, system: System, seed: int) -> GPTOptions:
+        """Of the system's Transformer."""
         options = dataclasses.replace(
             self.schedule.gpt,
             codebook=system.codebook,
             assign=system.assign,
             conditional=system.conditional,
+            epochs=system.epochs if self.schedule.epochs is None else self.schedule.epochs[system.large],
             seed=seed,
         )
-        if system.large:
-            large = {"layers": 8, "width": 512, "heads": 8, "epochs": self.schedule.large_epochs}
-            options = dataclasses.replace(options, **large)  # type: ignore[arg-type]
-        run = Run(self.folder / f"gpt-{system.name}-{seed}", dataclasses.replace(made.config, gpt=options))
-        begun_as(made, run)
-        gpt.run(run)
-        return run
+        return dataclasses.replace(options, layers=8, width=512, heads=8) if system.large else options
 
     def _tokenizer(self, system: System, seed: int) -> Run:
         from train import finetune
@@ -160,11 +184,13 @@ class Generation:
             return study.baseline("vqvae", k, seed)
         if system.codebook != "finetuned":
             return study.ours(k, seed)
+        if system.vqvae:
+            return study.tuned_vqvae(k, seed)
         if not system.perceptual:
             return study.tuned(k, seed)
         made = study.ours(k, seed)
         options = dataclasses.replace(made.config.finetune, perceptual=system.perceptual)
         run = Run(self.folder / f"perceptual-{k}-{seed}", dataclasses.replace(made.config, finetune=options))
-        begun_as(made, run, without=("finetune",))
+        begun_as(made, run, ("vae", "codebook"))
         finetune.run(run)
         return run

@@ -9,9 +9,9 @@ Row = dict[str, Any]
 Table = tuple[list[str], list[list[object]]]
 
 ORIGINAL = {
-    "1 Euclidean, K = 512": (8.9272, 0.3641, 0.4875, 3.55e8),
-    "2 Euclidean, K = 1024, large": (8.7034, 0.3460, 0.4995, 3.14e8),
-    "3 geodesic, K = 512": (8.2531, 0.3298, 0.4894, 3.40e5),
+    "1 Euclidean medoids": (8.9272, 0.3641, 0.4875, 3.55e8),
+    "2 Euclidean medoids, K = 1024, large": (8.7034, 0.3460, 0.4995, 3.14e8),
+    "3 geodesic medoids": (8.2531, 0.3298, 0.4894, 3.40e5),
 }
 """What the original study printed: PSNR, SSIM, LPIPS, quantization error, the last in another unit for each metric."""
 
@@ -29,19 +29,21 @@ def _experiments(rows: Sequence[Row]) -> list[str]:
 
 
 def legacy(rows: Sequence[Row]) -> Table:
-    """Generated images beside unrelated test images, and quantization errors in their own units."""
+    """Generated images beside unrelated test images, and errors in the unit of each: latent², or intensity² along paths.
+
+    The original study's errors seem to be sums over all tokens; ours are means of one.
+    """
     cells: list[list[object]] = []
     for control in CONTROLS:
         found = [mean_of(rows, case="unpaired", system=control, score=score) for score in ("psnr", "ssim", "lpips")]
-        cells.append([f"({control} images)" if control != "mean image" else "(mean image)", *found, None, None, None])
+        cells.append([f"({control})", *found, None, *(None,) * 4])
     for name in _experiments(rows):
         found = [mean_of(rows, case="unpaired", experiment=name, score=score) for score in ("psnr", "ssim", "lpips")]
-        own = "geodesic_error" if name.startswith("3") else "latent_error"
-        published = ORIGINAL.get(name, (None,) * 4)
-        cells.append(
-            [name, *found, mean_of(rows, case="errors", experiment=name, score=own), published[0], published[3]]
-        )
-    heads = ["experiment", "PSNR", "SSIM", "LPIPS", "error, own unit", "PSNR then", "error then"]
+        own = "squared_geodesic_error" if name.startswith("3") else "latent_error"
+        error = mean_of(rows, case="errors", experiment=name, score=own)
+        cells.append([name, *found, error, *ORIGINAL.get(name, (None,) * 4)])
+    names = ["PSNR", "SSIM", "LPIPS", "error, own unit"]
+    heads = ["experiment", *names, *(f"{name} then" for name in names)]
     return heads, cells
 
 
@@ -54,6 +56,7 @@ def honest(rows: Sequence[Row]) -> Table:
         cells.append(
             [
                 name,
+                next(r["epochs"] for r in rows if r.get("experiment") == name),
                 *(mean_of(rows, case="reconstructions", score=score, **one) for score in ("psnr", "lpips")),
                 *(
                     mean_of(rows, case="errors", score=score, **one)
@@ -66,5 +69,5 @@ def honest(rows: Sequence[Row]) -> Table:
                 ),
             ]
         )
-    heads = ["experiment", "PSNR dB", "LPIPS", "latent²", "ΔᵀGΔ", "geodesic", "nats a token"]
+    heads = ["experiment", "epochs", "PSNR dB", "LPIPS", "latent²", "ΔᵀGΔ", "geodesic", "nats a token"]
     return [*heads, "Fréchet", "precision", "recall", "class"], cells

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from benchmarks.generation_systems import EXPERIMENTS, SCHEDULES, Generation
 from benchmarks.generation_tables import honest, legacy
 from benchmarks.record import FOLDER, save
+from benchmarks.tokenizer_systems import images_of
 from geovq.checks import InputError
 from train.cli import parse, run_program
 
@@ -27,11 +28,11 @@ class Options:
     """Which rows, and how long it runs."""
 
     schedule: Literal["reduced", "full", "smoke"] = "reduced"
-    """reduced: four to six epochs of each Transformer, two CPU cores. full: up to 100. smoke: the digits, in minutes."""
+    """reduced: four or six epochs of each Transformer, two CPU cores. full: 50 or 100. smoke: the digits, in minutes."""
     rows: tuple[str, ...] = ()
     """Beginnings of the names of rows; all if none is given."""
-    seeds: tuple[int, ...] = (0,)
-    """Of all networks."""
+    seeds: tuple[int, ...] = ()
+    """Only these seeds; all of the schedule if none is given."""
     output: pathlib.Path = FOLDER
     """Folder of the results."""
 
@@ -43,31 +44,33 @@ def main() -> None:
         if not any(name.startswith(wanted) for name in EXPERIMENTS):
             raise InputError(f"rows: expected beginnings of {'; '.join(EXPERIMENTS)}, found {wanted!r}; change --rows.")
 
-    from benchmarks.generation_cells import Drawn, brackets, cell
+    from benchmarks.generation_cells import Held, cell, controls, of_vae
     from geovq.report import save_grid, text_table
     from train.judge import Judge
 
     schedule = SCHEDULES[options.schedule]
-    generation = Generation(asked.folder, asked.config.data.data_dir, schedule)
+    seeds = options.seeds or schedule.seeds
+    generation = Generation(asked.folder, images_of(asked.config.data), schedule)
     classifier = generation.classifier()
-    judge, drawn = Judge.of(classifier), Drawn.of(classifier, schedule.images)
-    rows: list[dict[str, Any]] = []
+    judge, held = Judge.of(classifier), Held.of(classifier, schedule.images)
+    rows: list[dict[str, Any]] = controls(classifier, judge, held)
     pictures: dict[str, Any] = {}
-    for seed in options.seeds:
-        rows += [r | {"seed": seed} for r in brackets(generation.study.vae(seed), judge, drawn)]
+    for seed in seeds:
+        rows += [r | {"seed": seed} for r in of_vae(generation.study.vae(seed), judge, held)]
         for name, system in EXPERIMENTS.items():
             if not options.rows or any(name.startswith(wanted) for wanted in options.rows):
                 run = generation.trained(system, seed)
-                found = cell(asked.folder / "generation", run, system, judge, drawn)
+                found = cell(asked.folder / "generation", run, system, judge, held)
                 rows += [r | {"experiment": name, "seed": seed} for r in found.rows]
                 pictures.setdefault(name, found.samples)
     for caption, table in (("In the original columns", legacy), ("In ours", honest)):
         print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
-    whole = not options.rows and options.schedule != "smoke"
-    epochs = f"{schedule.gpt.epochs} epochs of the small Transformer, {schedule.large_epochs} of the large one"
-    seeds = {"split": asked.config.data.split_seed, **{f"networks {seed}": seed for seed in options.seeds}}
+    whole = not options.rows and not options.seeds and options.schedule != "smoke"
     name = "study" if whole else "study_part"
-    save(name, rows, seeds, f"{options.schedule}: {epochs}", options.output)
+    small, large = schedule.epochs or ("50 or 100", 100)
+    label = f"{options.schedule}: {small} epochs of the small Transformer, {large} of the large one"
+    made_with = {"split": asked.config.data.split_seed, **{f"networks {seed}": seed for seed in seeds}}
+    save(name, rows, made_with, label, options.output)
     # Two of every class, classes side by side, an experiment below the other.
     save_grid(
         options.output / f"{name}_samples.png",

@@ -9,8 +9,9 @@ import pathlib
 import shutil
 from typing import TYPE_CHECKING, Literal, get_args
 
+from geovq.checks import InputError
 from geovq.config import BaselineName, CodebookName
-from train.config import PRESETS, BaselineOptions, CodebookOptions, Config, FinetuneOptions
+from train.config import PRESETS, BaselineOptions, CodebookOptions, Config, DataOptions, FinetuneOptions
 from train.run import Run
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Study:
         from train import codebook
 
         trained, run = self.vae(seed), self._ours(k, seed)
-        begun_as(trained, run)
+        begun_as(trained, run, ("vae",))
         codebook.run(run)
         return run
 
@@ -176,13 +177,39 @@ class Study:
         )
 
 
-def begun_as(made: Run, run: Run, *, without: tuple[str, ...] = ()) -> None:
-    """Gives a run that has no folder yet all that another has, but for some stages."""
+def images_of(data: DataOptions) -> str | None:
+    """Where the images of a benchmark are that settles everything else about them.
+
+    Raises:
+        InputError: Another of their options was given.
+    """
+    if dataclasses.replace(data, data_dir=None) != DataOptions():
+        raise InputError(
+            f"data: expected the images of the benchmark's schedule, found other options, {data}; give --data-dir alone."
+        )
+    return data.data_dir
+
+
+def begun_as(made: Run, run: Run, copied: tuple[str, ...]) -> None:
+    """Gives a run that has no folder yet some stages of another.
+
+    Raises:
+        InputError: It has a folder, whose copy of a stage is not what the other has by now.
+    """
     if not run.folder.exists():
         unfinished = run.folder.with_name(f".{run.folder.name}")
         shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.copytree(made.folder, unfinished, ignore=shutil.ignore_patterns(".lock", *without))
+        unfinished.mkdir()
+        shutil.copy(made.folder / "config.json", unfinished)
+        for name in copied:
+            shutil.copytree(made.folder / name, unfinished / name)
         unfinished.rename(run.folder)
+    for name in copied:
+        if run.fingerprint(name) != made.fingerprint(name):
+            raise InputError(
+                f"{run.folder}: expected {name} as in {made.folder}, from which it was copied, found another; move {run.folder} "
+                "away to make it anew."
+            )
 
 
 def gaussian(run: Run, k: int, seed: int, assign: str) -> "Tokenizer":

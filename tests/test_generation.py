@@ -7,8 +7,11 @@ import pytest
 from benchmarks.generation_figures import trade
 from benchmarks.generation_systems import EXPERIMENTS, SCHEDULES, SYSTEMS, Generation
 from benchmarks.generation_tables import ORIGINAL, honest, legacy, mean_of
-from train.config import PRESETS
+from benchmarks.tokenizer_systems import begun_as, images_of
+from geovq.checks import InputError
+from train.config import PRESETS, DataOptions
 from train.config_checks import check_config
+from train.run import Run
 
 
 def test_names_tell_systems_apart_and_equal_ones_share_a_run():
@@ -19,17 +22,41 @@ def test_names_tell_systems_apart_and_equal_ones_share_a_run():
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+@pytest.mark.parametrize("system", dict.fromkeys([*SYSTEMS, *EXPERIMENTS.values()]), ids=lambda system: system.name)
 def test_every_system_is_one_that_train_gpt_takes(schedule, system, tmp_path):
     generation = Generation(tmp_path, None, SCHEDULES[schedule])
-    preset = PRESETS[generation.study.schedule.preset]
-    gpt = dataclasses.replace(generation.schedule.gpt, codebook=system.codebook, assign=system.assign)
-    check_config(
-        dataclasses.replace(
-            preset, codebook=generation.study.schedule.codebook, gpt=gpt, finetune=generation.study.schedule.finetune
-        ),
-        ("gpt", "finetune"),
+    study = generation.study.schedule
+    config = dataclasses.replace(
+        PRESETS[study.preset], codebook=study.codebook, gpt=generation.options(system, 0), finetune=study.finetune
     )
+    check_config(config, ("gpt", "finetune"))
+    assert (config.gpt.codebook, config.gpt.assign) == (system.codebook, system.assign)
+    assert (config.gpt.layers > 4) == system.large
+
+
+def test_a_copied_run_is_refused_once_it_is_another(tmp_path):
+    made, run = (Run(tmp_path / name, PRESETS["demo"]) for name in ("made", "run"))
+
+    def trained(content):
+        stage = made.begin("vae", ("data", "vae"), {"data": content})
+        assert stage is not None
+        (stage.folder / "out").write_text(content)
+        stage.finish("vae/out")
+
+    trained("once")
+    begun_as(made, run, ("vae",))
+    begun_as(made, run, ("vae",))
+    assert (run.folder / "vae/out").read_text() == "once"
+    (made.folder / "vae").rename(tmp_path / "away")
+    trained("again")
+    with pytest.raises(InputError, match=rf"{run.folder}: expected vae as in {made.folder}.* move {run.folder} away"):
+        begun_as(made, run, ("vae",))
+
+
+def test_benchmarks_take_no_images_but_their_own():
+    assert images_of(DataOptions(data_dir="there")) == "there"
+    with pytest.raises(InputError, match=r"split_seed=3.*give --data-dir alone"):
+        images_of(DataOptions(split_seed=3))
 
 
 def made(**fields):
@@ -41,10 +68,16 @@ def rows():
     """One experiment, two seeds, and a control."""
     found = [made(case="unpaired", system="real", score="psnr", value=7.6)]
     for seed, offset in ((0, -1.0), (1, 1.0)):
-        one = {"experiment": "3 geodesic, K = 512", "tokens": "geodesic-geodesic", "system": "ours", "seed": seed}
+        one = {
+            "experiment": "3 geodesic medoids",
+            "tokens": "geodesic-geodesic",
+            "system": "ours",
+            "seed": seed,
+            "epochs": 6,
+        }
         found += [
             made(case="unpaired", score="psnr", value=9 + offset, **one),
-            made(case="errors", score="geodesic_error", value=0.3 + offset / 10, **one),
+            made(case="errors", score="squared_geodesic_error", value=0.3 + offset / 10, **one),
             made(case="errors", score="latent_error", value=2.0, **one),
             made(case="reconstructions", score="psnr", value=19 + offset, **one),
             made(case="reconstructions", score="frechet", value=5.0, **one),
@@ -62,10 +95,10 @@ def rows():
 def test_tables_are_means_over_seeds_in_their_columns(rows):
     heads, cells = legacy(rows)
     by_name = {row[0]: dict(zip(heads, row, strict=True)) for row in cells}
-    assert by_name["(real images)"]["PSNR"] == 7.6
-    found = by_name["3 geodesic, K = 512"]
-    assert (found["PSNR"], found["error, own unit"]) == (9.0, pytest.approx(0.3))  # lengths, not squared latents
-    assert (found["PSNR then"], found["error then"]) == (8.2531, 3.40e5)
+    assert by_name["(real)"]["PSNR"] == 7.6
+    found = by_name["3 geodesic medoids"]
+    assert (found["PSNR"], found["error, own unit"]) == (9.0, pytest.approx(0.3))  # of paths, not of latents
+    assert (found["PSNR then"], found["error, own unit then"]) == (8.2531, 3.40e5)
     heads, cells = honest(rows)
     found = dict(zip(heads, cells[0], strict=True))
     assert len(cells) == 1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from geovq import scores
+from geovq import scores, set_scores
 from train.judge import Judge, Judged, confusion, diversity, set_rows
 
 
@@ -11,7 +11,8 @@ from train.judge import Judge, Judged, confusion, diversity, set_rows
 def judge(rng):
     """Features are given; there are three classes."""
     train, test = (Judged(rng.standard_normal((n, 6)).astype(np.float32), rng.integers(0, 3, n)) for n in (80, 50))
-    return Judge(lambda images: test, 0.9, train, test, 3, "sha")
+    nearest = set_scores.nearest_distances(train.features, test.features).mean()
+    return Judge(lambda images: test, 0.9, train, test, nearest, 3, "sha")
 
 
 def by_score(rows):
@@ -26,6 +27,17 @@ def test_the_test_images_themselves_are_perfect_samples(judge):
     assert rows["kid"]["value"] < 0  # an unbiased distance of independent sets is 0, and these are nearer than that
     assert {row["case"] for row in rows.values()} == {"samples"}
     assert {row["classifier_accuracy"] for row in rows.values()} == {0.9}
+
+
+def test_intervals_hold_the_score_and_shrink_with_more_images(judge, rng):
+    widths = []
+    for n in (50, 800):
+        found = Judged(rng.standard_normal((n, 6)) + 0.5, rng.integers(0, 3, n))
+        rows = by_score(set_rows({}, judge, found, found.classes))
+        for score in ("frechet", "kid", "density", "nearest_distance"):
+            assert rows[score]["low"] < rows[score]["value"] < rows[score]["high"], score
+        widths.append({score: rows[score]["high"] - rows[score]["low"] for score in ("frechet", "density")})
+    assert all(widths[1][score] < widths[0][score] for score in widths[0])
 
 
 def test_copies_of_training_images_are_found(judge):

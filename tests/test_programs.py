@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import generation_cells
+from benchmarks.generation_cells import Held, cell
+from benchmarks.generation_systems import System
 from benchmarks.resume import KILLS, outputs, pipeline
 from geovq.checks import InputError
 from geovq.config import ASSIGNMENTS
 from geovq.data import load
 from geovq.store import load_arrays, save_arrays
 from train.config import Config
+from train.judge import Judge, Judged
 from train.pipeline import STAGES
-from train.run import Run
+from train.run import Run, stored_config
 from train.stages import GEOMETRY, class_number, load_geometry
 from train.tokenizers import load_tokenizer
 
@@ -62,6 +66,9 @@ TINY = [
 ]
 
 
+VAL = load("digits").val_images.astype(np.float32) / 255
+
+
 def program(name: str, *flags: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", f"train.{name}", *flags]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
@@ -86,6 +93,47 @@ def test_help_shows_the_commands_and_loads_no_jax(name):
     assert found.returncode == 0, found.stderr
     assert f"python -m {name}" in found.stdout
     assert "LOADED []" in found.stdout
+
+
+def pooled(images: np.ndarray) -> Judged:
+    """Means of patches as features, and the brightest of the first ten as the class."""
+    features = images.reshape(len(images), 7, 4, 7, 4).mean(axis=(2, 4)).reshape(len(images), -1)
+    return Judged(features, features[:, 15:25].argmax(axis=1))
+
+
+def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path, monkeypatch):
+    config = stored_config(whole)
+    assert config is not None
+    run, held = Run(whole, config), Held(*(part[:40] for part in (VAL, load("digits").val_labels)))
+    judge = Judge(pooled, 0.9, pooled(VAL), pooled(VAL[:50]), 1.0, 10, "sha")
+    system = System("kmeans", "whitened")
+    rows, shown = cell(tmp_path, run, system, judge, held)
+    assert shown.shape == (10, 10, 28, 28, 1)
+    found = {(r["case"], r["score"]): r for r in rows if r.get("position") is None and r.get("guidance", 1.0) == 1.0}
+    found["likelihood", "nats_per_token"] = next(r for r in rows if r.get("model") == "Transformer")
+    results = json.loads((whole / "results.json").read_text())["rows"]
+    for case, score, wanted in (
+        ("likelihood", "nats_per_token", {"case": "likelihood", "system": "ours", "split": "test"}),
+        *(("reconstructions", score, {"case": "quantized", "assign": "whitened"}) for score in ("psnr", "lpips")),
+        *(
+            ("errors", f"{name}_error", {"case": "quantized", "assign": "whitened"})
+            for name in ("latent", "metric", "geodesic")
+        ),
+    ):
+        wanted |= {"codebook": "kmeans", "score": score}
+        value = next(r["value"] for r in results if wanted.items() <= r.items())
+        assert found[case, score]["value"] == pytest.approx(value, rel=1e-4), (case, score)
+    assert {r.get("position") for r in rows if r["case"] == "likelihood"} == {None, *range(16)}
+    for score in ("frechet", "kid", "precision", "recall", "density", "coverage", "nearest_distance", "class_accuracy"):
+        assert {case for case, name in found if name == score} == {"reconstructions", "samples"}, score
+    assert {r["guidance"] for r in rows if r["case"] == "samples"} == {1.0, 1.5, 2.0}
+
+    monkeypatch.setattr(generation_cells, "samples", None)  # what is there is not made again
+    again = cell(tmp_path, run, system, judge, held)
+    assert again.rows == rows
+    np.testing.assert_allclose(again.samples, shown, atol=1 / 255)
+    with pytest.raises(TypeError):
+        cell(tmp_path, run, system, judge._replace(fingerprint="another"), held)
 
 
 def test_a_run_leaves_what_it_promises(whole):

@@ -1,6 +1,5 @@
 """Generated images beside real ones, in the features of a run's classifier."""
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
@@ -18,6 +17,9 @@ from train.run import Run
 from train.scoring import Row, row
 
 _CHUNK = 500
+
+_INDEPENDENT = 10
+"""Subsets that make up a set."""
 
 PAIRS = 1000
 """Pairs of images of one class whose LPIPS is taken."""
@@ -39,6 +41,8 @@ class Judge(NamedTuple):
     """On the test images; belongs beside every score."""
     train: Judged
     test: Judged
+    nearest: float
+    """Mean distance of a test image to the nearest training image."""
     classes: int
     fingerprint: str
     """Of the classifier."""
@@ -64,11 +68,15 @@ class Judge(NamedTuple):
             return Judged(*map_chunks(seen, check_images(images), chunk=_CHUNK))
 
         train, test = look(dataset.train_images), look(dataset.test_images)
-        return cls(look, accuracy, train, test, len(stages.class_names(run)), run.fingerprint("classifier"))
+        nearest = float(set_scores.nearest_distances(train.features, test.features).mean())
+        classes = len(stages.class_names(run))
+        return cls(look, accuracy, train, test, nearest, classes, run.fingerprint("classifier"))
 
 
 def set_rows(fields: Row, judge: Judge, found: Judged, asked: Int[np.ndarray, " n"] | None = None) -> list[Row]:
     """Scores of a set of images beside the real test images.
+
+    They depend on the number of images; and a set of the classifier's own training images seems nearer than it is.
 
     Args:
         fields: What the set is.
@@ -78,22 +86,34 @@ def set_rows(fields: Row, judge: Judge, found: Judged, asked: Int[np.ndarray, " 
 
     Returns:
         frechet, kid, precision, recall, density, coverage, nearest_distance (to the nearest training image, over that of test
-        images) and, where classes were asked for, class_accuracy; intervals are over images, that of kid over subsets.
+        images) and, where classes were asked for, class_accuracy; with their 95% intervals over images.
     """
-    fields = fields | {"classifier_accuracy": judge.accuracy}
-    distance = set_scores.frechet_interval(judge.test.features, found.features)
-    kernel = scores.bootstrap_interval(set_scores.kernel_distances(judge.test.features, found.features))
-    near = set_scores.closeness(judge.test.features, found.features)
-    rows = [
-        {**fields, "score": name, "value": mean, "low": low, "high": high, "n": len(found.features)}
-        for name, (mean, low, high) in {"frechet": distance, "kid": kernel}.items()
+    fields, n = fields | {"classifier_accuracy": judge.accuracy}, len(found.features)
+    intervals = {
+        "frechet": set_scores.frechet_interval(judge.test.features, found.features),
+        "kid": _kernel_interval(judge.test.features, found.features),
+    }
+    rows: list[Row] = [
+        {**fields, "score": name, "value": mean, "low": low, "high": high, "n": n}
+        for name, (mean, low, high) in intervals.items()
     ]
-    rows += [row(fields, name, np.asarray(values, np.float64)) for name, values in near._asdict().items()]
-    nearest = functools.partial(set_scores.nearest_distances, judge.train.features)
-    rows.append(row(fields, "nearest_distance", nearest(found.features) / nearest(judge.test.features).mean()))
+    near = set_scores.closeness(judge.test.features, found.features)._asdict()
+    near["nearest_distance"] = set_scores.nearest_distances(judge.train.features, found.features) / judge.nearest
     if asked is not None:
-        rows.append(row(fields, "class_accuracy", (found.classes == asked).astype(np.float64)))
-    return rows
+        near["class_accuracy"] = found.classes == asked
+    return rows + [row(fields, name, np.asarray(values, np.float64)) for name, values in near.items()]
+
+
+def _kernel_interval(real: Float[np.ndarray, "m f"], found: Float[np.ndarray, "n f"]) -> scores.Interval:
+    """Mean kernel distance of subsets that are a tenth of the set, with its normal interval.
+
+    Subsets overlap, so that only ten of them count as independent, however many are drawn.
+    """
+    size = max(2, min(len(real), len(found)) // _INDEPENDENT)
+    distances = set_scores.kernel_distances(real, found, size=size)
+    half = 1.96 * float(distances.std(ddof=1)) / _INDEPENDENT**0.5
+    mean = float(distances.mean())
+    return scores.Interval(mean, mean - half, mean + half)
 
 
 def confusion(fields: Row, judge: Judge, found: Judged, asked: Int[np.ndarray, " n"]) -> list[Row]:
