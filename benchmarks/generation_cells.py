@@ -175,7 +175,7 @@ def errors(run: Run, fields: Row, tokenizer: Tokenizer) -> list[Row]:
 def unpaired(fields: Row, images: Float[np.ndarray, "n H W C"], run: Run) -> list[Row]:
     """The original study's protocol: images beside test images that have nothing to do with them.
 
-    It rewards blur: that is what its controls, in `brackets`, are for.
+    It rewards blur: that is what `controls` are for.
     """
     others = check_images(stages.images(run.config.data).dataset.test_images[: min(UNPAIRED, len(images))])
     images, fields = images[: len(others)], fields | {"case": "unpaired"}

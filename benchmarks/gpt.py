@@ -67,22 +67,22 @@ def our_steps(model: Any, options: GPTOptions) -> Callable[[], None]:
     import jax
     import jax.numpy as jnp
 
-    from train import loop
+    from train import loop, steps
     from train.gpt_model import gpt_model
 
     tokens, labels = batch_of(options.batch_size)
     named = {"train": tokens, "train_labels": labels, "val": tokens, "val_labels": labels}
-    trained = gpt_model(model, named, options, loop.Schedule.of(len(tokens), options))
+    trained = gpt_model(model, named, options, steps.Schedule.of(len(tokens), options))
     call = loop.compiled_steps(trained.step)
     state = jax.tree.map(jnp.array, trained.state)
 
-    def steps() -> None:
+    def some_steps() -> None:
         nonlocal state
         for number in range(STEPS):
             state, means = call(state, [jax.random.key(number)], [(tokens, labels)])
         jax.block_until_ready((state, means))
 
-    return steps
+    return some_steps
 
 
 def training(name: str, options: GPTOptions) -> list[Row]:

@@ -12,17 +12,17 @@ import pytest
 
 from geovq.checkpoint import Checkpoints
 from geovq.checks import InputError
-from train import loop
+from train import loop, steps
 from train.config import VAEOptions
 
 DATA = np.arange(10, dtype=np.float32) / 10
 
 
-def schedule(epochs: int, patience: int = 0) -> loop.Schedule:
-    return loop.Schedule(examples=10, batch_size=3, epochs=epochs, patience=patience, checkpoint_every=2, seed=0)
+def schedule(epochs: int, patience: int = 0) -> steps.Schedule:
+    return steps.Schedule(examples=10, batch_size=3, epochs=epochs, patience=patience, checkpoint_every=2, seed=0)
 
 
-def model(validation: Sequence[float] | None = None, average: float = 0.0) -> loop.Model:
+def model(validation: Sequence[float] | None = None, average: float = 0.0) -> steps.Model:
     """Learns the mean of the data; its validation loss is scripted by epoch, or the true one."""
 
     def loss(params, key, batch):
@@ -37,11 +37,11 @@ def model(validation: Sequence[float] | None = None, average: float = 0.0) -> lo
         return {"loss": float(np.mean((np.asarray(state["params"]["mean"]) - DATA) ** 2))}
 
     begun = ({"mean": jnp.float32(5)}, loss, optax.sgd(0.1))
-    started = loop.averaged(*begun, average) if average else loop.by_gradient(*begun)
-    return loop.Model(*started, lambda indices: (DATA[indices],), validate)
+    started = steps.averaged(*begun, average) if average else steps.by_gradient(*begun)
+    return steps.Model(*started, lambda indices: (DATA[indices],), validate)
 
 
-def train(folder: pathlib.Path, trained: loop.Model, length: loop.Schedule, **how) -> dict[str, np.ndarray]:
+def train(folder: pathlib.Path, trained: steps.Model, length: steps.Schedule, **how) -> dict[str, np.ndarray]:
     folder.mkdir(exist_ok=True)
     loop.train(folder, "test", trained, length, lambda: None, **how)
     with Checkpoints(folder / "checkpoints") as checkpoints:
@@ -98,8 +98,8 @@ def test_the_average_follows_the_weights_and_leaves_their_training_alone():
     def loss(params, key, batch):
         return jnp.sum((params["mean"] - batch) ** 2), {}
 
-    plain, step = loop.by_gradient({"mean": jnp.float32(5)}, loss, optax.sgd(0.1))
-    state, averaged_step = loop.averaged({"mean": jnp.float32(5)}, loss, optax.sgd(0.1), 0.6)
+    plain, step = steps.by_gradient({"mean": jnp.float32(5)}, loss, optax.sgd(0.1))
+    state, averaged_step = steps.averaged({"mean": jnp.float32(5)}, loss, optax.sgd(0.1), 0.6)
     expected = 5.0
     for number in range(1, 30):
         plain, _ = step(plain, None, jnp.float32(1))
@@ -121,8 +121,8 @@ def test_an_average_is_what_is_kept(tmp_path):
         seen.append(float(state["params"]["mean"]))
         return {"loss": seen[-1]}
 
-    begun = loop.averaged({"mean": jnp.float32(5)}, loss, optax.sgd(0.1), 0.9)
-    best = train(tmp_path, loop.Model(*begun, lambda indices: (DATA[indices],), validate), schedule(4))
+    begun = steps.averaged({"mean": jnp.float32(5)}, loss, optax.sgd(0.1), 0.9)
+    best = train(tmp_path, steps.Model(*begun, lambda indices: (DATA[indices],), validate), schedule(4))
     assert best["mean"] == np.float32(min(seen))
     assert sorted(seen, reverse=True) == seen
 
@@ -190,4 +190,4 @@ def test_a_loss_that_is_not_finite_is_refused_and_the_past_kept(tmp_path):
 
 def test_fewer_images_than_a_batch_are_refused():
     with pytest.raises(InputError, match=r"batch_size: expected 1\.\.100, the number of training images, found 128"):
-        loop.Schedule.of(100, VAEOptions())
+        steps.Schedule.of(100, VAEOptions())

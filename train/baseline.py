@@ -27,7 +27,7 @@ def run(run: Run) -> None:
     from geovq.assign import nearest_codes
     from geovq.chunks import map_chunks
     from geovq.quantizers import bounded, moved, new_codes, rounded, straight_through
-    from train import loop, networks, stages
+    from train import loop, networks, stages, steps
     from train.vae import scaled
 
     options, vae_options = run.config.baseline, run.config.vae
@@ -35,11 +35,11 @@ def run(run: Run) -> None:
     train_images, val_images = data.dataset.train_images, data.dataset.val_images
     model = networks.new_baseline(run, train_images.shape[1:])
     graphdef, network = nnx.split(model)
-    schedule = loop.Schedule.of(len(train_images), vae_options)
+    schedule = steps.Schedule.of(len(train_images), vae_options)
     stage = run.begin("baseline", ("data", "vae", "baseline"), {"data": data.sha256})
     if stage is None:
         return
-    optimizer = loop.adamw(schedule, vae_options.learning_rate, vae_options.weight_decay)
+    optimizer = steps.adamw(schedule, vae_options.learning_rate, vae_options.weight_decay)
     d = model.config.latent_dim
     variance = float(np.var(scaled(train_images[:1000])))  # so that the commitment weighs the same whatever the images
     vq = options.system == "vqvae"
@@ -69,7 +69,7 @@ def run(run: Run) -> None:
         gradients, (latents, tokens, error) = jax.grad(loss, has_aux=True)(
             params["network"], params["codes"], started, images
         )
-        found = loop.descended(optimizer, {"params": params["network"], "optimizer": state["optimizer"]}, gradients)
+        found = steps.descended(optimizer, {"params": params["network"], "optimizer": state["optimizer"]}, gradients)
         codes = moved(params["codes"], latents.reshape(-1, d), tokens, key) if vq else params["codes"]
         next_params = {"network": found["params"], "codes": codes}
         return {"params": next_params, "optimizer": found["optimizer"]}, {"squared_error": error * images[0].size}
@@ -87,7 +87,7 @@ def run(run: Run) -> None:
 
     params = {"network": network, "codes": new_codes(options.codes, d) if vq else ()}
     state = {"params": params, "optimizer": optimizer.init(network)}
-    trained = loop.Model(state, step, lambda rows: (train_images[rows],), validate)
+    trained = steps.Model(state, step, lambda rows: (train_images[rows],), validate)
     loop.train(stage.folder, options.system, trained, schedule, stage.pause)
     stage.finish("baseline/checkpoints")
 

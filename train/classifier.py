@@ -26,7 +26,7 @@ def run(run: Run) -> None:
     from geovq.chunks import map_chunks
     from geovq.classifier import augmented
     from geovq.store import write_json
-    from train import loop, networks, stages
+    from train import loop, networks, stages, steps
     from train.scoring import row
     from train.vae import scaled
 
@@ -34,7 +34,7 @@ def run(run: Run) -> None:
     data = stages.images(run.config.data)
     dataset = data.dataset
     graphdef, params = nnx.split(networks.new_classifier(run, dataset.train_images.shape[1:]))
-    schedule = loop.Schedule.of(len(dataset.train_images), options)
+    schedule = steps.Schedule.of(len(dataset.train_images), options)
     stage = run.begin("classifier", ("data", "classifier"), {"data": data.sha256})
     if stage is None:
         return
@@ -63,9 +63,9 @@ def run(run: Run) -> None:
         nats, right = scored(state["params"], dataset.val_images, dataset.val_labels)
         return {"loss": np.mean(nats), "accuracy": np.mean(right)}
 
-    optimizer = loop.adamw(schedule, options.learning_rate, options.weight_decay)
-    model = loop.Model(
-        *loop.by_gradient(params, loss, optimizer),
+    optimizer = steps.adamw(schedule, options.learning_rate, options.weight_decay)
+    model = steps.Model(
+        *steps.by_gradient(params, loss, optimizer),
         lambda rows: (dataset.train_images[rows], dataset.train_labels[rows]),
         validate,
     )

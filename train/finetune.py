@@ -31,7 +31,7 @@ def run(run: Run) -> None:
     from geovq.checks import check_images
     from geovq.chunks import map_chunks
     from geovq.scores import psnr
-    from train import loop, stages, tokenizers
+    from train import stages, steps, tokenizers
     from train.rounds import assigned, image_costs, of_round, trained_round
 
     options = run.config.finetune
@@ -41,7 +41,7 @@ def run(run: Run) -> None:
     made_from = {name: run.fingerprint(name) for name in needs}
     data = stages.images(run.config.data)
     train_images = data.dataset.train_images
-    loop.Schedule.of(min(options.images or len(train_images), len(train_images)), options)  # refuses too large batches
+    steps.Schedule.of(min(options.images or len(train_images), len(train_images)), options)  # refuses too large batches
     stage = run.begin("finetune", sections, {"data": data.sha256, **made_from})
     if stage is None:
         return

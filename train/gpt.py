@@ -20,7 +20,7 @@ from train.run import Run
 
 def run(run: Run) -> None:
     """Trains the run's Transformer, unless that is done."""
-    from train import image_tokens, loop, networks, stages
+    from train import image_tokens, loop, networks, stages, steps
     from train.gpt_model import gpt_model
 
     options = run.config.gpt
@@ -33,7 +33,7 @@ def run(run: Run) -> None:
     if not (stage.folder / "tokens.npz").exists():
         image_tokens.save(run, data, stage)
     tokens = image_tokens.load(run)
-    schedule = loop.Schedule.of(len(tokens["train"]), options)
+    schedule = steps.Schedule.of(len(tokens["train"]), options)
     loop.train(stage.folder, "gpt", gpt_model(gpt, tokens, options, schedule), schedule, stage.pause)
     stage.finish("gpt/tokens.npz", "gpt/checkpoints")
 

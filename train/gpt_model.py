@@ -10,11 +10,11 @@ from flax import nnx
 
 from geovq.chunks import map_chunks
 from geovq.gpt import GPT, drop_labels, loss, token_nats
-from train import loop
+from train import steps
 from train.config import GPTOptions
 
 
-def gpt_model(gpt: GPT, tokens: Mapping[str, np.ndarray], options: GPTOptions, schedule: loop.Schedule) -> loop.Model:
+def gpt_model(gpt: GPT, tokens: Mapping[str, np.ndarray], options: GPTOptions, schedule: steps.Schedule) -> steps.Model:
     """What the training loop needs.
 
     Args:
@@ -41,16 +41,16 @@ def gpt_model(gpt: GPT, tokens: Mapping[str, np.ndarray], options: GPTOptions, s
         known = labels if options.conditional else None
         return token_nats(nnx.merge(graphdef, params), batch, known).mean(axis=1)
 
-    def validate(state: loop.State) -> dict[str, Any]:
+    def validate(state: steps.State) -> dict[str, Any]:
         found = map_chunks(lambda t, y: nats(state["params"], t, y), tokens["val"], tokens["val_labels"], chunk=500)
         return {"loss": np.mean(found), "bits_per_image": np.mean(found) * gpt.config.length / math.log(2)}
 
     def batch(indices: np.ndarray) -> tuple[Any, ...]:
         return tokens["train"][indices], tokens["train_labels"][indices] if options.conditional else None
 
-    optimizer = loop.adamw(schedule, options.learning_rate, options.weight_decay)
+    optimizer = steps.adamw(schedule, options.learning_rate, options.weight_decay)
     if options.average:
-        begun = loop.averaged(params, training_loss, optimizer, options.average)
+        begun = steps.averaged(params, training_loss, optimizer, options.average)
     else:
-        begun = loop.by_gradient(params, training_loss, optimizer)
-    return loop.Model(*begun, batch, validate)
+        begun = steps.by_gradient(params, training_loss, optimizer)
+    return steps.Model(*begun, batch, validate)

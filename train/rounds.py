@@ -21,7 +21,7 @@ from geovq.metric import mean_metrics
 from geovq.perceptual import installed_weights, perceptual_distances
 from geovq.tokenizer import Tokenizer
 from geovq.vae import SpatialVAE, callables
-from train import loop
+from train import loop, steps
 from train.blocks import in_blocks
 from train.config import FinetuneOptions
 from train.progress import Progress
@@ -90,7 +90,7 @@ def trained_round(
     )
     parts: Any = nnx.split(vae, _is_decoder, ...)
     graphdef, decoder, rest = parts
-    schedule = loop.Schedule.of(len(images), options)._replace(epochs=of_round(options.epochs, number))
+    schedule = steps.Schedule.of(len(images), options)._replace(epochs=of_round(options.epochs, number))
     one_code = tokenizer.codes.ndim == 2
 
     def costs(params, tokens, batch):
@@ -112,8 +112,10 @@ def trained_round(
 
     # On the host, for the loop's first step takes the memory of what is on the device.
     params = jax.tree.map(np.array, {"decoder": decoder, "codes": as_stages(tokenizer.codes)})
-    optimizer = loop.adamw(schedule, options.learning_rate, options.weight_decay)
-    model = loop.Model(*loop.by_gradient(params, loss, optimizer), lambda rows: (tokens[rows], images[rows]), validate)
+    optimizer = steps.adamw(schedule, options.learning_rate, options.weight_decay)
+    model = steps.Model(
+        *steps.by_gradient(params, loss, optimizer), lambda rows: (tokens[rows], images[rows]), validate
+    )
     loop.train(folder, f"finetune: round {number}", model, schedule, stage.pause)
     best: Any = loop.best_parameters(folder, params)
     trained = nnx.merge(graphdef, best["decoder"], rest)

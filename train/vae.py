@@ -34,17 +34,17 @@ def run(run: Run) -> None:
     from geovq.chunks import map_chunks
     from geovq.rate import next_prices
     from geovq.vae import negative_elbo
-    from train import loop, networks, stages
+    from train import loop, networks, stages, steps
 
     options = run.config.vae
     data = stages.images(run.config.data)
     train_images, val_images = data.dataset.train_images, data.dataset.val_images
     graphdef, params = nnx.split(networks.new_vae(run, train_images.shape[1:]))
-    schedule = loop.Schedule.of(len(train_images), options)
+    schedule = steps.Schedule.of(len(train_images), options)
     stage = run.begin("vae", ("data", "vae"), {"data": data.sha256})
     if stage is None:
         return
-    optimizer = loop.adamw(schedule, options.learning_rate, options.weight_decay)
+    optimizer = steps.adamw(schedule, options.learning_rate, options.weight_decay)
 
     def costs(params, prices, key, batch):
         """What an image costs in units of intensity², of which gradients are of order one whatever β is; and the bound."""
@@ -65,7 +65,7 @@ def run(run: Run) -> None:
             "bits_per_token": elbo.bits.mean(),
         }
         prices = next_prices(state["prices"], elbo.bits, options.bits) if options.bits else state["prices"]
-        return loop.descended(optimizer, state, gradients) | {"prices": prices}, means
+        return steps.descended(optimizer, state, gradients) | {"prices": prices}, means
 
     @jax.jit
     def score(params, prices, batch):
@@ -92,7 +92,7 @@ def run(run: Run) -> None:
     loop.train(
         stage.folder,
         "vae",
-        loop.Model(state, step, lambda rows: (train_images[rows],), validate),
+        steps.Model(state, step, lambda rows: (train_images[rows],), validate),
         schedule,
         stage.pause,
     )
