@@ -24,7 +24,7 @@ class Model(NamedTuple):
 
     state: State
     step: Callable[..., tuple[State, Mapping[str, jax.Array]]]
-    """A state, a key and the arrays of a batch -> the next state, and means over the batch to log. Pure; compiled here."""
+    """A state, a key and the arrays of a batch -> the next state, and means over the batch to log. Pure; the loop compiles it."""
     batch: Callable[[np.ndarray], tuple[Any, ...]]
     """Indices of training images -> the arrays of that batch."""
     validate: Callable[[State], Mapping[str, float]]
