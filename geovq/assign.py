@@ -25,7 +25,12 @@ from geovq.additive import as_stages
 from geovq.chunks import map_chunks
 from geovq.geometry import CodeField, nearest_along
 
-_CHUNK = 2048
+_CHUNK = 16384
+"""Latents of a call."""
+
+_BLOCK = 512
+"""Latents at once within a call on a CPU, whose distances to some hundred codes stay in the cache."""
+
 _SWEEPS = 3
 """Times that each of several codes is chosen again while the others stay."""
 
@@ -154,13 +159,29 @@ def _tokens(
     stages: Float[Array, "S K d"],
     *per_latent: Array,
 ) -> Int[Array, "n S"]:
+    """Tokens of a chunk, block after block."""
+    rows, n = (z - origin[None], *per_latent), len(z)
+
+    def of_block(rows: tuple[Array, ...]) -> Int[Array, "m S"]:
+        return _descended(nearest, rows[0], stages, *rows[1:])
+
+    if jax.default_backend() != "cpu" or n <= _BLOCK:
+        return of_block(rows)
+    whole = n - n % _BLOCK
+    blocks = jax.tree.map(lambda x: x[:whole].reshape(-1, _BLOCK, *x.shape[1:]), rows)
+    found = jax.lax.map(of_block, blocks).reshape(whole, len(stages))
+    return found if whole == n else jnp.concatenate([found, of_block(jax.tree.map(lambda x: x[whole:], rows))])
+
+
+def _descended(
+    nearest: Callable, rest: Float[Array, "n d"], stages: Float[Array, "S K d"], *per_latent: Array
+) -> Int[Array, "n S"]:
     """Tokens stage after stage, then each again while the others stay.
 
     With one stage, or stages that are orthogonal under the metric, no other sum of codes is nearer.
     """
     count = len(stages)
     found: list[Array] = []
-    rest = z - origin[None]
     for s in range(count):
         found.append(nearest(rest, stages[s], *per_latent))
         rest = rest - stages[s][found[s]]

@@ -1,6 +1,8 @@
 """Assignments: a case by hand for each, then the slow truth, code after code."""
 
+import jax
 import numpy as np
+import pytest
 
 from geovq.assign import assign_euclidean, assign_local, assign_whitened, square_root
 from tests import reference
@@ -42,11 +44,14 @@ def test_codes_are_assigned_to_themselves_far_from_the_origin(rng):
     np.testing.assert_array_equal(assign_local(codes, codes, random_metrics(300, 16, rng)), everyone)
 
 
-def test_rows_do_not_depend_on_the_batch(rng, monkeypatch):
+@pytest.mark.parametrize(("chunk", "block"), [(3, 512), (10, 4), (7, 2), (6, 3)])
+def test_rows_do_not_depend_on_chunks_and_blocks(chunk, block, rng, monkeypatch):
     z = rng.standard_normal((10, 4)).astype(np.float32)
     codes, metrics = rng.standard_normal((7, 4)).astype(np.float32), random_metrics(10, 4, rng)
     whole = assign_local(z, codes, metrics), assign_euclidean(z, codes)
-    monkeypatch.setattr("geovq.assign._CHUNK", 3)
+    monkeypatch.setattr("geovq.assign._CHUNK", chunk)
+    monkeypatch.setattr("geovq.assign._BLOCK", block)
+    jax.clear_caches()  # blocks are compiled in
     np.testing.assert_array_equal(assign_local(z, codes, metrics), whole[0])
     np.testing.assert_array_equal(assign_euclidean(z, codes), whole[1])
 
