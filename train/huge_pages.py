@@ -12,8 +12,8 @@ _SYSTEM = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
 def use_huge_pages() -> None:
     """Starts this program over with huge pages, where that is possible and has not been settled by GLIBC_TUNABLES.
 
-    Call it before anything is imported that takes time. On CPUs a training step of the Transformer then takes about two thirds
-    of the time (`benchmarks/results/gpt.json`), for its matrices are larger than what ordinary pages let a CPU find quickly.
+    Call it before anything is imported that takes time. A training step of the Transformer on a CPU then takes about three
+    quarters of the time (`benchmarks/results/gpt.json`): its matrices are larger than what ordinary pages let a CPU find quickly.
     GLIBC_TUNABLES= (empty) leaves memory as it is.
     """
     if _TUNABLES in os.environ or not (possible() and _is_the_program()):
