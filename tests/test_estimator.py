@@ -1,5 +1,6 @@
 import itertools
 import pickle
+import re
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def not_applicable(estimator):
     return {"check_clustering": "X are no lengths"} if estimator.metric == "precomputed" else {}
 
 
-@parametrize_with_checks(
+CHECKS = parametrize_with_checks(
     [
         GeodesicKMedoids(n_clusters=2),
         GeodesicKMedoids(n_clusters=3, power=2, n_neighbors=4),
@@ -57,6 +58,14 @@ def not_applicable(estimator):
     ],
     expected_failed_checks=not_applicable,
 )
+
+
+def named(value):
+    """scikit-learn's name of an estimator or a check, without a function's address, which is another in every process."""
+    return re.sub(r"<function(\w+)at0x\w+>", r"\1", CHECKS.kwargs["ids"](value))
+
+
+@pytest.mark.parametrize(*CHECKS.args, ids=named)
 def test_scikit_learn(estimator, check):
     check(estimator)
 
