@@ -10,13 +10,18 @@ Row = dict[str, Any]
 
 
 def in_turn(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every way in every round; all ways have a turn in each, after one that does not count."""
+    """Seconds of every way in every round; all ways have a turn in each, after one that does not count.
+
+    Each round begins with another way, since what ran before a way tells on it.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for counted in range(-1, rounds):
-        for name, way in ways.items():
+    names = list(ways)
+    for number in range(rounds + 1):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
             started = time.perf_counter()
-            way()
-            if counted >= 0:
+            ways[name]()
+            if number:
                 seconds[name].append(time.perf_counter() - started)
     return seconds
 
