@@ -1,10 +1,9 @@
-"""The README's tables of benchmarks.tokenizer and benchmarks.encoding."""
+"""The tables of benchmarks.tokenizer and benchmarks.encoding."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-Row = dict[str, Any]
-Markdown = Callable[[Sequence[str], Sequence[Sequence[object]]], str]
+from benchmarks.markdown import Row, markdown
 
 _SCORES = (
     "psnr",
@@ -17,7 +16,6 @@ _SCORES = (
     "geodesic_error",
     "image_error",
 )
-
 
 _HEADLINE: tuple[tuple[str, dict[str, str]], ...] = (
     ("the VAE, not quantized", {"system": "vae", "assign": "-"}),
@@ -33,7 +31,7 @@ _HEADLINE: tuple[tuple[str, dict[str, str]], ...] = (
 """The rows by which a newcomer sees how well it does, and the fields of each."""
 
 
-def headline(rows: list[Row], markdown: Markdown) -> str:
+def headline(rows: list[Row]) -> str:
     """The systems that matter most, with K = 512: PSNR with its interval, SSIM and LPIPS."""
     cells: list[list[Any]] = []
     for label, fields in _HEADLINE:
@@ -45,7 +43,7 @@ def headline(rows: list[Row], markdown: Markdown) -> str:
     return markdown(["system", "PSNR dB", "95% interval", "SSIM", "LPIPS"], cells)
 
 
-def reached(rows: list[Row], markdown: Markdown) -> str:
+def reached(rows: list[Row]) -> str:
     """What the study set out to reach: differences with their intervals, and the least that was wanted."""
     cells = []
     for row in rows:
@@ -56,7 +54,7 @@ def reached(rows: list[Row], markdown: Markdown) -> str:
     return markdown(["K", "difference", "of", "mean", "95% interval", "wanted", "images", "seeds"], cells)
 
 
-def ladder(rows: list[Row], markdown: Markdown) -> str:
+def ladder(rows: list[Row]) -> str:
     """What each step from plain codes to fine-tuned tokens wins or loses, beginning with the VAE."""
     cells: list[list[Any]] = []
     vae = {"case": "scores", "score": "psnr", "system": "vae", "assign": "-"}
@@ -72,20 +70,20 @@ def ladder(rows: list[Row], markdown: Markdown) -> str:
     return markdown(["K", "step", "PSNR dB", "over the one before, dB"], cells)
 
 
-def systems(rows: list[Row], markdown: Markdown) -> str:
+def systems(rows: list[Row]) -> str:
     """All scores of the other systems, of fine-tuned decoders, and of two codes a token."""
     scores = [row for row in rows if row["case"] == "scores"]
     compared = [r for r in scores if r["system"] != "ours" or r["decoder"] != "frozen" or r["codes_per_token"] > 1]
-    return _scores(compared, markdown)
+    return _scores(compared)
 
 
-def codebooks(rows: list[Row], markdown: Markdown) -> str:
+def codebooks(rows: list[Row]) -> str:
     """All scores of the frozen VAE with one code a token: every codebook with every assignment."""
     ours = {"case": "scores", "system": "ours", "decoder": "frozen", "codes_per_token": 1}
-    return _scores([row for row in rows if all(row.get(k) == v for k, v in ours.items())], markdown)
+    return _scores([row for row in rows if all(row.get(k) == v for k, v in ours.items())])
 
 
-def meaning(rows: list[Row], markdown: Markdown) -> str:
+def meaning(rows: list[Row]) -> str:
     """What codes say of the class, how stable they are across seeds, and how robust to noise."""
     cases: dict[tuple[Any, ...], dict[str, float]] = {}
     for row in rows:
@@ -101,7 +99,7 @@ def meaning(rows: list[Row], markdown: Markdown) -> str:
     return markdown(["K", "codebook", *names.values()], cells)
 
 
-def _scores(rows: list[Row], markdown: Markdown) -> str:
+def _scores(rows: list[Row]) -> str:
     keys = ("codes", "system", "decoder", "codebook", "assign", "codes_per_token", "probes")
     cases: dict[tuple[Any, ...], dict[str, float]] = {}
     for row in rows:
@@ -122,7 +120,7 @@ def _scores(rows: list[Row], markdown: Markdown) -> str:
     return markdown(columns, [[*case, *(found.get(score) for score in shown)] for case, found in cases.items()])
 
 
-def encoding(rows: list[Row], markdown: Markdown) -> str:
+def encoding(rows: list[Row]) -> str:
     """One line for each assignment."""
     quality = {row.get("assign"): row["value"] for row in rows if row["score"] == "psnr"}
     against = {(row["assign"], row["peer"]): row["value"] for row in rows if row["score"] == "ratio"}

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from benchmarks.tables import markdown
 from benchmarks.tokenizer_cases import probes_of
 from benchmarks.tokenizer_cells import Cells
 from benchmarks.tokenizer_rows import COMPARISONS, Case, comparisons, rows_of
@@ -64,16 +63,16 @@ def test_differences_are_paired(found):
 
 def test_tables_show_every_case(found):
     rows = [row for case, cells in found.items() for row in rows_of(case, cells)] + comparisons(found, K)
-    assert "| 512 | joint over whitened | dB | 1.4 |" in reached(rows, markdown)
-    assert "| 512 | vqvae |" in systems(rows, markdown)
-    assert "| 512 | ours | frozen | residual |" in systems(rows, markdown)
-    assert "| 512 | ours | frozen | kmeans | euclidean |" in codebooks(rows, markdown)
-    text = ladder(rows, markdown)
+    assert "| 512 | joint over whitened | dB | 1.4 |" in reached(rows)
+    assert "| 512 | vqvae |" in systems(rows)
+    assert "| 512 | ours | frozen | residual |" in systems(rows)
+    assert "| 512 | ours | frozen | kmeans | euclidean |" in codebooks(rows)
+    text = ladder(rows)
     assert "| 512 | k-means, euclidean | 20.25 | -3.5 |" in text  # under the VAE's 23.75
     assert [label for label, _ in steps(rows, K)][:2] == ["k-means, euclidean", "whitened codes, whitened"]
     speeds = [{"assign": "joint", "score": "images_per_second", "value": 20.0}, {"score": "psnr", "value": 24.0}]
     speeds += [{"assign": "joint", "score": "ratio", "peer": peer, "value": 1.0} for peer in ("encoder", "joint")]
-    assert "| joint | 20 |" in encoding(speeds, markdown)
+    assert "| joint | 20 |" in encoding(speeds)
 
 
 def test_what_is_compared_has_exact_jacobians():
