@@ -8,14 +8,17 @@ FashionMNIST, K = 512. Tokens of Euclidean and geodesic medoids, of metric means
 assignments, and of a VQ-VAE, alone and with the same assignment and fine-tuning; then 5,000 samples of each Transformer beside
 the test images in the features of a classifier that is trained here: Fréchet and kernel distance, precision, recall, density,
 coverage, class accuracy, nearest training images; and nats per token. Real validation images and reconstructions of them are
-the brackets. The run folder may be that of
-benchmarks.tokenizer, whose networks are used again. Writes benchmarks/results/generation.json and generation_trade.png; a part
-of the benchmark writes generation_part.json and its figure. Samples of each are in RUN/generation.
+the brackets. The run folder may be that of benchmarks.tokenizer, whose networks are used again.
+
+Writes benchmarks/results/generation.json; generation_trade.png, how good samples are against how well tokens reconstruct and are
+predicted; generation_confusion.png, what classes samples are seen as; and generation_confused.png, samples of the two classes
+that real images are confused in most. A part of the benchmark writes generation_part.json and its pictures. Samples of each
+class are in RUN/generation.
 """
 
 import dataclasses
 import pathlib
-from typing import Any, Literal
+from typing import Literal
 
 from benchmarks.generation_systems import SCHEDULES, SYSTEMS, Generation
 from benchmarks.record import FOLDER, save
@@ -45,31 +48,27 @@ def main() -> None:
     if unknown := [name for name in options.systems if name not in names]:
         raise InputError(f"systems: expected some of {', '.join(names)}, found {unknown[0]!r}; change --systems.")
 
-    from benchmarks.generation_cells import Held, cell, controls, of_vae
-    from benchmarks.generation_figures import trade
-    from train.judge import Judge
+    from benchmarks.generation_figures import confused, confusion, trade
+    from benchmarks.generation_rows import measure
+    from benchmarks.generation_tables import guidance, reached, systems
+    from geovq.report import text_table
 
     schedule = SCHEDULES[options.schedule]
-    schedule = dataclasses.replace(schedule, seeds=options.seeds or schedule.seeds)
+    seeds = options.seeds or schedule.seeds
     generation = Generation(asked.folder, images_of(asked.config.data), schedule)
-    classifier = generation.classifier()
-    judge, held = Judge.of(classifier), Held.of(classifier, schedule.images)
-    rows: list[dict[str, Any]] = controls(classifier, judge, held)
-    for seed in schedule.seeds:
-        found = of_vae(generation.study.vae(seed), judge, held)
-        for system in SYSTEMS:
-            if system.name in options.systems or not options.systems:
-                run = generation.trained(system, seed)
-                found += cell(asked.folder / "generation", run, system, judge, held).rows
-        rows += [r | {"seed": seed} for r in found]
+    wanted = {system.name: system for system in SYSTEMS if system.name in options.systems or not options.systems}
+    rows, pictures, classes = measure(generation, wanted, seeds, "tokens")
+    for caption, table in (("Samples", systems), ("Guidance", guidance), ("What was wanted", reached)):
+        print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
     whole = not options.systems and not options.seeds and options.schedule != "smoke"
     name = "generation" if whole else "generation_part"
-    label = (
-        f"{options.schedule}: {schedule.gpt.epochs} epochs of every Transformer, {schedule.images:,} images in a set"
-    )
-    seeds = {"split": asked.config.data.split_seed, **{f"networks {seed}": seed for seed in schedule.seeds}}
-    save(name, rows, seeds, label, options.output)
+    epochs = schedule.epochs[0] if schedule.epochs else 100
+    label = f"{options.schedule}: {epochs} epochs of every Transformer, {schedule.images:,} images in a set"
+    made_with = {"split": asked.config.data.split_seed, **{f"networks {seed}": seed for seed in seeds}}
+    save(name, rows, made_with, label, options.output)
     trade(rows, options.output / f"{name}_trade.png")
+    confusion(rows, classes, options.output / f"{name}_confusion.png")
+    confused(rows, pictures, classes, options.output / f"{name}_confused.png")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from flax import nnx
-from jaxtyping import Float, Int
-from scipy.ndimage import gaussian_filter
+from jaxtyping import Float
 
+from benchmarks.generation_brackets import UNPAIRED, Held, gallery, unpaired
 from benchmarks.generation_systems import System
 from geovq import scores, token_scores
-from geovq.autoencoder import decode_latents, encode_images
+from geovq.autoencoder import encode_images
 from geovq.checks import check_images
 from geovq.chunks import map_chunks
 from geovq.config import CODEBOOKS
@@ -33,56 +33,11 @@ from train.progress import Progress
 from train.run import Run
 from train.scoring import Row, row
 
-SHOWN = 10
-"""Samples of each class in pictures, at most."""
-
 GUIDANCE = ((1.0, False), (1.5, False), (2.0, False), (2.0, True))
 """Weights of classifier-free guidance, and whether they rise from 1 at the first token."""
 
-UNPAIRED = 2000
-"""The first test images, which samples are set beside without being like them, and whose tokens' errors are measured."""
-
-BLUR = 2.0
-"""Standard deviation of the blur in pixels."""
-
 VERSION = 1
 """Of what is computed: another one makes every cell again."""
-
-
-class Held(NamedTuple):
-    """Real images that nothing was trained on and that are not the test images: what sets are at best."""
-
-    images: Float[np.ndarray, "n H W C"]
-    labels: Int[np.ndarray, " n"]
-
-    @classmethod
-    def of(cls, run: Run, count: int) -> "Held":
-        """The first validation images."""
-        dataset = stages.images(run.config.data).dataset
-        return cls(check_images(dataset.val_images[:count]), dataset.val_labels[:count])
-
-
-def controls(run: Run, judge: Judge, held: Held) -> list[Row]:
-    """Between what scores are: real images, those that the classifier was trained on, and, unpaired, blurred ones."""
-    dataset, count = stages.images(run.config.data).dataset, len(held.images)
-    trained = check_images(dataset.train_images[:count])
-    fields: Row = {"case": "bracket", "system": "real"}
-    rows = set_rows(fields, judge, judge.look(held.images), held.labels)
-    rows.append(diversity(fields, held.images, held.labels))
-    rows += set_rows(fields | {"system": "real, trained on"}, judge, judge.look(trained), dataset.train_labels[:count])
-    blurred = gaussian_filter(held.images, (0, BLUR, BLUR, 0))
-    mean = np.broadcast_to(trained.mean(axis=0), held.images.shape)
-    for system, images in {"real": held.images, "real, blurred": blurred, "mean image": mean}.items():
-        rows += unpaired({"system": system}, images, run)
-    return rows
-
-
-def of_vae(run: Run, judge: Judge, held: Held) -> list[Row]:
-    """What a set of the VAE's own reconstructions scores."""
-    encode, decode = callables(networks.trained_vae(run, held.images.shape[1:]))
-    decoded = decode_latents(decode, encode_images(encode, held.images))
-    fields: Row = {"case": "bracket", "system": "vae"}
-    return [*set_rows(fields, judge, judge.look(decoded), held.labels), diversity(fields, decoded, held.labels)]
 
 
 class Cell(NamedTuple):
@@ -172,17 +127,6 @@ def errors(run: Run, fields: Row, tokenizer: Tokenizer) -> list[Row]:
     return [row(fields, name, values.reshape(len(images), -1).mean(axis=1)) for name, values in found.items()]
 
 
-def unpaired(fields: Row, images: Float[np.ndarray, "n H W C"], run: Run) -> list[Row]:
-    """The original study's protocol: images beside test images that have nothing to do with them.
-
-    It rewards blur: that is what `controls` are for.
-    """
-    others = check_images(stages.images(run.config.data).dataset.test_images[: min(UNPAIRED, len(images))])
-    images, fields = images[: len(others)], fields | {"case": "unpaired"}
-    measures = {"psnr": scores.psnr, "ssim": scores.ssim, "lpips": scores.lpips}
-    return [row(fields, name, score(others, images)) for name, score in measures.items()]
-
-
 def samples(
     run: Run, fields: Row, tokenizer: Tokenizer, judge: Judge, count: int
 ) -> tuple[list[Row], Float[np.ndarray, "classes SHOWN H W C"]]:
@@ -190,7 +134,7 @@ def samples(
     model, conditional = networks.trained_gpt(run), run.config.gpt.conditional
     names = stages.class_names(run)
     labels = np.repeat(np.arange(len(names), dtype=np.int32), -(-count // len(names)))
-    rows, shown = [], np.zeros((len(names), SHOWN, *tokenizer.image_shape), np.float32)
+    rows: list[Row] = []
     for weight, rises in GUIDANCE if conditional else GUIDANCE[:1]:
         with Progress(
             f"generation: {fields['tokens']}, samples, guidance {weight:g}", len(labels), "images"
@@ -212,7 +156,5 @@ def samples(
         if weight == 1:
             rows += unpaired(fields, images[np.random.default_rng(0).permutation(len(images))], run)
             rows += confusion(case, judge, found, asked) if asked is not None else []
-            for number in range(len(names)):
-                some = images[kinds == number][:SHOWN]
-                shown[number, : len(some)] = some
+            shown = gallery(images, kinds, len(names))
     return rows, shown

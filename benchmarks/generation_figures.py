@@ -1,12 +1,18 @@
 """Figures of benchmarks.generation."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.generation_tables import mean_of
+import numpy as np
+from jaxtyping import Float
 
-Row = dict[str, Any]
+from benchmarks.generation_tables import mean_of
+from benchmarks.markdown import Row
+from geovq.report import save_grid
+
+DRAWN = ("euclidean-euclidean", "vqvae-euclidean", "finetuned-joint")
+"""Tokens whose samples' confusion matrices are drawn."""
 
 
 def trade(rows: Sequence[Row], path: pathlib.Path) -> None:
@@ -39,3 +45,75 @@ def trade(rows: Sequence[Row], path: pathlib.Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=120, metadata={"Software": None})
     pyplot.close(figure)
+
+
+def confusion_matrix(rows: Sequence[Row], classes: int, **wanted: Any) -> Float[np.ndarray, "asked seen"]:
+    """Of what was asked for, the part that is seen as each class, mean over seeds; zeros where there are no such rows."""
+    return np.array(
+        [
+            [mean_of(rows, score="fraction", asked=asked, seen=seen, **wanted) or 0.0 for seen in range(classes)]
+            for asked in range(classes)
+        ]
+    )
+
+
+def most_confused(matrix: Float[np.ndarray, "asked seen"]) -> tuple[int, int]:
+    """The two classes that are taken for each other most often."""
+    both = np.triu(matrix + matrix.T, 1)
+    first, second = np.unravel_index(both.argmax(), both.shape)
+    return int(first), int(second)
+
+
+def _real(rows: Sequence[Row], classes: int) -> Float[np.ndarray, "asked seen"]:
+    return confusion_matrix(rows, classes, case="bracket", system="real")
+
+
+def confusion(rows: Sequence[Row], names: Sequence[str], path: pathlib.Path) -> None:
+    """Draws confusion matrices side by side: of real images, and of samples of some kinds of tokens.
+
+    Args:
+        rows: Of benchmarks.generation.
+        names: Of the classes.
+        path: The PNG to write.
+    """
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    matrices = {"real images": _real(rows, len(names))} | {
+        f"samples, {tokens}": confusion_matrix(rows, len(names), case="samples", tokens=tokens)
+        for tokens in DRAWN
+        if mean_of(rows, case="samples", tokens=tokens, score="class_accuracy") is not None
+    }
+    figure, axes = pyplot.subplots(1, len(matrices), figsize=(6 * len(matrices), 5.5), squeeze=False)
+    for axis, (caption, matrix) in zip(axes[0], matrices.items(), strict=True):
+        axis.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
+        for (asked, seen), part in np.ndenumerate(matrix):
+            if part >= 0.005:
+                colour = "white" if part > 0.5 else "black"
+                axis.text(seen, asked, f"{part:.2f}", ha="center", va="center", fontsize="x-small", color=colour)
+        axis.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize="small")
+        axis.set_yticks(range(len(names)), names, fontsize="small")
+        axis.set(xlabel="seen as", ylabel="asked for", title=caption)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+    pyplot.close(figure)
+
+
+def confused(
+    rows: Sequence[Row],
+    pictures: Mapping[str, Float[np.ndarray, "classes n H W C"]],
+    names: Sequence[str],
+    path: pathlib.Path,
+) -> None:
+    """Shows the two classes that real images are confused in most, of every set of images.
+
+    Args:
+        rows: Of benchmarks.generation.
+        pictures: Images of each class, by set.
+        names: Of the classes.
+        path: The PNG to write.
+    """
+    labels = most_confused(_real(rows, len(names)))
+    save_grid(path, {f"{names[label]}, {what}": shown[label] for label in labels for what, shown in pictures.items()})

@@ -13,7 +13,7 @@ for each row; some rows alone write study_part.json and its picture.
 
 import dataclasses
 import pathlib
-from typing import Any, Literal
+from typing import Literal
 
 from benchmarks.generation_systems import EXPERIMENTS, SCHEDULES, Generation
 from benchmarks.generation_tables import honest, legacy
@@ -44,25 +44,18 @@ def main() -> None:
         if not any(name.startswith(wanted) for name in EXPERIMENTS):
             raise InputError(f"rows: expected beginnings of {'; '.join(EXPERIMENTS)}, found {wanted!r}; change --rows.")
 
-    from benchmarks.generation_cells import Held, cell, controls, of_vae
+    from benchmarks.generation_rows import measure
     from geovq.report import save_grid, text_table
-    from train.judge import Judge
 
     schedule = SCHEDULES[options.schedule]
     seeds = options.seeds or schedule.seeds
     generation = Generation(asked.folder, images_of(asked.config.data), schedule)
-    classifier = generation.classifier()
-    judge, held = Judge.of(classifier), Held.of(classifier, schedule.images)
-    rows: list[dict[str, Any]] = controls(classifier, judge, held)
-    pictures: dict[str, Any] = {}
-    for seed in seeds:
-        rows += [r | {"seed": seed} for r in of_vae(generation.study.vae(seed), judge, held)]
-        for name, system in EXPERIMENTS.items():
-            if not options.rows or any(name.startswith(wanted) for wanted in options.rows):
-                run = generation.trained(system, seed)
-                found = cell(asked.folder / "generation", run, system, judge, held)
-                rows += [r | {"experiment": name, "seed": seed} for r in found.rows]
-                pictures.setdefault(name, found.samples)
+    systems = {
+        name: system
+        for name, system in EXPERIMENTS.items()
+        if not options.rows or any(name.startswith(beginning) for beginning in options.rows)
+    }
+    rows, pictures, _ = measure(generation, systems, seeds, "experiment")
     for caption, table in (("In the original columns", legacy), ("In ours", honest)):
         print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
     whole = not options.rows and not options.seeds and options.schedule != "smoke"

@@ -9,7 +9,7 @@ import pathlib
 import re
 from collections.abc import Callable
 
-from benchmarks import medoids_tables, metric_tables, tokenizer_tables
+from benchmarks import generation_tables, medoids_tables, metric_tables, tokenizer_tables
 from benchmarks.markdown import Row, captioned, markdown
 from benchmarks.record import FOLDER, no_options
 from geovq.checks import InputError
@@ -75,6 +75,12 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {
     "tokenizer_codebooks": (_STUDY, tokenizer_tables.codebooks),
     "tokenizer_meaning": (_STUDY, tokenizer_tables.meaning),
     "encoding": ("encoding", tokenizer_tables.encoding),
+    "generation_reached": ("generation", lambda rows: markdown(*generation_tables.reached(rows))),
+    "generation_systems": ("generation", lambda rows: markdown(*generation_tables.systems(rows))),
+    "generation_likelihood": ("generation", lambda rows: markdown(*generation_tables.likelihood(rows))),
+    "generation_guidance": ("generation", lambda rows: markdown(*generation_tables.guidance(rows))),
+    "study_legacy": ("study", lambda rows: markdown(*generation_tables.legacy(rows))),
+    "study_honest": ("study", lambda rows: markdown(*generation_tables.honest(rows))),
 }
 """The results file of each marker, and what makes its rows a table."""
 

@@ -2,11 +2,23 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from benchmarks.generation_figures import trade
+from benchmarks.generation_figures import confused, confusion, confusion_matrix, most_confused, trade
 from benchmarks.generation_systems import EXPERIMENTS, SCHEDULES, SYSTEMS, Generation
-from benchmarks.generation_tables import ORIGINAL, honest, legacy, mean_of
+from benchmarks.generation_tables import (
+    ORIGINAL,
+    guidance,
+    honest,
+    interval_of,
+    legacy,
+    likelihood,
+    mean_of,
+    reached,
+    systems,
+)
 from benchmarks.tokenizer_systems import begun_as, images_of
 from geovq.checks import InputError
 from train.config import PRESETS, DataOptions
@@ -60,7 +72,8 @@ def test_benchmarks_take_no_images_but_their_own():
 
 
 def made(**fields):
-    return {"position": None, "guidance": None, **fields}
+    """A row; guidance is given with samples alone."""
+    return {"position": None, "rises": False, "low": fields["value"] - 1, "high": fields["value"] + 1, **fields}
 
 
 @pytest.fixture
@@ -111,3 +124,76 @@ def test_the_trade_is_drawn(rows, tmp_path):
     brackets = [made(case="bracket", system=system, score="frechet", value=2.0) for system in ("real", "vae")]
     trade([r for r in rows if r.get("tokens") != "x"] + brackets, tmp_path / "trade.png")
     assert (tmp_path / "trade.png").stat().st_size > 5000
+
+
+@pytest.fixture
+def tokens():
+    """Two kinds of tokens and the brackets, of three classes."""
+    found = [
+        made(case="bracket", system=system, score="frechet", value=value)
+        for system, value in (("real", 2.0), ("real, trained on", 1.0), ("vae", 4.0))
+    ]
+    for asked, seen, part in ((0, 0, 0.7), (0, 2, 0.3), (2, 0, 0.2), (1, 1, 1.0), (2, 2, 0.8)):
+        found.append(made(case="bracket", system="real", score="fraction", asked=asked, seen=seen, value=part))
+    for name, frechet in (("euclidean-euclidean", 40.0), ("finetuned-whitened", 20.0)):
+        one = {"tokens": name, "system": "ours", "seed": 0, "epochs": 6}
+        for model, nats in (("Transformer", 3.0), ("unigram per position", 5.0), ("unigram", 6.0), ("uniform", 6.2)):
+            found.append(made(case="likelihood", model=model, score="nats_per_token", value=nats, **one))
+        found += [
+            made(case="likelihood", model="Transformer", score="nats_per_token", value=2.5, **one) | {"position": 0},
+            made(case="reconstructions", score="psnr", value=21.0, **one),
+            made(case="samples", guidance=1.0, score="frechet", value=frechet, **one),
+            made(case="samples", guidance=1.0, score="class_accuracy", value=0.91, **one),
+            made(case="samples", guidance=1.0, score="fraction", asked=0, seen=1, value=0.5, **one),
+            made(case="samples", guidance=2.0, score="frechet", value=9.0, **one),
+            made(case="samples", guidance=2.0, score="class_accuracy", value=0.99, **one),
+            made(case="samples", guidance=2.0, score="class_accuracy", value=0.95, **one) | {"rises": True},
+        ]
+    return found
+
+
+def by_first(table):
+    heads, cells = table
+    return [dict(zip(heads, row, strict=True)) for row in cells]
+
+
+def test_brackets_come_first_and_samples_are_those_without_guidance(tokens):
+    found = by_first(systems(tokens))
+    assert [row["tokens"] for row in found][:3] == ["(real images)", "(real, the classifier's own)", "(the VAE's)"]
+    ours = found[-1]
+    assert (ours["tokens"], ours["PSNR dB"], ours["nats a token"]) == ("finetuned-whitened", 21, 3)
+    assert ours["Fréchet (95% interval)"] == "20 (19 to 21)"
+    assert ours["class accuracy"] == 0.91
+
+
+def test_likelihood_is_beside_frequencies_and_by_position(tokens):
+    row = by_first(likelihood(tokens))[0]
+    assert row["below per position, part"] == pytest.approx(0.4)
+    assert (row["0"], row["Transformer"]) == (2.5, 3)
+
+
+def test_guidance_that_rises_has_a_row_of_its_own(tokens):
+    found = [(row["guidance"], row["class"]) for row in by_first(guidance(tokens))]
+    assert found == 2 * [("1", 0.91), ("2", 0.99), ("1 to 2", 0.95)]
+
+
+def test_what_was_wanted_is_shown_as_far_as_it_was_measured(tokens):
+    found = {row["what"]: row["found (95% interval)"] for row in by_first(reached(tokens))}
+    assert found["nats of finetuned-whitened below unigrams per position, part"] == pytest.approx(0.4)
+    assert found["Fréchet distance of euclidean-euclidean"] == "40 (39 to 41)"
+    assert not any("finetuned-joint" in what or "price" in what for what in found)
+    assert interval_of(tokens, case="nothing") is None
+
+
+def test_the_most_confused_classes_are_shown(tokens, tmp_path):
+    matrix = confusion_matrix(tokens, 3, case="bracket", system="real")
+    assert matrix.tolist() == [[0.7, 0, 0.3], [0, 1, 0], [0.2, 0, 0.8]]
+    assert most_confused(matrix) == (0, 2)
+    names = ("shirt", "bag", "coat")
+    pictures = {what: np.full((3, 4, 8, 8, 1), 0.5, np.float32) for what in ("real", "finetuned-whitened")}
+    confused(tokens, pictures, names, tmp_path / "confused.png")
+    with Image.open(tmp_path / "confused.png") as picture:
+        assert picture.height == 4 * (2 * 8 + 2)  # two classes of two sets
+    confusion(tokens, names, tmp_path / "confusion.png")
+    with Image.open(tmp_path / "confusion.png") as picture:
+        assert picture.width == 2 * 6 * 120  # real images, and the one kind of tokens that is drawn

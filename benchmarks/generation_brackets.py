@@ -1,0 +1,85 @@
+"""What benchmarks.generation measures of images that no Transformer made, which its other scores lie between."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.ndimage import gaussian_filter
+
+from geovq import scores
+from geovq.autoencoder import decode_latents, encode_images
+from geovq.checks import check_images
+from geovq.vae import callables
+from train import networks, stages
+from train.judge import Judge, confusion, diversity, set_rows
+from train.run import Run
+from train.scoring import Row, row
+
+SHOWN = 10
+"""Images of each class in pictures, at most."""
+
+UNPAIRED = 2000
+"""The first test images, which samples are set beside without being like them, and whose tokens' errors are measured."""
+
+BLUR = 2.0
+"""Standard deviation of the blur in pixels."""
+
+
+class Held(NamedTuple):
+    """Real images that nothing was trained on and that are not the test images: what sets are at best."""
+
+    images: Float[np.ndarray, "n H W C"]
+    labels: Int[np.ndarray, " n"]
+
+    @classmethod
+    def of(cls, run: Run, count: int) -> "Held":
+        """The first validation images."""
+        dataset = stages.images(run.config.data).dataset
+        return cls(check_images(dataset.val_images[:count]), dataset.val_labels[:count])
+
+
+def controls(run: Run, judge: Judge, held: Held) -> list[Row]:
+    """Between what scores are: real images, those that the classifier was trained on, and, unpaired, blurred ones."""
+    dataset, count = stages.images(run.config.data).dataset, len(held.images)
+    trained = check_images(dataset.train_images[:count])
+    fields: Row = {"case": "bracket", "system": "real"}
+    seen = judge.look(held.images)
+    rows = set_rows(fields, judge, seen, held.labels)
+    rows.append(diversity(fields, held.images, held.labels))
+    rows += confusion(fields, judge, seen, held.labels)
+    rows += set_rows(fields | {"system": "real, trained on"}, judge, judge.look(trained), dataset.train_labels[:count])
+    blurred = gaussian_filter(held.images, (0, BLUR, BLUR, 0))
+    mean = np.broadcast_to(trained.mean(axis=0), held.images.shape)
+    for system, images in {"real": held.images, "real, blurred": blurred, "mean image": mean}.items():
+        rows += unpaired({"system": system}, images, run)
+    return rows
+
+
+def of_vae(run: Run, judge: Judge, held: Held) -> list[Row]:
+    """What a set of the VAE's own reconstructions scores."""
+    encode, decode = callables(networks.trained_vae(run, held.images.shape[1:]))
+    decoded = decode_latents(decode, encode_images(encode, held.images))
+    fields: Row = {"case": "bracket", "system": "vae"}
+    return [*set_rows(fields, judge, judge.look(decoded), held.labels), diversity(fields, decoded, held.labels)]
+
+
+def gallery(
+    images: Float[np.ndarray, "n H W C"], labels: Int[np.ndarray, " n"], classes: int
+) -> Float[np.ndarray, "classes SHOWN H W C"]:
+    """The first images of each class, black where there are too few."""
+    shown = np.zeros((classes, SHOWN, *images.shape[1:]), np.float32)
+    for label in range(classes):
+        some = images[labels == label][:SHOWN]
+        shown[label, : len(some)] = some
+    return shown
+
+
+def unpaired(fields: Row, images: Float[np.ndarray, "n H W C"], run: Run) -> list[Row]:
+    """The original study's protocol: images beside test images that have nothing to do with them.
+
+    It rewards blur: that is what `controls` are for.
+    """
+    others = check_images(stages.images(run.config.data).dataset.test_images[: min(UNPAIRED, len(images))])
+    images, fields = images[: len(others)], fields | {"case": "unpaired"}
+    measures = {"psnr": scores.psnr, "ssim": scores.ssim, "lpips": scores.lpips}
+    return [row(fields, name, score(others, images)) for name, score in measures.items()]
