@@ -218,7 +218,7 @@ def test_missing_stage_is_named(tmp_path):
 
 def test_seconds_add_up_over_interruptions(tmp_path, monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr("train.run.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("train.stage_record.time.monotonic", lambda: clock[0])
     stage = begin(tmp_path)
     clock[0] = 5.0
     stage.pause()

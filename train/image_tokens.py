@@ -10,7 +10,8 @@ from train import stages, tokenizers
 from train.blocks import in_blocks, remove
 from train.config import token_codes
 from train.progress import Progress
-from train.run import Run, Stage
+from train.run import Run
+from train.stage_record import Stage
 
 PARTS = ("train", "val", "test")
 

@@ -25,7 +25,7 @@ from train import loop, steps
 from train.blocks import in_blocks
 from train.config import FinetuneOptions
 from train.progress import Progress
-from train.run import Stage
+from train.stage_record import Stage
 
 _Value = TypeVar("_Value")
 

@@ -26,7 +26,8 @@ from train.blocks import in_blocks
 from train.config import PRESETS, token_codes
 from train.progress import Progress
 from train.provenance import provenance
-from train.run import Run, Stage
+from train.run import Run
+from train.stage_record import Stage
 
 Row = dict[str, Any]
 
