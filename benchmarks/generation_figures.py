@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from benchmarks.generation_tables import mean_of
-from benchmarks.markdown import Row
+from benchmarks.rows import Row
 from geovq.report import save_grid
 
 DRAWN = ("euclidean-euclidean", "vqvae-euclidean", "finetuned-joint")

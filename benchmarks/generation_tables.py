@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.markdown import Row
+from benchmarks.rows import Row, select
 
 Table = tuple[list[str], list[list[object]]]
 
@@ -23,7 +23,7 @@ BRACKETS = {"real": "(real images)", "real, trained on": "(real, the classifier'
 
 SETS = ("precision", "recall", "density", "coverage", "class_accuracy", "lpips_diversity", "nearest_distance")
 
-_PLAIN = {"guidance": 1.0, "rises": False}
+_PLAIN: dict[str, Any] = {"guidance": 1.0, "rises": False}
 
 
 class Mean(NamedTuple):
@@ -32,22 +32,28 @@ class Mean(NamedTuple):
     value: float
     low: float
     high: float
+    spread: float | None
+    """Standard deviation over seeds; None for one seed."""
 
     def __str__(self) -> str:
         """As tables show it."""
         return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
 
 
-def mean_of(rows: Sequence[Row], **wanted: object) -> float | None:
-    """Mean over seeds of the rows with these fields; None where there is none."""
-    found = [r["value"] for r in rows if all(r.get(name) == value for name, value in wanted.items())]
-    return float(np.mean(found)) if found else None
-
-
 def interval_of(rows: Sequence[Row], **wanted: object) -> Mean | None:
-    """The same with its interval."""
-    found = [r for r in rows if all(r.get(name) == value for name, value in wanted.items())]
-    return Mean(*(float(np.mean([r[end] for r in found])) for end in ("value", "low", "high"))) if found else None
+    """Mean over seeds of the rows with these fields; None where there is none."""
+    found = select(rows, **wanted)
+    if not found:
+        return None
+    spread = float(np.std([r["value"] for r in found], ddof=1)) if len(found) > 1 else None
+    value, low, high = (float(np.mean([r[end] for r in found])) for end in ("value", "low", "high"))
+    return Mean(value, low, high, spread)
+
+
+def mean_of(rows: Sequence[Row], **wanted: object) -> float | None:
+    """The same without its interval."""
+    found = select(rows, **wanted)
+    return float(np.mean([r["value"] for r in found])) if found else None
 
 
 def _names(rows: Sequence[Row], field: str) -> list[str]:
@@ -58,74 +64,89 @@ def _nats(rows: Sequence[Row], model: str, **wanted: object) -> float | None:
     return mean_of(rows, case="likelihood", model=model, score="nats_per_token", position=None, **wanted)
 
 
+def _below_unigrams(rows: Sequence[Row], tokens: str) -> float | None:
+    """The part of the nats of token frequencies at each position that the Transformer saves."""
+    ours, unigram = (_nats(rows, model, tokens=tokens) for model in ("Transformer", "unigram per position"))
+    return None if ours is None or unigram is None else 1 - ours / unigram
+
+
+def _weights(rows: Sequence[Row], tokens: str) -> list[tuple[float, bool]]:
+    """Weights of guidance of a class-conditional Transformer's samples, and whether they rise."""
+    asked = select(rows, case="samples", tokens=tokens, score="class_accuracy")
+    return list(dict.fromkeys((r["guidance"], r["rises"]) for r in asked))
+
+
+def _weight_name(weight: float, rises: bool) -> str:
+    return f"1 to {weight:g}" if rises else f"{weight:g}"
+
+
 def reached(rows: Sequence[Row]) -> Table:
     """What the benchmark set out to reach, as far as its rows are there."""
     cells: list[list[object]] = []
 
-    def add(what: str, found: object, wanted: str) -> None:
-        if found is not None:
-            cells.append([what, str(found) if isinstance(found, Mean) else found, wanted])
+    def add(what: str, found: object, wanted: str, there: bool) -> None:
+        cells.append([what, found, wanted, "yes" if there else "no"])
+
+    def frechet(tokens: str, weight: float = 1.0, rises: bool = False) -> Mean | None:
+        return interval_of(rows, case="samples", tokens=tokens, score="frechet", guidance=weight, rises=rises)
 
     for tokens in ("metric-whitened", "finetuned-whitened"):
-        ours, unigram = (_nats(rows, model, tokens=tokens) for model in ("Transformer", "unigram per position"))
-        if ours is not None and unigram is not None:
-            add(f"nats of {tokens} below unigrams per position, part", 1 - ours / unigram, "at least 0.38")
-    for tokens, wanted in (
-        ("euclidean-euclidean", "more than finetuned-joint, intervals apart"),
-        ("vqvae-euclidean", "more than finetuned-joint, intervals apart"),
-        ("finetuned-joint", ""),
-        ("finetuned-whitened-unconditional", ""),
-        ("finetuned-whitened", "at most the unconditional one's"),
-    ):
-        found = interval_of(rows, case="samples", tokens=tokens, score="frechet", **_PLAIN)
-        add(f"Fréchet distance of {tokens}", found, wanted)
-    found = interval_of(rows, case="samples", tokens="finetuned-whitened", score="class_accuracy", **_PLAIN)
-    add("samples of finetuned-whitened seen as asked", found, "at least 0.9")
-    for score, wanted in (("lpips", "at most 0.85"), ("psnr", "at least -0.5 dB")):
-        with_, without = (
-            mean_of(rows, case="reconstructions", tokens=tokens, score=score)
-            for tokens in ("finetuned-perceptual-joint", "finetuned-joint")
+        part = _below_unigrams(rows, tokens)
+        if part is not None:
+            add(f"nats of {tokens} below unigrams per position, part", part, "at least 0.38", part >= 0.38)
+    ours = frechet("finetuned-joint")
+    for tokens in ("euclidean-euclidean", "vqvae-euclidean"):
+        other = frechet(tokens)
+        if ours and other:
+            what = f"Fréchet distance of finetuned-joint; of {tokens}"
+            add(what, f"{ours}; {other}", "less, intervals apart", ours.high < other.low)
+    unconditional = frechet("finetuned-whitened-unconditional")
+    for weight, rises in _weights(rows, "finetuned-whitened") if unconditional else ():
+        near = frechet("finetuned-whitened", weight, rises)
+        seen = mean_of(
+            rows, case="samples", tokens="finetuned-whitened", score="class_accuracy", guidance=weight, rises=rises
         )
-        if with_ is not None and without is not None:
-            change = with_ / without if score == "lpips" else with_ - without
-            add(f"{score} with a price on LPIPS, beside without", change, wanted)
-    return ["what", "found (95% interval)", "wanted"], cells
+        if unconditional and near and seen is not None:
+            what = (
+                f"finetuned-whitened, guidance {_weight_name(weight, rises)}: samples seen as asked; Fréchet distance"
+            )
+            wanted = f"at least 0.9; at most {unconditional.value:.4g}, of the unconditional one"
+            add(what, f"{seen:.4g}; {near}", wanted, seen >= 0.9 and near.value <= unconditional.value)
+    priced, free = (
+        [mean_of(rows, case="reconstructions", tokens=tokens, score=score) for score in ("lpips", "psnr")]
+        for tokens in ("finetuned-perceptual-joint", "finetuned-joint")
+    )
+    if priced[0] and priced[1] and free[0] and free[1]:
+        quotient, difference = priced[0] / free[0], priced[1] - free[1]
+        add("LPIPS with a price on it, over that without", quotient, "at most 0.85", quotient <= 0.85)
+        add("PSNR with a price on LPIPS, less that without, dB", difference, "at least -0.5", difference >= -0.5)
+    return ["what", "found (95% interval over images)", "wanted", "reached"], cells
 
 
 def systems(rows: Sequence[Row]) -> Table:
     """Brackets, then every kind of tokens: what is lost before the Transformer, and its samples beside real images."""
     cells: list[list[object]] = []
-    for bracket, name in BRACKETS.items():
-        of: dict[str, Any] = {"case": "bracket", "system": bracket}
+
+    def of_set(**of: Any) -> list[object]:
         frechet = interval_of(rows, score="frechet", **of)
-        if frechet is not None:
-            kid = mean_of(rows, score="kid", **of)
-            cells.append(
-                [name, None, None, None, None, str(frechet), kid, *(mean_of(rows, score=s, **of) for s in SETS)]
-            )
+        spread = frechet.spread if frechet else None
+        return [frechet, spread, mean_of(rows, score="kid", **of), *(mean_of(rows, score=name, **of) for name in SETS)]
+
+    for bracket, name in BRACKETS.items():
+        if select(rows, case="bracket", system=bracket):
+            cells.append([name, None, None, None, None, *of_set(case="bracket", system=bracket)])
     for tokens in _names(rows, "tokens"):
         paired: dict[str, Any] = {"case": "reconstructions", "tokens": tokens}
-        of = {"case": "samples", "tokens": tokens, **_PLAIN}
         cells.append(
             [
                 tokens,
                 *(mean_of(rows, score=score, **paired) for score in ("psnr", "lpips", "frechet")),
                 _nats(rows, "Transformer", tokens=tokens),
-                str(interval_of(rows, score="frechet", **of)),
-                mean_of(rows, score="kid", **of),
-                *(mean_of(rows, score=score, **of) for score in SETS),
+                *of_set(case="samples", tokens=tokens, **_PLAIN),
             ]
         )
-    heads = [
-        "tokens",
-        "PSNR dB",
-        "LPIPS",
-        "Fréchet of reconstructions",
-        "nats a token",
-        "Fréchet (95% interval)",
-        "KID",
-    ]
-    return [*heads, *(score.replace("_", " ") for score in SETS)], cells
+    heads = ["tokens", "PSNR dB", "LPIPS", "Fréchet of reconstructions", "nats a token", "Fréchet (95% over images)"]
+    return [*heads, "std over seeds", "KID", *(score.replace("_", " ") for score in SETS)], cells
 
 
 def likelihood(rows: Sequence[Row]) -> Table:
@@ -134,11 +155,10 @@ def likelihood(rows: Sequence[Row]) -> Table:
     positions = sorted({r["position"] for r in rows if r.get("case") == "likelihood" and r.get("position") is not None})
     cells: list[list[object]] = []
     for tokens in _names(rows, "tokens"):
-        by_model = [_nats(rows, model, tokens=tokens) for model in models]
-        ours, unigram = by_model[-1], by_model[-2]
-        below = None if ours is None or unigram is None else 1 - ours / unigram
         of = {"case": "likelihood", "model": "Transformer", "tokens": tokens}
-        cells.append([tokens, *by_model, below, *(mean_of(rows, position=position, **of) for position in positions)])
+        by_model = [_nats(rows, model, tokens=tokens) for model in models]
+        by_position = [mean_of(rows, position=position, **of) for position in positions]
+        cells.append([tokens, *by_model, _below_unigrams(rows, tokens), *by_position])
     return ["tokens", *models, "below per position, part", *map(str, positions)], cells
 
 
@@ -147,13 +167,9 @@ def guidance(rows: Sequence[Row]) -> Table:
     scores = ("frechet", "precision", "recall", "class_accuracy", "lpips_diversity")
     cells: list[list[object]] = []
     for tokens in _names(rows, "tokens"):
-        asked = [
-            r for r in rows if r.get("tokens") == tokens and r["case"] == "samples" and r["score"] == "class_accuracy"
-        ]
-        for weight, rises in dict.fromkeys((r["guidance"], r["rises"]) for r in asked):
+        for weight, rises in _weights(rows, tokens):
             of = {"case": "samples", "tokens": tokens, "guidance": weight, "rises": rises}
-            label = f"1 to {weight:g}" if rises else f"{weight:g}"
-            cells.append([tokens, label, *(mean_of(rows, score=score, **of) for score in scores)])
+            cells.append([tokens, _weight_name(weight, rises), *(mean_of(rows, score=score, **of) for score in scores)])
     return ["tokens", "guidance", "Fréchet", "precision", "recall", "class", "LPIPS diversity"], cells
 
 
@@ -168,12 +184,12 @@ def legacy(rows: Sequence[Row]) -> Table:
         cells.append([f"({control})", *found, None, *(None,) * 4])
     for name in _names(rows, "experiment"):
         found = [mean_of(rows, case="unpaired", experiment=name, score=score) for score in ("psnr", "ssim", "lpips")]
-        own = "squared_geodesic_error" if name.startswith("3") else "latent_error"
+        geodesic = next(r["codebook"] for r in rows if r.get("experiment") == name) == "geodesic"
+        own = "squared_geodesic_error" if geodesic else "latent_error"
         error = mean_of(rows, case="errors", experiment=name, score=own)
         cells.append([name, *found, error, *ORIGINAL.get(name, (None,) * 4)])
-    names = ["PSNR", "SSIM", "LPIPS", "error, own unit"]
-    heads = ["experiment", *names, *(f"{name} then" for name in names)]
-    return heads, cells
+    heads = ["experiment", "PSNR", "SSIM", "LPIPS", "error of a token, own unit"]
+    return [*heads, "PSNR then", "SSIM then", "LPIPS then", "error then, own unit, a sum"], cells
 
 
 def honest(rows: Sequence[Row]) -> Table:

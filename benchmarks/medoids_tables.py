@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from benchmarks.markdown import Row, captioned, markdown, one
+from benchmarks.markdown import captioned, markdown
+from benchmarks.rows import Row, value_of
 
 
 def medoids(rows: list[Row]) -> str:
@@ -14,12 +15,12 @@ def medoids(rows: list[Row]) -> str:
     sizes = list(dict.fromkeys(r["tokens"] for r in whole))
 
     def of(row: Row, score: str, **other: object) -> float:
-        return one(
+        return value_of(
             rows, **{name: row[name] for name in ("case", "data", "nodes", "codes", "way")}, score=score, **other
         )
 
     def line(name: str, unit: float = 1, **wanted: Any) -> list[object]:
-        return [name, *(one(whole, tokens=tokens, **wanted) * unit for tokens in sizes)]
+        return [name, *(value_of(whole, tokens=tokens, **wanted) * unit for tokens in sizes)]
 
     def of_codes(name: str, **wanted: Any) -> list[list[object]]:
         return [line(f"{name}, K = {k}", codes=k, **wanted) for k in (512, 1024)]
@@ -74,7 +75,7 @@ def medoids(rows: list[Row]) -> str:
         "16 neighbours of every node": markdown(
             ["nodes", "way", "s", "recall"],
             [
-                [r["nodes"], r["way"], r["value"], one(rows, case=r["case"], way=r["way"], score="recall")]
+                [r["nodes"], r["way"], r["value"], value_of(rows, case=r["case"], way=r["way"], score="recall")]
                 for r in found
             ],
         ),

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from benchmarks.markdown import Row, captioned, markdown, maybe, one
+from benchmarks.markdown import captioned, markdown
+from benchmarks.rows import Row, maybe, value_of
 
 PAIR_SCORES = ("ratio_median", "spearman")
 
@@ -65,7 +66,7 @@ def geometry(rows: list[Row]) -> str:
     for refined, indicator in kinds:
         of = {"refined": refined, "indicator": indicator}
         path = maybe(rows, case="refined distances", score="ratio_median", **of)
-        cells = [one(rows, case="edges", score=score, **of) for score in edge_scores]
+        cells = [value_of(rows, case="edges", score=score, **of) for score in edge_scores]
         edges.append([f"{refined}, by {indicator}" if indicator else refined, *cells, 1 if refined == "all" else path])
     graphs = [row for row in rows if row["case"] == "distance" and row["lengths"] == "trapezoid"]
     sizes = sorted({row["points"] for row in graphs})
@@ -75,12 +76,15 @@ def geometry(rows: list[Row]) -> str:
         found = [[maybe(rows, score=score, points=n, **of) for score in PAIR_SCORES] for n in sizes]
         distances.append([context, neighbours, k, *(f"{a:.3f} ({b:.3f})" if a else "-" for a, b in found)])
     direct = [
-        [lengths, *(one(rows, case="distance", context=near, lengths=lengths, score=score) for score in PAIR_SCORES)]
+        [
+            lengths,
+            *(value_of(rows, case="distance", context=near, lengths=lengths, score=score) for score in PAIR_SCORES),
+        ]
         for lengths in ("straight line, decoded", "mean metric", "euclidean")
     ]
     effects = dict.fromkeys(row["effect"] for row in rows if row["case"] == "variance" and "tokens" in row)
     shares = [
-        [effect, *(one(rows, case="variance", of=of, effect=effect) for of in ("metric", "metric / trace"))]
+        [effect, *(value_of(rows, case="variance", of=of, effect=effect) for of in ("metric", "metric / trace"))]
         for effect in effects
     ]
     edge_columns = ["refined", "median error", "95th percentile", "error of the sum", "above 2%", "graph distance"]

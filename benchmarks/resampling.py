@@ -1,12 +1,11 @@
 """Rows of results for statistics that are no means: medians, percentiles, correlations, with their bootstrap intervals."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
 
-Row = dict[str, Any]
+from benchmarks.rows import Row
 
 RESAMPLES = 500
 

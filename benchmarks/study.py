@@ -1,13 +1,13 @@
 """The three experiments that this project starts from, what they meant to do next, and the best that there is here.
 
-    python -m benchmarks.study --run runs/study --data-dir DIR                      two CPU cores, six hours; resumes
+    python -m benchmarks.study --run runs/study --data-dir DIR                      two CPU cores, ten hours; resumes
     python -m benchmarks.study --run runs/study --data-dir DIR --rows 1 3           only rows whose names begin so
     python -m benchmarks.study --run runs/full --data-dir DIR --schedule full       the original epochs, for an accelerator
 
 Two tables. In the original columns: PSNR, SSIM and LPIPS of *generated* images beside *unrelated* test images, with real images
 under the same protocol, and each experiment's quantization error in its own unit. In ours: every test image beside its own
 reconstruction, quantization errors in common units, and samples beside real images in the features of a classifier.
-Reduced, no row takes more than 45 minutes. Writes benchmarks/results/study.json and study_samples.png, two samples of every class
+Reduced, training the Transformer of a row takes at most 45 minutes. Writes benchmarks/results/study.json and study_samples.png, two samples of every class
 for each row; some rows alone write study_part.json and its picture.
 """
 

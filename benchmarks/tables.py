@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable
 
 from benchmarks import generation_tables, medoids_tables, metric_tables, tokenizer_tables
-from benchmarks.markdown import Row, captioned, markdown
+from benchmarks.markdown import captioned, markdown
 from benchmarks.record import FOLDER, no_options
+from benchmarks.rows import Row, value_of
 from geovq.checks import InputError
 from geovq.store import read_json, write_bytes
 from train.cli import run_program
@@ -35,10 +36,19 @@ def pipeline(rows: list[Row]) -> str:
 
 def rate(rows: list[Row]) -> str:
     """One line for each noise variance."""
-    columns = ["β", "KL bits of a token", "their std", "VAE", "posterior sample", "`euclidean`", "`whitened`"]
+    columns: dict[str, Row] = {
+        "KL bits of a token": {"score": "bits_per_token"},
+        "their std": {"score": "bits_per_token_std"},
+        "VAE": {"system": "vae", "score": "psnr"},
+        "posterior sample": {"system": "vae, posterior sample", "score": "psnr"},
+        "`euclidean`": {"assign": "euclidean", "score": "psnr"},
+        "`whitened`": {"assign": "whitened", "score": "psnr"},
+    }
     variances = dict.fromkeys(row["noise_variance"] for row in rows)
-    cells = [[beta, *(row["value"] for row in rows if row["noise_variance"] == beta)] for beta in variances]
-    return markdown(columns, cells)
+    cells = [
+        [beta, *(value_of(rows, noise_variance=beta, **fields) for fields in columns.values())] for beta in variances
+    ]
+    return markdown(["β", *columns], cells)
 
 
 def gpt(rows: list[Row]) -> str:

@@ -1,6 +1,6 @@
 """Is a tokenizer made after training better than a VQ-VAE trained end to end, with the same networks, bits and epochs?
 
-    python -m benchmarks.tokenizer --run runs/study --data-dir DIR                         two CPU cores, three hours
+    python -m benchmarks.tokenizer --run runs/study --data-dir DIR                         two CPU cores, some five hours; resumes
     python -m benchmarks.tokenizer --run runs/full --data-dir DIR --schedule full          all test images, for an accelerator
     python -m benchmarks.tokenizer --run runs/study --data-dir DIR --codes 512 --seeds 0   a part of it, to tokenizer_part.json
 

@@ -2,11 +2,9 @@
 
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
+from benchmarks.rows import Row, select
 from benchmarks.tokenizer_tables import steps
-
-Row = dict[str, Any]
 
 
 def ladder(rows: Sequence[Row], path: pathlib.Path) -> None:
@@ -37,10 +35,8 @@ def ladder(rows: Sequence[Row], path: pathlib.Path) -> None:
             ("VQ-VAE with joint", "y--", vqvae | {"assign": "joint"}),
             ("VQ-VAE fine-tuned, joint", "g:", vqvae | {"decoder": "finetuned", "assign": "joint"}),
         ):
-            wanted = fields | {"case": "scores", "score": "psnr"}
-            for row in rows:
-                if all(row.get(name) == value for name, value in wanted.items()):
-                    axis.axvline(row["value"], color=style[0], linestyle=style[1:], label=label)
+            for row in select(rows, case="scores", score="psnr", **fields):
+                axis.axvline(row["value"], color=style[0], linestyle=style[1:], label=label)
         axis.invert_yaxis()
         axis.set_xlim(min(values) - 0.5, None)
         axis.set_xlabel("PSNR, dB")

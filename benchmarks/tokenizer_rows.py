@@ -1,15 +1,15 @@
 """Rows of benchmarks.tokenizer out of its cells: means over seeds and images, and paired differences with their intervals."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.rows import Row
 from benchmarks.tokenizer_systems import HEADLINE
 from geovq import token_scores
 from geovq.scores import bootstrap_interval
 
-Row = dict[str, Any]
 Arrays = Mapping[str, np.ndarray]
 
 IMAGE_SCORES = (

@@ -1,16 +1,14 @@
 """What else a codebook may be good for than reconstruction: codes that mean something, that are stable, that bear noise."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
 
+from benchmarks.rows import Row
 from geovq.scores import bootstrap_interval
 from geovq.tokenizer import Tokenizer
-
-Row = dict[str, Any]
 
 NOISE = 0.1
 """Standard deviation of the noise on latents, in those of each dimension over the data."""

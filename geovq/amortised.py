@@ -1,4 +1,4 @@
-"""Joint assignment at a fiftieth of its cost: JᵀJ is that of the image's kind, and no Jacobian is computed.
+"""Joint assignment at a sixtieth of its cost: JᵀJ is that of the image's kind, and no Jacobian is computed.
 
 | name      | gain                                    | cost of an image beyond the encoder                     |
 |-----------|-----------------------------------------|---------------------------------------------------------|

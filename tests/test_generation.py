@@ -83,6 +83,7 @@ def rows():
     for seed, offset in ((0, -1.0), (1, 1.0)):
         one = {
             "experiment": "3 geodesic medoids",
+            "codebook": "geodesic",
             "tokens": "geodesic-geodesic",
             "system": "ours",
             "seed": seed,
@@ -110,8 +111,8 @@ def test_tables_are_means_over_seeds_in_their_columns(rows):
     by_name = {row[0]: dict(zip(heads, row, strict=True)) for row in cells}
     assert by_name["(real)"]["PSNR"] == 7.6
     found = by_name["3 geodesic medoids"]
-    assert (found["PSNR"], found["error, own unit"]) == (9.0, pytest.approx(0.3))  # of paths, not of latents
-    assert (found["PSNR then"], found["error, own unit then"]) == (8.2531, 3.40e5)
+    assert (found["PSNR"], found["error of a token, own unit"]) == (9.0, pytest.approx(0.3))  # of paths, not of latents
+    assert (found["PSNR then"], found["error then, own unit, a sum"]) == (8.2531, 3.40e5)
     heads, cells = honest(rows)
     found = dict(zip(heads, cells[0], strict=True))
     assert len(cells) == 1
@@ -162,8 +163,8 @@ def test_brackets_come_first_and_samples_are_those_without_guidance(tokens):
     assert [row["tokens"] for row in found][:3] == ["(real images)", "(real, the classifier's own)", "(the VAE's)"]
     ours = found[-1]
     assert (ours["tokens"], ours["PSNR dB"], ours["nats a token"]) == ("finetuned-whitened", 21, 3)
-    assert ours["Fréchet (95% interval)"] == "20 (19 to 21)"
-    assert ours["class accuracy"] == 0.91
+    assert str(ours["Fréchet (95% over images)"]) == "20 (19 to 21)"
+    assert (ours["std over seeds"], ours["class accuracy"]) == (None, 0.91)
 
 
 def test_likelihood_is_beside_frequencies_and_by_position(tokens):
@@ -178,11 +179,40 @@ def test_guidance_that_rises_has_a_row_of_its_own(tokens):
 
 
 def test_what_was_wanted_is_shown_as_far_as_it_was_measured(tokens):
-    found = {row["what"]: row["found (95% interval)"] for row in by_first(reached(tokens))}
-    assert found["nats of finetuned-whitened below unigrams per position, part"] == pytest.approx(0.4)
-    assert found["Fréchet distance of euclidean-euclidean"] == "40 (39 to 41)"
-    assert not any("finetuned-joint" in what or "price" in what for what in found)
-    assert interval_of(tokens, case="nothing") is None
+    found = by_first(reached(tokens))
+    assert [(row["what"], row["reached"]) for row in found] == [
+        ("nats of finetuned-whitened below unigrams per position, part", "yes")
+    ]
+
+
+@pytest.mark.parametrize(("frechet", "apart"), [(30.0, "yes"), (38.5, "no"), (45.0, "no")])
+def test_intervals_have_to_be_apart(tokens, frechet, apart):
+    tokens.append(made(case="samples", tokens="finetuned-joint", guidance=1.0, score="frechet", value=frechet))
+    row = by_first(reached(tokens))[1]
+    assert row["found (95% interval over images)"].endswith("; 40 (39 to 41)")
+    assert row["reached"] == apart
+
+
+def test_classes_have_to_be_right_at_no_loss_of_likeness(tokens):
+    name = "finetuned-whitened-unconditional"
+    tokens.append(made(case="samples", tokens=name, guidance=1.0, score="frechet", value=15.0))
+    found = {row["what"].split(":")[0]: row["reached"] for row in by_first(reached(tokens))[1:]}
+    assert found == {"finetuned-whitened, guidance 1": "no", "finetuned-whitened, guidance 2": "yes"}
+
+
+def test_a_price_on_lpips_has_to_pay(tokens):
+    for name, lpips, psnr in (("finetuned-joint", 0.1, 24.0), ("finetuned-perceptual-joint", 0.08, 23.4)):
+        tokens.append(made(case="reconstructions", tokens=name, score="lpips", value=lpips))
+        tokens.append(made(case="reconstructions", tokens=name, score="psnr", value=psnr))
+    lpips, psnr = by_first(reached(tokens))[-2:]
+    assert (lpips["reached"], psnr["reached"]) == ("yes", "no")
+
+
+def test_seeds_and_images_vary_apart():
+    rows = [made(case="x", value=value) for value in (1.0, 3.0)]
+    assert interval_of(rows, case="x") == (2.0, 1.0, 3.0, pytest.approx(2**0.5))
+    assert interval_of(rows[:1], case="x") == (1.0, 0.0, 2.0, None)
+    assert interval_of(rows, case="nothing") is None
 
 
 def test_the_most_confused_classes_are_shown(tokens, tmp_path):

@@ -5,13 +5,17 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import types
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from benchmarks import generation_cells
-from benchmarks.generation_cells import Held, cell
+from benchmarks.generation_brackets import Held
+from benchmarks.generation_cells import cell
+from benchmarks.generation_rows import measure
 from benchmarks.generation_systems import System
 from benchmarks.resume import KILLS, outputs, pipeline
 from geovq.checks import InputError
@@ -107,7 +111,7 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     run, held = Run(whole, config), Held(*(part[:40] for part in (VAL, load("digits").val_labels)))
     judge = Judge(pooled, 0.9, pooled(VAL), pooled(VAL[:50]), 1.0, 10, "sha")
     system = System("kmeans", "whitened")
-    rows, shown = cell(tmp_path, run, system, judge, held)
+    rows, shown = cell(tmp_path / "generation", run, system, judge, held)
     assert shown.shape == (10, 10, 28, 28, 1)
     found = {(r["case"], r["score"]): r for r in rows if r.get("position") is None and r.get("guidance", 1.0) == 1.0}
     found["likelihood", "nats_per_token"] = next(r for r in rows if r.get("model") == "Transformer")
@@ -129,11 +133,25 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     assert {r["guidance"] for r in rows if r["case"] == "samples"} == {1.0, 1.5, 2.0}
 
     monkeypatch.setattr(generation_cells, "samples", None)  # what is there is not made again
-    again = cell(tmp_path, run, system, judge, held)
-    assert again.rows == rows
-    np.testing.assert_allclose(again.samples, shown, atol=1 / 255)
+    monkeypatch.setattr(Judge, "of", lambda run: judge)
+    study = types.SimpleNamespace(vae=lambda seed: run)
+    generation: Any = types.SimpleNamespace(
+        folder=tmp_path,
+        schedule=types.SimpleNamespace(images=40),
+        study=study,
+        classifier=lambda: run,
+        trained=lambda system, seed: run,
+    )
+    measured = measure(generation, {"ours": system}, (0, 1), "tokens")
+    assert [r for r in measured.rows if r.get("tokens") == "ours" and r["seed"] == 1] == [
+        r | {"tokens": "ours", "seed": 1} for r in rows
+    ]
+    np.testing.assert_allclose(measured.pictures["ours"], shown, atol=1 / 255)
+    assert {r["system"] for r in measured.rows if r["case"] == "bracket"} == {"real", "real, trained on", "vae"}
+    psnr = {r["system"]: r["value"] for r in measured.rows if r["case"] == "unpaired" and r["score"] == "psnr"}
+    assert psnr["real"] < psnr["real, blurred"] < psnr["mean image"]  # why unpaired scores say nothing of images
     with pytest.raises(TypeError):
-        cell(tmp_path, run, system, judge._replace(fingerprint="another"), held)
+        cell(tmp_path / "generation", run, system, judge._replace(fingerprint="another"), held)
 
 
 def test_a_run_leaves_what_it_promises(whole):

@@ -1,5 +1,6 @@
 """The README and the pages in docs: their examples run, their tables are those of the results, their links lead somewhere."""
 
+import ast
 import pathlib
 import re
 
@@ -37,12 +38,21 @@ def test_an_unknown_marker_is_refused():
         tables.rendered("<!-- nothing: begin -->\n<!-- nothing: end -->")
 
 
-def test_links_lead_to_files():
+def anchors(page):
+    """What a link can name within a page, as GitHub names headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_lead_somewhere():
     links = [
-        (page, link.split("#")[0]) for page in tables.PAGES for link in re.findall(r"\]\(([^)]+)\)", page.read_text())
+        (page, *found) for page in tables.PAGES for found in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text())
     ]
     assert len(links) > 5
-    assert [link for page, link in links if not (page.parent / link).exists()] == []
+    for page, path, anchor in links:
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), (page, path)
+        assert not anchor or anchor in anchors(target), (page, path, anchor)
 
 
 def test_every_page_is_named_in_the_readme():
@@ -50,8 +60,38 @@ def test_every_page_is_named_in_the_readme():
     assert all(f"({name})" in text for name in NAMES[1:])
 
 
-def test_the_map_names_every_module():
-    text = (ROOT / "README.md").read_text()
-    for folder in ("geovq", "train", "benchmarks"):
-        for path in (ROOT / folder).glob("*.py"):
-            assert path.name == "__init__.py" or f"{path.name} " in text or f"`{path.name}`" in text, path
+def mapped():
+    """Modules in the order of the map, such as geovq.checks."""
+    text = (ROOT / "README.md").read_text().split("## Map")[1].split("```")[1]
+    names: list[str] = []
+    for line in text.splitlines():
+        for number, word in enumerate(line.split()):
+            if not word.endswith(".py"):
+                break
+            folder = word.split("/")[0] if number == 0 else names[-1].split(".")[0]
+            names.append(f"{folder}.{word.split('/')[-1].removesuffix('.py')}")
+    return names
+
+
+def modules():
+    return {
+        f"{folder}.{path.stem}": path
+        for folder in ("geovq", "train", "benchmarks")
+        for path in (ROOT / folder).glob("*.py")
+        if path.name != "__init__.py"
+    }
+
+
+def test_the_map_names_every_module_once():
+    assert sorted(mapped()) == sorted(modules())
+
+
+def test_a_module_imports_only_what_stands_above_it():
+    order = {name: place for place, name in enumerate(mapped())}
+    wrong = []
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                imported = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+                wrong += [(name, other) for other in imported if order.get(other, -1) >= order[name]]
+    assert wrong == []

@@ -1,4 +1,4 @@
-"""All stages: VAE, codebooks, Transformer, samples, scores. Skips what is complete, resumes what was interrupted.
+"""A run from images to scored samples: VAE, codebooks, Transformer, samples, scores. Skips what is complete, resumes what was interrupted.
 
     python -m train.pipeline --preset demo
     python -m train.pipeline --preset quick --data-dir DIR
