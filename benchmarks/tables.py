@@ -65,7 +65,7 @@ def resume(rows: list[Row]) -> str:
     return markdown(["output", "same bits"], [[row["output"], "yes" if row["value"] else "no"] for row in rows])
 
 
-_STUDY = "tokenizer_part"
+_STUDY = "tokenizer"
 
 TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {
     "pipeline_demo": ("pipeline_demo", pipeline),
