@@ -1,4 +1,4 @@
-"""A run from images to scored samples: VAE, codebooks, Transformer, samples, scores. Skips what is complete, resumes what was interrupted.
+"""A run: VAE, codebooks, Transformer, samples, scores. Skips what is complete, resumes what was interrupted.
 
     python -m train.pipeline --preset demo
     python -m train.pipeline --preset quick --data-dir DIR
