@@ -8,8 +8,8 @@ Two tables. In the original columns: PSNR, SSIM and LPIPS of *generated* images 
 under the same protocol, and each experiment's quantization error in its own unit. In ours: every test image beside its own
 reconstruction, quantization errors in common units, and samples beside real images in the features of a classifier.
 
-Reduced, training the Transformer of a row takes at most 45 minutes. Writes benchmarks/results/study.json and study_samples.png, two
-samples of every class for each row; some rows alone write study_part.json and its picture.
+Reduced, training the Transformer of a row takes at most 45 minutes. Writes benchmarks/results/study.json and study_samples.png,
+two samples of every class for each row; some rows alone write study_part.json and its picture.
 """
 
 import dataclasses
