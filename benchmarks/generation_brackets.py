@@ -26,7 +26,7 @@ BLUR = 2.0
 
 
 class Held(NamedTuple):
-    """Real images that nothing was trained on and that are not the test images: what sets are at best."""
+    """Validation images: what sets are at best. No network was trained on them, though best epochs are chosen by them."""
 
     images: Float[np.ndarray, "n H W C"]
     labels: Int[np.ndarray, " n"]
