@@ -4,7 +4,7 @@ On scikit-learn's digits, seconds on two CPU cores:
 
     python -m train.classifier --preset demo
 
-On FashionMNIST, ten minutes:
+On FashionMNIST, a quarter of an hour:
 
     python -m train.classifier --preset quick --data-dir DIR
 
