@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from benchmarks.generation_tables import mean_of
+from benchmarks.means import mean_of
 from benchmarks.rows import Row
 from geovq.report import save_grid
 

@@ -177,8 +177,6 @@ class Generation:
         return dataclasses.replace(options, layers=8, width=512, heads=8) if system.large else options
 
     def _tokenizer(self, system: System, seed: int) -> Run:
-        from train import finetune
-
         k, study = self.schedule.codes or system.codes, self.study
         if system.codebook == "baseline":
             return study.baseline("vqvae", k, seed)
@@ -186,11 +184,7 @@ class Generation:
             return study.ours(k, seed)
         if system.vqvae:
             return study.tuned_vqvae(k, seed)
-        if not system.perceptual:
-            return study.tuned(k, seed)
-        made = study.ours(k, seed)
-        options = dataclasses.replace(made.config.finetune, perceptual=system.perceptual)
-        run = Run(self.folder / f"perceptual-{k}-{seed}", dataclasses.replace(made.config, finetune=options))
-        begun_as(made, run, ("vae", "codebook"))
-        finetune.run(run)
-        return run
+        if system.perceptual:
+            options = dataclasses.replace(study.schedule.finetune, perceptual=system.perceptual)
+            return study.tuned_otherwise(f"perceptual-{k}-{seed}", k, seed, options)
+        return study.tuned(k, seed)

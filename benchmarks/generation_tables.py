@@ -1,72 +1,25 @@
-"""The tables of benchmarks.generation and benchmarks.study."""
+"""The tables of benchmarks.generation."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
+from benchmarks.means import Mean, interval_of, mean_of, names_of, nats_of
 from benchmarks.rows import Row, select
 
 Table = tuple[list[str], list[list[object]]]
-
-ORIGINAL = {
-    "1 Euclidean medoids": (8.9272, 0.3641, 0.4875, 3.55e8),
-    "2 Euclidean medoids, K = 1024, large": (8.7034, 0.3460, 0.4995, 3.14e8),
-    "3 geodesic medoids": (8.2531, 0.3298, 0.4894, 3.40e5),
-}
-"""What the original study printed: PSNR, SSIM, LPIPS, quantization error, the last in another unit for each metric."""
-
-CONTROLS = ("real", "real, blurred", "mean image")
 
 BRACKETS = {"real": "(real images)", "real, trained on": "(real, the classifier's own)", "vae": "(the VAE's)"}
 """Sets that are not samples, and what tables call them."""
 
 SETS = ("precision", "recall", "density", "coverage", "class_accuracy", "lpips_diversity", "nearest_distance")
 
-_PLAIN: dict[str, Any] = {"guidance": 1.0, "rises": False}
-
-
-class Mean(NamedTuple):
-    """A score over seeds, with the mean ends of its intervals over images."""
-
-    value: float
-    low: float
-    high: float
-    spread: float | None
-    """Standard deviation over seeds; None for one seed."""
-
-    def __str__(self) -> str:
-        """As tables show it."""
-        return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
-
-
-def interval_of(rows: Sequence[Row], **wanted: object) -> Mean | None:
-    """Mean over seeds of the rows with these fields; None where there is none."""
-    found = select(rows, **wanted)
-    if not found:
-        return None
-    spread = float(np.std([r["value"] for r in found], ddof=1)) if len(found) > 1 else None
-    value, low, high = (float(np.mean([r[end] for r in found])) for end in ("value", "low", "high"))
-    return Mean(value, low, high, spread)
-
-
-def mean_of(rows: Sequence[Row], **wanted: object) -> float | None:
-    """The same without its interval."""
-    found = select(rows, **wanted)
-    return float(np.mean([r["value"] for r in found])) if found else None
-
-
-def _names(rows: Sequence[Row], field: str) -> list[str]:
-    return list(dict.fromkeys(r[field] for r in rows if field in r))
-
-
-def _nats(rows: Sequence[Row], model: str, **wanted: object) -> float | None:
-    return mean_of(rows, case="likelihood", model=model, score="nats_per_token", position=None, **wanted)
+PLAIN: dict[str, Any] = {"guidance": 1.0, "rises": False}
+"""Samples without guidance."""
 
 
 def _below_unigrams(rows: Sequence[Row], tokens: str) -> float | None:
     """The part of the nats of token frequencies at each position that the Transformer saves."""
-    ours, unigram = (_nats(rows, model, tokens=tokens) for model in ("Transformer", "unigram per position"))
+    ours, unigram = (nats_of(rows, model, tokens=tokens) for model in ("Transformer", "unigram per position"))
     return None if ours is None or unigram is None else 1 - ours / unigram
 
 
@@ -135,14 +88,14 @@ def systems(rows: Sequence[Row]) -> Table:
     for bracket, name in BRACKETS.items():
         if select(rows, case="bracket", system=bracket):
             cells.append([name, None, None, None, None, *of_set(case="bracket", system=bracket)])
-    for tokens in _names(rows, "tokens"):
+    for tokens in names_of(rows, "tokens"):
         paired: dict[str, Any] = {"case": "reconstructions", "tokens": tokens}
         cells.append(
             [
                 tokens,
                 *(mean_of(rows, score=score, **paired) for score in ("psnr", "lpips", "frechet")),
-                _nats(rows, "Transformer", tokens=tokens),
-                *of_set(case="samples", tokens=tokens, **_PLAIN),
+                nats_of(rows, "Transformer", tokens=tokens),
+                *of_set(case="samples", tokens=tokens, **PLAIN),
             ]
         )
     heads = ["tokens", "PSNR dB", "LPIPS", "Fréchet of reconstructions", "nats a token", "Fréchet (95% over images)"]
@@ -154,9 +107,9 @@ def likelihood(rows: Sequence[Row]) -> Table:
     models = ("uniform", "unigram", "unigram per position", "Transformer")
     positions = sorted({r["position"] for r in rows if r.get("case") == "likelihood" and r.get("position") is not None})
     cells: list[list[object]] = []
-    for tokens in _names(rows, "tokens"):
+    for tokens in names_of(rows, "tokens"):
         of = {"case": "likelihood", "model": "Transformer", "tokens": tokens}
-        by_model = [_nats(rows, model, tokens=tokens) for model in models]
+        by_model = [nats_of(rows, model, tokens=tokens) for model in models]
         by_position = [mean_of(rows, position=position, **of) for position in positions]
         cells.append([tokens, *by_model, _below_unigrams(rows, tokens), *by_position])
     return ["tokens", *models, "below per position, part", *map(str, positions)], cells
@@ -166,53 +119,8 @@ def guidance(rows: Sequence[Row]) -> Table:
     """Samples under every weight of classifier-free guidance."""
     scores = ("frechet", "precision", "recall", "class_accuracy", "lpips_diversity")
     cells: list[list[object]] = []
-    for tokens in _names(rows, "tokens"):
+    for tokens in names_of(rows, "tokens"):
         for weight, rises in _weights(rows, tokens):
             of = {"case": "samples", "tokens": tokens, "guidance": weight, "rises": rises}
             cells.append([tokens, _weight_name(weight, rises), *(mean_of(rows, score=score, **of) for score in scores)])
     return ["tokens", "guidance", "Fréchet", "precision", "recall", "class", "LPIPS diversity"], cells
-
-
-def legacy(rows: Sequence[Row]) -> Table:
-    """Generated images beside unrelated test images, and errors in the unit of each: latent², or intensity² along paths.
-
-    The original study's errors seem to be sums over all tokens; ours are means of one.
-    """
-    cells: list[list[object]] = []
-    for control in CONTROLS:
-        found = [mean_of(rows, case="unpaired", system=control, score=score) for score in ("psnr", "ssim", "lpips")]
-        cells.append([f"({control})", *found, None, *(None,) * 4])
-    for name in _names(rows, "experiment"):
-        found = [mean_of(rows, case="unpaired", experiment=name, score=score) for score in ("psnr", "ssim", "lpips")]
-        geodesic = next(r["codebook"] for r in rows if r.get("experiment") == name) == "geodesic"
-        own = "squared_geodesic_error" if geodesic else "latent_error"
-        error = mean_of(rows, case="errors", experiment=name, score=own)
-        cells.append([name, *found, error, *ORIGINAL.get(name, (None,) * 4)])
-    heads = ["experiment", "PSNR", "SSIM", "LPIPS", "error of a token, own unit"]
-    return [*heads, "PSNR then", "SSIM then", "LPIPS then", "error then, own unit, a sum"], cells
-
-
-def honest(rows: Sequence[Row]) -> Table:
-    """Paired reconstructions, errors in common units, likelihood, and samples beside real images."""
-    cells: list[list[object]] = []
-    for name in _names(rows, "experiment"):
-        one = {"experiment": name}
-        sampled = one | {"case": "samples", **_PLAIN}
-        cells.append(
-            [
-                name,
-                next(r["epochs"] for r in rows if r.get("experiment") == name),
-                *(mean_of(rows, case="reconstructions", score=score, **one) for score in ("psnr", "lpips")),
-                *(
-                    mean_of(rows, case="errors", score=score, **one)
-                    for score in ("latent_error", "metric_error", "geodesic_error")
-                ),
-                _nats(rows, "Transformer", **one),
-                *(
-                    mean_of(rows, score=score, **sampled)
-                    for score in ("frechet", "precision", "recall", "class_accuracy")
-                ),
-            ]
-        )
-    heads = ["experiment", "epochs", "PSNR dB", "LPIPS", "latent²", "ΔᵀGΔ", "geodesic", "nats a token"]
-    return [*heads, "Fréchet", "precision", "recall", "class"], cells

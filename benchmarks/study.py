@@ -17,8 +17,8 @@ import pathlib
 from typing import Literal
 
 from benchmarks.generation_systems import EXPERIMENTS, SCHEDULES, Generation
-from benchmarks.generation_tables import honest, legacy
 from benchmarks.record import FOLDER, save
+from benchmarks.study_tables import honest, legacy
 from benchmarks.tokenizer_systems import images_of
 from geovq.checks import InputError
 from train.cli import parse, run_program

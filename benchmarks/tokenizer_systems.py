@@ -141,6 +141,16 @@ class Study:
         finetune.run(run)
         return run
 
+    def tuned_otherwise(self, name: str, k: int, seed: int, options: FinetuneOptions) -> Run:
+        """The same, with its decoder fine-tuned by other options, in a run folder of this name."""
+        from train import finetune
+
+        made = self.ours(k, seed)
+        run = Run(self.folder / name, dataclasses.replace(made.config, finetune=options))
+        begun_as(made, run, ("vae", "codebook"))
+        finetune.run(run)
+        return run
+
     def baseline(self, system: BaselineName, k: int, seed: int) -> Run:
         """A trained VQ-VAE or FSQ of K codes."""
         from train import baseline

@@ -8,17 +8,10 @@ from PIL import Image
 
 from benchmarks.generation_figures import confused, confusion, confusion_matrix, most_confused, trade
 from benchmarks.generation_systems import EXPERIMENTS, SCHEDULES, SYSTEMS, Generation
-from benchmarks.generation_tables import (
-    ORIGINAL,
-    guidance,
-    honest,
-    interval_of,
-    legacy,
-    likelihood,
-    mean_of,
-    reached,
-    systems,
-)
+from benchmarks.generation_tables import guidance, likelihood, reached, systems
+from benchmarks.means import interval_of, mean_of
+from benchmarks.perceptual import prices
+from benchmarks.study_tables import ORIGINAL, honest, legacy
 from benchmarks.tokenizer_systems import begun_as, images_of
 from geovq.checks import InputError
 from train.config import PRESETS, DataOptions
@@ -206,6 +199,14 @@ def test_a_price_on_lpips_has_to_pay(tokens):
         tokens.append(made(case="reconstructions", tokens=name, score="psnr", value=psnr))
     lpips, psnr = by_first(reached(tokens))[-2:]
     assert (lpips["reached"], psnr["reached"]) == ("yes", "no")
+
+
+def test_prices_are_compared_with_none():
+    found = [(0.0, "psnr", 24.0), (0.0, "lpips", 0.1), (20.0, "psnr", 23.75), (20.0, "lpips", 0.08)]
+    free, priced = by_first(prices([made(price=price, score=score, value=value) for price, score, value in found]))
+    assert (free["PSNR gained, dB"], free["LPIPS, of that without"]) == (0, 1)
+    assert (priced["price"], priced["PSNR gained, dB"]) == (20, -0.25)
+    assert priced["LPIPS, of that without"] == pytest.approx(0.8)
 
 
 def test_seeds_and_images_vary_apart():

@@ -45,6 +45,7 @@ PROGRAMS = (
                 "medoids",
                 "metric",
                 "nearest",
+                "perceptual",
                 "pipeline",
                 "rate",
                 "resume",

@@ -1,0 +1,48 @@
+"""Means over seeds of the rows of generated images and of likelihoods."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.rows import Row, select
+
+
+class Mean(NamedTuple):
+    """A score over seeds, with the mean ends of its intervals over images."""
+
+    value: float
+    low: float
+    high: float
+    spread: float | None
+    """Standard deviation over seeds; None for one seed."""
+
+    def __str__(self) -> str:
+        """As tables show it."""
+        return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
+
+
+def interval_of(rows: Sequence[Row], **wanted: object) -> Mean | None:
+    """Mean over seeds of the rows with these fields; None where there is none."""
+    found = select(rows, **wanted)
+    if not found:
+        return None
+    spread = float(np.std([r["value"] for r in found], ddof=1)) if len(found) > 1 else None
+    value, low, high = (float(np.mean([r[end] for r in found])) for end in ("value", "low", "high"))
+    return Mean(value, low, high, spread)
+
+
+def mean_of(rows: Sequence[Row], **wanted: object) -> float | None:
+    """The same without its interval."""
+    found = select(rows, **wanted)
+    return float(np.mean([r["value"] for r in found])) if found else None
+
+
+def names_of(rows: Sequence[Row], field: str) -> list[str]:
+    """The different values of a field, in order."""
+    return list(dict.fromkeys(r[field] for r in rows if field in r))
+
+
+def nats_of(rows: Sequence[Row], model: str, **wanted: object) -> float | None:
+    """Nats of a test token under a model, mean over seeds; None where it was not measured."""
+    return mean_of(rows, case="likelihood", model=model, score="nats_per_token", position=None, **wanted)

@@ -1,0 +1,61 @@
+"""The tables of benchmarks.study."""
+
+from collections.abc import Sequence
+
+from benchmarks.generation_tables import PLAIN, Table
+from benchmarks.means import mean_of, names_of, nats_of
+from benchmarks.rows import Row
+
+ORIGINAL = {
+    "1 Euclidean medoids": (8.9272, 0.3641, 0.4875, 3.55e8),
+    "2 Euclidean medoids, K = 1024, large": (8.7034, 0.3460, 0.4995, 3.14e8),
+    "3 geodesic medoids": (8.2531, 0.3298, 0.4894, 3.40e5),
+}
+"""What the original study printed: PSNR, SSIM, LPIPS, quantization error, the last in another unit for each metric."""
+
+CONTROLS = ("real", "real, blurred", "mean image")
+
+
+def legacy(rows: Sequence[Row]) -> Table:
+    """Generated images beside unrelated test images, and errors in the unit of each: latent², or intensity² along paths.
+
+    The original study's errors seem to be sums over all tokens; ours are means of one.
+    """
+    cells: list[list[object]] = []
+    for control in CONTROLS:
+        found = [mean_of(rows, case="unpaired", system=control, score=score) for score in ("psnr", "ssim", "lpips")]
+        cells.append([f"({control})", *found, None, *(None,) * 4])
+    for name in names_of(rows, "experiment"):
+        found = [mean_of(rows, case="unpaired", experiment=name, score=score) for score in ("psnr", "ssim", "lpips")]
+        geodesic = next(r["codebook"] for r in rows if r.get("experiment") == name) == "geodesic"
+        own = "squared_geodesic_error" if geodesic else "latent_error"
+        error = mean_of(rows, case="errors", experiment=name, score=own)
+        cells.append([name, *found, error, *ORIGINAL.get(name, (None,) * 4)])
+    heads = ["experiment", "PSNR", "SSIM", "LPIPS", "error of a token, own unit"]
+    return [*heads, "PSNR then", "SSIM then", "LPIPS then", "error then, own unit, a sum"], cells
+
+
+def honest(rows: Sequence[Row]) -> Table:
+    """Paired reconstructions, errors in common units, likelihood, and samples beside real images."""
+    cells: list[list[object]] = []
+    for name in names_of(rows, "experiment"):
+        one = {"experiment": name}
+        sampled = one | {"case": "samples", **PLAIN}
+        cells.append(
+            [
+                name,
+                next(r["epochs"] for r in rows if r.get("experiment") == name),
+                *(mean_of(rows, case="reconstructions", score=score, **one) for score in ("psnr", "lpips")),
+                *(
+                    mean_of(rows, case="errors", score=score, **one)
+                    for score in ("latent_error", "metric_error", "geodesic_error")
+                ),
+                nats_of(rows, "Transformer", **one),
+                *(
+                    mean_of(rows, score=score, **sampled)
+                    for score in ("frechet", "precision", "recall", "class_accuracy")
+                ),
+            ]
+        )
+    heads = ["experiment", "epochs", "PSNR dB", "LPIPS", "latent²", "ΔᵀGΔ", "geodesic", "nats a token"]
+    return [*heads, "Fréchet", "precision", "recall", "class"], cells
