@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ import pytest
 from geovq import scores
 from geovq.checks import InputError
 from geovq.data import load
+from geovq.gpt_start import code_rows
 from geovq.quantizers import grid_codes
 from geovq.store import load_arrays
 from tests.test_programs import TINY_VAE, program
+from train import networks
 from train.config import FinetuneOptions
 from train.networks import trained_classifier
 from train.rounds import image_costs
@@ -132,6 +135,18 @@ def test_a_transformer_of_fine_tuned_tokens_is_trained_and_sampled(tuned, tmp_pa
     np.testing.assert_array_equal(tokens, load_finetuned(folder).encode(images).reshape(tokens.shape))
     run("sample", folder, "--out", str(tmp_path / "x.png"), "--sample.per-class", "2")
     assert (tmp_path / "x.png").stat().st_size > 500
+
+
+@pytest.mark.parametrize("start", ["codes", "random"])
+def test_tokens_start_with_the_rows_of_their_codes_if_asked(tuned, tmp_path, start):
+    folder = tmp_path / "still"
+    shutil.copytree(tuned[0], folder)
+    still = ["--gpt.learning-rate", "1e-9", "--gpt.average", "0", "--gpt.epochs", "1", "--gpt.start", start]
+    run("gpt", folder, "--gpt.codebook", "finetuned", "--gpt.assign", "whitened", *TINY_GPT, *still)
+    codebook = load_finetuned(folder).codebook
+    wanted = code_rows(codebook.codes, codebook.mean_metric, 16, jax.random.split(jax.random.key(0))[0])
+    found = networks.trained_gpt(Run(folder, stored_config(folder))).codes[...]
+    assert np.allclose(found, wanted, atol=1e-5) == (start == "codes")
 
 
 def test_a_transformer_of_a_baselines_tokens_is_trained_and_sampled(tmp_path):

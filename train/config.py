@@ -171,6 +171,8 @@ class GPTOptions:
     """Their assignment: euclidean, whitened, whitened-position, local, geodesic, amortised, joint or decoded."""
     probes: int = 0
     """Products that a Jacobian is sketched by, for assignments that need one; 96 for joint lose nothing here; 0 = exact."""
+    start: Literal["codes", "random"] = "codes"
+    """Initial rows of the tokens. codes: projections of their codes, alike where they decode alike; random: as in GPT-2."""
     conditional: bool = True
     """Learn each class's own images (needed to sample by class)."""
     layers: int = GPTConfig.layers

@@ -5,8 +5,9 @@
     python -m train.gpt --run runs/quick --gpt.codebook finetuned --gpt.assign amortised     after train.finetune
     python -m train.gpt --run runs/vq --gpt.codebook baseline --gpt.assign euclidean         after train.baseline
 
-With a moving average of the weights, which is often better than the weights themselves (--gpt.average 0.999), and on an
-accelerator in half precision (--gpt.bfloat16).
+Tokens that decode alike start with rows that are alike, as their codes say (--gpt.start random: as GPT-2's do). With a moving
+average of the weights, which is often better than the weights themselves (--gpt.average 0.999), and on an accelerator in half
+precision (--gpt.bfloat16).
 
 Needs RUN/vae and RUN/codebook, or the stage whose codes it takes. Writes RUN/gpt/tokens.npz, RUN/gpt/checkpoints and
 RUN/gpt/metrics.jsonl. Training stops early when validation nats per token stop falling, and keeps the best parameters. Run it
@@ -20,7 +21,10 @@ from train.run import Run
 
 def run(run: Run) -> None:
     """Trains the run's Transformer, unless that is done."""
-    from train import image_tokens, loop, networks, stages, steps
+    import jax
+
+    from geovq.gpt_start import start_at_codes
+    from train import image_tokens, loop, networks, stages, steps, tokenizers
     from train.gpt_model import gpt_model
 
     options = run.config.gpt
@@ -33,6 +37,10 @@ def run(run: Run) -> None:
     if not (stage.folder / "tokens.npz").exists():
         image_tokens.save(run, data, stage)
     tokens = image_tokens.load(run)
+    if options.start == "codes":
+        tokenizer = tokenizers.modelled(run, "euclidean")
+        key = jax.random.key(options.seed)
+        start_at_codes(gpt, tokenizer.codes, tokenizer.codebook.mean_metric, key)
     schedule = steps.Schedule.of(len(tokens["train"]), options)
     loop.train(stage.folder, "gpt", gpt_model(gpt, tokens, options, schedule), schedule, stage.pause)
     stage.finish("gpt/tokens.npz", "gpt/checkpoints")
