@@ -29,11 +29,15 @@ class System:
     perceptual: float = 0.0
     """Price of LPIPS in the fine-tuning of the decoder."""
     conditional: bool = True
+    start: Literal["codes", "random"] = "codes"
+    """Initial rows of the Transformer's tokens."""
     codes: int = 512
     large: bool = False
     """Whether the Transformer is the original study's large one: 8 layers, 512 channels, 8 heads."""
     epochs: int = 100
     """Of the Transformer, on the full schedule."""
+    replicated: bool = True
+    """Whether it is trained for every seed on the reduced schedule too, or for the first alone."""
 
     @property
     def name(self) -> str:
@@ -43,6 +47,7 @@ class System:
         parts += ["perceptual"] if self.perceptual else []
         parts += [self.assign]
         parts += [] if self.conditional else ["unconditional"]
+        parts += ["random"] if self.start == "random" else []
         parts += ["large"] if self.large else []
         return "-".join(parts if self.codes == 512 else [*parts, str(self.codes)])
 
@@ -58,6 +63,7 @@ class System:
             "decoder": {"finetuned": "finetuned", "baseline": "end-to-end"}.get(self.codebook, "frozen"),
             "perceptual": self.perceptual,
             "conditional": self.conditional,
+            "start": self.start,
         }
 
 
@@ -65,19 +71,20 @@ SYSTEMS = (
     System("euclidean", "euclidean"),
     System("geodesic", "geodesic"),
     System("metric", "whitened"),
-    System("metric", "amortised"),
-    System("metric", "joint"),
+    System("metric", "amortised", replicated=False),
+    System("metric", "joint", replicated=False),
     System("finetuned", "whitened"),
     System("finetuned", "whitened", conditional=False),
-    System("finetuned", "amortised"),
+    System("finetuned", "whitened", start="random", replicated=False),
+    System("finetuned", "amortised", replicated=False),
     System("finetuned", "joint"),
     System("finetuned", "joint", perceptual=PERCEPTUAL),
     System("baseline", "euclidean"),
-    System("baseline", "joint"),
-    System("finetuned", "whitened", vqvae=True),
-    System("finetuned", "joint", vqvae=True),
+    System("baseline", "joint", replicated=False),
+    System("finetuned", "whitened", vqvae=True, replicated=False),
+    System("finetuned", "joint", vqvae=True, replicated=False),
 )
-"""Those of benchmarks.generation."""
+"""Those of benchmarks.generation; replicated are those that something is asked of."""
 
 EXPERIMENTS = {
     "1 Euclidean medoids": System("euclidean", "euclidean", conditional=False, epochs=50),
@@ -103,13 +110,15 @@ class Schedule:
     images: int
     """Images in each set, at most."""
     seeds: tuple[int, ...]
+    replicate_all: bool = False
+    """Whether every system is trained for every seed, or those alone that are `replicated`."""
     codes: int | None = None
     """K of all systems, whatever they say."""
 
 
 _REDUCED = Schedule(
     tokenizer="reduced",
-    gpt=GPTOptions(probes=96, average=0.999, patience=0),
+    gpt=GPTOptions(probes=96, average=0.999, patience=0, batch_size=64),
     epochs=(6, 4),
     images=5_000,
     seeds=(0, 1, 2),
@@ -117,7 +126,9 @@ _REDUCED = Schedule(
 
 SCHEDULES = {
     "reduced": _REDUCED,
-    "full": dataclasses.replace(_REDUCED, tokenizer="full", gpt=GPTOptions(average=0.999, patience=0), epochs=None),
+    "full": dataclasses.replace(
+        _REDUCED, tokenizer="full", gpt=GPTOptions(average=0.999, patience=0), epochs=None, replicate_all=True
+    ),
     "smoke": Schedule(
         tokenizer="smoke",
         gpt=dataclasses.replace(PRESETS["demo"].gpt, probes=4, average=0.9, patience=0),
@@ -171,6 +182,7 @@ class Generation:
             codebook=system.codebook,
             assign=system.assign,
             conditional=system.conditional,
+            start=system.start,
             epochs=system.epochs if self.schedule.epochs is None else self.schedule.epochs[system.large],
             seed=seed,
         )

@@ -82,8 +82,9 @@ def systems(rows: Sequence[Row]) -> Table:
 
     def of_set(**of: Any) -> list[object]:
         frechet = interval_of(rows, score="frechet", **of)
-        spread = frechet.spread if frechet else None
-        return [frechet, spread, mean_of(rows, score="kid", **of), *(mean_of(rows, score=name, **of) for name in SETS)]
+        seeds, spread = (frechet.seeds, frechet.spread) if frechet else (None, None)
+        others = [mean_of(rows, score=name, **of) for name in ("kid", *SETS)]
+        return [seeds, frechet, spread, *others]
 
     for bracket, name in BRACKETS.items():
         if select(rows, case="bracket", system=bracket):
@@ -98,8 +99,14 @@ def systems(rows: Sequence[Row]) -> Table:
                 *of_set(case="samples", tokens=tokens, **PLAIN),
             ]
         )
-    heads = ["tokens", "PSNR dB", "LPIPS", "Fréchet of reconstructions", "nats a token", "Fréchet (95% over images)"]
-    return [*heads, "std over seeds", "KID", *(score.replace("_", " ") for score in SETS)], cells
+    heads = ["tokens", "PSNR dB", "LPIPS", "Fréchet of reconstructions", "nats a token", "seeds"]
+    return [
+        *heads,
+        "Fréchet (95% over images)",
+        "std over seeds",
+        "KID",
+        *(score.replace("_", " ") for score in SETS),
+    ], cells
 
 
 def likelihood(rows: Sequence[Row]) -> Table:

@@ -16,6 +16,7 @@ class Mean(NamedTuple):
     high: float
     spread: float | None
     """Standard deviation over seeds; None for one seed."""
+    seeds: int
 
     def __str__(self) -> str:
         """As tables show it."""
@@ -29,7 +30,7 @@ def interval_of(rows: Sequence[Row], **wanted: object) -> Mean | None:
         return None
     spread = float(np.std([r["value"] for r in found], ddof=1)) if len(found) > 1 else None
     value, low, high = (float(np.mean([r[end] for r in found])) for end in ("value", "low", "high"))
-    return Mean(value, low, high, spread)
+    return Mean(value, low, high, spread, len(found))
 
 
 def mean_of(rows: Sequence[Row], **wanted: object) -> float | None:

@@ -157,7 +157,7 @@ def test_brackets_come_first_and_samples_are_those_without_guidance(tokens):
     ours = found[-1]
     assert (ours["tokens"], ours["PSNR dB"], ours["nats a token"]) == ("finetuned-whitened", 21, 3)
     assert str(ours["Fréchet (95% over images)"]) == "20 (19 to 21)"
-    assert (ours["std over seeds"], ours["class accuracy"]) == (None, 0.91)
+    assert (ours["seeds"], ours["std over seeds"], ours["class accuracy"]) == (1, None, 0.91)
 
 
 def test_likelihood_is_beside_frequencies_and_by_position(tokens):
@@ -211,8 +211,8 @@ def test_prices_are_compared_with_none():
 
 def test_seeds_and_images_vary_apart():
     rows = [made(case="x", value=value) for value in (1.0, 3.0)]
-    assert interval_of(rows, case="x") == (2.0, 1.0, 3.0, pytest.approx(2**0.5))
-    assert interval_of(rows[:1], case="x") == (1.0, 0.0, 2.0, None)
+    assert interval_of(rows, case="x") == (2.0, 1.0, 3.0, pytest.approx(2**0.5), 2)
+    assert interval_of(rows[:1], case="x") == (1.0, 0.0, 2.0, None, 1)
     assert interval_of(rows, case="nothing") is None
 
 

@@ -1,5 +1,6 @@
 """The programs as a user runs them: help, a whole small run that is killed and goes on, and careless use."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -138,12 +139,18 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     study = types.SimpleNamespace(vae=lambda seed: run)
     generation: Any = types.SimpleNamespace(
         folder=tmp_path,
-        schedule=types.SimpleNamespace(images=40),
+        schedule=types.SimpleNamespace(images=40, replicate_all=False),
         study=study,
         classifier=lambda: run,
         trained=lambda system, seed: run,
     )
-    measured = measure(generation, {"ours": system}, (0, 1), "tokens")
+    once = dataclasses.replace(system, replicated=False)
+    measured = measure(generation, {"ours": system, "once": once}, (0, 1), "tokens")
+    assert {(r["tokens"], r["seed"]) for r in measured.rows if "seed" in r and r["case"] == "likelihood"} == {
+        ("ours", 0),
+        ("ours", 1),
+        ("once", 0),
+    }
     assert [r for r in measured.rows if r.get("tokens") == "ours" and r["seed"] == 1] == [
         r | {"tokens": "ours", "seed": 1} for r in rows
     ]
