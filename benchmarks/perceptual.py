@@ -1,6 +1,6 @@
 """What price of LPIPS, where a decoder is fine-tuned, buys the most likeness for half a dB?
 
-    python -m benchmarks.perceptual --run runs/study --data-dir DIR         half an hour on two CPU cores; resumes
+    python -m benchmarks.perceptual --run runs/study --data-dir DIR         ten minutes on two CPU cores; resumes
 
 FashionMNIST, K = 512. Fine-tunes the decoder of one VAE and its metric codes once for every price, in one pass through
 the whitened tokens of the training images, and compares PSNR and LPIPS on validation images. The run folder may be that of

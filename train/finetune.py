@@ -10,7 +10,8 @@ On FashionMNIST, five minutes; and with a second round on the better tokens of j
     python -m train.finetune --run runs/quick --data-dir DIR --finetune.assigns whitened joint --finetune.probes 96 \
         --finetune.images 8000
 
-With --finetune.perceptual 20 or so, LPIPS is lowered along with the squared error: sharper textures at a little less PSNR.
+With --finetune.perceptual 20, LPIPS is lowered along with the squared error: sharper textures at a little less PSNR (prices are
+compared in docs/transformer.md).
 
 Needs RUN/vae and RUN/codebook, or, for --finetune.codebook vqvae, RUN/baseline, whose decoder and codes it goes on with; a run
 folder holds one fine-tuning. Writes RUN/finetune/tokenizer.npz, which holds the decoder's parameters with the codes, and a
