@@ -8,7 +8,8 @@ FashionMNIST, K = 512. Tokens of Euclidean and geodesic medoids, of metric means
 assignments, and of a VQ-VAE, alone and with the same assignment and fine-tuning; then 5,000 samples of each Transformer beside
 the test images in the features of a classifier that is trained here: Fréchet and kernel distance, precision, recall, density,
 coverage, class accuracy, nearest training images; and nats per token. Real validation images and reconstructions of them are
-the brackets. The run folder may be that of benchmarks.tokenizer, whose networks are used again.
+the brackets. On the reduced schedule, systems that are not compared are trained for the first seed alone. The run folder may be
+that of benchmarks.tokenizer, whose networks are used again.
 
 Writes benchmarks/results/generation.json; generation_trade.png, how good samples are against how well tokens reconstruct and are
 predicted; generation_confusion.png, what classes samples are seen as; and generation_confused.png, samples of the two classes
@@ -20,7 +21,7 @@ import dataclasses
 import pathlib
 from typing import Literal
 
-from benchmarks.generation_systems import SCHEDULES, SYSTEMS, Generation
+from benchmarks.generation_systems import ONCE, SCHEDULES, SYSTEMS, Generation
 from benchmarks.record import FOLDER, save
 from benchmarks.tokenizer_systems import images_of
 from geovq.checks import InputError
@@ -34,7 +35,7 @@ class Options:
     schedule: Literal["reduced", "full", "smoke"] = "reduced"
     """reduced: six epochs of each Transformer, two CPU cores. full: 100. smoke: the digits, in a minute or two."""
     systems: tuple[str, ...] = ()
-    """Only tokens of these names, such as metric-joint; all if none is given."""
+    """Only tokens of these names, such as metric-joint, for all seeds; all systems if none is given."""
     seeds: tuple[int, ...] = ()
     """Only these seeds; all of the schedule if none is given."""
     output: pathlib.Path = FOLDER
@@ -54,6 +55,8 @@ def main() -> None:
     from geovq.report import text_table
 
     schedule = SCHEDULES[options.schedule]
+    if options.systems:
+        schedule = dataclasses.replace(schedule, replicate_all=True)
     seeds = options.seeds or schedule.seeds
     generation = Generation(asked.folder, images_of(asked.config.data), schedule)
     wanted = {system.name: system for system in SYSTEMS if system.name in options.systems or not options.systems}
@@ -64,6 +67,8 @@ def main() -> None:
     name = "generation" if whole else "generation_part"
     epochs = schedule.epochs[0] if schedule.epochs else 100
     label = f"{options.schedule}: {epochs} epochs of every Transformer, {schedule.images:,} images in a set"
+    if not schedule.replicate_all:
+        label += f"; {', '.join(system.name for system in ONCE)} by the first seed alone"
     made_with = {"split": asked.config.data.split_seed, **{f"networks {seed}": seed for seed in seeds}}
     save(name, rows, made_with, label, options.output)
     trade(rows, options.output / f"{name}_trade.png")

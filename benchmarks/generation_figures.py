@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from benchmarks.means import mean_of
+from benchmarks.means import PLAIN, mean_of, names_of, nats_of
 from benchmarks.rows import Row
 from geovq.report import save_grid
 
@@ -28,9 +28,9 @@ def trade(rows: Sequence[Row], path: pathlib.Path) -> None:
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 5))
-    for name in dict.fromkeys(r["tokens"] for r in rows if "tokens" in r):
-        frechet = mean_of(rows, case="samples", tokens=name, score="frechet", guidance=1.0)
-        nats = mean_of(rows, case="likelihood", tokens=name, model="Transformer", score="nats_per_token", position=None)
+    for name in names_of(rows, "tokens"):
+        frechet = mean_of(rows, case="samples", tokens=name, score="frechet", **PLAIN)
+        nats = nats_of(rows, "Transformer", tokens=name)
         psnr = mean_of(rows, case="reconstructions", tokens=name, score="psnr")
         for axis, x in ((left, psnr), (right, nats)):
             axis.plot(x, frechet, "o")

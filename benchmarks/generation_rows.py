@@ -30,7 +30,7 @@ def measure(generation: Generation, systems: Mapping[str, System], seeds: Sequen
     Args:
         generation: Where, and on which schedule.
         systems: By name.
-        seeds: Of all networks; systems that the schedule does not replicate get the first alone.
+        seeds: Of all networks; not every system has all of them.
         field: Of a row, for the system's name.
     """
     classifier = generation.classifier()
@@ -40,7 +40,7 @@ def measure(generation: Generation, systems: Mapping[str, System], seeds: Sequen
     for seed in seeds:
         rows += [r | {"seed": seed} for r in of_vae(generation.study.vae(seed), judge, held)]
         for name, system in systems.items():
-            if seed != seeds[0] and not (system.replicated or generation.schedule.replicate_all):
+            if not generation.has(system, seed):
                 continue
             found = cell(generation.folder / "generation", generation.trained(system, seed), system, judge, held)
             rows += [r | {field: name, "seed": seed} for r in found.rows]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from benchmarks.tokenizer_systems import SCHEDULES as TOKENIZER_SCHEDULES
 from benchmarks.tokenizer_systems import Study, begun_as
-from geovq.config import AssignmentName, CodebookName
+from geovq.config import AssignmentName, CodebookName, StartName
 from train.config import PRESETS, GPTOptions, tokenizer_stages
 from train.run import Run
 
@@ -29,15 +29,13 @@ class System:
     perceptual: float = 0.0
     """Price of LPIPS in the fine-tuning of the decoder."""
     conditional: bool = True
-    start: Literal["codes", "random"] = "codes"
+    start: StartName = "codes"
     """Initial rows of the Transformer's tokens."""
     codes: int = 512
     large: bool = False
     """Whether the Transformer is the original study's large one: 8 layers, 512 channels, 8 heads."""
     epochs: int = 100
     """Of the Transformer, on the full schedule."""
-    replicated: bool = True
-    """Whether it is trained for every seed on the reduced schedule too, or for the first alone."""
 
     @property
     def name(self) -> str:
@@ -67,29 +65,38 @@ class System:
         }
 
 
-SYSTEMS = (
+REPLICATED = (
     System("euclidean", "euclidean"),
     System("geodesic", "geodesic"),
-    System("metric", "whitened"),
-    System("metric", "amortised", replicated=False),
-    System("metric", "joint", replicated=False),
     System("finetuned", "whitened"),
     System("finetuned", "whitened", conditional=False),
-    System("finetuned", "whitened", start="random", replicated=False),
-    System("finetuned", "amortised", replicated=False),
     System("finetuned", "joint"),
     System("finetuned", "joint", perceptual=PERCEPTUAL),
     System("baseline", "euclidean"),
-    System("baseline", "joint", replicated=False),
-    System("finetuned", "whitened", vqvae=True, replicated=False),
-    System("finetuned", "joint", vqvae=True, replicated=False),
 )
-"""Those of benchmarks.generation; replicated are those that something is asked of."""
+"""Those that benchmarks.generation compares, over all seeds."""
+
+ONCE = (
+    System("finetuned", "whitened", start="random"),
+    System("finetuned", "amortised"),
+    System("metric", "whitened"),
+    System("metric", "amortised"),
+    System("metric", "joint"),
+    System("baseline", "joint"),
+    System("finetuned", "whitened", vqvae=True),
+    System("finetuned", "joint", vqvae=True),
+)
+"""Those that stand beside them, trained for the first seed alone on the reduced schedule."""
+
+SYSTEMS = (*REPLICATED, *ONCE)
+"""All of benchmarks.generation."""
 
 EXPERIMENTS = {
-    "1 Euclidean medoids": System("euclidean", "euclidean", conditional=False, epochs=50),
-    "2 Euclidean medoids, K = 1024, large": System("euclidean", "euclidean", conditional=False, codes=1024, large=True),
-    "3 geodesic medoids": System("geodesic", "geodesic", conditional=False),
+    "1 Euclidean medoids": System("euclidean", "euclidean", conditional=False, start="random", epochs=50),
+    "2 Euclidean medoids, K = 1024, large": System(
+        "euclidean", "euclidean", conditional=False, start="random", codes=1024, large=True
+    ),
+    "3 geodesic medoids": System("geodesic", "geodesic", conditional=False, start="random"),
     "4 metric means, whitened, decoder fine-tuned": System("finetuned", "whitened", conditional=False),
     "5 the same, large": System("finetuned", "whitened", conditional=False, large=True),
     "6 the same, class-conditional": System("finetuned", "whitened", large=True),
@@ -111,7 +118,7 @@ class Schedule:
     """Images in each set, at most."""
     seeds: tuple[int, ...]
     replicate_all: bool = False
-    """Whether every system is trained for every seed, or those alone that are `replicated`."""
+    """Whether systems of `ONCE` are trained for every seed, too."""
     codes: int | None = None
     """K of all systems, whatever they say."""
 
@@ -163,6 +170,10 @@ class Generation:
         run = Run(self.folder / "classifier", dataclasses.replace(preset, data=data))
         classifier.run(run)
         return run
+
+    def has(self, system: System, seed: int) -> bool:
+        """Whether this system is trained for this seed."""
+        return system not in ONCE or seed == self.schedule.seeds[0] or self.schedule.replicate_all
 
     def trained(self, system: System, seed: int) -> Run:
         """A run with a trained Transformer over these tokens."""

@@ -1,20 +1,15 @@
-"""The tables of benchmarks.generation."""
+"""The tables of benchmarks.generation and benchmarks.perceptual."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.means import Mean, interval_of, mean_of, names_of, nats_of
-from benchmarks.rows import Row, select
-
-Table = tuple[list[str], list[list[object]]]
+from benchmarks.means import PLAIN, Mean, Table, interval_of, mean_of, names_of, nats_of, seeds_of
+from benchmarks.rows import Row, select, value_of
 
 BRACKETS = {"real": "(real images)", "real, trained on": "(real, the classifier's own)", "vae": "(the VAE's)"}
 """Sets that are not samples, and what tables call them."""
 
 SETS = ("precision", "recall", "density", "coverage", "class_accuracy", "lpips_diversity", "nearest_distance")
-
-PLAIN: dict[str, Any] = {"guidance": 1.0, "rises": False}
-"""Samples without guidance."""
 
 
 def _below_unigrams(rows: Sequence[Row], tokens: str) -> float | None:
@@ -82,7 +77,7 @@ def systems(rows: Sequence[Row]) -> Table:
 
     def of_set(**of: Any) -> list[object]:
         frechet = interval_of(rows, score="frechet", **of)
-        seeds, spread = (frechet.seeds, frechet.spread) if frechet else (None, None)
+        seeds, spread = (frechet.seeds or None, frechet.spread) if frechet else (None, None)
         others = [mean_of(rows, score=name, **of) for name in ("kid", *SETS)]
         return [seeds, frechet, spread, *others]
 
@@ -118,8 +113,8 @@ def likelihood(rows: Sequence[Row]) -> Table:
         of = {"case": "likelihood", "model": "Transformer", "tokens": tokens}
         by_model = [nats_of(rows, model, tokens=tokens) for model in models]
         by_position = [mean_of(rows, position=position, **of) for position in positions]
-        cells.append([tokens, *by_model, _below_unigrams(rows, tokens), *by_position])
-    return ["tokens", *models, "below per position, part", *map(str, positions)], cells
+        cells.append([tokens, seeds_of(rows, tokens=tokens), *by_model, _below_unigrams(rows, tokens), *by_position])
+    return ["tokens", "seeds", *models, "below per position, part", *map(str, positions)], cells
 
 
 def guidance(rows: Sequence[Row]) -> Table:
@@ -129,5 +124,16 @@ def guidance(rows: Sequence[Row]) -> Table:
     for tokens in names_of(rows, "tokens"):
         for weight, rises in _weights(rows, tokens):
             of = {"case": "samples", "tokens": tokens, "guidance": weight, "rises": rises}
-            cells.append([tokens, _weight_name(weight, rises), *(mean_of(rows, score=score, **of) for score in scores)])
-    return ["tokens", "guidance", "Fréchet", "precision", "recall", "class", "LPIPS diversity"], cells
+            found = [mean_of(rows, score=score, **of) for score in scores]
+            cells.append([tokens, seeds_of(rows, tokens=tokens), _weight_name(weight, rises), *found])
+    return ["tokens", "seeds", "guidance", "Fréchet", "precision", "recall", "class", "LPIPS diversity"], cells
+
+
+def prices(rows: Sequence[Row]) -> Table:
+    """Of benchmarks.perceptual: one line for each price of LPIPS, beside what none gives."""
+    free_psnr, free_lpips = (value_of(rows, price=0.0, score=score) for score in ("psnr", "lpips"))
+    cells: list[list[object]] = []
+    for price in dict.fromkeys(row["price"] for row in rows):
+        psnr, lpips = (value_of(rows, price=price, score=score) for score in ("psnr", "lpips"))
+        cells.append([price, psnr, lpips, psnr - free_psnr, lpips / free_lpips])
+    return ["price", "PSNR dB", "LPIPS", "PSNR less that without, dB", "LPIPS over that without"], cells

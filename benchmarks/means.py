@@ -1,11 +1,17 @@
 """Means over seeds of the rows of generated images and of likelihoods."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks.rows import Row, select
+
+Table = tuple[list[str], list[list[object]]]
+"""Heads and rows."""
+
+PLAIN: dict[str, Any] = {"guidance": 1.0, "rises": False}
+"""Fields of samples without guidance."""
 
 
 class Mean(NamedTuple):
@@ -17,6 +23,7 @@ class Mean(NamedTuple):
     spread: float | None
     """Standard deviation over seeds; None for one seed."""
     seeds: int
+    """Of networks; 0 for what depends on none."""
 
     def __str__(self) -> str:
         """As tables show it."""
@@ -30,7 +37,7 @@ def interval_of(rows: Sequence[Row], **wanted: object) -> Mean | None:
         return None
     spread = float(np.std([r["value"] for r in found], ddof=1)) if len(found) > 1 else None
     value, low, high = (float(np.mean([r[end] for r in found])) for end in ("value", "low", "high"))
-    return Mean(value, low, high, spread, len(found))
+    return Mean(value, low, high, spread, seeds_of([r for r in found if "seed" in r]))
 
 
 def mean_of(rows: Sequence[Row], **wanted: object) -> float | None:
@@ -47,3 +54,8 @@ def names_of(rows: Sequence[Row], field: str) -> list[str]:
 def nats_of(rows: Sequence[Row], model: str, **wanted: object) -> float | None:
     """Nats of a test token under a model, mean over seeds; None where it was not measured."""
     return mean_of(rows, case="likelihood", model=model, score="nats_per_token", position=None, **wanted)
+
+
+def seeds_of(rows: Sequence[Row], **wanted: object) -> int:
+    """How many seeds the rows with these fields are of."""
+    return len({r["seed"] for r in select(rows, **wanted)})

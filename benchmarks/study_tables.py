@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from benchmarks.generation_tables import PLAIN, Table
-from benchmarks.means import mean_of, names_of, nats_of
+from benchmarks.means import PLAIN, Table, mean_of, names_of, nats_of
 from benchmarks.rows import Row
 
 ORIGINAL = {

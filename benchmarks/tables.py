@@ -9,7 +9,7 @@ import pathlib
 import re
 from collections.abc import Callable
 
-from benchmarks import generation_tables, medoids_tables, metric_tables, perceptual, study_tables, tokenizer_tables
+from benchmarks import generation_tables, medoids_tables, metric_tables, study_tables, tokenizer_tables
 from benchmarks.markdown import captioned, markdown
 from benchmarks.record import FOLDER, no_options
 from benchmarks.rows import Row, value_of
@@ -89,7 +89,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {
     "generation_systems": ("generation", lambda rows: markdown(*generation_tables.systems(rows))),
     "generation_likelihood": ("generation", lambda rows: markdown(*generation_tables.likelihood(rows))),
     "generation_guidance": ("generation", lambda rows: markdown(*generation_tables.guidance(rows))),
-    "perceptual": ("perceptual", lambda rows: markdown(*perceptual.prices(rows))),
+    "perceptual": ("perceptual", lambda rows: markdown(*generation_tables.prices(rows))),
     "study_legacy": ("study", lambda rows: markdown(*study_tables.legacy(rows))),
     "study_honest": ("study", lambda rows: markdown(*study_tables.honest(rows))),
 }

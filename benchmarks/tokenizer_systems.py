@@ -142,7 +142,7 @@ class Study:
         return run
 
     def tuned_otherwise(self, name: str, k: int, seed: int, options: FinetuneOptions) -> Run:
-        """The same, with its decoder fine-tuned by other options, in a run folder of this name."""
+        """Our VAE and codebooks of K codes, fine-tuned by these options, in a run folder of this name."""
         from train import finetune
 
         made = self.ours(k, seed)

@@ -10,6 +10,7 @@ AssignmentName = Literal[
 BaselineName = Literal["vqvae", "fsq"]
 StackingName = Literal["residual", "product"]
 ComponentsName = Literal["bridge", "drop"]
+StartName = Literal["codes", "random"]
 DatasetName = Literal["fashion_mnist", "mnist", "digits"]
 
 CODEBOOKS: tuple[str, ...] = get_args(CodebookName)

@@ -2,7 +2,8 @@
 
 The sequence that it sees is [start, token 0 ... token t-2], so that the first token's distribution is learned too; a
 class-conditional model has one start row for each class, and one for no class. What is asked for is known by its row and its
-column in the grid. Pre-norm blocks and initial weights as in GPT-2 (Radford et al., 2019).
+column in the grid. Pre-norm blocks and initial weights as in GPT-2 (Radford et al., 2019); `geovq.gpt_start` has others for the
+codes.
 """
 
 import functools

@@ -3,7 +3,7 @@
 A Transformer has to learn which of its K tokens resemble each other; a codebook in a decoder's latents knows. Both rows of a
 code, that of the embedding and that of the head, start as random projections of the code in coordinates in which Euclidean
 distance is √(ΔᵀḠΔ), the change of the decoded image under the mean metric (a random projection keeps distances in
-expectation: Johnson & Lindenstrauss, 1984). From there they are trained as any others.
+expectation: Johnson & Lindenstrauss, 1984). They are as large as other initial weights, and are trained like them.
 """
 
 import jax
@@ -13,10 +13,10 @@ from jaxtyping import Float, PRNGKeyArray
 
 from geovq.assign import square_root
 from geovq.checks import InputError
-from geovq.gpt import GPT
+from geovq.gpt import GPT, SCALE
 
-ROW_SCALE = 0.06
-"""Root mean square of the rows; 0.02, that of other initial weights, is learned from more slowly (validation nats)."""
+_ALIKE = 1e-5
+"""Codes that differ by less than this part of their size are the same but for rounding."""
 
 
 def code_rows(
@@ -31,12 +31,14 @@ def code_rows(
         key: Of the projection.
 
     Returns:
-        float32, of mean zero over the codes and root mean square ROW_SCALE; all zero where no two codes decode apart.
+        float32, of mean zero over the codes and root mean square `gpt.SCALE`; all zero where no two codes decode apart.
     """
-    placed = (codes - codes.mean(axis=0)) @ square_root(mean_metric)
+    root = square_root(mean_metric)
+    placed = (codes - codes.mean(axis=0, dtype=np.float64)) @ root
+    if np.abs(placed).max() <= _ALIKE * np.abs(codes).max() * np.abs(root).max():
+        return np.zeros((len(codes), width), np.float32)
     rows = placed @ np.asarray(jax.random.normal(key, (codes.shape[1], width)))
-    size = np.sqrt(np.mean(rows**2))
-    return (rows * (ROW_SCALE / size if size > 0 else 0.0)).astype(np.float32)
+    return (SCALE * rows / np.sqrt(np.mean(rows**2))).astype(np.float32)
 
 
 def start_at_codes(
@@ -48,7 +50,7 @@ def start_at_codes(
         gpt: With initial weights; changed in place.
         codes: (K, d), for its K tokens.
         mean_metric: Mean of JᵀJ over the data, intensity².
-        key: Of the two projections.
+        key: Of the two projections; another than the initial weights were drawn by, lest these and the projections be alike.
 
     Raises:
         InputError: Another number of codes than its tokens have.

@@ -7,10 +7,9 @@ import pytest
 from PIL import Image
 
 from benchmarks.generation_figures import confused, confusion, confusion_matrix, most_confused, trade
-from benchmarks.generation_systems import EXPERIMENTS, SCHEDULES, SYSTEMS, Generation
-from benchmarks.generation_tables import guidance, likelihood, reached, systems
+from benchmarks.generation_systems import EXPERIMENTS, ONCE, REPLICATED, SCHEDULES, SYSTEMS, Generation
+from benchmarks.generation_tables import guidance, likelihood, prices, reached, systems
 from benchmarks.means import interval_of, mean_of
-from benchmarks.perceptual import prices
 from benchmarks.study_tables import ORIGINAL, honest, legacy
 from benchmarks.tokenizer_systems import begun_as, images_of
 from geovq.checks import InputError
@@ -37,6 +36,17 @@ def test_every_system_is_one_that_train_gpt_takes(schedule, system, tmp_path):
     check_config(config, ("gpt", "finetune"))
     assert (config.gpt.codebook, config.gpt.assign) == (system.codebook, system.assign)
     assert (config.gpt.layers > 4) == system.large
+
+
+def test_some_systems_have_one_seed_on_the_reduced_schedule(tmp_path):
+    def seeds(schedule, system):
+        generation = Generation(tmp_path, None, SCHEDULES[schedule])
+        return [seed for seed in generation.schedule.seeds if generation.has(system, seed)]
+
+    assert seeds("reduced", REPLICATED[0]) == [0, 1, 2]
+    assert seeds("reduced", ONCE[0]) == [0]
+    assert seeds("full", ONCE[0]) == [0, 1, 2]
+    assert all(seeds("reduced", system) == [0, 1, 2] for system in EXPERIMENTS.values())
 
 
 def test_a_copied_run_is_refused_once_it_is_another(tmp_path):
@@ -204,13 +214,13 @@ def test_a_price_on_lpips_has_to_pay(tokens):
 def test_prices_are_compared_with_none():
     found = [(0.0, "psnr", 24.0), (0.0, "lpips", 0.1), (20.0, "psnr", 23.75), (20.0, "lpips", 0.08)]
     free, priced = by_first(prices([made(price=price, score=score, value=value) for price, score, value in found]))
-    assert (free["PSNR gained, dB"], free["LPIPS, of that without"]) == (0, 1)
-    assert (priced["price"], priced["PSNR gained, dB"]) == (20, -0.25)
-    assert priced["LPIPS, of that without"] == pytest.approx(0.8)
+    assert (free["PSNR less that without, dB"], free["LPIPS over that without"]) == (0, 1)
+    assert (priced["price"], priced["PSNR less that without, dB"]) == (20, -0.25)
+    assert priced["LPIPS over that without"] == pytest.approx(0.8)
 
 
 def test_seeds_and_images_vary_apart():
-    rows = [made(case="x", value=value) for value in (1.0, 3.0)]
+    rows = [made(case="x", value=value, seed=seed) for seed, value in enumerate((1.0, 3.0))]
     assert interval_of(rows, case="x") == (2.0, 1.0, 3.0, pytest.approx(2**0.5), 2)
     assert interval_of(rows[:1], case="x") == (1.0, 0.0, 2.0, None, 1)
     assert interval_of(rows, case="nothing") is None

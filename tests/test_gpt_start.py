@@ -7,8 +7,8 @@ from flax import nnx
 
 from geovq.checks import InputError
 from geovq.config import GPTConfig
-from geovq.gpt import GPT
-from geovq.gpt_start import ROW_SCALE, code_rows, start_at_codes
+from geovq.gpt import GPT, SCALE
+from geovq.gpt_start import code_rows, start_at_codes
 from tests import reference
 
 
@@ -37,7 +37,7 @@ def test_rows_lie_as_far_apart_as_codes_decode_apart(codes, metric):
 def test_rows_have_one_size_whatever_the_units(codes, metric):
     rows = code_rows(codes, metric, 64, jax.random.key(0))
     assert rows.dtype == np.float32
-    assert np.sqrt(np.mean(rows**2)) == pytest.approx(ROW_SCALE, rel=1e-5)
+    assert np.sqrt(np.mean(rows**2)) == pytest.approx(SCALE, rel=1e-5)
     np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(code_rows(100 * codes + 7, 4 * metric, 64, jax.random.key(0)), rows, atol=1e-5)
 
@@ -45,6 +45,9 @@ def test_rows_have_one_size_whatever_the_units(codes, metric):
 def test_codes_that_decode_alike_have_no_rows(codes, metric):
     assert not code_rows(codes[:1], metric, 8, jax.random.key(0)).any()
     assert not code_rows(codes, 0 * metric, 8, jax.random.key(0)).any()
+    assert not code_rows(np.repeat(codes[:1], 20, axis=0), metric, 8, jax.random.key(0)).any()
+    nothing = np.linalg.eigh(metric)[1][:, 0]  # a direction in which the image stays
+    assert not code_rows(codes[:1] + np.linspace(0, 1, 20)[:, None] * nothing, metric, 8, jax.random.key(0)).any()
 
 
 def test_a_transformer_starts_with_them_at_both_ends_and_is_otherwise_as_before(codes, metric):

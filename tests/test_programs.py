@@ -139,12 +139,13 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     study = types.SimpleNamespace(vae=lambda seed: run)
     generation: Any = types.SimpleNamespace(
         folder=tmp_path,
-        schedule=types.SimpleNamespace(images=40, replicate_all=False),
+        schedule=types.SimpleNamespace(images=40),
         study=study,
         classifier=lambda: run,
         trained=lambda system, seed: run,
+        has=lambda asked, seed: asked is system or seed == 0,
     )
-    once = dataclasses.replace(system, replicated=False)
+    once = dataclasses.replace(system)
     measured = measure(generation, {"ours": system, "once": once}, (0, 1), "tokens")
     assert {(r["tokens"], r["seed"]) for r in measured.rows if "seed" in r and r["case"] == "likelihood"} == {
         ("ours", 0),

@@ -6,15 +6,14 @@ import shutil
 import subprocess
 import sys
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from geovq import scores
+from geovq.assign import square_root
 from geovq.checks import InputError
 from geovq.data import load
-from geovq.gpt_start import code_rows
 from geovq.quantizers import grid_codes
 from geovq.store import load_arrays
 from tests.test_programs import TINY_VAE, program
@@ -143,10 +142,15 @@ def test_tokens_start_with_the_rows_of_their_codes_if_asked(tuned, tmp_path, sta
     shutil.copytree(tuned[0], folder)
     still = ["--gpt.learning-rate", "1e-9", "--gpt.average", "0", "--gpt.epochs", "1", "--gpt.start", start]
     run("gpt", folder, "--gpt.codebook", "finetuned", "--gpt.assign", "whitened", *TINY_GPT, *still)
-    codebook = load_finetuned(folder).codebook
-    wanted = code_rows(codebook.codes, codebook.mean_metric, 16, jax.random.split(jax.random.key(0))[0])
-    found = networks.trained_gpt(Run(folder, stored_config(folder))).codes[...]
-    assert np.allclose(found, wanted, atol=1e-5) == (start == "codes")
+    made = Run(folder, stored_config(folder))
+    found, plain, codebook = networks.trained_gpt(made), networks.new_gpt(made), load_finetuned(folder).codebook
+    placed = (codebook.codes - codebook.codes.mean(axis=0)) @ square_root(codebook.mean_metric)
+    for rows, others in ((found.codes[...], plain.codes[...]), (found.head.kernel[...].T, plain.head.kernel[...].T)):
+        projection = np.linalg.lstsq(placed, rows, rcond=None)[0]
+        assert np.allclose(placed @ projection, rows, atol=1e-4) == (start == "codes")
+        assert np.allclose(rows, others, atol=1e-5) == (start == "random")
+        starts = np.corrcoef(np.concatenate([projection, found.start[...]]))[: len(projection), len(projection) :]
+        assert np.abs(starts).max() < 0.9  # none of the projections is what classes start from
 
 
 def test_a_transformer_of_a_baselines_tokens_is_trained_and_sampled(tmp_path):

@@ -17,6 +17,7 @@ from geovq.config import (
     DatasetName,
     GPTConfig,
     StackingName,
+    StartName,
     VAEConfig,
 )
 
@@ -171,8 +172,8 @@ class GPTOptions:
     """Their assignment: euclidean, whitened, whitened-position, local, geodesic, amortised, joint or decoded."""
     probes: int = 0
     """Products that a Jacobian is sketched by, for assignments that need one; 96 for joint lose nothing here; 0 = exact."""
-    start: Literal["codes", "random"] = "codes"
-    """Initial rows of the tokens. codes: projections of their codes, alike where they decode alike; random: as in GPT-2."""
+    start: StartName = "random"
+    """Initial rows of the tokens. random: as in GPT-2; codes: projections of their codes, alike where they decode alike."""
     conditional: bool = True
     """Learn each class's own images (needed to sample by class)."""
     layers: int = GPTConfig.layers
@@ -285,16 +286,19 @@ PRESETS = {
         baseline=BaselineOptions(codes=64, levels=(8, 8)),
         codebook=CodebookOptions(codes=64, measured_images=300, neighbours=8),
         finetune=FinetuneOptions(epochs=(5,), batch_size=64),
-        gpt=GPTOptions(layers=2, width=64, heads=4, epochs=60, batch_size=64, patience=8),
+        gpt=GPTOptions(start="codes", layers=2, width=64, heads=4, epochs=60, batch_size=64, patience=8),
         classifier=ClassifierOptions(width=16, shift=1, mirror=False, batch_size=64),
         evaluate=EvaluateOptions(assigns=(*EvaluateOptions.assigns, "amortised", "joint")),
     ),
     "quick": Config(
         vae=VAEOptions(epochs=7),
         codebook=CodebookOptions(measured_images=1000),
-        gpt=GPTOptions(epochs=5, patience=0),
+        gpt=GPTOptions(start="codes", epochs=5, batch_size=64, patience=0),
     ),
-    "full": Config(evaluate=EvaluateOptions(assigns=(*EvaluateOptions.assigns, "amortised", "joint", "decoded"))),
+    "full": Config(
+        gpt=GPTOptions(start="codes"),
+        evaluate=EvaluateOptions(assigns=(*EvaluateOptions.assigns, "amortised", "joint", "decoded")),
+    ),
 }
 """demo: the built-in digits, minutes on two cores. quick: FashionMNIST within 40 minutes on two cores. full: the study."""
 

@@ -5,9 +5,9 @@
     python -m train.gpt --run runs/quick --gpt.codebook finetuned --gpt.assign amortised     after train.finetune
     python -m train.gpt --run runs/vq --gpt.codebook baseline --gpt.assign euclidean         after train.baseline
 
-Tokens that decode alike start with rows that are alike, as their codes say (--gpt.start random: as GPT-2's do). With a moving
-average of the weights, which is often better than the weights themselves (--gpt.average 0.999), and on an accelerator in half
-precision (--gpt.bfloat16).
+With tokens that start alike where their codes decode alike, as in all presets (--gpt.start codes), with a moving average of the
+weights, which is often better than the weights themselves (--gpt.average 0.999), and on an accelerator in half precision
+(--gpt.bfloat16).
 
 Needs RUN/vae and RUN/codebook, or the stage whose codes it takes. Writes RUN/gpt/tokens.npz, RUN/gpt/checkpoints and
 RUN/gpt/metrics.jsonl. Training stops early when validation nats per token stop falling, and keeps the best parameters. Run it
@@ -21,15 +21,11 @@ from train.run import Run
 
 def run(run: Run) -> None:
     """Trains the run's Transformer, unless that is done."""
-    import jax
-
-    from geovq.gpt_start import start_at_codes
-    from train import image_tokens, loop, networks, stages, steps, tokenizers
-    from train.gpt_model import gpt_model
+    from train import image_tokens, loop, stages, steps
+    from train.gpt_model import begun, gpt_model
 
     options = run.config.gpt
     data = stages.images(run.config.data)
-    gpt = networks.new_gpt(run)
     inputs = {"data": data.sha256, **{name: run.fingerprint(name) for name in tokenizer_stages(run.config)}}
     stage = run.begin("gpt", (*token_sections(run.config), "gpt"), inputs)
     if stage is None:
@@ -37,12 +33,8 @@ def run(run: Run) -> None:
     if not (stage.folder / "tokens.npz").exists():
         image_tokens.save(run, data, stage)
     tokens = image_tokens.load(run)
-    if options.start == "codes":
-        tokenizer = tokenizers.modelled(run, "euclidean")
-        key = jax.random.key(options.seed)
-        start_at_codes(gpt, tokenizer.codes, tokenizer.codebook.mean_metric, key)
     schedule = steps.Schedule.of(len(tokens["train"]), options)
-    loop.train(stage.folder, "gpt", gpt_model(gpt, tokens, options, schedule), schedule, stage.pause)
+    loop.train(stage.folder, "gpt", gpt_model(begun(run), tokens, options, schedule), schedule, stage.pause)
     stage.finish("gpt/tokens.npz", "gpt/checkpoints")
 
 

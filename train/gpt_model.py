@@ -1,4 +1,4 @@
-"""How the Transformer is trained: its loss on a batch of tokens, and what is validated."""
+"""How the Transformer is trained: where it begins, its loss on a batch of tokens, and what is validated."""
 
 import math
 from collections.abc import Mapping
@@ -10,8 +10,23 @@ from flax import nnx
 
 from geovq.chunks import map_chunks
 from geovq.gpt import GPT, drop_labels, loss, token_nats
-from train import steps
+from geovq.gpt_start import start_at_codes
+from train import networks, steps, tokenizers
 from train.config import GPTOptions
+from train.run import Run
+
+_ROWS_KEY = 2**32 - 1
+"""Folded into the seed's key for the rows of the codes: no step of the training is so late as to draw from the same key."""
+
+
+def begun(run: Run) -> GPT:
+    """The run's Transformer as its training begins: with initial weights and, if its options say so, rows from the codes."""
+    gpt, options = networks.new_gpt(run), run.config.gpt
+    if options.start == "codes":
+        tokenizer = tokenizers.modelled(run, "euclidean")  # codes are the same for all assignments
+        key = jax.random.fold_in(jax.random.key(options.seed), _ROWS_KEY)
+        start_at_codes(gpt, tokenizer.codes, tokenizer.codebook.mean_metric, key)
+    return gpt
 
 
 def gpt_model(gpt: GPT, tokens: Mapping[str, np.ndarray], options: GPTOptions, schedule: steps.Schedule) -> steps.Model:

@@ -67,7 +67,7 @@ def trained_baseline(run: Run, image_shape: tuple[int, ...]) -> tuple[SpatialVAE
 
 
 def new_gpt(run: Run) -> GPT:
-    """The run's Transformer with its initial parameters."""
+    """The run's Transformer with initial weights as in GPT-2."""
     options = run.config.gpt
     config = GPTConfig(
         codes=token_codes(run.config),
