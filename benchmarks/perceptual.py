@@ -31,7 +31,7 @@ class Options:
     """How long it runs."""
 
     schedule: Literal["reduced", "smoke"] = "reduced"
-    """reduced: two CPU cores. smoke: the digits, for tests."""
+    """reduced: two CPU cores. smoke: the digits, in a minute."""
     output: pathlib.Path = FOLDER
     """Folder of the results."""
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.perceptual import scored, short
 from geovq import scores
 from geovq.assign import square_root
 from geovq.checks import InputError
@@ -117,6 +118,18 @@ def test_a_price_of_lpips_lowers_it(started, tmp_path):
     printed = run("finetune", folder, *flags, "--finetune.perceptual", "1000", "--finetune.batch-size", "128")
     before, after = (float(line.split("LPIPS ")[1].split()[0]) for line in printed.splitlines() if "LPIPS" in line)
     assert after < 0.95 * before
+
+
+def test_a_price_is_scored_on_validation_images(tuned):
+    made = Run(tuned[0], stored_config(tuned[0]))
+    images, tokenizer = load("digits").val_images[:40] / np.float32(255), load_finetuned(tuned[0])
+    decoded = tokenizer.decode(tokenizer.encode(images))
+    found = {row["score"]: row for row in scored(made, 40)}
+    assert found["psnr"]["value"] == pytest.approx(scores.psnr(images, decoded).mean(), rel=1e-5)
+    assert found["lpips"]["value"] == pytest.approx(scores.lpips(images, decoded).mean(), rel=1e-5)
+    assert (found["psnr"]["price"], found["psnr"]["n"], found["psnr"]["codes"]) == (0, 40, 8)
+    tuning = short(FinetuneOptions(assigns=("whitened", "joint"), rounds=3, epochs=(3, 8), perceptual=5.0))
+    assert (tuning.assigns, tuning.rounds, tuning.epochs, tuning.perceptual) == (("whitened",), 1, (1,), 5.0)
 
 
 TINY_GPT = [
