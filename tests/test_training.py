@@ -39,6 +39,12 @@ def run(name: str, folder: pathlib.Path, *flags: str) -> str:
     return found.stdout
 
 
+def run_of(folder: pathlib.Path) -> Run:
+    config = stored_config(folder)
+    assert config is not None
+    return Run(folder, config)
+
+
 @pytest.fixture(scope="module")
 def started(tmp_path_factory) -> pathlib.Path:
     """A run with a VAE and codebooks."""
@@ -121,7 +127,7 @@ def test_a_price_of_lpips_lowers_it(started, tmp_path):
 
 
 def test_a_price_is_scored_on_validation_images(tuned):
-    made = Run(tuned[0], stored_config(tuned[0]))
+    made = run_of(tuned[0])
     images, tokenizer = load("digits").val_images[:40] / np.float32(255), load_finetuned(tuned[0])
     decoded = tokenizer.decode(tokenizer.encode(images))
     found = {row["score"]: row for row in scored(made, 40)}
@@ -155,7 +161,7 @@ def test_tokens_start_with_the_rows_of_their_codes_if_asked(tuned, tmp_path, sta
     shutil.copytree(tuned[0], folder)
     still = ["--gpt.learning-rate", "1e-9", "--gpt.average", "0", "--gpt.epochs", "1", "--gpt.start", start]
     run("gpt", folder, "--gpt.codebook", "finetuned", "--gpt.assign", "whitened", *TINY_GPT, *still)
-    made = Run(folder, stored_config(folder))
+    made = run_of(folder)
     found, plain, codebook = networks.trained_gpt(made), networks.new_gpt(made), load_finetuned(folder).codebook
     placed = (codebook.codes - codebook.codes.mean(axis=0)) @ square_root(codebook.mean_metric)
     for rows, others in ((found.codes[...], plain.codes[...]), (found.head.kernel[...].T, plain.head.kernel[...].T)):
