@@ -67,16 +67,8 @@ TINY = [
     *("--codebook.codes", "8", "--codebook.measured-images", "20", "--codebook.neighbours", "4"),
     *("--codebook.codebooks", "kmeans", "euclidean", "geodesic"),
     *("--gpt.layers", "1", "--gpt.width", "16", "--gpt.heads", "2", "--gpt.epochs", "4", "--gpt.batch-size", "256"),
-    *(
-        "--gpt.checkpoint-every",
-        "3",
-        "--gpt.label-smoothing",
-        "0.1",
-        "--gpt.start",
-        "random",
-        "--sample.per-class",
-        "2",
-    ),
+    *("--gpt.checkpoint-every", "3", "--gpt.label-smoothing", "0.1", "--gpt.start", "random"),
+    *("--sample.per-class", "2"),
     *("--evaluate.assigns", "euclidean", "whitened", "local", "geodesic", "amortised"),
 ]
 
