@@ -1,7 +1,8 @@
-"""What benchmarks.generation measures of one Transformer: a file for each, so that a killed benchmark computes little again."""
+"""What benchmarks.generation measures of tokens and of one Transformer: a file for each, for a benchmark that is killed."""
 
 import math
 import pathlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from benchmarks.generation_brackets import UNPAIRED, Held, gallery, unpaired
-from benchmarks.generation_systems import System
+from benchmarks.generation_systems import Trained
 from geovq import scores, token_scores
 from geovq.autoencoder import encode_images
 from geovq.checks import check_images
@@ -26,8 +27,8 @@ from geovq.sampling import rising, sample
 from geovq.store import load_arrays, save_arrays
 from geovq.tokenizer import Tokenizer
 from geovq.vae import callables
-from train import image_tokens, networks, stages, tokenizers
-from train.config import token_codes, tokenizer_stages
+from train import image_tokens, networks, stages
+from train.config import token_codes
 from train.judge import Judge, confusion, diversity, set_rows
 from train.progress import Progress
 from train.run import Run
@@ -36,7 +37,7 @@ from train.scoring import Row, row
 GUIDANCE = ((1.0, False), (1.5, False), (2.0, False), (2.0, True))
 """Weights of classifier-free guidance, and whether they rise from 1 at the first token."""
 
-VERSION = 1
+VERSION = 2
 """Of what is computed: another one makes every cell again."""
 
 
@@ -48,28 +49,52 @@ class Cell(NamedTuple):
     """Of every class that was asked for, or, where none was, that is seen; black where there are too few."""
 
 
-def cell(folder: pathlib.Path, run: Run, system: System, judge: Judge, held: Held) -> Cell:
-    """The cell of a run with a trained Transformer; FOLDER/NAME.png shows its samples."""
-    made_by = {name: run.fingerprint(name) for name in (*tokenizer_stages(run.config), "gpt")}
-    label = {"version": VERSION, "made_by": made_by, "judge": judge.fingerprint, "images": len(held.images)}
-    path = folder / f"{run.folder.name}.npz"
+def reconstructed(folder: pathlib.Path, trained: Trained, seed: int, judge: Judge, held: Held) -> list[Row]:
+    """What is lost before any Transformer; equal for all that share tokens, of the networks of a seed, and their decoder."""
+    system, config = trained.system, trained.run.config
+    made_by = trained.made_by() | {"assign": system.assign, "probes": str(config.gpt.probes)}
+    name = f"tokens-{system.codebook}-{system.assign}-{system.decoder}-{token_codes(config)}-{seed}"
+
+    def compute() -> tuple[list[Row], dict[str, np.ndarray]]:
+        rows = reconstructions(trained.run, trained.tokenizer(), judge, held)
+        if trained.tuned is None and system.codebook in CODEBOOKS:
+            rows += errors(trained.run, trained.tokenizer())
+        return rows, {}
+
+    return _kept(folder / f"{name}.npz", _label(made_by, judge, held), compute)[0]
+
+
+def cell(folder: pathlib.Path, trained: Trained, judge: Judge, held: Held) -> Cell:
+    """The cell of a Transformer and a decoder; FOLDER/NAME-SEED.png shows its samples."""
+    path = folder / f"{trained.system.name}-{trained.seed}.npz"
+
+    def compute() -> tuple[list[Row], dict[str, np.ndarray]]:
+        found, shown = samples(trained.run, trained.system.name, trained.tokenizer(), judge, len(held.images))
+        save_grid(path.with_suffix(".png"), dict(zip(stages.class_names(trained.run), shown, strict=True)))
+        return likelihood(trained.run) + found, {"samples": np.round(255 * shown).astype(np.uint8)}
+
+    rows, arrays = _kept(path, _label(trained.made_by("gpt"), judge, held), compute)
+    return Cell(rows, arrays["samples"] / np.float32(255))
+
+
+def _label(made_by: dict[str, str], judge: Judge, held: Held) -> dict[str, Any]:
+    return {"version": VERSION, "made_by": made_by, "judge": judge.fingerprint, "images": len(held.images)}
+
+
+def _kept(
+    path: pathlib.Path, made_from: dict[str, Any], compute: Callable[[], tuple[list[Row], dict[str, np.ndarray]]]
+) -> tuple[list[Row], dict[str, np.ndarray]]:
+    """Rows and arrays from the file, computed where they are not there or were made from something else."""
     if path.exists():
         arrays, meta = load_arrays(path)
-        if meta["made_from"] == label:
-            return Cell(meta["rows"], arrays["samples"] / np.float32(255))
-    fields: Row = {**system.fields, "codes": token_codes(run.config), "epochs": run.config.gpt.epochs}
-    tokenizer = tokenizers.modelled(run, "euclidean")  # decoding is the same for all assignments
-    rows = likelihood(run, fields)
-    rows += reconstructions(run, fields, tokenizer, judge, held)
-    rows += errors(run, fields, tokenizer) if system.codebook in CODEBOOKS else []
-    found, shown = samples(run, fields, tokenizer, judge, len(held.images))
-    names = stages.class_names(run)
-    save_grid(path.with_suffix(".png"), dict(zip(names, shown, strict=True)))
-    save_arrays(path, {"samples": np.round(255 * shown).astype(np.uint8)}, {"made_from": label, "rows": rows + found})
-    return Cell(rows + found, shown)
+        if meta["made_from"] == made_from:
+            return meta["rows"], arrays
+    rows, arrays = compute()
+    save_arrays(path, arrays, {"made_from": made_from, "rows": rows})
+    return rows, arrays
 
 
-def likelihood(run: Run, fields: Row) -> list[Row]:
+def likelihood(run: Run) -> list[Row]:
     """Test nats of a token, of all and by position, beside what models of frequencies need."""
     tokens, k = image_tokens.load(run), token_codes(run.config)
     graphdef, params = nnx.split(networks.trained_gpt(run))
@@ -86,28 +111,27 @@ def likelihood(run: Run, fields: Row) -> list[Row]:
         "unigram": token_scores.unigram_nats(tokens["train"], tokens["test"], k),
         "unigram per position": token_scores.unigram_nats(tokens["train"], tokens["test"], k, per_position=True),
     }
-    fields = fields | {"case": "likelihood"}
-    rows = [row(fields | {"model": model}, "nats_per_token", values, len(found)) for model, values in models.items()]
+    case: Row = {"case": "likelihood"}
+    rows = [row(case | {"model": model}, "nats_per_token", values, len(found)) for model, values in models.items()]
     return rows + [
-        row(fields | {"model": "Transformer", "position": position}, "nats_per_token", values)
+        row(case | {"model": "Transformer", "position": position}, "nats_per_token", values)
         for position, values in enumerate(found.T)
     ]
 
 
-def reconstructions(run: Run, fields: Row, tokenizer: Tokenizer, judge: Judge, held: Held) -> list[Row]:
-    """What is lost before the Transformer: reconstructions of test images one by one, and of validation images as a set."""
+def reconstructions(run: Run, tokenizer: Tokenizer, judge: Judge, held: Held) -> list[Row]:
+    """Scores of test images, reconstructed one by one, and of validation images as a set."""
     tokens, dataset = image_tokens.load(run), stages.images(run.config.data).dataset
-    fields, shape = fields | {"case": "reconstructions"}, (-1, *tokenizer.token_shape)
+    case: Row = {"case": "reconstructions"}
+    shape = (-1, *tokenizer.token_shape)
     images, decoded = check_images(dataset.test_images), tokenizer.decode(tokens["test"].reshape(shape))
-    rows = [
-        row(fields, name, score(images, decoded)) for name, score in (("psnr", scores.psnr), ("lpips", scores.lpips))
-    ]
+    rows = [row(case, name, score(images, decoded)) for name, score in (("psnr", scores.psnr), ("lpips", scores.lpips))]
     count = len(held.images)
     found = judge.look(tokenizer.decode(tokens["val"][:count].reshape(shape)))
-    return rows + set_rows(fields, judge, found, tokens["val_labels"][:count])
+    return rows + set_rows(case, judge, found, tokens["val_labels"][:count])
 
 
-def errors(run: Run, fields: Row, tokenizer: Tokenizer) -> list[Row]:
+def errors(run: Run, tokenizer: Tokenizer) -> list[Row]:
     """The error of a token's code in three measures, for codebooks of a frozen VAE, and the original study's square of one."""
     images = check_images(stages.images(run.config.data).dataset.test_images[:UNPAIRED])
     tokens = image_tokens.load(run)["test"][: len(images)].reshape(-1, *tokenizer.token_shape)
@@ -123,22 +147,20 @@ def errors(run: Run, fields: Row, tokenizer: Tokenizer) -> list[Row]:
         "geodesic_error": lengths_to_codes(placed, latents, metrics, tokens.reshape(-1, 1))[:, 0],
     }
     found["squared_geodesic_error"] = found["geodesic_error"] ** 2
-    fields = fields | {"case": "errors"}
-    return [row(fields, name, values.reshape(len(images), -1).mean(axis=1)) for name, values in found.items()]
+    case: Row = {"case": "errors"}
+    return [row(case, name, values.reshape(len(images), -1).mean(axis=1)) for name, values in found.items()]
 
 
 def samples(
-    run: Run, fields: Row, tokenizer: Tokenizer, judge: Judge, count: int
+    run: Run, name: str, tokenizer: Tokenizer, judge: Judge, count: int
 ) -> tuple[list[Row], Float[np.ndarray, "classes SHOWN H W C"]]:
     """New images, as many of each class, with and without guidance; some of them to be looked at, without."""
     model, conditional = networks.trained_gpt(run), run.config.gpt.conditional
-    names = stages.class_names(run)
-    labels = np.repeat(np.arange(len(names), dtype=np.int32), -(-count // len(names)))
+    classes = len(stages.class_names(run))
+    labels = np.repeat(np.arange(classes, dtype=np.int32), -(-count // classes))
     rows: list[Row] = []
     for weight, rises in GUIDANCE if conditional else GUIDANCE[:1]:
-        with Progress(
-            f"generation: {fields['tokens']}, samples, guidance {weight:g}", len(labels), "images"
-        ) as progress:
+        with Progress(f"generation: {name}, samples, guidance {weight:g}", len(labels), "images") as progress:
             tokens = sample(
                 model,
                 jax.random.key(run.config.gpt.seed),
@@ -149,12 +171,12 @@ def samples(
             )
         images = tokenizer.decode(tokens.reshape(-1, *tokenizer.token_shape))
         found, asked = judge.look(images), labels if conditional else None
-        case = fields | {"case": "samples", "guidance": weight, "rises": rises}
+        case: Row = {"case": "samples", "guidance": weight, "rises": rises}
         rows += set_rows(case, judge, found, asked)
         kinds = found.classes if asked is None else asked
         rows.append(diversity(case, images, kinds))
         if weight == 1:
-            rows += unpaired(fields, images[np.random.default_rng(0).permutation(len(images))], run)
+            rows += unpaired({}, images[np.random.default_rng(0).permutation(len(images))], run)
             rows += confusion(case, judge, found, asked) if asked is not None else []
-            shown = gallery(images, kinds, len(names))
+            shown = gallery(images, kinds, classes)
     return rows, shown

@@ -11,8 +11,8 @@ from benchmarks.means import PLAIN, mean_of, names_of, nats_of
 from benchmarks.rows import Row
 from geovq.report import save_grid
 
-DRAWN = ("euclidean-euclidean", "vqvae-euclidean", "finetuned-joint")
-"""Tokens whose samples' confusion matrices are drawn."""
+DRAWN = ("euclidean-euclidean", "vqvae-euclidean", "metric-joint-finetuned")
+"""Systems whose samples' confusion matrices are drawn."""
 
 
 def trade(rows: Sequence[Row], path: pathlib.Path) -> None:
@@ -28,10 +28,10 @@ def trade(rows: Sequence[Row], path: pathlib.Path) -> None:
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 5))
-    for name in names_of(rows, "tokens"):
-        frechet = mean_of(rows, case="samples", tokens=name, score="frechet", **PLAIN)
-        nats = nats_of(rows, "Transformer", tokens=name)
-        psnr = mean_of(rows, case="reconstructions", tokens=name, score="psnr")
+    for name in names_of(rows, "name"):
+        frechet = mean_of(rows, case="samples", name=name, score="frechet", **PLAIN)
+        nats = nats_of(rows, "Transformer", name=name)
+        psnr = mean_of(rows, case="reconstructions", name=name, score="psnr")
         for axis, x in ((left, psnr), (right, nats)):
             axis.plot(x, frechet, "o")
             axis.annotate(f" {name}", (x, frechet), fontsize="small")
@@ -82,9 +82,9 @@ def confusion(rows: Sequence[Row], names: Sequence[str], path: pathlib.Path) -> 
     from matplotlib import pyplot
 
     matrices = {"real images": _real(rows, len(names))} | {
-        f"samples, {tokens}": confusion_matrix(rows, len(names), case="samples", tokens=tokens)
-        for tokens in DRAWN
-        if mean_of(rows, case="samples", tokens=tokens, score="class_accuracy") is not None
+        f"samples, {name}": confusion_matrix(rows, len(names), case="samples", name=name)
+        for name in DRAWN
+        if mean_of(rows, case="samples", name=name, score="class_accuracy") is not None
     }
     figure, axes = pyplot.subplots(1, len(matrices), figsize=(6 * len(matrices), 5.5), squeeze=False)
     for axis, (caption, matrix) in zip(axes[0], matrices.items(), strict=True):

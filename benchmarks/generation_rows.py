@@ -7,9 +7,10 @@ import numpy as np
 from jaxtyping import Float
 
 from benchmarks.generation_brackets import Held, controls, gallery, of_vae
-from benchmarks.generation_cells import cell
+from benchmarks.generation_cells import cell, reconstructed
 from benchmarks.generation_systems import Generation, System
 from train import stages
+from train.config import token_codes
 from train.judge import Judge
 from train.scoring import Row
 
@@ -35,14 +36,29 @@ def measure(generation: Generation, systems: Mapping[str, System], seeds: Sequen
     """
     classifier = generation.classifier()
     judge, held = Judge.of(classifier), Held.of(classifier, generation.schedule.images)
+    folder = generation.folder / "generation"
     rows = controls(classifier, judge, held)
     pictures = {"real": gallery(held.images, held.labels, judge.classes)}
+    for first in dict.fromkeys(generation.tokenizer_seed(seed) for seed in seeds):
+        rows += [r | {"seed": first} for r in of_vae(generation.study.vae(first), judge, held)]
+    lost = set()
     for seed in seeds:
-        rows += [r | {"seed": seed} for r in of_vae(generation.study.vae(seed), judge, held)]
         for name, system in systems.items():
             if not generation.has(system, seed):
                 continue
-            found = cell(generation.folder / "generation", generation.trained(system, seed), system, judge, held)
-            rows += [r | {field: name, "seed": seed} for r in found.rows]
+            trained = generation.trained(system, seed)
+            config = trained.run.config
+            of = {**system.fields, field: name, "codes": token_codes(config), "epochs": config.gpt.epochs}
+            first = generation.tokenizer_seed(seed)
+            if (name, first) not in lost:
+                lost.add((name, first))
+                rows += [of | {"seed": first} | r for r in reconstructed(folder, trained, first, judge, held)]
+            found = cell(folder, trained, judge, held)
+            rows += [of | {"seed": seed} | r for r in found.rows]
             pictures.setdefault(name, found.samples)
     return Measured(rows, pictures, stages.class_names(classifier))
+
+
+def seeds_in(rows: Sequence[Row], split: int) -> dict[str, int]:
+    """What a results file of these rows says of its seeds."""
+    return {"split": split} | {f"networks {seed}": seed for seed in sorted({r["seed"] for r in rows if "seed" in r})}

@@ -1,18 +1,22 @@
-"""The tokens that benchmarks.generation trains Transformers on, and those runs.
+"""The tokens that benchmarks.generation and study train Transformers on, those runs, and the decoders of their samples.
 
-VAEs, codebooks, fine-tuned decoders and VQ-VAEs are those of benchmarks.tokenizer; what is complete in the run folder is not
-made again.
+Tokens come from a VAE and its codebooks, or from a VQ-VAE, and stay as they are when a decoder is fine-tuned on them: one
+Transformer serves every decoder of its tokens. What is complete in the run folder is not made again.
 """
 
 import dataclasses
 import pathlib
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from benchmarks.tokenizer_systems import SCHEDULES as TOKENIZER_SCHEDULES
+from benchmarks.tokenizer_systems import Schedule as TokenizerSchedule
 from benchmarks.tokenizer_systems import Study, begun_as
 from geovq.config import AssignmentName, CodebookName, StartName
-from train.config import PRESETS, GPTOptions, tokenizer_stages
+from train.config import PRESETS, CodebookOptions, FinetuneOptions, GPTOptions, tokenizer_stages
 from train.run import Run
+
+if TYPE_CHECKING:
+    from geovq.tokenizer import Tokenizer
 
 PERCEPTUAL = 20.0
 """Price of LPIPS where a decoder is fine-tuned with one; chosen on validation images by benchmarks.perceptual."""
@@ -20,14 +24,12 @@ PERCEPTUAL = 20.0
 
 @dataclasses.dataclass(frozen=True)
 class System:
-    """Tokens, and the Transformer over them."""
+    """Tokens, the Transformer over them, and the decoder of its samples."""
 
-    codebook: CodebookName | Literal["finetuned", "baseline"]
+    codebook: CodebookName | Literal["baseline"]
     assign: AssignmentName
-    vqvae: bool = False
-    """Whether what is fine-tuned is a VQ-VAE."""
-    perceptual: float = 0.0
-    """Price of LPIPS in the fine-tuning of the decoder."""
+    decoder: Literal["own", "finetuned", "perceptual"] = "own"
+    """own: what the codes were made for. finetuned: that, trained on the tokens. perceptual: the same with a price on LPIPS."""
     conditional: bool = True
     start: StartName = "codes"
     """Initial rows of the Transformer's tokens."""
@@ -38,55 +40,57 @@ class System:
     """Of the Transformer, on the full schedule."""
 
     @property
-    def name(self) -> str:
-        """Of its run folder and its rows."""
-        parts = ["vqvae"] if self.vqvae or self.codebook == "baseline" else []
-        parts += [] if self.codebook == "baseline" else [self.codebook]
-        parts += ["perceptual"] if self.perceptual else []
-        parts += [self.assign]
+    def transformer(self) -> str:
+        """Name of the Transformer, which systems share that differ in their decoder alone."""
+        parts = ["vqvae" if self.codebook == "baseline" else self.codebook, self.assign]
         parts += [] if self.conditional else ["unconditional"]
         parts += ["random"] if self.start == "random" else []
         parts += ["large"] if self.large else []
         return "-".join(parts if self.codes == 512 else [*parts, str(self.codes)])
 
     @property
+    def name(self) -> str:
+        """Of its rows."""
+        return self.transformer if self.decoder == "own" else f"{self.transformer}-{self.decoder}"
+
+    @property
     def fields(self) -> dict[str, Any]:
         """What its rows say of it."""
-        of_vqvae = self.vqvae or self.codebook == "baseline"
+        of_vqvae = self.codebook == "baseline"
         return {
             "system": "vqvae" if of_vqvae else "ours",
-            "tokens": self.name,
+            "name": self.name,
+            "transformer": self.transformer,
             "codebook": self.codebook,
             "assign": self.assign,
-            "decoder": {"finetuned": "finetuned", "baseline": "end-to-end"}.get(self.codebook, "frozen"),
-            "perceptual": self.perceptual,
+            "decoder": ("end-to-end" if of_vqvae else "frozen") if self.decoder == "own" else self.decoder,
             "conditional": self.conditional,
             "start": self.start,
         }
 
 
 REPLICATED = (
+    System("metric", "whitened"),
+    System("metric", "whitened", "finetuned"),
+    System("metric", "whitened", "perceptual"),
+    System("metric", "whitened", "finetuned", conditional=False),
+    System("baseline", "euclidean"),
+    System("baseline", "euclidean", "finetuned"),
     System("euclidean", "euclidean"),
     System("geodesic", "geodesic"),
-    System("finetuned", "whitened"),
-    System("finetuned", "whitened", conditional=False),
-    System("finetuned", "joint"),
-    System("finetuned", "joint", perceptual=PERCEPTUAL),
-    System("baseline", "euclidean"),
+    System("metric", "joint"),
+    System("metric", "joint", "finetuned"),
+    System("metric", "joint", "perceptual"),
 )
 """Those that benchmarks.generation compares, over all seeds."""
 
 ONCE = (
-    System("finetuned", "whitened", start="random"),
-    System("finetuned", "amortised"),
-    System("metric", "whitened"),
+    System("metric", "whitened", start="random"),
     System("metric", "amortised"),
-    System("metric", "joint"),
+    System("euclidean", "euclidean", "finetuned"),
     System("baseline", "joint"),
-    System("finetuned", "whitened", vqvae=True),
-    System("finetuned", "joint", vqvae=True),
 )
-"""Those that stand beside them, trained for the first seed alone on the reduced schedule."""
+"""Those that stand beside them; on the reduced schedule, these and most of benchmarks.study have the first seed alone."""
 
 SYSTEMS = (*REPLICATED, *ONCE)
 """All of benchmarks.generation."""
@@ -97,10 +101,10 @@ EXPERIMENTS = {
         "euclidean", "euclidean", conditional=False, start="random", codes=1024, large=True
     ),
     "3 geodesic medoids": System("geodesic", "geodesic", conditional=False, start="random"),
-    "4 metric means, whitened, decoder fine-tuned": System("finetuned", "whitened", conditional=False),
-    "5 the same, large": System("finetuned", "whitened", conditional=False, large=True),
-    "6 the same, class-conditional": System("finetuned", "whitened", large=True),
-    "7 our best: the same with joint tokens": System("finetuned", "joint", large=True),
+    "4 metric means, decoder fine-tuned": System("metric", "whitened", "finetuned", conditional=False),
+    "5 as 4, large": System("metric", "whitened", "finetuned", conditional=False, large=True),
+    "6 as 4, class-conditional": System("metric", "whitened", "finetuned"),
+    "7 our best: as 6, joint tokens, LPIPS": System("metric", "joint", "perceptual"),
 }
 """Those of benchmarks.study: the original three experiments, what they meant to do next, and the best that there is here."""
 
@@ -109,36 +113,66 @@ EXPERIMENTS = {
 class Schedule:
     """How long and how much."""
 
-    tokenizer: str
-    """Schedule of benchmarks.tokenizer, for all but the Transformer."""
+    tokenizer: TokenizerSchedule
+    """Of all but the Transformer; its fine-tuning is that on cheap tokens."""
+    searched: FinetuneOptions
+    """Fine-tuning on tokens that are searched with the decoder, which take longer than the training."""
     gpt: GPTOptions
+    probes: dict[AssignmentName, int]
+    """Products that a Jacobian is sketched by, where an assignment is not given whole ones."""
     epochs: tuple[int, int] | None
     """Epochs of the small and the large Transformer; None for those that systems have for the full schedule."""
     images: int
     """Images in each set, at most."""
     seeds: tuple[int, ...]
-    replicate_all: bool = False
-    """Whether systems of `ONCE` are trained for every seed, too."""
+    whole: bool = False
+    """Whether every seed has tokenizers of its own and all systems; else Transformers alone are trained anew, and not all."""
     codes: int | None = None
     """K of all systems, whatever they say."""
 
 
+_CODEBOOKS: tuple[CodebookName, ...] = ("metric", "euclidean", "geodesic")
+
+
+def _tokenizers(name: str, finetune: FinetuneOptions) -> TokenizerSchedule:
+    """A schedule of benchmarks.tokenizer with the codebooks that are needed here."""
+    schedule = TOKENIZER_SCHEDULES[name]
+    codebook: CodebookOptions = dataclasses.replace(schedule.codebook, codebooks=_CODEBOOKS)
+    return dataclasses.replace(schedule, codebook=codebook, finetune=finetune)
+
+
+_CHEAP = FinetuneOptions(codebook="metric", rounds=1, epochs=(2,), val_images=1000)
+
 _REDUCED = Schedule(
-    tokenizer="reduced",
-    gpt=GPTOptions(probes=96, average=0.999, patience=0, batch_size=64),
-    epochs=(6, 4),
+    tokenizer=_tokenizers("reduced", _CHEAP),
+    searched=dataclasses.replace(_CHEAP, images=5000, epochs=(10,), val_images=500),
+    gpt=GPTOptions(average=0.999, patience=0, batch_size=64),
+    probes={"geodesic": 32, "joint": 96},
+    epochs=(4, 2),
     images=5_000,
     seeds=(0, 1, 2),
 )
 
+_LONG = dataclasses.replace(_CHEAP, epochs=(6,), val_images=5000)
+
+_SHORT = FinetuneOptions(codebook="metric", images=64, val_images=32, rounds=1, epochs=(1,), batch_size=32)
+
 SCHEDULES = {
     "reduced": _REDUCED,
     "full": dataclasses.replace(
-        _REDUCED, tokenizer="full", gpt=GPTOptions(average=0.999, patience=0), epochs=None, replicate_all=True
+        _REDUCED,
+        tokenizer=_tokenizers("full", _LONG),
+        searched=_LONG,
+        gpt=GPTOptions(average=0.999, patience=0),
+        probes={},
+        epochs=None,
+        whole=True,
     ),
     "smoke": Schedule(
-        tokenizer="smoke",
-        gpt=dataclasses.replace(PRESETS["demo"].gpt, probes=4, average=0.9, patience=0),
+        tokenizer=_tokenizers("smoke", _SHORT),
+        searched=_SHORT,
+        gpt=dataclasses.replace(PRESETS["demo"].gpt, average=0.9, patience=0),
+        probes={"geodesic": 4, "joint": 4},
         epochs=(1, 1),
         images=60,
         seeds=(0,),
@@ -146,6 +180,37 @@ SCHEDULES = {
     ),
 }
 """reduced: two CPU cores. full: for an accelerator. smoke: the digits, for tests."""
+
+
+def schedule_label(name: str, schedule: Schedule) -> str:
+    """What results files say of a schedule."""
+    small, large = schedule.epochs or ("50 or 100", 100)
+    over = "" if schedule.whole else ", all over the tokens of one VAE and one VQ-VAE"
+    return f"{name}: {small} epochs of the small Transformer and {large} of the large one{over}"
+
+
+class Trained(NamedTuple):
+    """A trained Transformer, and what decodes its samples."""
+
+    system: System
+    seed: int
+    run: Run
+    """With the Transformer, its tokens, and the tokenizer that has made them."""
+    tuned: Run | None
+    """With the fine-tuned decoder; None where the tokenizer's own is used."""
+
+    def tokenizer(self) -> "Tokenizer":
+        """What decodes the tokens."""
+        from train import tokenizers
+
+        if self.tuned is not None:
+            return tokenizers.load_finetuned(self.tuned.folder)
+        return tokenizers.modelled(self.run, "euclidean")  # decoding is the same for all assignments
+
+    def made_by(self, *stages: str) -> dict[str, str]:
+        """Fingerprints of the tokenizer, of the fine-tuning if there is one, and of more stages of the run."""
+        found = {name: self.run.fingerprint(name) for name in (*tokenizer_stages(self.run.config), *stages)}
+        return found if self.tuned is None else found | {"finetune": self.tuned.fingerprint("finetune")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,13 +224,13 @@ class Generation:
     @property
     def study(self) -> Study:
         """Of the tokenizers."""
-        return Study(self.folder, self.data_dir, TOKENIZER_SCHEDULES[self.schedule.tokenizer], ())
+        return Study(self.folder, self.data_dir, self.schedule.tokenizer, ())
 
     def classifier(self) -> Run:
         """The trained classifier, in whose features all images are compared."""
         from train import classifier
 
-        preset = PRESETS[self.study.schedule.preset]
+        preset = PRESETS[self.schedule.tokenizer.preset]
         data = dataclasses.replace(preset.data, data_dir=self.data_dir)
         run = Run(self.folder / "classifier", dataclasses.replace(preset, data=data))
         classifier.run(run)
@@ -173,18 +238,25 @@ class Generation:
 
     def has(self, system: System, seed: int) -> bool:
         """Whether this system is trained for this seed."""
-        return system not in ONCE or seed == self.schedule.seeds[0] or self.schedule.replicate_all
+        return system in REPLICATED or seed == self.schedule.seeds[0] or self.schedule.whole
 
-    def trained(self, system: System, seed: int) -> Run:
-        """A run with a trained Transformer over these tokens."""
+    def tokenizer_seed(self, seed: int) -> int:
+        """The seed of the networks whose tokens the Transformer of a seed is trained on."""
+        return seed if self.schedule.whole else self.schedule.seeds[0]
+
+    def trained(self, system: System, seed: int) -> "Trained":
+        """The system's Transformer, over tokens that another may have been trained on before, and its decoder."""
         from train import gpt
 
         made = self._tokenizer(system, seed)
         config = dataclasses.replace(made.config, gpt=self.options(system, seed))
-        run = Run(self.folder / f"gpt-{system.name}-{seed}", config)
+        run = Run(self.folder / f"gpt-{system.transformer}-{seed}", config)
         begun_as(made, run, tokenizer_stages(config))
-        gpt.run(run)
-        return run
+        plain = System(system.codebook, system.assign, codes=system.codes).transformer
+        same = Run(self.folder / f"gpt-{plain}-{self.tokenizer_seed(seed)}", config)
+        shared = same.folder != run.folder and (same.folder / "gpt/tokens.npz").exists()
+        gpt.run(run, same if shared else None)
+        return Trained(system, seed, run, self._tuned(system, seed))
 
     def options(self, system: System, seed: int) -> GPTOptions:
         """Of the system's Transformer."""
@@ -192,6 +264,7 @@ class Generation:
             self.schedule.gpt,
             codebook=system.codebook,
             assign=system.assign,
+            probes=self.schedule.probes.get(system.assign, 0),
             conditional=system.conditional,
             start=system.start,
             epochs=system.epochs if self.schedule.epochs is None else self.schedule.epochs[system.large],
@@ -199,15 +272,30 @@ class Generation:
         )
         return dataclasses.replace(options, layers=8, width=512, heads=8) if system.large else options
 
+    def tuning(self, system: System) -> FinetuneOptions:
+        """How a decoder is fine-tuned on the system's tokens."""
+        cheap = system.assign in ("euclidean", "whitened", "whitened-position")
+        return dataclasses.replace(
+            self.schedule.tokenizer.finetune if cheap else self.schedule.searched,
+            codebook="vqvae" if system.codebook == "baseline" else system.codebook,
+            assigns=(system.assign,),
+            probes=self.schedule.probes.get(system.assign, 0),
+            perceptual=PERCEPTUAL if system.decoder == "perceptual" else 0.0,
+        )
+
+    def _tuned(self, system: System, seed: int) -> Run | None:
+        """A run whose decoder and codes are fine-tuned on the system's tokens; None where its own decoder is used."""
+        if system.decoder == "own":
+            return None
+        made, seed = self._tokenizer(system, seed), self.tokenizer_seed(seed)
+        name = f"{system.decoder}-{'vqvae' if system.codebook == 'baseline' else system.codebook}-{system.assign}"
+        return self.study.tuned_otherwise(f"{name}-{self._codes(system)}-{seed}", made, self.tuning(system))
+
+    def _codes(self, system: System) -> int:
+        return self.schedule.codes or system.codes
+
     def _tokenizer(self, system: System, seed: int) -> Run:
-        k, study = self.schedule.codes or system.codes, self.study
+        seed = self.tokenizer_seed(seed)
         if system.codebook == "baseline":
-            return study.baseline("vqvae", k, seed)
-        if system.codebook != "finetuned":
-            return study.ours(k, seed)
-        if system.vqvae:
-            return study.tuned_vqvae(k, seed)
-        if system.perceptual:
-            options = dataclasses.replace(study.schedule.finetune, perceptual=system.perceptual)
-            return study.tuned_otherwise(f"perceptual-{k}-{seed}", k, seed, options)
-        return study.tuned(k, seed)
+            return self.study.baseline("vqvae", self._codes(system), seed)
+        return self.study.ours(self._codes(system), seed)

@@ -12,15 +12,15 @@ BRACKETS = {"real": "(real images)", "real, trained on": "(real, the classifier'
 SETS = ("precision", "recall", "density", "coverage", "class_accuracy", "lpips_diversity", "nearest_distance")
 
 
-def _below_unigrams(rows: Sequence[Row], tokens: str) -> float | None:
+def _below_unigrams(rows: Sequence[Row], transformer: str) -> float | None:
     """The part of the nats of token frequencies at each position that the Transformer saves."""
-    ours, unigram = (nats_of(rows, model, tokens=tokens) for model in ("Transformer", "unigram per position"))
+    ours, unigram = (nats_of(rows, model, transformer=transformer) for model in ("Transformer", "unigram per position"))
     return None if ours is None or unigram is None else 1 - ours / unigram
 
 
-def _weights(rows: Sequence[Row], tokens: str) -> list[tuple[float, bool]]:
+def _weights(rows: Sequence[Row], name: str) -> list[tuple[float, bool]]:
     """Weights of guidance of a class-conditional Transformer's samples, and whether they rise."""
-    asked = select(rows, case="samples", tokens=tokens, score="class_accuracy")
+    asked = select(rows, case="samples", name=name, score="class_accuracy")
     return list(dict.fromkeys((r["guidance"], r["rises"]) for r in asked))
 
 
@@ -35,39 +35,43 @@ def reached(rows: Sequence[Row]) -> Table:
     def add(what: str, found: object, wanted: str, there: bool) -> None:
         cells.append([what, found, wanted, "yes" if there else "no"])
 
-    def frechet(tokens: str, weight: float = 1.0, rises: bool = False) -> Mean | None:
-        return interval_of(rows, case="samples", tokens=tokens, score="frechet", guidance=weight, rises=rises)
+    def frechet(name: str, weight: float = 1.0, rises: bool = False) -> Mean | None:
+        return interval_of(rows, case="samples", name=name, score="frechet", guidance=weight, rises=rises)
 
-    for tokens in ("metric-whitened", "finetuned-whitened"):
-        part = _below_unigrams(rows, tokens)
-        if part is not None:
-            add(f"nats of {tokens} below unigrams per position, part", part, "at least 0.38", part >= 0.38)
-    ours = frechet("finetuned-joint")
-    for tokens in ("euclidean-euclidean", "vqvae-euclidean"):
-        other = frechet(tokens)
+    part = _below_unigrams(rows, "metric-whitened")
+    if part is not None:
+        add("nats of metric-whitened below unigrams per position, part", part, "at least 0.38", part >= 0.38)
+    ours = frechet("metric-joint-finetuned")
+    for name in ("euclidean-euclidean", "vqvae-euclidean"):
+        other = frechet(name)
         if ours and other:
-            what = f"Fréchet distance of finetuned-joint; of {tokens}"
+            what = f"Fréchet distance of metric-joint-finetuned; of {name}"
             add(what, f"{ours}; {other}", "less, intervals apart", ours.high < other.low)
-    unconditional = frechet("finetuned-whitened-unconditional")
-    for weight, rises in _weights(rows, "finetuned-whitened") if unconditional else ():
-        near = frechet("finetuned-whitened", weight, rises)
-        seen = mean_of(
-            rows, case="samples", tokens="finetuned-whitened", score="class_accuracy", guidance=weight, rises=rises
+    asked, free = "metric-whitened-finetuned", frechet("metric-whitened-unconditional-finetuned")
+    for weight, rises in _weights(rows, asked) if free else ():
+        near = frechet(asked, weight, rises)
+        seen = mean_of(rows, case="samples", name=asked, score="class_accuracy", guidance=weight, rises=rises)
+        if free and near and seen is not None:
+            what = f"{asked}, guidance {_weight_name(weight, rises)}: samples seen as asked; Fréchet distance"
+            wanted = f"at least 0.9; at most {free.value:.4g}, of the unconditional one"
+            add(what, f"{seen:.4g}; {near}", wanted, seen >= 0.9 and near.value <= free.value)
+    for tokens in ("metric-whitened", "metric-joint"):
+        priced, plain = (
+            [
+                mean_of(rows, case="reconstructions", name=f"{tokens}-{decoder}", score=score)
+                for score in ("lpips", "psnr")
+            ]
+            for decoder in ("perceptual", "finetuned")
         )
-        if unconditional and near and seen is not None:
-            what = (
-                f"finetuned-whitened, guidance {_weight_name(weight, rises)}: samples seen as asked; Fréchet distance"
+        if priced[0] and priced[1] and plain[0] and plain[1]:
+            quotient, difference = priced[0] / plain[0], priced[1] - plain[1]
+            add(f"{tokens}: LPIPS with a price on it, over that without", quotient, "at most 0.85", quotient <= 0.85)
+            add(
+                f"{tokens}: PSNR with a price on LPIPS, less that without, dB",
+                difference,
+                "at least -0.5",
+                difference >= -0.5,
             )
-            wanted = f"at least 0.9; at most {unconditional.value:.4g}, of the unconditional one"
-            add(what, f"{seen:.4g}; {near}", wanted, seen >= 0.9 and near.value <= unconditional.value)
-    priced, free = (
-        [mean_of(rows, case="reconstructions", tokens=tokens, score=score) for score in ("lpips", "psnr")]
-        for tokens in ("finetuned-perceptual-joint", "finetuned-joint")
-    )
-    if priced[0] and priced[1] and free[0] and free[1]:
-        quotient, difference = priced[0] / free[0], priced[1] - free[1]
-        add("LPIPS with a price on it, over that without", quotient, "at most 0.85", quotient <= 0.85)
-        add("PSNR with a price on LPIPS, less that without, dB", difference, "at least -0.5", difference >= -0.5)
     return ["what", "found (95% interval over images)", "wanted", "reached"], cells
 
 
@@ -84,17 +88,17 @@ def systems(rows: Sequence[Row]) -> Table:
     for bracket, name in BRACKETS.items():
         if select(rows, case="bracket", system=bracket):
             cells.append([name, None, None, None, None, *of_set(case="bracket", system=bracket)])
-    for tokens in names_of(rows, "tokens"):
-        paired: dict[str, Any] = {"case": "reconstructions", "tokens": tokens}
+    for name in names_of(rows, "name"):
+        paired: dict[str, Any] = {"case": "reconstructions", "name": name}
         cells.append(
             [
-                tokens,
+                name,
                 *(mean_of(rows, score=score, **paired) for score in ("psnr", "lpips", "frechet")),
-                nats_of(rows, "Transformer", tokens=tokens),
-                *of_set(case="samples", tokens=tokens, **PLAIN),
+                nats_of(rows, "Transformer", name=name),
+                *of_set(case="samples", name=name, **PLAIN),
             ]
         )
-    heads = ["tokens", "PSNR dB", "LPIPS", "Fréchet of reconstructions", "nats a token", "seeds"]
+    heads = ["tokens (and decoder)", "PSNR dB", "LPIPS", "Fréchet of reconstructions", "nats a token", "seeds"]
     return [
         *heads,
         "Fréchet (95% over images)",
@@ -109,11 +113,11 @@ def likelihood(rows: Sequence[Row]) -> Table:
     models = ("uniform", "unigram", "unigram per position", "Transformer")
     positions = sorted({r["position"] for r in rows if r.get("case") == "likelihood" and r.get("position") is not None})
     cells: list[list[object]] = []
-    for tokens in names_of(rows, "tokens"):
-        of = {"case": "likelihood", "model": "Transformer", "tokens": tokens}
-        by_model = [nats_of(rows, model, tokens=tokens) for model in models]
+    for name in names_of(rows, "transformer"):
+        of = {"case": "likelihood", "model": "Transformer", "transformer": name}
+        by_model = [nats_of(rows, model, transformer=name) for model in models]
         by_position = [mean_of(rows, position=position, **of) for position in positions]
-        cells.append([tokens, seeds_of(rows, tokens=tokens), *by_model, _below_unigrams(rows, tokens), *by_position])
+        cells.append([name, seeds_of(rows, **of), *by_model, _below_unigrams(rows, name), *by_position])
     return ["tokens", "seeds", *models, "below per position, part", *map(str, positions)], cells
 
 
@@ -121,12 +125,13 @@ def guidance(rows: Sequence[Row]) -> Table:
     """Samples under every weight of classifier-free guidance."""
     scores = ("frechet", "precision", "recall", "class_accuracy", "lpips_diversity")
     cells: list[list[object]] = []
-    for tokens in names_of(rows, "tokens"):
-        for weight, rises in _weights(rows, tokens):
-            of = {"case": "samples", "tokens": tokens, "guidance": weight, "rises": rises}
+    for name in names_of(rows, "name"):
+        for weight, rises in _weights(rows, name):
+            of = {"case": "samples", "name": name, "guidance": weight, "rises": rises}
             found = [mean_of(rows, score=score, **of) for score in scores]
-            cells.append([tokens, seeds_of(rows, tokens=tokens), _weight_name(weight, rises), *found])
-    return ["tokens", "seeds", "guidance", "Fréchet", "precision", "recall", "class", "LPIPS diversity"], cells
+            cells.append([name, seeds_of(rows, **of), _weight_name(weight, rises), *found])
+    heads = ["tokens (and decoder)", "seeds", "guidance", "Fréchet", "precision", "recall", "class", "LPIPS diversity"]
+    return heads, cells
 
 
 def prices(rows: Sequence[Row]) -> Table:

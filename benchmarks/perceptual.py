@@ -69,7 +69,8 @@ def main() -> None:
     rows: list[Row] = []
     for price in PRICES:
         priced = dataclasses.replace(tuning, perceptual=price)
-        run = study.tuned_otherwise(f"price-{price:g}-{schedule.codes[0]}-{SEED}", schedule.codes[0], SEED, priced)
+        made = study.ours(schedule.codes[0], SEED)
+        run = study.tuned_otherwise(f"price-{price:g}-{schedule.codes[0]}-{SEED}", made, priced)
         rows += scored(run, tuning.val_images)
     print(text_table(*prices(rows)), flush=True)
     made_with = {"split": asked.config.data.split_seed, f"networks {SEED}": SEED}

@@ -1,6 +1,6 @@
 """The three experiments that this project starts from, what they meant to do next, and the best that there is here.
 
-    python -m benchmarks.study --run runs/study --data-dir DIR                      two CPU cores, ten hours; resumes
+    python -m benchmarks.study --run runs/study --data-dir DIR                      two CPU cores, five hours; resumes
     python -m benchmarks.study --run runs/study --data-dir DIR --rows 1 3           only rows whose names begin so
     python -m benchmarks.study --run runs/full --data-dir DIR --schedule full       the original epochs, for an accelerator
 
@@ -8,16 +8,18 @@ Two tables. In the original columns: PSNR, SSIM and LPIPS of *generated* images 
 under the same protocol, and each experiment's quantization error in its own unit. In ours: every test image beside its own
 reconstruction, quantization errors in common units, and samples beside real images in the features of a classifier.
 
-Reduced, training the Transformer of a row takes at most 45 minutes. Writes benchmarks/results/study.json and study_samples.png,
-two samples of every class for each row; some rows alone write study_part.json and its picture.
+Reduced, training the Transformer of a row takes at most 45 minutes. Tokens, Transformers and decoders are shared with
+benchmarks.generation where the run folder is. Some rows or seeds alone are measured into the same files: what these hold of
+others, on the same schedule, stays. Writes benchmarks/results/study.json and study_samples.png, two samples of every class for
+each row.
 """
 
 import dataclasses
 import pathlib
 from typing import Literal
 
-from benchmarks.generation_systems import EXPERIMENTS, SCHEDULES, Generation
-from benchmarks.record import FOLDER, save
+from benchmarks.generation_systems import EXPERIMENTS, SCHEDULES, Generation, schedule_label
+from benchmarks.record import FOLDER, carried, save
 from benchmarks.study_tables import honest, legacy
 from benchmarks.tokenizer_systems import images_of
 from geovq.checks import InputError
@@ -29,7 +31,7 @@ class Options:
     """Which rows, and how long it runs."""
 
     schedule: Literal["reduced", "full", "smoke"] = "reduced"
-    """reduced: four or six epochs of each Transformer, two CPU cores. full: 50 or 100. smoke: the digits, in minutes."""
+    """reduced: two or four epochs of each Transformer, two CPU cores. full: 50 or 100. smoke: the digits, in minutes."""
     rows: tuple[str, ...] = ()
     """Beginnings of the names of rows; all if none is given."""
     seeds: tuple[int, ...] = ()
@@ -45,7 +47,7 @@ def main() -> None:
         if not any(name.startswith(wanted) for name in EXPERIMENTS):
             raise InputError(f"rows: expected beginnings of {'; '.join(EXPERIMENTS)}, found {wanted!r}; change --rows.")
 
-    from benchmarks.generation_rows import measure
+    from benchmarks.generation_rows import measure, seeds_in
     from geovq.report import save_grid, text_table
 
     schedule = SCHEDULES[options.schedule]
@@ -57,14 +59,11 @@ def main() -> None:
         if not options.rows or any(name.startswith(beginning) for beginning in options.rows)
     }
     rows, pictures, _ = measure(generation, systems, seeds, "experiment")
+    name, label = "study" if options.schedule != "smoke" else "study_part", schedule_label(options.schedule, schedule)
+    rows += carried(options.output / f"{name}.json", rows, label, "experiment")
     for caption, table in (("In the original columns", legacy), ("In ours", honest)):
         print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
-    whole = not options.rows and not options.seeds and options.schedule != "smoke"
-    name = "study" if whole else "study_part"
-    small, large = schedule.epochs or ("50 or 100", 100)
-    label = f"{options.schedule}: {small} epochs of the small Transformer, {large} of the large one"
-    made_with = {"split": asked.config.data.split_seed, **{f"networks {seed}": seed for seed in seeds}}
-    save(name, rows, made_with, label, options.output)
+    save(name, rows, seeds_in(rows, asked.config.data.split_seed), label, options.output)
     # Two of every class, classes side by side, an experiment below the other.
     save_grid(
         options.output / f"{name}_samples.png",

@@ -141,13 +141,12 @@ class Study:
         finetune.run(run)
         return run
 
-    def tuned_otherwise(self, name: str, k: int, seed: int, options: FinetuneOptions) -> Run:
-        """Our VAE and codebooks of K codes, fine-tuned by these options, in a run folder of this name."""
+    def tuned_otherwise(self, name: str, made: Run, options: FinetuneOptions) -> Run:
+        """What a run has made, fine-tuned by these options, in a run folder of this name."""
         from train import finetune
 
-        made = self.ours(k, seed)
         run = Run(self.folder / name, dataclasses.replace(made.config, finetune=options))
-        begun_as(made, run, ("vae", "codebook"))
+        begun_as(made, run, ("baseline",) if options.codebook == "vqvae" else ("vae", "codebook"))
         finetune.run(run)
         return run
 

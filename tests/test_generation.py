@@ -10,9 +10,11 @@ from benchmarks.generation_figures import confused, confusion, confusion_matrix,
 from benchmarks.generation_systems import EXPERIMENTS, ONCE, REPLICATED, SCHEDULES, SYSTEMS, Generation
 from benchmarks.generation_tables import guidance, likelihood, prices, reached, systems
 from benchmarks.means import interval_of, mean_of
+from benchmarks.record import carried
 from benchmarks.study_tables import ORIGINAL, honest, legacy
 from benchmarks.tokenizer_systems import begun_as, images_of
 from geovq.checks import InputError
+from geovq.store import write_json
 from train.config import PRESETS, DataOptions
 from train.config_checks import check_config
 from train.run import Run
@@ -30,15 +32,18 @@ def test_names_tell_systems_apart_and_equal_ones_share_a_run():
 def test_every_system_is_one_that_train_gpt_takes(schedule, system, tmp_path):
     generation = Generation(tmp_path, None, SCHEDULES[schedule])
     study = generation.study.schedule
-    config = dataclasses.replace(
-        PRESETS[study.preset], codebook=study.codebook, gpt=generation.options(system, 0), finetune=study.finetune
-    )
-    check_config(config, ("gpt", "finetune"))
+    preset = PRESETS[study.preset]
+    config = dataclasses.replace(preset, codebook=study.codebook, gpt=generation.options(system, 0))
+    check_config(config, ("gpt",))
+    if system.decoder != "own":
+        tuned = dataclasses.replace(config, finetune=generation.tuning(system))
+        check_config(tuned, ("finetune",))
+        assert bool(tuned.finetune.perceptual) == (system.decoder == "perceptual")
     assert (config.gpt.codebook, config.gpt.assign) == (system.codebook, system.assign)
     assert (config.gpt.layers > 4) == system.large
 
 
-def test_some_systems_have_one_seed_on_the_reduced_schedule(tmp_path):
+def test_only_what_is_compared_has_all_seeds_on_the_reduced_schedule(tmp_path):
     def seeds(schedule, system):
         generation = Generation(tmp_path, None, SCHEDULES[schedule])
         return [seed for seed in generation.schedule.seeds if generation.has(system, seed)]
@@ -46,7 +51,22 @@ def test_some_systems_have_one_seed_on_the_reduced_schedule(tmp_path):
     assert seeds("reduced", REPLICATED[0]) == [0, 1, 2]
     assert seeds("reduced", ONCE[0]) == [0]
     assert seeds("full", ONCE[0]) == [0, 1, 2]
-    assert all(seeds("reduced", system) == [0, 1, 2] for system in EXPERIMENTS.values())
+    assert seeds("reduced", EXPERIMENTS["2 Euclidean medoids, K = 1024, large"]) == [0]
+    assert seeds("reduced", EXPERIMENTS["6 as 4, class-conditional"]) == [0, 1, 2]
+
+
+def test_reduced_seeds_share_their_tokens(tmp_path):
+    reduced, full = (Generation(tmp_path, None, SCHEDULES[name]) for name in ("reduced", "full"))
+    assert [reduced.tokenizer_seed(seed) for seed in (0, 1, 2)] == [0, 0, 0]
+    assert [full.tokenizer_seed(seed) for seed in (0, 1, 2)] == [0, 1, 2]
+
+
+def test_a_decoder_has_no_transformer_of_its_own():
+    by_transformer = {}
+    for system in SYSTEMS:
+        by_transformer.setdefault(system.transformer, []).append(system.name)
+    assert by_transformer["metric-joint"] == ["metric-joint", "metric-joint-finetuned", "metric-joint-perceptual"]
+    assert len(by_transformer) < len(SYSTEMS)
 
 
 def test_a_copied_run_is_refused_once_it_is_another(tmp_path):
@@ -87,7 +107,7 @@ def rows():
         one = {
             "experiment": "3 geodesic medoids",
             "codebook": "geodesic",
-            "tokens": "geodesic-geodesic",
+            "name": "geodesic-geodesic",
             "system": "ours",
             "seed": seed,
             "epochs": 6,
@@ -104,7 +124,7 @@ def rows():
             made(case="samples", guidance=2.0, score="frechet", value=1000.0, **one),
         ]
     found.append(
-        made(case="likelihood", model="Transformer", score="nats_per_token", value=99.0, tokens="x") | {"position": 0}
+        made(case="likelihood", model="Transformer", score="nats_per_token", value=99.0, name="x") | {"position": 0}
     )
     return found
 
@@ -126,7 +146,7 @@ def test_tables_are_means_over_seeds_in_their_columns(rows):
 
 def test_the_trade_is_drawn(rows, tmp_path):
     brackets = [made(case="bracket", system=system, score="frechet", value=2.0) for system in ("real", "vae")]
-    trade([r for r in rows if r.get("tokens") != "x"] + brackets, tmp_path / "trade.png")
+    trade([r for r in rows if r.get("name") != "x"] + brackets, tmp_path / "trade.png")
     assert (tmp_path / "trade.png").stat().st_size > 5000
 
 
@@ -139,8 +159,9 @@ def tokens():
     ]
     for asked, seen, part in ((0, 0, 0.7), (0, 2, 0.3), (2, 0, 0.2), (1, 1, 1.0), (2, 2, 0.8)):
         found.append(made(case="bracket", system="real", score="fraction", asked=asked, seen=seen, value=part))
-    for name, frechet in (("euclidean-euclidean", 40.0), ("finetuned-whitened", 20.0)):
-        one = {"tokens": name, "system": "ours", "seed": 0, "epochs": 6}
+    for name, frechet in (("euclidean-euclidean", 40.0), ("metric-whitened-finetuned", 20.0)):
+        transformer = name.removesuffix("-finetuned")
+        one = {"name": name, "transformer": transformer, "system": "ours", "seed": 0, "epochs": 6}
         for model, nats in (("Transformer", 3.0), ("unigram per position", 5.0), ("unigram", 6.0), ("uniform", 6.2)):
             found.append(made(case="likelihood", model=model, score="nats_per_token", value=nats, **one))
         found += [
@@ -163,9 +184,13 @@ def by_first(table):
 
 def test_brackets_come_first_and_samples_are_those_without_guidance(tokens):
     found = by_first(systems(tokens))
-    assert [row["tokens"] for row in found][:3] == ["(real images)", "(real, the classifier's own)", "(the VAE's)"]
+    assert [row["tokens (and decoder)"] for row in found][:3] == [
+        "(real images)",
+        "(real, the classifier's own)",
+        "(the VAE's)",
+    ]
     ours = found[-1]
-    assert (ours["tokens"], ours["PSNR dB"], ours["nats a token"]) == ("finetuned-whitened", 21, 3)
+    assert (ours["tokens (and decoder)"], ours["PSNR dB"], ours["nats a token"]) == ("metric-whitened-finetuned", 21, 3)
     assert str(ours["Fréchet (95% over images)"]) == "20 (19 to 21)"
     assert (ours["seeds"], ours["std over seeds"], ours["class accuracy"]) == (1, None, 0.91)
 
@@ -184,29 +209,29 @@ def test_guidance_that_rises_has_a_row_of_its_own(tokens):
 def test_what_was_wanted_is_shown_as_far_as_it_was_measured(tokens):
     found = by_first(reached(tokens))
     assert [(row["what"], row["reached"]) for row in found] == [
-        ("nats of finetuned-whitened below unigrams per position, part", "yes")
+        ("nats of metric-whitened below unigrams per position, part", "yes")
     ]
 
 
 @pytest.mark.parametrize(("frechet", "apart"), [(30.0, "yes"), (38.5, "no"), (45.0, "no")])
 def test_intervals_have_to_be_apart(tokens, frechet, apart):
-    tokens.append(made(case="samples", tokens="finetuned-joint", guidance=1.0, score="frechet", value=frechet))
+    tokens.append(made(case="samples", name="metric-joint-finetuned", guidance=1.0, score="frechet", value=frechet))
     row = by_first(reached(tokens))[1]
     assert row["found (95% interval over images)"].endswith("; 40 (39 to 41)")
     assert row["reached"] == apart
 
 
 def test_classes_have_to_be_right_at_no_loss_of_likeness(tokens):
-    name = "finetuned-whitened-unconditional"
-    tokens.append(made(case="samples", tokens=name, guidance=1.0, score="frechet", value=15.0))
+    name = "metric-whitened-unconditional-finetuned"
+    tokens.append(made(case="samples", name=name, guidance=1.0, score="frechet", value=15.0))
     found = {row["what"].split(":")[0]: row["reached"] for row in by_first(reached(tokens))[1:]}
-    assert found == {"finetuned-whitened, guidance 1": "no", "finetuned-whitened, guidance 2": "yes"}
+    assert found == {"metric-whitened-finetuned, guidance 1": "no", "metric-whitened-finetuned, guidance 2": "yes"}
 
 
 def test_a_price_on_lpips_has_to_pay(tokens):
-    for name, lpips, psnr in (("finetuned-joint", 0.1, 24.0), ("finetuned-perceptual-joint", 0.08, 23.4)):
-        tokens.append(made(case="reconstructions", tokens=name, score="lpips", value=lpips))
-        tokens.append(made(case="reconstructions", tokens=name, score="psnr", value=psnr))
+    for name, lpips, psnr in (("metric-joint-finetuned", 0.1, 24.0), ("metric-joint-perceptual", 0.08, 23.4)):
+        tokens.append(made(case="reconstructions", name=name, score="lpips", value=lpips))
+        tokens.append(made(case="reconstructions", name=name, score="psnr", value=psnr))
     lpips, psnr = by_first(reached(tokens))[-2:]
     assert (lpips["reached"], psnr["reached"]) == ("yes", "no")
 
@@ -231,10 +256,25 @@ def test_the_most_confused_classes_are_shown(tokens, tmp_path):
     assert matrix.tolist() == [[0.7, 0, 0.3], [0, 1, 0], [0.2, 0, 0.8]]
     assert most_confused(matrix) == (0, 2)
     names = ("shirt", "bag", "coat")
-    pictures = {what: np.full((3, 4, 8, 8, 1), 0.5, np.float32) for what in ("real", "finetuned-whitened")}
+    pictures = {what: np.full((3, 4, 8, 8, 1), 0.5, np.float32) for what in ("real", "metric-whitened-finetuned")}
     confused(tokens, pictures, names, tmp_path / "confused.png")
     with Image.open(tmp_path / "confused.png") as picture:
         assert picture.height == 4 * (2 * 8 + 2)  # two classes of two sets
     confusion(tokens, names, tmp_path / "confusion.png")
     with Image.open(tmp_path / "confusion.png") as picture:
         assert picture.width == 2 * 6 * 120  # real images, and the one kind of tokens that is drawn
+
+
+def test_a_part_adds_to_what_the_results_file_has(tmp_path):
+    def rows_of(seed, names, value):
+        return [made(case="samples", name=name, seed=seed, score="frechet", value=value) for name in names]
+
+    path = tmp_path / "found.json"
+    bracket = made(case="bracket", system="real", score="frechet", value=0.0)
+    assert carried(path, rows_of(0, "ab", 1.0), "reduced", "name") == []
+    write_json(
+        path, {"meta": {"schedule": "reduced"}, "rows": [bracket, *rows_of(0, "ab", 1.0), *rows_of(1, "a", 2.0)]}
+    )
+    kept = carried(path, [bracket, *rows_of(0, "b", 3.0)], "reduced", "name")
+    assert [(r["name"], r["seed"], r["value"]) for r in kept] == [("a", 0, 1.0), ("a", 1, 2.0)]
+    assert carried(path, rows_of(0, "b", 3.0), "full", "name") == []

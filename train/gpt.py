@@ -19,8 +19,17 @@ from train.config import token_sections, tokenizer_stages
 from train.run import Run
 
 
-def run(run: Run) -> None:
-    """Trains the run's Transformer, unless that is done."""
+def run(run: Run, tokens_of: Run | None = None) -> None:
+    """Trains the run's Transformer, unless that is done.
+
+    Args:
+        run: With the complete stages that make its tokenizer.
+        tokens_of: Another with a trained Transformer over the same tokens, which are copied from there: `joint` ones take
+            longer to assign than a Transformer takes to train.
+
+    Raises:
+        InputError: A stage is not complete, or the other run's tokens are not those of this one.
+    """
     from train import image_tokens, loop, stages, steps
     from train.gpt_model import begun, gpt_model
 
@@ -31,7 +40,10 @@ def run(run: Run) -> None:
     if stage is None:
         return
     if not (stage.folder / "tokens.npz").exists():
-        image_tokens.save(run, data, stage)
+        if tokens_of is None:
+            image_tokens.save(run, data, stage)
+        else:
+            image_tokens.copy(tokens_of, run, stage)
     tokens = image_tokens.load(run)
     schedule = steps.Schedule.of(len(tokens["train"]), options)
     loop.train(stage.folder, "gpt", gpt_model(begun(run), tokens, options, schedule), schedule, stage.pause)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from geovq.checks import check_tokens
+from geovq.checks import InputError, check_tokens
 from geovq.store import save_arrays
 from geovq.token_data import keep_valid
 from geovq.tokenizer import Tokenizer
@@ -14,6 +14,9 @@ from train.run import Run
 from train.stage_record import Stage
 
 PARTS = ("train", "val", "test")
+
+_SETTLED_BY = ("codebook", "assign", "probes")
+"""Options of the Transformer that its tokens depend on."""
 
 
 def save(run: Run, data: stages.Images, stage: Stage) -> None:
@@ -43,6 +46,31 @@ def save(run: Run, data: stages.Images, stage: Stage) -> None:
     save_arrays(stage.folder / "tokens.npz", arrays, meta)
     remove(stage.folder / "blocks")
     stage.pause()
+
+
+def copy(made: Run, run: Run, stage: Stage) -> None:
+    """Takes the tokens of another run, which are the same.
+
+    Args:
+        made: With a trained Transformer.
+        run: Whose tokens are wanted.
+        stage: Its stage, which has begun.
+
+    Raises:
+        InputError: Tokens of another tokenizer or other images.
+    """
+    arrays, meta = made.read("gpt", "gpt/tokens.npz")
+    theirs, ours = Stage(made.folder, "gpt").record, stage.record
+    for what, there, here in (
+        *((name, theirs["inputs"].get(name), value) for name, value in ours["inputs"].items()),
+        *((f"gpt.{name}", theirs["options"]["gpt"][name], getattr(run.config.gpt, name)) for name in _SETTLED_BY),
+    ):
+        if there != here:
+            raise InputError(
+                f"{made.folder}: expected tokens of the same images, tokenizer and assignment as in {run.folder}, found another "
+                f"{what}, {there} there and {here} here; name a run with the same, or none."
+            )
+    save_arrays(stage.folder / "tokens.npz", arrays, meta)
 
 
 def _assigned(chosen: Tokenizer, images: np.ndarray, label: str, stage: Stage, part: str) -> np.ndarray:
