@@ -62,7 +62,7 @@ def test_reduced_seeds_share_their_tokens(tmp_path):
 
 
 def test_a_decoder_has_no_transformer_of_its_own():
-    by_transformer = {}
+    by_transformer: dict[str, list[str]] = {}
     for system in SYSTEMS:
         by_transformer.setdefault(system.transformer, []).append(system.name)
     assert by_transformer["metric-joint"] == ["metric-joint", "metric-joint-finetuned", "metric-joint-perceptual"]

@@ -15,9 +15,9 @@ from PIL import Image
 
 from benchmarks import generation_cells
 from benchmarks.generation_brackets import Held
-from benchmarks.generation_cells import cell
-from benchmarks.generation_rows import measure
-from benchmarks.generation_systems import System
+from benchmarks.generation_cells import cell, reconstructed
+from benchmarks.generation_rows import measure, seeds_in
+from benchmarks.generation_systems import System, Trained
 from benchmarks.resume import KILLS, outputs, pipeline
 from geovq.checks import InputError
 from geovq.config import ASSIGNMENTS
@@ -114,7 +114,10 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     run, held = Run(whole, config), Held(*(part[:40] for part in (VAL, load("digits").val_labels)))
     judge = Judge(pooled, 0.9, pooled(VAL), pooled(VAL[:50]), 1.0, 10, "sha")
     system = System("kmeans", "whitened")
-    rows, shown = cell(tmp_path / "generation", run, system, judge, held)
+    trained = Trained(system, 0, run, None)
+    lost = reconstructed(tmp_path / "generation", trained, 0, judge, held)
+    sampled, shown = cell(tmp_path / "generation", trained, judge, held)
+    rows = lost + sampled
     assert shown.shape == (10, 10, 28, 28, 1)
     found = {(r["case"], r["score"]): r for r in rows if r.get("position") is None and r.get("guidance", 1.0) == 1.0}
     found["likelihood", "nats_per_token"] = next(r for r in rows if r.get("model") == "Transformer")
@@ -135,7 +138,8 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
         assert {case for case, name in found if name == score} == {"reconstructions", "samples"}, score
     assert {r["guidance"] for r in rows if r["case"] == "samples"} == {1.0, 1.5, 2.0}
 
-    monkeypatch.setattr(generation_cells, "samples", None)  # what is there is not made again
+    for made in ("samples", "reconstructions"):  # what is there is not made again
+        monkeypatch.setattr(generation_cells, made, None)
     monkeypatch.setattr(Judge, "of", lambda run: judge)
     study = types.SimpleNamespace(vae=lambda seed: run)
     generation: Any = types.SimpleNamespace(
@@ -143,25 +147,26 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
         schedule=types.SimpleNamespace(images=40),
         study=study,
         classifier=lambda: run,
-        trained=lambda system, seed: run,
+        trained=lambda system, seed: trained,
         has=lambda asked, seed: asked is system or seed == 0,
+        tokenizer_seed=lambda seed: 0,
     )
     once = dataclasses.replace(system)
-    measured = measure(generation, {"ours": system, "once": once}, (0, 1), "tokens")
-    assert {(r["tokens"], r["seed"]) for r in measured.rows if "seed" in r and r["case"] == "likelihood"} == {
-        ("ours", 0),
-        ("ours", 1),
-        ("once", 0),
-    }
-    assert [r for r in measured.rows if r.get("tokens") == "ours" and r["seed"] == 1] == [
-        r | {"tokens": "ours", "seed": 1} for r in rows
-    ]
+    measured = measure(generation, {"ours": system, "once": once}, (0, 1), "name")
+    for case, seeds in (
+        ("likelihood", {("ours", 0), ("ours", 1), ("once", 0)}),
+        ("errors", {("ours", 0), ("once", 0)}),
+    ):
+        assert {(r["name"], r["seed"]) for r in measured.rows if r["case"] == case and "seed" in r} == seeds
+    fields = {**system.fields, "name": "ours", "codes": 8, "epochs": 4, "seed": 1}
+    assert [r for r in measured.rows if r.get("name") == "ours" and r["seed"] == 1] == [fields | r for r in sampled]
+    assert seeds_in(measured.rows, 7) == {"split": 7, "networks 0": 0, "networks 1": 1}
     np.testing.assert_allclose(measured.pictures["ours"], shown, atol=1 / 255)
     assert {r["system"] for r in measured.rows if r["case"] == "bracket"} == {"real", "real, trained on", "vae"}
     psnr = {r["system"]: r["value"] for r in measured.rows if r["case"] == "unpaired" and r["score"] == "psnr"}
     assert psnr["real"] < psnr["real, blurred"] < psnr["mean image"]  # why unpaired scores say nothing of images
     with pytest.raises(TypeError):
-        cell(tmp_path / "generation", run, system, judge._replace(fingerprint="another"), held)
+        cell(tmp_path / "generation", trained, judge._replace(fingerprint="another"), held)
 
 
 def test_a_run_leaves_what_it_promises(whole):

@@ -1,5 +1,6 @@
 """Programs beside the pipeline: fine-tuning, baselines trained end to end, a VAE at a target rate."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -18,8 +19,8 @@ from geovq.data import load
 from geovq.quantizers import grid_codes
 from geovq.store import load_arrays
 from tests.test_programs import TINY_VAE, program
-from train import networks
-from train.config import FinetuneOptions
+from train import gpt, image_tokens, networks
+from train.config import FinetuneOptions, GPTOptions
 from train.networks import trained_classifier
 from train.rounds import image_costs
 from train.run import Run, stored_config
@@ -153,6 +154,35 @@ def test_a_transformer_of_fine_tuned_tokens_is_trained_and_sampled(tuned, tmp_pa
     np.testing.assert_array_equal(tokens, load_finetuned(folder).encode(images).reshape(tokens.shape))
     run("sample", folder, "--out", str(tmp_path / "x.png"), "--sample.per-class", "2")
     assert (tmp_path / "x.png").stat().st_size > 500
+
+
+def test_a_second_transformer_takes_the_tokens_of_the_first(tuned, tmp_path, monkeypatch):
+    options = GPTOptions(
+        codebook="finetuned",
+        assign="whitened",
+        layers=1,
+        width=16,
+        heads=2,
+        epochs=1,
+        batch_size=256,
+        checkpoint_every=3,
+    )
+    made = run_of(tuned[0])
+
+    def begun(name, **other):
+        shutil.copytree(tuned[0], tmp_path / name)
+        return Run(tmp_path / name, dataclasses.replace(made.config, gpt=dataclasses.replace(options, **other)))
+
+    first, second = begun("first"), begun("second", seed=1)
+    gpt.run(first)
+    monkeypatch.setattr(image_tokens, "save", None)  # nothing is assigned again
+    gpt.run(second, first)
+    for part, tokens in image_tokens.load(first).items():
+        np.testing.assert_array_equal(image_tokens.load(second)[part], tokens)
+    with pytest.raises(
+        InputError, match=r"another gpt.assign, whitened there and local here; name a run with the same"
+    ):
+        gpt.run(begun("other", assign="local"), first)
 
 
 @pytest.mark.parametrize("start", ["codes", "random"])
