@@ -53,7 +53,7 @@ def reconstructed(folder: pathlib.Path, trained: Trained, seed: int, judge: Judg
     """What is lost before any Transformer; equal for all that share tokens, of the networks of a seed, and their decoder."""
     system, config = trained.system, trained.run.config
     made_by = trained.made_by() | {"assign": system.assign, "probes": str(config.gpt.probes)}
-    name = f"tokens-{system.codebook}-{system.assign}-{system.decoder}-{token_codes(config)}-{seed}"
+    name = f"tokens-{system.tokens}-{system.decoder}-{seed}"
 
     def compute() -> tuple[list[Row], dict[str, np.ndarray]]:
         rows = reconstructions(trained.run, trained.tokenizer(), judge, held)

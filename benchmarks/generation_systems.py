@@ -30,6 +30,8 @@ class System:
     assign: AssignmentName
     decoder: Literal["own", "finetuned", "perceptual"] = "own"
     """own: what the codes were made for. finetuned: that, trained on the tokens. perceptual: the same with a price on LPIPS."""
+    held: bool = True
+    """Whether the VAE's KL bits are held at those of a code, at every position."""
     conditional: bool = True
     start: StartName = "codes"
     """Initial rows of the Transformer's tokens."""
@@ -42,10 +44,17 @@ class System:
     @property
     def transformer(self) -> str:
         """Name of the Transformer, which systems share that differ in their decoder alone."""
-        parts = ["vqvae" if self.codebook == "baseline" else self.codebook, self.assign]
+        parts = [self.tokens]
         parts += [] if self.conditional else ["unconditional"]
         parts += ["random"] if self.start == "random" else []
         parts += ["large"] if self.large else []
+        return "-".join(parts)
+
+    @property
+    def tokens(self) -> str:
+        """Name of the tokens, which Transformers of all kinds share."""
+        parts = ["vqvae" if self.codebook == "baseline" else self.codebook, self.assign]
+        parts += [] if self.held else ["free"]
         return "-".join(parts if self.codes == 512 else [*parts, str(self.codes)])
 
     @property
@@ -64,6 +73,7 @@ class System:
             "codebook": self.codebook,
             "assign": self.assign,
             "decoder": ("end-to-end" if of_vqvae else "frozen") if self.decoder == "own" else self.decoder,
+            "held": self.held,
             "conditional": self.conditional,
             "start": self.start,
         }
@@ -85,6 +95,7 @@ REPLICATED = (
 """Those that benchmarks.generation compares, over all seeds."""
 
 ONCE = (
+    System("metric", "whitened", held=False),
     System("metric", "whitened", start="random"),
     System("metric", "amortised"),
     System("euclidean", "euclidean", "finetuned"),
@@ -226,6 +237,11 @@ class Generation:
         """Of the tokenizers."""
         return Study(self.folder, self.data_dir, self.schedule.tokenizer, ())
 
+    @property
+    def free_study(self) -> Study:
+        """Of the tokenizers of VAEs whose bits are not held."""
+        return dataclasses.replace(self.study, folder=self.folder / "free", held=False)
+
     def classifier(self) -> Run:
         """The trained classifier, in whose features all images are compared."""
         from train import classifier
@@ -252,8 +268,7 @@ class Generation:
         config = dataclasses.replace(made.config, gpt=self.options(system, seed))
         run = Run(self.folder / f"gpt-{system.transformer}-{seed}", config)
         begun_as(made, run, tokenizer_stages(config))
-        plain = System(system.codebook, system.assign, codes=system.codes).transformer
-        same = Run(self.folder / f"gpt-{plain}-{self.tokenizer_seed(seed)}", config)
+        same = Run(self.folder / f"gpt-{system.tokens}-{self.tokenizer_seed(seed)}", config)
         shared = same.folder != run.folder and (same.folder / "gpt/tokens.npz").exists()
         gpt.run(run, same if shared else None)
         return Trained(system, seed, run, self._tuned(system, seed))
@@ -288,8 +303,7 @@ class Generation:
         if system.decoder == "own":
             return None
         made, seed = self._tokenizer(system, seed), self.tokenizer_seed(seed)
-        name = f"{system.decoder}-{'vqvae' if system.codebook == 'baseline' else system.codebook}-{system.assign}"
-        return self.study.tuned_otherwise(f"{name}-{self._codes(system)}-{seed}", made, self.tuning(system))
+        return self.study.tuned_otherwise(f"{system.decoder}-{system.tokens}-{seed}", made, self.tuning(system))
 
     def _codes(self, system: System) -> int:
         return self.schedule.codes or system.codes
@@ -298,4 +312,4 @@ class Generation:
         seed = self.tokenizer_seed(seed)
         if system.codebook == "baseline":
             return self.study.baseline("vqvae", self._codes(system), seed)
-        return self.study.ours(self._codes(system), seed)
+        return (self.study if system.held else self.free_study).ours(self._codes(system), seed)

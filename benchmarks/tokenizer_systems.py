@@ -115,6 +115,8 @@ class Study:
     data_dir: str | None
     schedule: Schedule
     parts: tuple[Part, ...]
+    held: bool = True
+    """Whether the VAE's KL bits are held at those of a code, at every position; else they fall as they do."""
 
     def vae(self, seed: int) -> Run:
         """The trained continuous VAE of a seed."""
@@ -179,10 +181,11 @@ class Study:
 
     def _config(self, seed: int) -> Config:
         preset = PRESETS[self.schedule.preset]
+        vae = dataclasses.replace(preset.vae, seed=seed, epochs=self.schedule.epochs)
         return dataclasses.replace(
             preset,
             data=dataclasses.replace(preset.data, data_dir=self.data_dir),
-            vae=dataclasses.replace(preset.vae, seed=seed, epochs=self.schedule.epochs),
+            vae=vae if self.held else dataclasses.replace(vae, bits=0),
         )
 
 
