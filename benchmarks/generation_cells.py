@@ -49,6 +49,24 @@ class Cell(NamedTuple):
     """Of every class that was asked for, or, where none was, that is seen; black where there are too few."""
 
 
+def label_of(made_by: dict[str, str], judge: Judge, held: Held) -> dict[str, Any]:
+    """What a cell is made from, beside the networks of these fingerprints."""
+    return {"version": VERSION, "made_by": made_by, "judge": judge.fingerprint, "images": len(held.images)}
+
+
+def kept(
+    path: pathlib.Path, made_from: dict[str, Any], compute: Callable[[], tuple[list[Row], dict[str, np.ndarray]]]
+) -> tuple[list[Row], dict[str, np.ndarray]]:
+    """Rows and arrays from the file, computed where they are not there or were made from something else."""
+    if path.exists():
+        arrays, meta = load_arrays(path)
+        if meta["made_from"] == made_from:
+            return meta["rows"], arrays
+    rows, arrays = compute()
+    save_arrays(path, arrays, {"made_from": made_from, "rows": rows})
+    return rows, arrays
+
+
 def reconstructed(folder: pathlib.Path, trained: Trained, seed: int, judge: Judge, held: Held) -> list[Row]:
     """What is lost before any Transformer; equal for all that share tokens, of the networks of a seed, and their decoder."""
     system, config = trained.system, trained.run.config
@@ -61,7 +79,7 @@ def reconstructed(folder: pathlib.Path, trained: Trained, seed: int, judge: Judg
             rows += errors(trained.run, trained.tokenizer())
         return rows, {}
 
-    return _kept(folder / f"{name}.npz", _label(made_by, judge, held), compute)[0]
+    return kept(folder / f"{name}.npz", label_of(made_by, judge, held), compute)[0]
 
 
 def cell(folder: pathlib.Path, trained: Trained, judge: Judge, held: Held) -> Cell:
@@ -73,25 +91,8 @@ def cell(folder: pathlib.Path, trained: Trained, judge: Judge, held: Held) -> Ce
         save_grid(path.with_suffix(".png"), dict(zip(stages.class_names(trained.run), shown, strict=True)))
         return likelihood(trained.run) + found, {"samples": np.round(255 * shown).astype(np.uint8)}
 
-    rows, arrays = _kept(path, _label(trained.made_by("gpt"), judge, held), compute)
+    rows, arrays = kept(path, label_of(trained.made_by("gpt"), judge, held), compute)
     return Cell(rows, arrays["samples"] / np.float32(255))
-
-
-def _label(made_by: dict[str, str], judge: Judge, held: Held) -> dict[str, Any]:
-    return {"version": VERSION, "made_by": made_by, "judge": judge.fingerprint, "images": len(held.images)}
-
-
-def _kept(
-    path: pathlib.Path, made_from: dict[str, Any], compute: Callable[[], tuple[list[Row], dict[str, np.ndarray]]]
-) -> tuple[list[Row], dict[str, np.ndarray]]:
-    """Rows and arrays from the file, computed where they are not there or were made from something else."""
-    if path.exists():
-        arrays, meta = load_arrays(path)
-        if meta["made_from"] == made_from:
-            return meta["rows"], arrays
-    rows, arrays = compute()
-    save_arrays(path, arrays, {"made_from": made_from, "rows": rows})
-    return rows, arrays
 
 
 def likelihood(run: Run) -> list[Row]:

@@ -1,5 +1,6 @@
 """All rows of benchmarks.generation and of benchmarks.study, whatever is complete taken from the run folder."""
 
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -7,11 +8,12 @@ import numpy as np
 from jaxtyping import Float
 
 from benchmarks.generation_brackets import Held, controls, gallery, of_vae
-from benchmarks.generation_cells import cell, reconstructed
+from benchmarks.generation_cells import cell, kept, label_of, reconstructed
 from benchmarks.generation_systems import Generation, System
 from train import stages
 from train.config import token_codes
 from train.judge import Judge
+from train.run import Run
 from train.scoring import Row
 
 
@@ -37,10 +39,12 @@ def measure(generation: Generation, systems: Mapping[str, System], seeds: Sequen
     classifier = generation.classifier()
     judge, held = Judge.of(classifier), Held.of(classifier, generation.schedule.images)
     folder = generation.folder / "generation"
-    rows = controls(classifier, judge, held)
+    rows = list(
+        kept(folder / "real.npz", label_of({}, judge, held), lambda: (controls(classifier, judge, held), {}))[0]
+    )
     pictures = {"real": gallery(held.images, held.labels, judge.classes)}
     for first in dict.fromkeys(generation.tokenizer_seed(seed) for seed in seeds):
-        rows += [r | {"seed": first} for r in of_vae(generation.study.vae(first), judge, held)]
+        rows += [r | {"seed": first} for r in _of_vae(folder, generation.study.vae(first), judge, held)]
     lost = set()
     for seed in seeds:
         for name, system in systems.items():
@@ -57,6 +61,11 @@ def measure(generation: Generation, systems: Mapping[str, System], seeds: Sequen
             rows += [of | {"seed": seed} | r for r in found.rows]
             pictures.setdefault(name, found.samples)
     return Measured(rows, pictures, stages.class_names(classifier))
+
+
+def _of_vae(folder: pathlib.Path, run: Run, judge: Judge, held: Held) -> list[Row]:
+    made_from = label_of({"vae": run.fingerprint("vae")}, judge, held)
+    return kept(folder / f"{run.folder.name}.npz", made_from, lambda: (of_vae(run, judge, held), {}))[0]
 
 
 def seeds_in(rows: Sequence[Row], split: int) -> dict[str, int]:

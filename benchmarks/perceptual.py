@@ -4,8 +4,8 @@
 
 FashionMNIST, K = 512. Fine-tunes the decoder of one VAE and its metric codes once for every price, in one pass through
 the whitened tokens of the training images, and compares PSNR and LPIPS on validation images. The run folder may be that of
-benchmarks.tokenizer, whose VAE and codebooks are used again. benchmarks.generation fine-tunes in full, over two rounds, at a
-price that was chosen from these and leaves half of a budget of 0.5 dB to what differs there. Writes
+benchmarks.tokenizer, whose VAE and codebooks are used again. benchmarks.generation fine-tunes for longer and on `joint` tokens,
+too, at a price that was chosen from these and leaves half of a budget of 0.5 dB to what differs there. Writes
 benchmarks/results/perceptual.json.
 """
 
