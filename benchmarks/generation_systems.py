@@ -86,6 +86,7 @@ REPLICATED = (
     System("metric", "whitened", "finetuned", conditional=False),
     System("baseline", "euclidean"),
     System("baseline", "euclidean", "finetuned"),
+    System("baseline", "euclidean", "perceptual"),
     System("euclidean", "euclidean"),
     System("geodesic", "geodesic"),
     System("metric", "joint"),
