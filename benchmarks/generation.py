@@ -1,6 +1,6 @@
 """Which tokens give the best images, with the same Transformer and the same budget?
 
-    python -m benchmarks.generation --run runs/study --data-dir DIR                             two CPU cores, nine hours; resumes
+    python -m benchmarks.generation --run runs/study --data-dir DIR                             two CPU cores, many hours; resumes
     python -m benchmarks.generation --run runs/study --data-dir DIR --seeds 0 --systems metric-whitened vqvae-euclidean
     python -m benchmarks.generation --run runs/full --data-dir DIR --schedule full              for an accelerator
 
@@ -13,8 +13,9 @@ are not compared have the first alone.
 
 Some systems or seeds alone are measured into the same files: what these hold of others, on the same schedule, stays. Writes
 benchmarks/results/generation.json; generation_trade.png, how good samples are against how well tokens reconstruct and are
-predicted; generation_confusion.png, what classes samples are seen as; and generation_confused.png, samples of the two classes
-that real images are confused in most. Samples of each class are in RUN/generation.
+predicted; generation_samples.png, two samples of every class; generation_confusion.png, what classes samples are seen as; and
+generation_confused.png, samples of the two classes that real images are confused in most. More samples of each class are in
+RUN/generation.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ import pathlib
 from typing import Literal
 
 from benchmarks.generation_systems import SCHEDULES, SYSTEMS, Generation, schedule_label
-from benchmarks.record import FOLDER, carried, save
+from benchmarks.record import FOLDER, merged, save
 from benchmarks.tokenizer_systems import images_of
 from geovq.checks import InputError
 from train.cli import parse, run_program
@@ -49,7 +50,7 @@ def main() -> None:
     if unknown := [name for name in options.systems if name not in names]:
         raise InputError(f"systems: expected some of {', '.join(names)}, found {unknown[0]!r}; change --systems.")
 
-    from benchmarks.generation_figures import confused, confusion, trade
+    from benchmarks.generation_figures import confused, confusion, side_by_side, trade
     from benchmarks.generation_rows import measure, seeds_in
     from benchmarks.generation_tables import guidance, reached, systems
     from geovq.report import text_table
@@ -61,12 +62,13 @@ def main() -> None:
     rows, pictures, classes = measure(generation, wanted, seeds, "name")
     name = "generation" if options.schedule != "smoke" else "generation_part"
     label = f"{schedule_label(options.schedule, schedule)}, {schedule.images:,} images in a set"
-    rows += carried(options.output / f"{name}.json", rows, label, "name")
+    rows = merged(options.output / f"{name}.json", rows, label, "name", names)
     for caption, table in (("Samples", systems), ("Guidance", guidance), ("What was wanted", reached)):
         print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
     save(name, rows, seeds_in(rows, asked.config.data.split_seed), label, options.output)
     trade(rows, options.output / f"{name}_trade.png")
     confusion(rows, classes, options.output / f"{name}_confusion.png")
+    side_by_side(pictures, options.output / f"{name}_samples.png")
     confused(rows, pictures, classes, options.output / f"{name}_confused.png")
 
 

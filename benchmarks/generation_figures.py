@@ -14,6 +14,8 @@ from geovq.report import save_grid
 DRAWN = ("euclidean-euclidean", "vqvae-euclidean", "metric-joint-finetuned")
 """Systems whose samples' confusion matrices are drawn."""
 
+_MARKERS = "osD^v"
+
 
 def trade(rows: Sequence[Row], path: pathlib.Path) -> None:
     """Draws how good samples are against how well tokens reconstruct, and against how well they are predicted.
@@ -27,24 +29,33 @@ def trade(rows: Sequence[Row], path: pathlib.Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 5))
-    for name in names_of(rows, "name"):
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5), sharey=True)
+    for number, name in enumerate(names_of(rows, "name")):
         frechet = mean_of(rows, case="samples", name=name, score="frechet", **PLAIN)
         nats = nats_of(rows, "Transformer", name=name)
         psnr = mean_of(rows, case="reconstructions", name=name, score="psnr")
         for axis, x in ((left, psnr), (right, nats)):
-            axis.plot(x, frechet, "o")
-            axis.annotate(f" {name}", (x, frechet), fontsize="small")
-    for bracket, style in (("real", "k-"), ("vae", "k:")):
+            axis.plot(x, frechet, _MARKERS[number % len(_MARKERS)], color=f"C{number % 10}", label=name)
+    for bracket, style, label in (("real", "k-", "(real images)"), ("vae", "k:", "(the VAE's)")):
         level = mean_of(rows, case="bracket", system=bracket, score="frechet")
         for axis in (left, right):
-            axis.axhline(level, color=style[0], linestyle=style[1:], label=f"{bracket} images")
+            axis.axhline(level, color=style[0], linestyle=style[1:], label=label)
     left.set(xlabel="PSNR of reconstructions, dB", ylabel="Fréchet distance of samples", yscale="log")
-    right.set(xlabel="nats per token on test images", ylabel="Fréchet distance of samples", yscale="log")
-    left.legend()
+    right.set(xlabel="nats per token on test images", yscale="log")
+    right.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize="small")
     figure.tight_layout()
     figure.savefig(path, dpi=120, metadata={"Software": None})
     pyplot.close(figure)
+
+
+def side_by_side(pictures: Mapping[str, Float[np.ndarray, "classes n H W C"]], path: pathlib.Path) -> None:
+    """Shows two images of every class, classes side by side, a set below the other.
+
+    Args:
+        pictures: Images of each class, by set.
+        path: The PNG to write.
+    """
+    save_grid(path, {name: shown[:, :2].reshape(-1, *shown.shape[2:]) for name, shown in pictures.items()})
 
 
 def confusion_matrix(rows: Sequence[Row], classes: int, **wanted: Any) -> Float[np.ndarray, "asked seen"]:

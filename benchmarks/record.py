@@ -19,27 +19,26 @@ def no_options(description: str) -> None:
     parser.parse_args()
 
 
-def carried(path: pathlib.Path, rows: Sequence[Row], schedule: str, field: str) -> list[Row]:
-    """Rows of systems and seeds that a results file has and this run has not measured, so that parts add up to a whole.
+def merged(path: pathlib.Path, rows: Sequence[Row], schedule: str, field: str, order: Sequence[str]) -> list[Row]:
+    """These rows, and those of a results file of systems and seeds that were not measured now: parts add up to a whole.
 
     Args:
-        path: Of the results file.
-        rows: Those of this run, some with a system and a seed.
-        schedule: Of this run; rows that were made on another are of no use beside them.
+        path: Of the results file, where there is one.
+        rows: Those of this run; some have a system, a case and a seed.
+        schedule: Of this run; rows that were made on another are left out.
         field: Of a row, for the system's name.
+        order: Names of all systems that there are now.
 
     Returns:
-        The older rows; none where there is no such file.
+        Rows without a system first, then system by system.
     """
-    if not path.exists():
-        return []
-    found = read_json(path)
+    places = {name: place for place, name in enumerate(order)}
     measured = {(r[field], r["case"], r["seed"]) for r in rows if field in r}
-    return [
-        r
-        for r in found["rows"]
-        if found["meta"]["schedule"] == schedule and field in r and (r[field], r["case"], r["seed"]) not in measured
-    ]
+    found = read_json(path) if path.exists() else {"meta": {"schedule": schedule}, "rows": []}
+    named = [r for r in found["rows"] if r.get(field) in places]
+    older = [r for r in named if (r[field], r["case"], r["seed"]) not in measured]
+    both = [*rows, *(older if found["meta"]["schedule"] == schedule else [])]
+    return sorted(both, key=lambda r: places[r[field]] if field in r else -1)
 
 
 def save(

@@ -1,6 +1,6 @@
 """The three experiments that this project starts from, what they meant to do next, and the best that there is here.
 
-    python -m benchmarks.study --run runs/study --data-dir DIR                      two CPU cores, five hours; resumes
+    python -m benchmarks.study --run runs/study --data-dir DIR                      two CPU cores, many hours; resumes
     python -m benchmarks.study --run runs/study --data-dir DIR --rows 1 3           only rows whose names begin so
     python -m benchmarks.study --run runs/full --data-dir DIR --schedule full       the original epochs, for an accelerator
 
@@ -19,7 +19,7 @@ import pathlib
 from typing import Literal
 
 from benchmarks.generation_systems import EXPERIMENTS, SCHEDULES, Generation, schedule_label
-from benchmarks.record import FOLDER, carried, save
+from benchmarks.record import FOLDER, merged, save
 from benchmarks.study_tables import honest, legacy
 from benchmarks.tokenizer_systems import images_of
 from geovq.checks import InputError
@@ -47,8 +47,9 @@ def main() -> None:
         if not any(name.startswith(wanted) for name in EXPERIMENTS):
             raise InputError(f"rows: expected beginnings of {'; '.join(EXPERIMENTS)}, found {wanted!r}; change --rows.")
 
+    from benchmarks.generation_figures import side_by_side
     from benchmarks.generation_rows import measure, seeds_in
-    from geovq.report import save_grid, text_table
+    from geovq.report import text_table
 
     schedule = SCHEDULES[options.schedule]
     seeds = options.seeds or schedule.seeds
@@ -60,15 +61,11 @@ def main() -> None:
     }
     rows, pictures, _ = measure(generation, systems, seeds, "experiment")
     name, label = "study" if options.schedule != "smoke" else "study_part", schedule_label(options.schedule, schedule)
-    rows += carried(options.output / f"{name}.json", rows, label, "experiment")
+    rows = merged(options.output / f"{name}.json", rows, label, "experiment", [*EXPERIMENTS])
     for caption, table in (("In the original columns", legacy), ("In ours", honest)):
         print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
     save(name, rows, seeds_in(rows, asked.config.data.split_seed), label, options.output)
-    # Two of every class, classes side by side, an experiment below the other.
-    save_grid(
-        options.output / f"{name}_samples.png",
-        {row: shown[:, :2].reshape(-1, *shown.shape[2:]) for row, shown in pictures.items()},
-    )
+    side_by_side(pictures, options.output / f"{name}_samples.png")
 
 
 if __name__ == "__main__":

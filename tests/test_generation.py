@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.generation_figures import confused, confusion, confusion_matrix, most_confused, trade
+from benchmarks.generation_figures import confused, confusion, confusion_matrix, most_confused, side_by_side, trade
 from benchmarks.generation_systems import EXPERIMENTS, ONCE, REPLICATED, SCHEDULES, SYSTEMS, Generation
 from benchmarks.generation_tables import guidance, likelihood, prices, reached, systems
 from benchmarks.means import interval_of, mean_of
-from benchmarks.record import carried
+from benchmarks.record import merged
 from benchmarks.study_tables import ORIGINAL, honest, legacy
 from benchmarks.tokenizer_systems import begun_as, images_of
 from geovq.checks import InputError
@@ -260,6 +260,9 @@ def test_the_most_confused_classes_are_shown(tokens, tmp_path):
     confused(tokens, pictures, names, tmp_path / "confused.png")
     with Image.open(tmp_path / "confused.png") as picture:
         assert picture.height == 4 * (2 * 8 + 2)  # two classes of two sets
+    side_by_side(pictures, tmp_path / "samples.png")
+    with Image.open(tmp_path / "samples.png") as picture:
+        assert picture.height == 2 * (2 * 8 + 2)  # a line for each set, of two images of each class
     confusion(tokens, names, tmp_path / "confusion.png")
     with Image.open(tmp_path / "confusion.png") as picture:
         assert picture.width == 2 * 6 * 120  # real images, and the one kind of tokens that is drawn
@@ -269,12 +272,15 @@ def test_a_part_adds_to_what_the_results_file_has(tmp_path):
     def rows_of(seed, names, value):
         return [made(case="samples", name=name, seed=seed, score="frechet", value=value) for name in names]
 
+    def found(rows):
+        return [(r.get("name"), r.get("seed"), r["value"]) for r in rows]
+
     path = tmp_path / "found.json"
     bracket = made(case="bracket", system="real", score="frechet", value=0.0)
-    assert carried(path, rows_of(0, "ab", 1.0), "reduced", "name") == []
-    write_json(
-        path, {"meta": {"schedule": "reduced"}, "rows": [bracket, *rows_of(0, "ab", 1.0), *rows_of(1, "a", 2.0)]}
-    )
-    kept = carried(path, [bracket, *rows_of(0, "b", 3.0)], "reduced", "name")
-    assert [(r["name"], r["seed"], r["value"]) for r in kept] == [("a", 0, 1.0), ("a", 1, 2.0)]
-    assert carried(path, rows_of(0, "b", 3.0), "full", "name") == []
+    assert found(merged(path, rows_of(0, "ba", 1.0), "reduced", "name", "abc")) == [("a", 0, 1.0), ("b", 0, 1.0)]
+    older = [bracket, *rows_of(0, "ab", 1.0), *rows_of(1, "a", 2.0), *rows_of(0, "x", 9.0)]
+    write_json(path, {"meta": {"schedule": "reduced"}, "rows": older})
+    rows = [bracket, *rows_of(0, "b", 3.0)]
+    both = [(None, None, 0.0), ("a", 0, 1.0), ("a", 1, 2.0), ("b", 0, 3.0)]
+    assert found(merged(path, rows, "reduced", "name", "abc")) == both
+    assert found(merged(path, rows, "full", "name", "abc")) == found(rows)
