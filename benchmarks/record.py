@@ -34,7 +34,7 @@ def merged(path: pathlib.Path, rows: Sequence[Row], schedule: str, field: str, o
     """
     places = {name: place for place, name in enumerate(order)}
     measured = {(r[field], r["case"], r["seed"]) for r in rows if field in r}
-    found = read_json(path) if path.exists() else {"meta": {"schedule": schedule}, "rows": []}
+    found: Any = read_json(path) if path.exists() else {"meta": {"schedule": schedule}, "rows": []}
     named = [r for r in found["rows"] if r.get(field) in places]
     older = [r for r in named if (r[field], r["case"], r["seed"]) not in measured]
     both = [*rows, *(older if found["meta"]["schedule"] == schedule else [])]
