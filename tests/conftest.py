@@ -2,12 +2,26 @@
 
 import os
 import pathlib
+import tempfile
 
 import jax
 import numpy as np
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What XLA compiles is kept for later tests and for the programs that they start; every worker has a folder of its own."""
+    kept = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    config.add_cleanup(kept.cleanup)
+    for name, value in (
+        ("jax_compilation_cache_dir", kept.name),
+        ("jax_persistent_cache_min_compile_time_secs", 0),
+        ("jax_persistent_cache_min_entry_size_bytes", -1),
+    ):
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)  # of the programs
 
 
 @pytest.fixture
