@@ -65,7 +65,7 @@ def main() -> None:
     rows = merged(options.output / f"{name}.json", rows, label, "name", names)
     for caption, table in (("Samples", systems), ("Guidance", guidance), ("What was wanted", reached)):
         print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
-    save(name, rows, seeds_in(rows, asked.config.data.split_seed), label, options.output)
+    save(name, rows, seeds_in(rows, asked.config.data.split_seed, generation), label, options.output)
     trade(rows, options.output / f"{name}_trade.png")
     confusion(rows, classes, options.output / f"{name}_confusion.png")
     side_by_side(pictures, options.output / f"{name}_samples.png")

@@ -68,6 +68,8 @@ def _of_vae(folder: pathlib.Path, run: Run, judge: Judge, held: Held) -> list[Ro
     return kept(folder / f"{run.folder.name}.npz", made_from, lambda: (of_vae(run, judge, held), {}))[0]
 
 
-def seeds_in(rows: Sequence[Row], split: int) -> dict[str, int]:
-    """What a results file of these rows says of its seeds."""
-    return {"split": split} | {f"networks {seed}": seed for seed in sorted({r["seed"] for r in rows if "seed" in r})}
+def seeds_in(rows: Sequence[Row], split: int, generation: Generation) -> dict[str, int]:
+    """What a results file of these rows says of its seeds: which are of all networks, and which of a Transformer alone."""
+    seeds = sorted({r["seed"] for r in rows if "seed" in r})
+    named = {seed: "networks" if generation.tokenizer_seed(seed) == seed else "Transformer" for seed in seeds}
+    return {"split": split} | {f"{what} {seed}": seed for seed, what in named.items()}

@@ -64,7 +64,7 @@ def main() -> None:
     rows = merged(options.output / f"{name}.json", rows, label, "experiment", [*EXPERIMENTS])
     for caption, table in (("In the original columns", legacy), ("In ours", honest)):
         print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
-    save(name, rows, seeds_in(rows, asked.config.data.split_seed), label, options.output)
+    save(name, rows, seeds_in(rows, asked.config.data.split_seed, generation), label, options.output)
     side_by_side(pictures, options.output / f"{name}_samples.png")
 
 

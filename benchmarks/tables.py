@@ -7,7 +7,7 @@ Every number of those tables comes from benchmarks/results/*.json by this comman
 
 import pathlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from benchmarks import generation_tables, medoids_tables, metric_tables, study_tables, tokenizer_tables
 from benchmarks.markdown import captioned, markdown
@@ -106,10 +106,15 @@ def table(name: str) -> str:
         raise InputError(f"{path}: expected a results file, found none; the README says which benchmark writes it.")
     found = read_json(path)
     meta = found["meta"]
-    several = sum(str(name).startswith("networks") for name in meta["seeds"])
-    seeds = f"{several} seeds" if several > 1 else "one seed"
-    how = f"{meta['machine']}, {meta['date']}, {meta['schedule']}; {seeds} of the networks."
+    how = f"{meta['machine']}, {meta['date']}, {meta['schedule']}; {_replicated(meta['seeds'])}."
     return f"{made(found['rows'])}\n\n`benchmarks/results/{path.name}`, by `{meta['command']}`, {how}"
+
+
+def _replicated(names: Collection[object]) -> str:
+    """How often networks were trained, by what a results file calls its seeds."""
+    of_all, of_some = (sum(str(name).startswith(kind) for name in names) for kind in ("networks", "Transformer"))
+    seeds = f"{of_all} seeds" if of_all > 1 else "one seed"
+    return f"{seeds} of the networks" + (f", {of_all + of_some} of the Transformers" if of_some else "")
 
 
 def rendered(text: str) -> str:

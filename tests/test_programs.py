@@ -160,7 +160,7 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
         assert {(r["name"], r["seed"]) for r in measured.rows if r["case"] == case and "seed" in r} == seeds
     fields = {**system.fields, "name": "ours", "codes": 8, "epochs": 4, "seed": 1}
     assert [r for r in measured.rows if r.get("name") == "ours" and r["seed"] == 1] == [fields | r for r in sampled]
-    assert seeds_in(measured.rows, 7) == {"split": 7, "networks 0": 0, "networks 1": 1}
+    assert seeds_in(measured.rows, 7, generation) == {"split": 7, "networks 0": 0, "Transformer 1": 1}
     np.testing.assert_allclose(measured.pictures["ours"], shown, atol=1 / 255)
     assert {r["system"] for r in measured.rows if r["case"] == "bracket"} == {"real", "real, trained on", "vae"}
     psnr = {r["system"]: r["value"] for r in measured.rows if r["case"] == "unpaired" and r["score"] == "psnr"}

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import tables
 from geovq.checks import InputError
+from geovq.store import write_json
 
 ROOT = pathlib.Path(__file__).parents[1]
 NAMES = [str(page.relative_to(ROOT)) for page in tables.PAGES]
@@ -36,6 +37,21 @@ def test_tables_are_those_of_the_results_files(name):
 def test_an_unknown_marker_is_refused():
     with pytest.raises(InputError, match="found 'nothing'"):
         tables.rendered("<!-- nothing: begin -->\n<!-- nothing: end -->")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        ([0], "one seed of the networks."),
+        ({"split": 0, "networks 0": 0, "networks 1": 1}, "2 seeds of the networks."),
+        ({"split": 0, "networks 0": 0, "Transformer 1": 1}, "one seed of the networks, 2 of the Transformers."),
+    ],
+)
+def test_a_table_says_how_often_networks_were_trained(seeds, said, tmp_path, monkeypatch):
+    meta = {"command": "python -m x", "machine": "a machine", "date": "2026-01-01", "schedule": "short", "seeds": seeds}
+    write_json(tmp_path / "resume.json", {"meta": meta, "rows": [{"output": "a", "value": 1.0}]})
+    monkeypatch.setattr(tables, "FOLDER", tmp_path)
+    assert tables.table("resume").endswith(said)
 
 
 def anchors(page):
