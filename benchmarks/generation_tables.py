@@ -1,6 +1,6 @@
 """The tables of benchmarks.generation and benchmarks.perceptual."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.means import PLAIN, Mean, Table, interval_of, mean_of, names_of, nats_of, seeds_of
@@ -8,6 +8,9 @@ from benchmarks.rows import Row, select, value_of
 
 BRACKETS = {"real": "(real images)", "real, trained on": "(real, the classifier's own)", "vae": "(the VAE's)"}
 """Sets that are not samples, and what tables call them."""
+
+Bar = tuple[str, object, str, bool]
+"""What, found, wanted, and whether it is reached."""
 
 SETS = ("precision", "recall", "density", "coverage", "class_accuracy", "lpips_diversity", "nearest_distance")
 
@@ -24,55 +27,61 @@ def _weights(rows: Sequence[Row], name: str) -> list[tuple[float, bool]]:
     return list(dict.fromkeys((r["guidance"], r["rises"]) for r in asked))
 
 
+def _frechet(rows: Sequence[Row], name: str, weight: float = 1.0, rises: bool = False) -> Mean | None:
+    """The distance of a system's samples."""
+    return interval_of(rows, case="samples", name=name, score="frechet", guidance=weight, rises=rises)
+
+
 def _weight_name(weight: float, rises: bool) -> str:
     return f"1 to {weight:g}" if rises else f"{weight:g}"
 
 
 def reached(rows: Sequence[Row]) -> Table:
     """What the benchmark set out to reach, as far as its rows are there."""
-    cells: list[list[object]] = []
+    bars = (_likely_tokens, _best_tokens, _as_asked, _texture)
+    cells = [
+        [what, found, wanted, "yes" if there else "no"] for bar in bars for what, found, wanted, there in bar(rows)
+    ]
+    return ["what", "found (95% interval over images)", "wanted", "reached"], cells
 
-    def add(what: str, found: object, wanted: str, there: bool) -> None:
-        cells.append([what, found, wanted, "yes" if there else "no"])
 
-    def frechet(name: str, weight: float = 1.0, rises: bool = False) -> Mean | None:
-        return interval_of(rows, case="samples", name=name, score="frechet", guidance=weight, rises=rises)
-
+def _likely_tokens(rows: Sequence[Row]) -> Iterator[Bar]:
     part = _below_unigrams(rows, "metric-whitened")
     if part is not None:
-        add("nats of metric-whitened below unigrams per position, part", part, "at least 0.38", part >= 0.38)
-    ours = frechet("metric-joint-finetuned")
+        yield "nats of metric-whitened below unigrams per position, part", part, "at least 0.38", part >= 0.38
+
+
+def _best_tokens(rows: Sequence[Row]) -> Iterator[Bar]:
+    ours = _frechet(rows, "metric-joint-finetuned")
     for name in ("euclidean-euclidean", "vqvae-euclidean"):
-        other = frechet(name)
+        other = _frechet(rows, name)
         if ours and other:
             what = f"Fréchet distance of metric-joint-finetuned; of {name}"
-            add(what, f"{ours}; {other}", "less, intervals apart", ours.high < other.low)
-    asked, free = "metric-whitened-finetuned", frechet("metric-whitened-unconditional-finetuned")
+            yield what, f"{ours}; {other}", "less, intervals apart", ours.high < other.low
+
+
+def _as_asked(rows: Sequence[Row]) -> Iterator[Bar]:
+    asked, free = "metric-whitened-finetuned", _frechet(rows, "metric-whitened-unconditional-finetuned")
     for weight, rises in _weights(rows, asked) if free else ():
-        near = frechet(asked, weight, rises)
+        near = _frechet(rows, asked, weight, rises)
         seen = mean_of(rows, case="samples", name=asked, score="class_accuracy", guidance=weight, rises=rises)
         if free and near and seen is not None:
             what = f"{asked}, guidance {_weight_name(weight, rises)}: samples seen as asked; Fréchet distance"
             wanted = f"at least 0.9; at most {free.value:.4g}, of the unconditional one"
-            add(what, f"{seen:.4g}; {near}", wanted, seen >= 0.9 and near.value <= free.value)
+            yield what, f"{seen:.4g}; {near}", wanted, seen >= 0.9 and near.value <= free.value
+
+
+def _texture(rows: Sequence[Row]) -> Iterator[Bar]:
     for tokens in ("metric-whitened", "metric-joint"):
-        priced, plain = (
-            [
-                mean_of(rows, case="reconstructions", name=f"{tokens}-{decoder}", score=score)
-                for score in ("lpips", "psnr")
-            ]
+        lpips, plain_lpips, psnr, plain_psnr = (
+            mean_of(rows, case="reconstructions", name=f"{tokens}-{decoder}", score=score)
+            for score in ("lpips", "psnr")
             for decoder in ("perceptual", "finetuned")
         )
-        if priced[0] and priced[1] and plain[0] and plain[1]:
-            quotient, difference = priced[0] / plain[0], priced[1] - plain[1]
-            add(f"{tokens}: LPIPS with a price on it, over that without", quotient, "at most 0.85", quotient <= 0.85)
-            add(
-                f"{tokens}: PSNR with a price on LPIPS, less that without, dB",
-                difference,
-                "at least -0.5",
-                difference >= -0.5,
-            )
-    return ["what", "found (95% interval over images)", "wanted", "reached"], cells
+        if lpips and plain_lpips and psnr and plain_psnr:
+            part, lost = lpips / plain_lpips, psnr - plain_psnr
+            yield f"{tokens}: LPIPS with a price on it, over that without", part, "at most 0.85", part <= 0.85
+            yield f"{tokens}: PSNR with a price on LPIPS, less that without, dB", lost, "at least -0.5", lost >= -0.5
 
 
 def systems(rows: Sequence[Row]) -> Table:
