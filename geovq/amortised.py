@@ -19,7 +19,7 @@ from geovq.additive import summed
 from geovq.chunks import Progress
 from geovq.decoders import Decoder
 from geovq.execution import MEASURED, Plan, run
-from geovq.joint import Assigned, Problem, as_problem, squared_errors, stepped
+from geovq.joint import Assigned, Problem, Target, as_prices, as_problem, costs, stepped
 from geovq.kinds import Kinds
 from geovq.linearised import Quadratic, pull
 
@@ -49,23 +49,25 @@ class Amortised:
         latents: Float[Array, "h w d"],
         tokens: Int[Array, "h w S"],
         image: Float[Array, "H W C"],
+        prices: Float[Array, "t S K"] | None = None,
         *,
         at_once: int,
     ) -> tuple[Array, Array]:
-        """Tokens (h, w, S) and their squared error; NaN where a derivative is not finite."""
+        """Tokens (h, w, S) and what they cost; NaN where a derivative is not finite."""
         problem, kinds = shared
         (t, _, d), coordinates = kinds.coordinates.shape, jnp.asarray(kinds.coordinates)
         place = jnp.einsum("qri,qi->qr", coordinates, latents.reshape(t, d), precision="highest")
         kind = jnp.argmin(jnp.sum((kinds.centres - place[None]) ** 2, axis=(1, 2)))
-        best, error = tokens, squared_errors(problem, tokens[None], image)[0]
+        target = Target(image, prices)
+        best, cost = tokens, costs(problem, tokens[None], target)[0]
         origin, finite = latents, jnp.bool_(True)
         for _ in range(self.steps):
             moment = pull(problem.decode, origin, image)
             finite = finite & jnp.isfinite(moment).all()
             quadratic = Quadratic(origin.reshape(t, d), moment, coordinates, kinds.grams[kind], jnp.asarray(kinds.rest))
-            best, error = stepped(problem, quadratic, self.dampings, best, error, image)
+            best, cost = stepped(problem, quadratic, self.dampings, best, cost, target)
             origin = summed(problem.stages, best)
-        return best, jnp.where(finite, error, jnp.nan)
+        return best, jnp.where(finite, cost, jnp.nan)
 
 
 def assign_amortised(
@@ -79,6 +81,7 @@ def assign_amortised(
     *,
     steps: int = STEPS,
     dampings: tuple[float, ...] = DAMPINGS,
+    prices: Float[np.ndarray, "n h w K"] | None = None,
     plan: Plan = MEASURED,
     progress: Progress | None = None,
 ) -> Assigned:
@@ -94,11 +97,13 @@ def assign_amortised(
         kinds: Of training images, by `geovq.kinds.measure_kinds` with the same decoder.
         steps: Gradients of an image, at least 1.
         dampings: Weights of the mean metric that are tried.
+        prices: What every code of every token costs beside its image's squared error, intensity², of the shape of the tokens
+            with K at the end; None for nothing.
         plan: How much at once and on which devices.
         progress: Called after every chunk with the images done.
 
     Returns:
-        The tokens, of the shape of those given, none of whose images is worse than at the start.
+        The tokens, of the shape of those given, none of whose images is worse, or costs more, than at the start.
 
     Raises:
         InputError: A decoder that has no derivatives, or images that are not finite.
@@ -108,5 +113,6 @@ def assign_amortised(
     start = np.asarray(tokens, np.int32).reshape(*latents.shape[:3], len(problem.stages))
     shared = problem, jax.tree.map(jnp.asarray, kinds)
     kernel = Amortised(steps, dampings, kinds.grams[0].size)
-    found, errors = run(kernel, shared, latents, start, images, plan=plan, progress=progress)
-    return Assigned(found.reshape(np.shape(tokens)), errors)
+    priced = as_prices(prices, problem, latents)
+    found, least = run(kernel, shared, latents, start, images, *priced, plan=plan, progress=progress)
+    return Assigned(found.reshape(np.shape(tokens)), least)

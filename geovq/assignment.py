@@ -31,6 +31,9 @@ NEEDS_METRICS = ("local", "geodesic")
 NEEDS_IMAGES = ("amortised", "joint", "decoded")
 """Assignments that need the image as well as its latents."""
 
+TAKES_PRICES = ("amortised", "joint")
+"""Assignments that can weigh the image's error against what tokens cost beside it."""
+
 
 class Codebook(NamedTuple):
     """Codes with the statistics of the data that assignments use."""
@@ -85,6 +88,8 @@ def assign(
     images: Float[np.ndarray, "n H W C"] | None = None,
     *,
     metrics: Float[np.ndarray, "n h w d d"] | None = None,
+    start: Int[np.ndarray, "n h w"] | None = None,
+    prices: Float[np.ndarray, "n h w K"] | None = None,
     probes: int | None = None,
     plan: Plan = REPEATABLE,
     progress: Progress | None = None,
@@ -98,6 +103,8 @@ def assign(
         latents: (n, h, w, d).
         images: In [0, 1]; needed by NEEDS_IMAGES.
         metrics: Metrics of the tokens, where they are at hand; computed if the assignment needs them.
+        start: Tokens from which NEEDS_IMAGES go on; those of `whitened` if none are given.
+        prices: For TAKES_PRICES: what every code of every token costs beside its image's squared error, intensity².
         probes: Products that a Jacobian is sketched by: with random probes where metrics are needed, along the leading
             directions of the latents where images are; None for exact ones.
         plan: How much at once and on which devices, where the decoder is run.
@@ -124,7 +131,8 @@ def assign(
             raise InputError(
                 f"images: expected those that the latents are of, found none; {name} assignment looks at them."
             )
-        start = assign_whitened(flat, codes, codebook.mean_metric).reshape(shape)
+        if start is None:
+            start = assign_whitened(flat, codes, codebook.mean_metric).reshape(shape)
         measured = codebook.position_metrics
         if name == "amortised" and codebook.kinds is not None:
             return assign_amortised(
@@ -135,6 +143,7 @@ def assign(
                 codes,
                 measured,
                 codebook.kinds,
+                prices=prices,
                 plan=plan,
                 progress=progress,
             ).tokens
@@ -147,6 +156,7 @@ def assign(
             codes,
             measured,
             directions=probes,
+            prices=prices,
             plan=plan,
             progress=progress if last else None,
         ).tokens

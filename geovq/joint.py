@@ -7,7 +7,8 @@
 The error of the image is linearised, first at the encoder's latents and then at the quantized ones, and made small over the
 tokens by coordinate descent. On each linearisation a few steps follow that keep JᵀJ and take only the gradient anew, which costs
 little and brings about as much as another Jacobian (the chord method). A few dampings are tried in each step; the one whose
-image is best is taken if it is better than before, so the true error never rises.
+image is best is taken if it is better than before, so the true error never rises. Where tokens have prices, the error and what
+they cost together take its place.
 """
 
 import dataclasses
@@ -44,8 +45,8 @@ class Assigned(NamedTuple):
     """Tokens of n images, and how well they do."""
 
     tokens: Int[np.ndarray, "n h w S"]
-    squared_errors: Float[np.ndarray, " n"]
-    """‖D(Ẑ) − x‖² of every image, intensity²."""
+    costs: Float[np.ndarray, " n"]
+    """‖D(Ẑ) − x‖² of every image, intensity², and the prices of its tokens if they have any."""
 
 
 class Problem(NamedTuple):
@@ -57,6 +58,14 @@ class Problem(NamedTuple):
     """Mean metric of each position, for damping."""
     directions: Directions | None = None
     """Along which Jacobians are taken; None for whole ones."""
+
+
+class Target(NamedTuple):
+    """What the tokens of one image are for."""
+
+    image: Float[Array, "H W C"]
+    prices: Float[Array, "t S K"] | None = None
+    """What every code of every token costs beside the image's squared error, intensity²; None for nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,12 +88,13 @@ class Joint:
         latents: Float[Array, "h w d"],
         tokens: Int[Array, "h w S"],
         image: Float[Array, "H W C"],
+        prices: Float[Array, "t S K"] | None = None,
         *,
         at_once: int,
     ) -> tuple[Array, Array]:
-        """Tokens (h, w, S) and their squared error; NaN where a derivative is not finite."""
-        t, d = math.prod(latents.shape[:2]), latents.shape[2]
-        best, error = tokens, squared_errors(problem, tokens[None], image)[0]
+        """Tokens (h, w, S) and what they cost; NaN where a derivative is not finite."""
+        t, d, target = math.prod(latents.shape[:2]), latents.shape[2], Target(image, prices)
+        best, cost = tokens, costs(problem, tokens[None], target)[0]
         origin, finite = latents, jnp.bool_(True)
         for _ in range(self.jacobians):
             if problem.directions is None:
@@ -97,9 +107,9 @@ class Joint:
                     here = summed(problem.stages, best)
                     quadratic = quadratic._replace(origin=here.reshape(t, d), pull=pull(problem.decode, here, image))
                 finite = finite & jnp.isfinite(quadratic.pull).all()
-                best, error = stepped(problem, quadratic, self.dampings, best, error, image)
+                best, cost = stepped(problem, quadratic, self.dampings, best, cost, target)
             origin = summed(problem.stages, best)
-        return best, jnp.where(finite, error, jnp.nan)
+        return best, jnp.where(finite, cost, jnp.nan)
 
 
 def stepped(
@@ -107,29 +117,41 @@ def stepped(
     quadratic: Quadratic,
     dampings: tuple[float, ...],
     tokens: Int[Array, "h w S"],
-    error: Float[Array, ""],
-    image: Float[Array, "H W C"],
+    cost: Float[Array, ""],
+    target: Target,
 ) -> tuple[Int[Array, "h w S"], Float[Array, ""]]:
-    """The tokens after a step on the linearised error, and the image's true error, which never rises.
+    """The tokens after a step on the linearised error, and what they truly cost, which never rises.
 
     Args:
         problem: What all images share.
         quadratic: The linearised error.
-        dampings: Weights of the mean metric that are tried; the one whose image is best is taken.
+        dampings: Weights of the mean metric that are tried; the one that costs least is taken.
         tokens: Where the step starts.
-        error: The image's error with them.
-        image: The target.
+        cost: What they cost.
+        target: The image, and prices.
     """
     flat = tokens.reshape(-1, tokens.shape[-1])
 
     def trial(damping: Array) -> Array:
-        return descend(damped(quadratic, problem.metrics, damping), problem.stages, flat, sweeps=_SWEEPS)
+        return descend(
+            damped(quadratic, problem.metrics, damping), problem.stages, flat, sweeps=_SWEEPS, prices=target.prices
+        )
 
     trials = jax.vmap(trial)(jnp.asarray(dampings, quadratic.origin.dtype))
     trials = trials.reshape(-1, *tokens.shape)
-    errors = squared_errors(problem, trials, image)
-    least = jnp.argmin(errors)
-    return jnp.where(errors[least] < error, trials[least], tokens), jnp.minimum(errors[least], error)
+    found = costs(problem, trials, target)
+    least = jnp.argmin(found)
+    return jnp.where(found[least] < cost, trials[least], tokens), jnp.minimum(found[least], cost)
+
+
+def costs(problem: Problem, candidates: Int[Array, "c h w S"], target: Target) -> Float[Array, " c"]:
+    """`squared_errors` of several grids of tokens for one image, and their prices."""
+    errors = squared_errors(problem, candidates, target.image)
+    if target.prices is None:
+        return errors
+    t, count, _ = target.prices.shape
+    chosen = jnp.take_along_axis(target.prices[None], candidates.reshape(-1, t, count, 1), axis=3)
+    return errors + chosen.sum(axis=(1, 2, 3))
 
 
 def squared_errors(
@@ -152,6 +174,7 @@ def assign_joint(
     jacobians: int = JACOBIANS,
     corrections: int = CORRECTIONS,
     dampings: tuple[float, ...] = DAMPINGS,
+    prices: Float[np.ndarray, "n h w K"] | None = None,
     plan: Plan = MEASURED,
     progress: Progress | None = None,
 ) -> Assigned:
@@ -169,11 +192,13 @@ def assign_joint(
         jacobians: Linearisations, at least 1.
         corrections: Steps after each linearisation that keep its JᵀJ.
         dampings: Weights of the mean metric that are tried.
+        prices: What every code of every token costs beside its image's squared error, intensity², of the shape of the tokens
+            with K at the end; None for nothing.
         plan: How much at once and on which devices.
         progress: Called after every chunk with the images done.
 
     Returns:
-        The tokens, of the shape of those given, none of whose images is worse than at the start.
+        The tokens, of the shape of those given, none of whose images is worse, or costs more, than at the start.
 
     Raises:
         InputError: A decoder that has no derivatives, or images that are not finite.
@@ -185,8 +210,9 @@ def assign_joint(
         problem = problem._replace(directions=leading_directions(position_metrics, as_stages(codes), directions))
     tangents = latents[0].size if problem.directions is None else len(problem.directions.steps)
     kernel = Joint(tangents, jacobians, corrections, dampings)
-    found, errors = run(kernel, problem, latents, start, images, plan=plan, progress=progress)
-    return Assigned(found.reshape(np.shape(tokens)), errors)
+    priced = as_prices(prices, problem, latents)
+    found, least = run(kernel, problem, latents, start, images, *priced, plan=plan, progress=progress)
+    return Assigned(found.reshape(np.shape(tokens)), least)
 
 
 def as_problem(
@@ -205,3 +231,13 @@ def as_problem(
     d = latents.shape[-1]
     metrics = np.asarray(position_metrics, np.float32).reshape(-1, d, d)
     return Problem(partial, jnp.asarray(as_stages(codes)), jnp.asarray(metrics))
+
+
+def as_prices(
+    prices: Float[np.ndarray, "..."] | None, problem: Problem, latents: Float[np.ndarray, "n h w d"]
+) -> tuple[Float[np.ndarray, "n t S K"], ...]:
+    """Prices as a kernel takes them, if there are any."""
+    if prices is None:
+        return ()
+    n, h, w, _ = latents.shape
+    return (np.asarray(prices, np.float32).reshape(n, h * w, *problem.stages.shape[:2]),)

@@ -115,7 +115,12 @@ def damped(quadratic: Quadratic, metrics: Float[Array, "t d d"], damping: Float[
 
 
 def descend(
-    quadratic: Quadratic, stages: Float[Array, "S K d"], tokens: Int[Array, "t S"], *, sweeps: int
+    quadratic: Quadratic,
+    stages: Float[Array, "S K d"],
+    tokens: Int[Array, "t S"],
+    *,
+    sweeps: int,
+    prices: Float[Array, "t S K"] | None = None,
 ) -> Int[Array, "t S"]:
     """Coordinate descent: one code after the other becomes the best while all others stay.
 
@@ -124,9 +129,10 @@ def descend(
         stages: Codes.
         tokens: Where it starts.
         sweeps: Times that every code is chosen.
+        prices: What every code of every token costs beside its part in the error, intensity²; None for nothing.
 
     Returns:
-        Tokens of which no error of `quadratic` is above that of the start.
+        Tokens that do not cost more than the start: the error of `quadratic` and their prices.
     """
     t, count = tokens.shape
     origin, pull, coordinates, gram, own = quadratic
@@ -134,6 +140,8 @@ def descend(
     within = jnp.einsum("qri,qrs,qsj->qij", coordinates, gram[places, :, places, :], coordinates, precision=_PRECISION)
     # Two products, for in a batch of dampings only what a token costs by itself differs, and in one of images the rest.
     squares = _squares(within, stages) + _squares(own, stages)
+    if prices is not None:
+        squares = squares + prices
 
     def choose(step: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         tokens, move, y = state

@@ -113,7 +113,7 @@ def refine_codes(
     best, converged = stages, False
     for number in range(rounds + 1):
         found = assign_joint(decode, images, latents, tokens, stages, position_metrics, jacobians=1, plan=REPEATABLE)
-        error = float(found.squared_errors.mean())
+        error = float(found.costs.mean())
         if progress is not None:
             progress(len(images))
         gained = not errors or error < (1 - tolerance) * errors[-1]
@@ -124,7 +124,7 @@ def refine_codes(
             converged = True
             break
         if number < rounds:
-            moved = _with_unused_moved(stages, latents, tokens, found.squared_errors)
+            moved = _with_unused_moved(stages, latents, tokens, found.costs)
             stages = _stepped(as_problem(decode, latents, moved, position_metrics), images, tokens)
     return Refined(best[0] if np.ndim(codes) == 2 else best, errors, converged)
 

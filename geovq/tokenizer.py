@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from geovq.additive import as_stages, summed
 from geovq.assign import assign_euclidean
-from geovq.assignment import NEEDS_METRICS, Codebook, assign, check_assignment, check_name
+from geovq.assignment import NEEDS_IMAGES, NEEDS_METRICS, TAKES_PRICES, Codebook, assign, check_assignment, check_name
 from geovq.autoencoder import BATCH, check_autoencoder, decode_latents, encode_images
 from geovq.checks import InputError, check_finite, check_images, check_tokens, check_whole
 from geovq.chunks import Progress
@@ -273,13 +273,22 @@ class Tokenizer:
         )
 
     def encode(
-        self, images: np.ndarray, progress: Progress | None = None, *, plan: Plan = REPEATABLE
+        self,
+        images: np.ndarray,
+        progress: Progress | None = None,
+        *,
+        start: Int[np.ndarray, "n h w"] | None = None,
+        prices: Float[np.ndarray, "n h w K"] | None = None,
+        plan: Plan = REPEATABLE,
     ) -> Int[np.ndarray, "n h w"]:
         """Tokens of images.
 
         Args:
             images: (n, H, W, C), uint8 or floats in [0, 1].
             progress: Called with the images done.
+            start: Tokens that `amortised`, `joint` or `decoded` go on with; those of `whitened` if none are given.
+            prices: For `amortised` and `joint`: what every code of every token costs beside its image's squared error,
+                intensity². See `geovq.entropy`.
             plan: How much at once and on which devices the decoder is run, for assignments that run it.
 
         Returns:
@@ -288,10 +297,12 @@ class Tokenizer:
             `token_data.keep_valid` drops its image.
 
         Raises:
-            InputError: Images of another shape, dtype or range.
+            InputError: Images of another shape, dtype or range; tokens or prices that do not fit them or the assignment.
         """
         images = check_images(images, self.image_shape)
-        return self.assign_latents(encode_images(self._encode, images), images=images, progress=progress, plan=plan)
+        return self.assign_latents(
+            encode_images(self._encode, images), images=images, progress=progress, start=start, prices=prices, plan=plan
+        )
 
     def assign_latents(
         self,
@@ -300,6 +311,8 @@ class Tokenizer:
         progress: Progress | None = None,
         *,
         images: Float[np.ndarray, "n H W C"] | None = None,
+        start: Int[np.ndarray, "n h w"] | None = None,
+        prices: Float[np.ndarray, "n h w K"] | None = None,
         plan: Plan = REPEATABLE,
     ) -> Int[np.ndarray, "n h w"]:
         """Tokens of latents.
@@ -309,13 +322,16 @@ class Tokenizer:
             metrics: Metrics of the tokens where they are at hand; computed if the assignment needs them.
             progress: Called with the images done.
             images: What the latents are of, in [0, 1]; needed by `amortised`, `joint` and `decoded`.
+            start: As for `encode`.
+            prices: As for `encode`.
             plan: As for `encode`.
 
         Returns:
             int32, as `encode`.
 
         Raises:
-            InputError: Latents of another shape, or not finite; images that are missing or of another shape.
+            InputError: Latents of another shape, or not finite; images that are missing or of another shape; tokens or prices
+                that do not fit them or the assignment.
         """
         wanted = (*self.grid, self.codes.shape[-1])
         if latents.ndim != 4 or latents.shape[1:] != wanted or len(latents) == 0:
@@ -329,6 +345,8 @@ class Tokenizer:
             images = check_images(images, self.image_shape)
             if len(images) != len(latents):
                 raise InputError(f"images: expected {len(latents)}, one for each latent, found {len(images)}.")
+        start = self._checked_start(start, len(latents))
+        self._check_prices(prices, len(latents))
 
         def block(rows: slice) -> np.ndarray:
             return assign(
@@ -338,6 +356,8 @@ class Tokenizer:
                 latents[rows],
                 None if images is None else images[rows],
                 metrics=None if metrics is None else metrics[rows],
+                start=None if start is None else start[rows],
+                prices=None if prices is None else prices[rows],
                 probes=self.probes,
                 plan=plan,
                 progress=progress,
@@ -346,6 +366,32 @@ class Tokenizer:
         # The metrics of all images at once might not fit into memory; what needs none is faster in one go.
         size = BATCH if self.assign in NEEDS_METRICS else len(latents)
         return np.concatenate([block(slice(i, i + size)) for i in range(0, len(latents), size)])
+
+    def _checked_start(self, start: np.ndarray | None, n: int) -> Int[np.ndarray, "n h w"] | None:
+        if start is None:
+            return None
+        if self.assign not in NEEDS_IMAGES:
+            raise InputError(
+                f"start: expected tokens only for {', '.join(NEEDS_IMAGES)}, which go on with them, found {self.assign}; leave "
+                "them out."
+            )
+        start = self._checked(start)
+        if len(start) != n:
+            raise InputError(f"start: expected {n} grids, one for each image, found {len(start)}.")
+        return start
+
+    def _check_prices(self, prices: np.ndarray | None, n: int) -> None:
+        if prices is None:
+            return
+        if self.assign not in TAKES_PRICES:
+            raise InputError(
+                f"prices: expected them only for {' and '.join(TAKES_PRICES)}, found {self.assign}; use "
+                f"Tokenizer.replace(assign='{TAKES_PRICES[-1]}')."
+            )
+        wanted = (n, *self.token_shape, self.k)
+        if prices.shape != wanted:
+            raise InputError(f"prices: expected one for every code of every token, {wanted}, found {prices.shape}.")
+        check_finite("prices", prices)
 
     def improved(
         self,

@@ -72,7 +72,7 @@ def test_it_is_a_step_of_joint_where_all_images_of_a_kind_are_alike(case):
     np.testing.assert_array_equal(found.tokens, step.tokens)
     assert (found.tokens != start).any()
     one_for_all = assign_amortised(decode, images, latents, start, codes, metrics, kinds_of(case, 1), dampings=DAMPINGS)
-    assert found.squared_errors.mean() < one_for_all.squared_errors.mean()
+    assert found.costs.mean() < one_for_all.costs.mean()
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -83,9 +83,9 @@ def test_the_true_error_never_rises_and_is_what_is_said(steps, case):
     def errors(tokens):
         return np.array([np.sum((decode(codes[t]) - x) ** 2) for t, x in zip(tokens, images, strict=True)])
 
-    np.testing.assert_allclose(found.squared_errors, errors(found.tokens), rtol=1e-3, atol=1e-4)
-    assert (found.squared_errors <= errors(start) + 1e-4).all()
-    assert found.squared_errors.mean() < 0.8 * errors(start).mean()
+    np.testing.assert_allclose(found.costs, errors(found.tokens), rtol=1e-3, atol=1e-4)
+    assert (found.costs <= errors(start) + 1e-4).all()
+    assert found.costs.mean() < 0.8 * errors(start).mean()
 
 
 def test_neither_the_batch_nor_chunks_nor_devices_change_tokens(case):
@@ -127,7 +127,7 @@ def test_latents_of_half_precision(case):
         assign_joint(decode, images, half, start, codes, metrics, directions=4),
         assign_joint(decode, images, half, start, codes, metrics),
     ):
-        assert (found.squared_errors <= start_errors(case) + 1e-4).all()
+        assert (found.costs <= start_errors(case) + 1e-4).all()
 
 
 def start_errors(case):

@@ -42,7 +42,7 @@ def test_one_token_by_hand():
     start = np.ones((1, 1, 1), np.int32)
     found = assign_joint(lambda z: z, images, latents, start, codes, metrics)
     np.testing.assert_array_equal(found.tokens, [[[0]]])
-    np.testing.assert_allclose(found.squared_errors, [0])
+    np.testing.assert_allclose(found.costs, [0])
     tried = assign_decoded(lambda z: z, images, start, codes, metrics)
     np.testing.assert_array_equal(tried, [[[0]]])
 
@@ -69,7 +69,7 @@ def test_the_true_error_never_rises_and_is_what_is_said(directions, case):
             decode, images, latents, start, codes, metrics, directions=directions, jacobians=jacobians, dampings=(0.0,)
         )
         after = errors(decode, images, codes, found.tokens)
-        np.testing.assert_allclose(found.squared_errors, after, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found.costs, after, rtol=1e-4, atol=1e-5)
         assert (after <= before + 1e-5).all()
         assert jacobians > 1 or (after < before - 1e-3).any()
         before = after
@@ -95,11 +95,11 @@ def test_codes_with_stages_come_nearer(case, rng):
     found = assign_joint(decode, images, latents, both, stages, metrics)
     assert found.tokens.shape == both.shape
     single = assign_joint(decode, images, latents, start, codes, metrics)
-    assert found.squared_errors.mean() < single.squared_errors.mean()
+    assert found.costs.mean() < single.costs.mean()
     tried = assign_decoded(decode, images, found.tokens, stages, metrics)
     latents_of = [reference.summed_codes(stages, grid.reshape(3, 2)).reshape(SHAPE) for grid in tried]
     after = [np.sum((decode(z.astype(np.float32)) - x) ** 2) for z, x in zip(latents_of, images, strict=True)]
-    assert (np.array(after) <= found.squared_errors + 1e-5).all()
+    assert (np.array(after) <= found.costs + 1e-5).all()
 
 
 def test_neither_the_batch_nor_chunks_nor_devices_change_tokens(case):

@@ -24,7 +24,7 @@ def case(rng):
 
 def joint_error(decode, images, latents, codes, metrics):
     start = np.zeros(latents.shape[:3] + codes.shape[: codes.ndim - 2], np.int32)
-    return assign_joint(decode, images, latents, start, codes, metrics).squared_errors.mean()
+    return assign_joint(decode, images, latents, start, codes, metrics).costs.mean()
 
 
 def test_other_images_come_out_better_too(case):
