@@ -31,9 +31,6 @@ NEEDS_METRICS = ("local", "geodesic")
 NEEDS_IMAGES = ("amortised", "joint", "decoded")
 """Assignments that need the image as well as its latents."""
 
-TAKES_PRICES = ("amortised", "joint")
-"""Assignments that can weigh the image's error against what tokens cost beside it."""
-
 
 class Codebook(NamedTuple):
     """Codes with the statistics of the data that assignments use."""

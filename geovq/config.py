@@ -21,6 +21,9 @@ ASSIGNMENTS: tuple[str, ...] = get_args(AssignmentName)
 COMPONENTS: tuple[str, ...] = get_args(ComponentsName)
 STACKINGS: tuple[str, ...] = get_args(StackingName)
 
+TAKES_PRICES: tuple[str, ...] = ("amortised", "joint")
+"""Assignments that can weigh the image's error against what tokens cost beside it."""
+
 
 @dataclasses.dataclass(frozen=True)
 class VAEConfig:

@@ -9,11 +9,12 @@ from jaxtyping import Float, Int
 
 from geovq.additive import as_stages, summed
 from geovq.assign import assign_euclidean
-from geovq.assignment import NEEDS_IMAGES, NEEDS_METRICS, TAKES_PRICES, Codebook, assign, check_assignment, check_name
+from geovq.assignment import NEEDS_IMAGES, NEEDS_METRICS, Codebook, assign, check_assignment, check_name
 from geovq.autoencoder import BATCH, check_autoencoder, decode_latents, encode_images
 from geovq.checks import InputError, check_finite, check_images, check_tokens, check_whole
 from geovq.chunks import Progress
 from geovq.codebook import check_recipe
+from geovq.config import TAKES_PRICES
 from geovq.decoded import SWEEPS, assign_decoded
 from geovq.decoders import single
 from geovq.execution import REPEATABLE, Plan

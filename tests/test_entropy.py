@@ -1,5 +1,7 @@
 """Entropy-constrained tokens: brute force over all grids, what never rises, and what a price does."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,9 +9,9 @@ import pytest
 from flax import nnx
 
 from geovq.amortised import assign_amortised
-from geovq.assignment import TAKES_PRICES, Codebook
+from geovq.assignment import Codebook
 from geovq.checks import InputError
-from geovq.config import GPTConfig
+from geovq.config import TAKES_PRICES, GPTConfig
 from geovq.decoders import single
 from geovq.entropy import assign_entropy_constrained, code_nats
 from geovq.gpt import GPT
@@ -137,7 +139,7 @@ def test_without_a_price_a_round_is_the_assignment_itself(tokenizers, images):
 def test_it_goes_on_from_given_tokens_and_blocks_change_nothing(tokenizers, images, monkeypatch):
     start = np.random.default_rng(5).integers(0, K, (N, *GRID))
     done: list[int] = []
-    of = {"price": 0.05, "start": start}
+    of: dict[str, Any] = {"price": 0.05, "start": start}
     found = assign_entropy_constrained(tokenizers["joint"], images, bigram_nats, progress=done.append, **of)
     assert (found != assign_entropy_constrained(tokenizers["joint"], images, bigram_nats, price=0.05)).any()
     assert sum(done) == N

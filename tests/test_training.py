@@ -16,10 +16,11 @@ from geovq import scores
 from geovq.assign import square_root
 from geovq.checks import InputError
 from geovq.data import load
+from geovq.entropy import assign_entropy_constrained, code_nats
 from geovq.quantizers import grid_codes
 from geovq.store import load_arrays
 from tests.test_programs import TINY_VAE, program
-from train import gpt, image_tokens, networks
+from train import finetune, gpt, image_tokens, networks
 from train.config import FinetuneOptions, GPTOptions
 from train.networks import trained_classifier
 from train.rounds import image_costs
@@ -183,6 +184,82 @@ def test_a_second_transformer_takes_the_tokens_of_the_first(tuned, tmp_path, mon
         InputError, match=r"another gpt.assign, whitened there and local here; name a run with the same"
     ):
         gpt.run(begun("other", assign="local"), first)
+
+
+@pytest.fixture(scope="module")
+def expected(started, tmp_path_factory) -> tuple[Run, Run]:
+    """A Transformer over whitened tokens, and one over tokens that the first expects."""
+    options = GPTOptions(codebook="whitened", layers=1, width=16, heads=2, epochs=4, batch_size=256, learning_rate=1e-2)
+    folder = tmp_path_factory.mktemp("expected")
+    shutil.copytree(started, folder / "first")
+    first = Run(folder / "first", dataclasses.replace(run_of(started).config, gpt=options))
+    gpt.run(first)
+    shutil.copytree(started, folder / "priced")
+    flags = ["--gpt.codebook", "whitened", "--gpt.assign", "amortised", "--gpt.price", "0.5"]
+    run("gpt", folder / "priced", "--prior", str(first.folder), *flags, *TINY_GPT)
+    return first, run_of(folder / "priced")
+
+
+def test_tokens_with_a_price_are_what_the_prior_expects(expected):
+    first, priced = expected
+    images, tokenizer = load("digits").test_images, load_tokenizer(priced.folder, "whitened", "amortised")
+    nats = code_nats(networks.trained_gpt(first))
+    before, found = (image_tokens.load(made)["test"].reshape(-1, 4, 4) for made in (first, priced))
+    again = assign_entropy_constrained(tokenizer, images, nats, price=0.5, start=before)
+    np.testing.assert_array_equal(found, again)
+
+    def costs(tokens):
+        needed = np.take_along_axis(nats(tokens), tokens[..., None], axis=3).sum(axis=(1, 2, 3))
+        return ((tokenizer.decode(tokens) - images / np.float32(255)) ** 2).sum(axis=(1, 2, 3)) + 0.5 * needed
+
+    assert costs(found).mean() < 0.95 * costs(before).mean()
+
+
+def test_a_price_wants_a_prior_of_the_same_tokenizer(expected, tuned, tmp_path):
+    first, priced = expected
+    shutil.copytree(tuned[0], tmp_path / "other")
+    for asked, prior, message in (
+        (
+            dataclasses.replace(priced.config.gpt, price=0.0),
+            first,
+            "expected a price and --prior RUN, or neither, found 0 and",
+        ),
+        (priced.config.gpt, None, "found 0.5 and no prior; give both"),
+        (
+            dataclasses.replace(priced.config.gpt, codebook="kmeans"),
+            first,
+            "another gpt.codebook, whitened there and kmeans here",
+        ),
+        (priced.config.gpt, run_of(tuned[0]), "run `python -m train.gpt --run .*first"),
+    ):
+        made = Run(tmp_path / "other", dataclasses.replace(priced.config, gpt=asked))
+        with pytest.raises(InputError, match=message):
+            gpt.run(made, prior=prior)
+        shutil.rmtree(tmp_path / "other/gpt", ignore_errors=True)
+    found = program("gpt", "--run", str(tmp_path / "other"), "--gpt.assign", "whitened", "--gpt.price", "1")
+    assert (found.returncode, found.stderr.count("\n")) == (2, 1)
+    assert "gpt.price: expected 0, or gpt.assign amortised or joint, found 1 and whitened" in found.stderr
+
+
+def test_a_decoder_is_fine_tuned_on_the_tokens_of_a_transformer(expected, started, tmp_path):
+    shutil.copytree(started, tmp_path / "tuned")
+    options = FinetuneOptions(epochs=(3,), rounds=1, batch_size=128, val_images=40, assigns=("joint",), images=128)
+    made = Run(tmp_path / "tuned", dataclasses.replace(run_of(started).config, finetune=options))
+    finetune.run(made, expected[1])
+    images, tokens = load("digits").test_images / np.float32(255), image_tokens.load(expected[1])["test"]
+    before, after = load_tokenizer(started, "whitened"), load_finetuned(made.folder)
+    errors = [((t.decode(tokens.reshape(-1, 4, 4)) - images) ** 2).sum() for t in (after, before)]
+    assert errors[0] < 0.95 * errors[1]
+    for tokens_of, message in ((None, "from the present tokens"), (expected[0], "from the present tokens")):
+        with pytest.raises(InputError, match=message):
+            finetune.run(made, tokens_of)
+    kmeans = dataclasses.replace(made.config, finetune=dataclasses.replace(options, codebook="kmeans"))
+    shutil.copytree(started, tmp_path / "kmeans")
+    with pytest.raises(InputError, match=r"another gpt.codebook, whitened there and kmeans here"):
+        finetune.run(Run(tmp_path / "kmeans", kmeans), expected[1])
+    found = program("finetune", "--run", str(tmp_path / "tuned"), "--tokens-of", str(tmp_path / "nowhere"))
+    assert (found.returncode, found.stderr.count("\n")) == (2, 1)
+    assert "nowhere: expected a run folder, found no config.json" in found.stderr
 
 
 @pytest.mark.parametrize("start", ["codes", "random"])

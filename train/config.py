@@ -172,6 +172,8 @@ class GPTOptions:
     """Their assignment: euclidean, whitened, whitened-position, local, geodesic, amortised, joint or decoded."""
     probes: int = 0
     """Products that a Jacobian is sketched by, for assignments that need one; 96 for joint lose nothing here; 0 = exact."""
+    price: float = 0.0
+    """Squared intensity that a nat costs: amortised and joint tokens that the Transformer of --prior expects; 0 = nothing."""
     start: StartName = "random"
     """Initial rows of the tokens. random: as in GPT-2; codes: projections of their codes, alike where they decode alike."""
     conditional: bool = True

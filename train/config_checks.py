@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from geovq.checks import InputError
-from geovq.config import OF_MEANS
+from geovq.config import OF_MEANS, TAKES_PRICES
 from train.config import Config, token_codes
 
 
@@ -74,6 +74,11 @@ def check_config(config: Config, sections: tuple[str, ...]) -> None:
             f"gpt.assign: expected another than geodesic for gpt.codebook {gpt.codebook}, whose codes lie in no graph; change "
             "--gpt.assign."
         )
+    if "gpt" in sections and gpt.price and gpt.assign not in TAKES_PRICES:
+        raise InputError(
+            f"gpt.price: expected 0, or gpt.assign {' or '.join(TAKES_PRICES)}, found {gpt.price:g} and {gpt.assign}; change one "
+            "of the two."
+        )
     if config.sample.top_k > token_codes(config):
         raise InputError(
             f"sample.top_k: expected at most the codes of a token ({token_codes(config)}), found {config.sample.top_k}."
@@ -100,7 +105,7 @@ _NAMES: tuple[tuple[tuple[str, Callable[[float], bool]], str], ...] = (
     ),
     (
         _at_least(0),
-        "finetune.probes finetune.images finetune.seed finetune.patience finetune.weight_decay finetune.perceptual",
+        "gpt.price finetune.probes finetune.images finetune.seed finetune.patience finetune.weight_decay finetune.perceptual",
     ),
     (_at_least(1), "vae.grid vae.latent_dim vae.width vae.max_width vae.epochs vae.batch_size vae.checkpoint_every"),
     (_at_least(1), "baseline.codes codebook.codes codebook.measured_images codebook.neighbours sample.per_class"),

@@ -10,6 +10,11 @@ On FashionMNIST, five minutes; and with a second round on the better tokens of j
     python -m train.finetune --run runs/quick --data-dir DIR --finetune.assigns whitened joint --finetune.probes 96 \
         --finetune.images 8000
 
+With --tokens-of, on the tokens of a Transformer, of all images, whatever it took to assign them; the same decoder then shows the
+Transformer's samples better:
+
+    python -m train.finetune --run runs/quick --data-dir DIR --tokens-of runs/quick --finetune.codebook kmeans
+
 With --finetune.perceptual 20, LPIPS is lowered along with the squared error: sharper textures at a little less PSNR (prices are
 compared in docs/transformer.md).
 
@@ -19,12 +24,31 @@ folder for each round. `train.tokenizers.load_finetuned` reads it, with any assi
 interruption.
 """
 
-from train.cli import NoExtra, parse, run_program
-from train.run import Run
+import dataclasses
+import pathlib
+
+from train.cli import parse, run_program
+from train.run import Run, stored_run
 
 
-def run(run: Run) -> None:
-    """Fine-tunes the run's decoder and codes, unless that is done."""
+@dataclasses.dataclass(frozen=True)
+class Others:
+    """Other run folders."""
+
+    tokens_of: pathlib.Path | None = None
+    """Run folder with a Transformer over tokens of this codebook: its tokens are trained on, and none are assigned."""
+
+
+def run(run: Run, tokens_of: Run | None = None) -> None:
+    """Fine-tunes the run's decoder and codes, unless that is done.
+
+    Args:
+        run: With the complete stages that make its tokenizer.
+        tokens_of: With a trained Transformer over tokens of this tokenizer, which are trained on in all rounds.
+
+    Raises:
+        InputError: A stage is not complete, or the other run's tokens are not of this tokenizer.
+    """
     import jax
     import numpy as np
 
@@ -32,7 +56,7 @@ def run(run: Run) -> None:
     from geovq.checks import check_images
     from geovq.chunks import map_chunks
     from geovq.scores import psnr
-    from train import stages, steps, tokenizers
+    from train import image_tokens, stages, steps, tokenizers
     from train.rounds import assigned, image_costs, of_round, trained_round
 
     options = run.config.finetune
@@ -43,7 +67,13 @@ def run(run: Run) -> None:
     data = stages.images(run.config.data)
     train_images = data.dataset.train_images
     steps.Schedule.of(min(options.images or len(train_images), len(train_images)), options)  # refuses too large batches
-    stage = run.begin("finetune", sections, {"data": data.sha256, **made_from})
+    inputs = {"data": data.sha256, **made_from}
+    given = None
+    if tokens_of is not None:
+        codebook = "baseline" if options.codebook == "vqvae" else options.codebook
+        given = image_tokens.given(tokens_of, run, inputs, codebook)
+        inputs["tokens"] = tokens_of.outputs("gpt")["gpt/tokens.npz"]
+    stage = run.begin("finetune", sections, inputs)
     if stage is None:
         return
     probes, assigns = options.probes or None, options.assigns
@@ -55,8 +85,11 @@ def run(run: Run) -> None:
 
     def validated(number: int) -> float:
         """What the validation images cost, with tokens of this tokenizer."""
-        label = f"finetune: validation tokens ({assigns[-1]}) after round {number}"
-        tokens = assigned(tokenizer, val_images, stage, f"after-{number}", label)
+        if given is None:
+            label = f"finetune: validation tokens ({assigns[-1]}) after round {number}"
+            tokens = assigned(tokenizer, val_images, stage, f"after-{number}", label)
+        else:
+            tokens = given["val"][: len(val_images)]
         images, decoded = check_images(val_images), tokenizer.decode(tokens)
         found = jax.tree.map(np.mean, map_chunks(score, images, decoded, chunk=BATCH))
         means = f"{psnr(images, decoded).mean():.3f} dB" + (f", LPIPS {found['lpips']:.4f}" if "lpips" in found else "")
@@ -66,7 +99,7 @@ def run(run: Run) -> None:
     best, best_tokenizer, kept = validated(0), tokenizer, 0
     for number in range(1, options.rounds + 1):
         started = tokenizer.replace(assign=of_round(assigns, number), probes=probes)
-        vae, tokenizer = trained_round(options, data.dataset, vae, started, stage, number)
+        vae, tokenizer = trained_round(options, data.dataset, vae, started, stage, number, given)
         tokenizer = tokenizer.replace(assign=assigns[-1], probes=probes)
         cost = validated(number)
         if cost >= best:
@@ -79,7 +112,8 @@ def run(run: Run) -> None:
 
 def main() -> None:
     """Runs the program."""
-    run(parse(__doc__, ("data", "finetune"), NoExtra())[0])
+    asked, others = parse(__doc__, ("data", "finetune"), Others())
+    run(asked, None if others.tokens_of is None else stored_run(others.tokens_of))
 
 
 if __name__ == "__main__":

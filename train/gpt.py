@@ -5,43 +5,73 @@
     python -m train.gpt --run runs/quick --gpt.codebook finetuned --gpt.assign amortised     after train.finetune
     python -m train.gpt --run runs/vq --gpt.codebook baseline --gpt.assign euclidean         after train.baseline
 
+On tokens that are assigned anew, so that they decode well and are what the Transformer of another run with the same tokenizer
+expects (entropy-constrained, geovq.entropy; docs/transformer.md says what it brings), where runs/priced is a copy of runs/quick
+without gpt:
+
+    python -m train.gpt --run runs/priced --prior runs/quick --gpt.assign amortised --gpt.price 0.1
+
 With tokens that start alike where their codes decode alike, as in all presets (--gpt.start codes), with a moving average of the
 weights, which is often better than the weights themselves (--gpt.average 0.999), and on an accelerator in half precision
 (--gpt.bfloat16).
 
-Needs RUN/vae and RUN/codebook, or the stage whose codes it takes. Writes RUN/gpt/tokens.npz, RUN/gpt/checkpoints and
+Needs RUN/vae and RUN/codebook, or the stage whose codes it takes. With --tokens-of the tokens are copied from a run that has the
+same, for `joint` ones take longer to assign than a Transformer takes to train. Writes RUN/gpt/tokens.npz, RUN/gpt/checkpoints and
 RUN/gpt/metrics.jsonl. Training stops early when validation nats per token stop falling, and keeps the best parameters. Run it
 again to go on after an interruption.
 """
 
-from train.cli import NoExtra, parse, run_program
+import dataclasses
+import pathlib
+
+from train.cli import parse, run_program
 from train.config import token_sections, tokenizer_stages
-from train.run import Run
+from train.run import Run, stored_run
 
 
-def run(run: Run, tokens_of: Run | None = None) -> None:
+@dataclasses.dataclass(frozen=True)
+class Others:
+    """Other run folders."""
+
+    tokens_of: pathlib.Path | None = None
+    """Run folder with a Transformer over the same tokens, which are copied."""
+    prior: pathlib.Path | None = None
+    """Run folder with a Transformer over tokens of the same tokenizer, whose nats have the price gpt.price."""
+
+
+def run(run: Run, tokens_of: Run | None = None, prior: Run | None = None) -> None:
     """Trains the run's Transformer, unless that is done.
 
     Args:
         run: With the complete stages that make its tokenizer.
-        tokens_of: Another with a trained Transformer over the same tokens, which are copied from there: `joint` ones take
-            longer to assign than a Transformer takes to train.
+        tokens_of: Another with a trained Transformer over the same tokens, which are copied from there.
+        prior: Another with a trained Transformer over tokens of the same tokenizer. Its tokens are where the descent starts, and
+            its nats have the price of the options.
 
     Raises:
-        InputError: A stage is not complete, or the other run's tokens are not those of this one.
+        InputError: A stage is not complete, the other run's tokens are not those of this one or not of its tokenizer, or a price
+            without a prior or a prior without a price.
     """
+    from geovq.checks import InputError
     from train import image_tokens, loop, stages, steps
     from train.gpt_model import begun, gpt_model
 
     options = run.config.gpt
+    if (prior is None) != (options.price == 0):
+        raise InputError(
+            f"gpt.price: expected a price and --prior RUN, or neither, found {options.price:g} and "
+            f"{prior.folder if prior else 'no prior'}; give both, or leave both out."
+        )
     data = stages.images(run.config.data)
     inputs = {"data": data.sha256, **{name: run.fingerprint(name) for name in tokenizer_stages(run.config)}}
+    if prior is not None:
+        inputs["prior"] = prior.fingerprint("gpt")
     stage = run.begin("gpt", (*token_sections(run.config), "gpt"), inputs)
     if stage is None:
         return
     if not (stage.folder / "tokens.npz").exists():
         if tokens_of is None:
-            image_tokens.save(run, data, stage)
+            image_tokens.save(run, data, stage, prior)
         else:
             image_tokens.copy(tokens_of, run, stage)
     tokens = image_tokens.load(run)
@@ -52,7 +82,8 @@ def run(run: Run, tokens_of: Run | None = None) -> None:
 
 def main() -> None:
     """Runs the program."""
-    run(parse(__doc__, ("data", "gpt"), NoExtra(), needs=tokenizer_stages)[0])
+    asked, others = parse(__doc__, ("data", "gpt"), Others(), needs=tokenizer_stages)
+    run(asked, *(None if folder is None else stored_run(folder) for folder in (others.tokens_of, others.prior)))
 
 
 if __name__ == "__main__":

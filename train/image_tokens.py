@@ -1,40 +1,50 @@
 """The tokens that a run's Transformer is trained on: gpt/tokens.npz."""
 
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+
 import numpy as np
+from jaxtyping import Int
 
 from geovq.checks import InputError, check_tokens
+from geovq.chunks import Progress as Done
+from geovq.entropy import assign_entropy_constrained, code_nats
 from geovq.store import save_arrays
 from geovq.token_data import keep_valid
-from geovq.tokenizer import Tokenizer
-from train import stages, tokenizers
+from train import networks, stages, tokenizers
 from train.blocks import in_blocks, remove
-from train.config import token_codes
+from train.config import GPTOptions, token_codes
 from train.progress import Progress
 from train.run import Run
 from train.stage_record import Stage
 
 PARTS = ("train", "val", "test")
 
-_SETTLED_BY = ("codebook", "assign", "probes")
-"""Options of the Transformer that its tokens depend on."""
 
-
-def save(run: Run, data: stages.Images, stage: Stage) -> None:
+def save(run: Run, data: stages.Images, stage: Stage, prior: Run | None = None) -> None:
     """Assigns tokens to all images.
 
     Where the graph's components were dropped, images with a token that no code can be reached from are left out, and counted.
 
+    Args:
+        run: Whose tokens are wanted.
+        data: Its images.
+        stage: Its stage, which has begun.
+        prior: With the trained Transformer whose nats have a price, and with the tokens that the descent starts from.
+
     Raises:
-        InputError: Invalid tokens otherwise, with their count and the first position; or no image is left.
+        InputError: Invalid tokens otherwise, with their count and the first position; or no image is left; or a prior that was
+            trained on tokens of another tokenizer or other images.
     """
     options, k = run.config.gpt, token_codes(run.config)
-    chosen = tokenizers.modelled(run, options.assign)
-    chosen = chosen.replace(assign=options.assign, probes=options.probes or None)
+    encode = _encoder(run, stage, prior)
     arrays: dict[str, np.ndarray] = {}
     lost: dict[str, int] = {}
     for part in PARTS:
         images, labels = getattr(data.dataset, f"{part}_images"), getattr(data.dataset, f"{part}_labels")
-        grids = _assigned(chosen, images, f"gpt: {part} tokens ({options.codebook}, {options.assign})", stage, part)
+        label = f"gpt: {part} tokens ({options.codebook}, {options.assign})"
+        grids = _assigned(functools.partial(encode, part, images), len(images), label, stage, part)
         tokens = grids.reshape(len(grids), -1)
         if run.config.codebook.components == "drop":
             tokens, labels, lost[part] = keep_valid(tokens, labels, k)
@@ -42,10 +52,23 @@ def save(run: Run, data: stages.Images, stage: Stage) -> None:
                 f"gpt: {lost[part]:,} of {len(grids):,} {part} images have tokens without a code, left out", flush=True
             )
         arrays |= {part: check_tokens(tokens, k), f"{part}_labels": labels}
-    meta = {"codebook": options.codebook, "assign": options.assign, "lost": lost}
+    meta = {"codebook": options.codebook, "assign": options.assign, "price": options.price, "lost": lost}
     save_arrays(stage.folder / "tokens.npz", arrays, meta)
     remove(stage.folder / "blocks")
     stage.pause()
+
+
+def _encoder(run: Run, stage: Stage, prior: Run | None) -> Callable[[str, np.ndarray, slice, Done], np.ndarray]:
+    """What takes a part, its images and some rows of them to their tokens (n, h, w)."""
+    options = run.config.gpt
+    chosen = tokenizers.modelled(run, options.assign).replace(assign=options.assign, probes=options.probes or None)
+    if prior is None:
+        return lambda part, images, rows, done: chosen.encode(images[rows], done)
+    inputs = {name: value for name, value in stage.record["inputs"].items() if name != "prior"}
+    start, nats = given(prior, run, inputs, options.codebook), code_nats(networks.trained_gpt(prior))
+    return lambda part, images, rows, done: assign_entropy_constrained(
+        chosen, images[rows], nats, price=options.price, start=start[part][rows], progress=done
+    )
 
 
 def copy(made: Run, run: Run, stage: Stage) -> None:
@@ -60,29 +83,42 @@ def copy(made: Run, run: Run, stage: Stage) -> None:
         InputError: Tokens of another tokenizer or other images.
     """
     arrays, meta = made.read("gpt", "gpt/tokens.npz")
-    theirs, ours = Stage(made.folder, "gpt").record, stage.record
+    settled_by = ("codebook", "assign", "probes", "price")
+    _check_same(made, run, stage.record["inputs"], {name: getattr(run.config.gpt, name) for name in settled_by})
+    save_arrays(stage.folder / "tokens.npz", arrays, meta)
+
+
+def _check_same(made: Run, run: Run, inputs: Mapping[str, str], options: Mapping[str, object]) -> None:
+    """Refuses another run whose tokens are not of the same images and tokenizer.
+
+    Args:
+        made: With a Transformer, whose tokens are there.
+        run: For which they are wanted.
+        inputs: What the tokens' stage should be made from: fingerprints of images and stages.
+        options: Of the Transformer, which should be the same.
+
+    Raises:
+        InputError: Names the first that differs.
+    """
+    theirs = Stage(made.folder, "gpt").record
+    chosen = dataclasses.asdict(GPTOptions()) | theirs["options"]["gpt"]  # a younger option had its default then
     for what, there, here in (
-        *((name, theirs["inputs"].get(name), value) for name, value in ours["inputs"].items()),
-        *((f"gpt.{name}", theirs["options"]["gpt"][name], getattr(run.config.gpt, name)) for name in _SETTLED_BY),
+        *((name, theirs["inputs"].get(name), value) for name, value in inputs.items()),
+        *((f"gpt.{name}", chosen[name], value) for name, value in options.items()),
     ):
         if there != here:
             raise InputError(
                 f"{made.folder}: expected tokens of the same images, tokenizer and assignment as in {run.folder}, found another "
                 f"{what}, {there} there and {here} here; name a run with the same, or none."
             )
-    save_arrays(stage.folder / "tokens.npz", arrays, meta)
 
 
-def _assigned(chosen: Tokenizer, images: np.ndarray, label: str, stage: Stage, part: str) -> np.ndarray:
-    """Tokens (n, h, w), which are kept block by block while they are made."""
-    with Progress(label, len(images), "images") as progress:
-        return in_blocks(
-            stage.folder / "blocks" / part,
-            lambda rows: chosen.encode(images[rows], progress),
-            len(images),
-            progress,
-            stage.pause,
-        )
+def _assigned(
+    encode: Callable[[slice, Done], np.ndarray], n: int, label: str, stage: Stage, part: str
+) -> Int[np.ndarray, "n h w"]:
+    """Tokens, which are kept block by block while they are made."""
+    with Progress(label, n, "images") as progress:
+        return in_blocks(stage.folder / "blocks" / part, lambda rows: encode(rows, progress), n, progress, stage.pause)
 
 
 def load(run: Run) -> dict[str, np.ndarray]:
@@ -95,6 +131,30 @@ def load(run: Run) -> dict[str, np.ndarray]:
     for part in PARTS:
         check_tokens(arrays[part], token_codes(run.config), f"{part} tokens")
     return arrays
+
+
+def given(made: Run, run: Run, inputs: Mapping[str, str], codebook: str) -> dict[str, Int[np.ndarray, "n h w"]]:
+    """Tokens of all images of each part, by a Transformer's run, for another that has the same tokenizer.
+
+    Args:
+        made: With a trained Transformer.
+        run: For which they are wanted.
+        inputs: Fingerprints of the images and of the stages that make the tokenizer.
+        codebook: Of the tokens.
+
+    Raises:
+        InputError: The Transformer is not trained, its tokens are of other images or of another tokenizer, or it has left images
+            out.
+    """
+    made.outputs("gpt")
+    _check_same(made, run, inputs, {"codebook": codebook})
+    if left_out := sum(lost(made).values()):
+        raise InputError(
+            f"{made.folder}: expected tokens of all images, found {left_out:,} images without, since components of the graph "
+            "were dropped; name a run whose graph is bridged."
+        )
+    tokens = load(made)
+    return {part: tokens[part].reshape(-1, *made.config.vae.grid) for part in PARTS}
 
 
 def lost(run: Run) -> dict[str, int]:

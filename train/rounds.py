@@ -1,5 +1,6 @@
 """A round of fine-tuning: tokens of the training images, and the decoder and codes trained on them."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -64,9 +65,15 @@ def image_costs(
 
 
 def trained_round(
-    options: FinetuneOptions, data: Dataset, vae: SpatialVAE, tokenizer: Tokenizer, stage: Stage, number: int
+    options: FinetuneOptions,
+    data: Dataset,
+    vae: SpatialVAE,
+    tokenizer: Tokenizer,
+    stage: Stage,
+    number: int,
+    given: Mapping[str, Int[np.ndarray, "n h w"]] | None = None,
 ) -> tuple[SpatialVAE, Tokenizer]:
-    """The VAE and the tokenizer with decoder and codes trained on the tokenizer's own tokens.
+    """The VAE and the tokenizer with decoder and codes trained on the tokenizer's own tokens, or on those given.
 
     Args:
         options: How.
@@ -75,19 +82,22 @@ def trained_round(
         tokenizer: Of that VAE.
         stage: Keeps tokens and checkpoints in round-NUMBER/.
         number: Of the round, from 1.
+        given: Tokens of all "train" and "val" images, instead of the tokenizer's own.
 
     Returns:
         The VAE with the new decoder, and its tokenizer of the new codes, with mean metrics measured anew.
     """
     folder = stage.folder / f"round-{number}"
-    runs_decoder = tokenizer.assign in NEEDS_METRICS + NEEDS_IMAGES
-    count = options.images if runs_decoder and options.images else len(data.train_images)
-    images = draw(data.train_images, count, options.seed)
-    tokens = assigned(tokenizer, images, stage, f"round-{number}/train", f"finetune: round {number}, training tokens")
-    val_images = data.val_images[: options.val_images]
-    val_tokens = assigned(
-        tokenizer, val_images, stage, f"round-{number}/val", f"finetune: round {number}, validation tokens"
-    )
+    images, val_images = data.train_images, data.val_images[: options.val_images]
+    if given is None:
+        if options.images and tokenizer.assign in NEEDS_METRICS + NEEDS_IMAGES:
+            images = draw(images, options.images, options.seed)
+        tokens, val_tokens = (
+            assigned(tokenizer, of, stage, f"round-{number}/{part}", f"finetune: round {number}, {name} tokens")
+            for part, name, of in (("train", "training", images), ("val", "validation", val_images))
+        )
+    else:
+        tokens, val_tokens = given["train"], given["val"][: len(val_images)]
     parts: Any = nnx.split(vae, _is_decoder, ...)
     graphdef, decoder, rest = parts
     schedule = steps.Schedule.of(len(images), options)._replace(epochs=of_round(options.epochs, number))

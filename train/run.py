@@ -243,3 +243,15 @@ class Run:
         """The stored options with those of `sections` as asked for now."""
         stored = stored_config(self.folder) or self.config
         return dataclasses.replace(stored, **{name: getattr(self.config, name) for name in sections})
+
+
+def stored_run(folder: str | os.PathLike) -> Run:
+    """A run by its folder, with the options that it was made with.
+
+    Raises:
+        InputError: No such folder, or a damaged one.
+    """
+    config = stored_config(pathlib.Path(folder))
+    if config is None:
+        raise InputError(f"{folder}: expected a run folder, found no config.json in it; check the path.")
+    return Run(pathlib.Path(folder), config)

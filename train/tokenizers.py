@@ -1,7 +1,6 @@
 """The tokenizers of a run: of its codebooks, of its fine-tuning, and of a baseline."""
 
 import os
-import pathlib
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from geovq.quantizers import MovingCodes, bounded, grid_codes
 from geovq.tokenizer import Tokenizer
 from geovq.vae import SpatialVAE, callables
 from train import networks, stages
-from train.run import Run, stored_config
+from train.run import Run, stored_run
 
 
 def of_codebook(run: Run, codebook: str, assign: str) -> Tokenizer:
@@ -48,14 +47,7 @@ def load_tokenizer(folder: str | os.PathLike, codebook: str = "kmeans", assign: 
     Raises:
         InputError: No such folder or codebook, an unknown assignment, or damaged files.
     """
-    return of_codebook(_stored_run(folder), codebook, assign)
-
-
-def _stored_run(folder: str | os.PathLike) -> Run:
-    config = stored_config(pathlib.Path(folder))
-    if config is None:
-        raise InputError(f"{folder}: expected a run folder, found no config.json in it; check the path.")
-    return Run(pathlib.Path(folder), config)
+    return of_codebook(stored_run(folder), codebook, assign)
 
 
 def untuned(run: Run, images: np.ndarray) -> tuple[SpatialVAE, Tokenizer]:
@@ -88,7 +80,7 @@ def load_finetuned(folder: str | os.PathLike, assign: str = "whitened", probes: 
     Raises:
         InputError: No such folder, an unknown assignment, or damaged files.
     """
-    return _finetuned(_stored_run(folder), assign, probes)
+    return _finetuned(stored_run(folder), assign, probes)
 
 
 def _finetuned(run: Run, assign: str, probes: int | None = None) -> Tokenizer:
@@ -121,7 +113,7 @@ def load_baseline(folder: str | os.PathLike, images: np.ndarray, assign: str = "
     Raises:
         InputError: No such folder, an unknown assignment, or damaged files.
     """
-    run = _stored_run(folder)
+    run = stored_run(folder)
     return _baseline(run, check_images(images, SOURCES[run.config.data.dataset].image_shape), assign)
 
 
