@@ -69,8 +69,8 @@ def kept(
 
 def reconstructed(folder: pathlib.Path, trained: Trained, seed: int, judge: Judge, held: Held) -> list[Row]:
     """What is lost before any Transformer; equal for all that share tokens, of the networks of a seed, and their decoder."""
-    system, config = trained.system, trained.run.config
-    made_by = trained.made_by() | {"assign": system.assign, "probes": str(config.gpt.probes)}
+    system = trained.system
+    made_by = trained.made_by() | {"tokens": trained.run.outputs("gpt")["gpt/tokens.npz"]}
     name = f"tokens-{system.tokens}-{system.decoder}-{seed}"
 
     def compute() -> tuple[list[Row], dict[str, np.ndarray]]:

@@ -1,7 +1,8 @@
 """The tokens that benchmarks.generation and study train Transformers on, those runs, and the decoders of their samples.
 
 Tokens come from a VAE and its codebooks, or from a VQ-VAE, and stay as they are when a decoder is fine-tuned on them: one
-Transformer serves every decoder of its tokens. What is complete in the run folder is not made again.
+Transformer serves every decoder of its tokens. Some tokens are what the Transformer of others expects. What is complete in the
+run folder is not made again.
 """
 
 import dataclasses
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 PERCEPTUAL = 20.0
 """Price of LPIPS where a decoder is fine-tuned with one; chosen on validation images by benchmarks.perceptual."""
 
+NAT = 0.1
+"""Price of a nat where tokens have one."""
+
 
 @dataclasses.dataclass(frozen=True)
 class System:
@@ -30,6 +34,8 @@ class System:
     assign: AssignmentName
     decoder: Literal["own", "finetuned", "perceptual"] = "own"
     """own: what the codes were made for. finetuned: that, trained on the tokens. perceptual: the same with a price on LPIPS."""
+    priced: bool = False
+    """Whether nats have a price: those of a Transformer over `whitened` tokens of this codebook."""
     held: bool = True
     """Whether the VAE's KL bits are held at those of a code, at every position."""
     conditional: bool = True
@@ -54,8 +60,22 @@ class System:
     def tokens(self) -> str:
         """Name of the tokens, which Transformers of all kinds share."""
         parts = ["vqvae" if self.codebook == "baseline" else self.codebook, self.assign]
+        parts += ["priced"] if self.priced else []
         parts += [] if self.held else ["free"]
         return "-".join(parts if self.codes == 512 else [*parts, str(self.codes)])
+
+    @property
+    def prior(self) -> "System | None":
+        """That whose Transformer's nats have a price: of `whitened` tokens, class-conditional, small."""
+        free = {
+            "assign": "whitened",
+            "priced": False,
+            "decoder": "own",
+            "conditional": True,
+            "start": "codes",
+            "large": False,
+        }
+        return dataclasses.replace(self, **free) if self.priced else None
 
     @property
     def name(self) -> str:
@@ -72,6 +92,7 @@ class System:
             "transformer": self.transformer,
             "codebook": self.codebook,
             "assign": self.assign,
+            "priced": self.priced,
             "decoder": ("end-to-end" if of_vqvae else "frozen") if self.decoder == "own" else self.decoder,
             "held": self.held,
             "conditional": self.conditional,
@@ -92,6 +113,9 @@ REPLICATED = (
     System("metric", "joint"),
     System("metric", "joint", "finetuned"),
     System("metric", "joint", "perceptual"),
+    System("metric", "amortised", priced=True),
+    System("metric", "amortised", "finetuned", priced=True),
+    System("metric", "amortised", "perceptual", priced=True),
 )
 """Those that benchmarks.generation compares, over all seeds."""
 
@@ -126,9 +150,7 @@ class Schedule:
     """How long and how much."""
 
     tokenizer: TokenizerSchedule
-    """Of all but the Transformer; its fine-tuning is that on cheap tokens."""
-    searched: FinetuneOptions
-    """Fine-tuning on tokens that are searched with the decoder, which take longer than the training."""
+    """Of all but the Transformer."""
     gpt: GPTOptions
     probes: dict[AssignmentName, int]
     """Products that a Jacobian is sketched by, where an assignment is not given whole ones."""
@@ -153,11 +175,10 @@ def _tokenizers(name: str, finetune: FinetuneOptions) -> TokenizerSchedule:
     return dataclasses.replace(schedule, codebook=codebook, finetune=finetune)
 
 
-_CHEAP = FinetuneOptions(codebook="metric", rounds=1, epochs=(2,), val_images=1000)
+_TUNING = FinetuneOptions(codebook="metric", rounds=1, epochs=(2,), val_images=1000)
 
 _REDUCED = Schedule(
-    tokenizer=_tokenizers("reduced", _CHEAP),
-    searched=dataclasses.replace(_CHEAP, images=5000, epochs=(10,), val_images=500),
+    tokenizer=_tokenizers("reduced", _TUNING),
     gpt=GPTOptions(average=0.999, patience=0, batch_size=64),
     probes={"geodesic": 32, "joint": 96},
     epochs=(4, 2),
@@ -165,24 +186,18 @@ _REDUCED = Schedule(
     seeds=(0, 1, 2),
 )
 
-_LONG = dataclasses.replace(_CHEAP, epochs=(6,), val_images=5000)
-
-_SHORT = FinetuneOptions(codebook="metric", images=64, val_images=32, rounds=1, epochs=(1,), batch_size=32)
-
 SCHEDULES = {
     "reduced": _REDUCED,
     "full": dataclasses.replace(
         _REDUCED,
-        tokenizer=_tokenizers("full", _LONG),
-        searched=_LONG,
+        tokenizer=_tokenizers("full", dataclasses.replace(_TUNING, epochs=(6,), val_images=5000)),
         gpt=GPTOptions(average=0.999, patience=0),
         probes={},
         epochs=None,
         whole=True,
     ),
     "smoke": Schedule(
-        tokenizer=_tokenizers("smoke", _SHORT),
-        searched=_SHORT,
+        tokenizer=_tokenizers("smoke", dataclasses.replace(_TUNING, epochs=(1,), val_images=32, batch_size=64)),
         gpt=dataclasses.replace(PRESETS["demo"].gpt, average=0.9, patience=0),
         probes={"geodesic": 4, "joint": 4},
         epochs=(1, 1),
@@ -271,8 +286,9 @@ class Generation:
         begun_as(made, run, tokenizer_stages(config))
         same = Run(self.folder / f"gpt-{system.tokens}-{self.tokenizer_seed(seed)}", config)
         shared = same.folder != run.folder and (same.folder / "gpt/tokens.npz").exists()
-        gpt.run(run, same if shared else None)
-        return Trained(system, seed, run, self._tuned(system, seed))
+        prior = None if system.prior is None else self.trained(system.prior, self.tokenizer_seed(seed)).run
+        gpt.run(run, same if shared else None, prior)
+        return Trained(system, seed, run, self._tuned(system, seed, run))
 
     def options(self, system: System, seed: int) -> GPTOptions:
         """Of the system's Transformer."""
@@ -281,6 +297,7 @@ class Generation:
             codebook=system.codebook,
             assign=system.assign,
             probes=self.schedule.probes.get(system.assign, 0),
+            price=NAT if system.priced else 0.0,
             conditional=system.conditional,
             start=system.start,
             epochs=system.epochs if self.schedule.epochs is None else self.schedule.epochs[system.large],
@@ -290,21 +307,18 @@ class Generation:
 
     def tuning(self, system: System) -> FinetuneOptions:
         """How a decoder is fine-tuned on the system's tokens."""
-        cheap = system.assign in ("euclidean", "whitened", "whitened-position")
         return dataclasses.replace(
-            self.schedule.tokenizer.finetune if cheap else self.schedule.searched,
+            self.schedule.tokenizer.finetune,
             codebook="vqvae" if system.codebook == "baseline" else system.codebook,
-            assigns=(system.assign,),
-            probes=self.schedule.probes.get(system.assign, 0),
             perceptual=PERCEPTUAL if system.decoder == "perceptual" else 0.0,
         )
 
-    def _tuned(self, system: System, seed: int) -> Run | None:
+    def _tuned(self, system: System, seed: int, tokens_of: Run) -> Run | None:
         """A run whose decoder and codes are fine-tuned on the system's tokens; None where its own decoder is used."""
         if system.decoder == "own":
             return None
-        made, seed = self._tokenizer(system, seed), self.tokenizer_seed(seed)
-        return self.study.tuned_otherwise(f"{system.decoder}-{system.tokens}-{seed}", made, self.tuning(system))
+        name = f"{system.decoder}-{system.tokens}-{self.tokenizer_seed(seed)}"
+        return self.study.tuned_otherwise(name, self._tokenizer(system, seed), self.tuning(system), tokens_of)
 
     def _codes(self, system: System) -> int:
         return self.schedule.codes or system.codes

@@ -143,13 +143,13 @@ class Study:
         finetune.run(run)
         return run
 
-    def tuned_otherwise(self, name: str, made: Run, options: FinetuneOptions) -> Run:
-        """What a run has made, fine-tuned by these options, in a run folder of this name."""
+    def tuned_otherwise(self, name: str, made: Run, options: FinetuneOptions, tokens_of: Run | None = None) -> Run:
+        """What a run has made, fine-tuned by these options, in a run folder of this name; on a Transformer's tokens if given."""
         from train import finetune
 
         run = Run(self.folder / name, dataclasses.replace(made.config, finetune=options))
         begun_as(made, run, ("baseline",) if options.codebook == "vqvae" else ("vae", "codebook"))
-        finetune.run(run)
+        finetune.run(run, tokens_of)
         return run
 
     def baseline(self, system: BaselineName, k: int, seed: int) -> Run:

@@ -69,6 +69,15 @@ def test_a_decoder_has_no_transformer_of_its_own():
     assert len(by_transformer) < len(SYSTEMS)
 
 
+def test_the_prior_of_a_priced_system_is_one_that_is_compared():
+    priced = [system for system in SYSTEMS if system.priced]
+    assert {system.prior for system in priced} <= {*REPLICATED}
+    assert all(system.prior is None for system in SYSTEMS if system not in priced)
+    assert len({system.tokens for system in SYSTEMS}) > len(
+        {system.tokens.removesuffix("-priced") for system in SYSTEMS}
+    )
+
+
 def test_a_copied_run_is_refused_once_it_is_another(tmp_path):
     made, run = (Run(tmp_path / name, PRESETS["demo"]) for name in ("made", "run"))
 
