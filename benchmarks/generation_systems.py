@@ -67,7 +67,7 @@ class System:
     @property
     def prior(self) -> "System | None":
         """That whose Transformer's nats have a price: of `whitened` tokens, class-conditional, small."""
-        free = {
+        free: dict[str, Any] = {
             "assign": "whitened",
             "priced": False,
             "decoder": "own",

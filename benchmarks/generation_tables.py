@@ -1,4 +1,4 @@
-"""The tables of benchmarks.generation and benchmarks.perceptual."""
+"""The tables of benchmarks.generation, benchmarks.perceptual and benchmarks.entropy."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -151,3 +151,13 @@ def prices(rows: Sequence[Row]) -> Table:
         psnr, lpips = (value_of(rows, price=price, score=score) for score in ("psnr", "lpips"))
         cells.append([price, psnr, lpips, psnr - free_psnr, lpips / free_lpips])
     return ["price", "PSNR dB", "LPIPS", "PSNR less that without, dB", "LPIPS over that without"], cells
+
+
+def prices_of_nats(rows: Sequence[Row]) -> Table:
+    """Of benchmarks.entropy: one line for each assignment and price."""
+    cells: list[list[object]] = []
+    for steps, assign, price in dict.fromkeys((row["steps"], row["assign"], row["price"]) for row in rows):
+        of = {"steps": steps, "assign": assign, "price": price}
+        found = [value_of(rows, score=score, **of) for score in ("psnr", "nats_per_token", "changed")]
+        cells.append([steps if price is not None else f"(whitened, for {steps})", price, *found])
+    return ["steps", "price of a nat", "PSNR dB", "nats a token, of the prior", "tokens changed, part"], cells

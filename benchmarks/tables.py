@@ -90,6 +90,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {
     "generation_likelihood": ("generation", lambda rows: markdown(*generation_tables.likelihood(rows))),
     "generation_guidance": ("generation", lambda rows: markdown(*generation_tables.guidance(rows))),
     "perceptual": ("perceptual", lambda rows: markdown(*generation_tables.prices(rows))),
+    "entropy": ("entropy", lambda rows: markdown(*generation_tables.prices_of_nats(rows))),
     "study_legacy": ("study", lambda rows: markdown(*study_tables.legacy(rows))),
     "study_honest": ("study", lambda rows: markdown(*study_tables.honest(rows))),
 }

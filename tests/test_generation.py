@@ -8,7 +8,7 @@ from PIL import Image
 
 from benchmarks.generation_figures import confused, confusion, confusion_matrix, most_confused, side_by_side, trade
 from benchmarks.generation_systems import EXPERIMENTS, ONCE, REPLICATED, SCHEDULES, SYSTEMS, Generation
-from benchmarks.generation_tables import guidance, likelihood, prices, reached, systems
+from benchmarks.generation_tables import guidance, likelihood, prices, prices_of_nats, reached, systems
 from benchmarks.means import interval_of, mean_of
 from benchmarks.record import merged
 from benchmarks.study_tables import ORIGINAL, honest, legacy
@@ -293,3 +293,16 @@ def test_a_part_adds_to_what_the_results_file_has(tmp_path):
     both = [(None, None, 0.0), ("a", 0, 1.0), ("a", 1, 2.0), ("b", 0, 3.0)]
     assert found(merged(path, rows, "reduced", "name", "abc")) == both
     assert found(merged(path, rows, "full", "name", "abc")) == found(rows)
+
+
+def test_prices_of_nats_have_a_line_for_each_assignment_and_price():
+    found = [
+        made(case="tokens", steps=steps, assign=assign, price=price, score=score, value=value + offset)
+        for steps, offset in (("amortised", 0.0), ("joint", 10.0))
+        for assign, price, values in (("whitened", None, (22.0, 4.2, 0.0)), (steps, 0.1, (23.0, 3.9, 0.5)))
+        for score, value in zip(("psnr", "nats_per_token", "changed"), values, strict=True)
+    ]
+    heads, cells = prices_of_nats(found)
+    assert len(heads) == 5
+    assert cells[0] == ["(whitened, for amortised)", None, 22.0, 4.2, 0.0]
+    assert cells[3] == ["joint", 0.1, 33.0, 13.9, 10.5]

@@ -40,6 +40,7 @@ PROGRAMS = (
         for name in (
             *(
                 "encoding",
+                "entropy",
                 "generation",
                 "geometry",
                 "gpt",

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks import entropy
 from benchmarks.perceptual import scored, short
 from geovq import scores
 from geovq.assign import square_root
@@ -213,6 +214,25 @@ def test_tokens_with_a_price_are_what_the_prior_expects(expected):
         return ((tokenizer.decode(tokens) - images / np.float32(255)) ** 2).sum(axis=(1, 2, 3)) + 0.5 * needed
 
     assert costs(found).mean() < 0.95 * costs(before).mean()
+
+
+def test_prices_of_nats_are_scored_on_validation_images(expected):
+    first, _ = expected
+    images, tokenizer = (
+        load("digits").val_images[:60] / np.float32(255),
+        load_tokenizer(first.folder, "whitened", "amortised"),
+    )
+    nats, start = code_nats(networks.trained_gpt(first)), image_tokens.load(first)["val"][:60].reshape(-1, 4, 4)
+    rows = entropy.measured(tokenizer, images, start, nats, "amortised")
+    before = {r["score"]: r["value"] for r in rows if r["price"] is None}
+    assert before["psnr"] == pytest.approx(scores.psnr(images, tokenizer.decode(start)).mean(), rel=1e-5)
+    assert before["nats_per_token"] == pytest.approx(
+        np.take_along_axis(nats(start), start[..., None], 3).mean(), rel=1e-5
+    )
+    assert before["changed"] == 0
+    for score in ("nats_per_token", "psnr"):
+        free, priced = (r["value"] for r in rows if r["score"] == score and r["price"] in (0.0, 0.4))
+        assert priced < free
 
 
 def test_a_price_wants_a_prior_of_the_same_tokenizer(expected, tuned, tmp_path):

@@ -1,0 +1,101 @@
+"""What does a price on nats do to tokens: how well do they decode, and how well does a Transformer expect them?
+
+    python -m benchmarks.entropy --run runs/study --data-dir DIR    some minutes on two CPU cores, after the Transformer
+
+FashionMNIST, K = 512, validation images. A Transformer over `whitened` tokens of metric means says what codes need; amortised and
+joint steps then take its tokens to others, at several prices of these nats and at none. The run folder may be that of
+benchmarks.generation, which has the Transformer. That one trains others at the largest price here at which images are not worse
+than of `whitened` tokens. Writes benchmarks/results/entropy.json.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any, Literal
+
+from benchmarks.generation_systems import SCHEDULES, Generation, System
+from benchmarks.record import FOLDER, save
+from benchmarks.rows import Row
+from benchmarks.tokenizer_systems import images_of
+from train.cli import parse, run_program
+
+PRICES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
+"""What a nat costs, squared intensity; 0: tokens by their error alone."""
+
+COUNTS = {"amortised": 2000, "joint": 500}
+"""Images for each assignment, at most."""
+
+SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How long it runs."""
+
+    schedule: Literal["reduced", "smoke"] = "reduced"
+    """reduced: two CPU cores. smoke: the digits, in a minute or two."""
+    output: pathlib.Path = FOLDER
+    """Folder of the results."""
+
+
+def measured(tokenizer: Any, images: Any, start: Any, nats: Any, assign: str) -> list[Row]:
+    """Rows of the tokens that were there, and of those at each price.
+
+    Args:
+        tokenizer: With kinds of images.
+        images: In [0, 1].
+        start: Tokens that the Transformer was trained on.
+        nats: What it expects, see `geovq.entropy`.
+        assign: By whose steps tokens descend.
+    """
+    import numpy as np
+
+    from geovq import scores
+    from geovq.entropy import assign_entropy_constrained
+    from train.scoring import row
+
+    def scored(tokens: Any, **fields: Any) -> list[Row]:
+        needed = np.take_along_axis(nats(tokens), tokens[..., None], axis=3).mean(axis=(1, 2, 3))
+        case: Row = {"case": "tokens", "split": "validation", "steps": assign, **fields}
+        return [
+            row(case, "psnr", scores.psnr(images, tokenizer.decode(tokens))),
+            row(case, "nats_per_token", needed),
+            row(case, "changed", (tokens != start).mean(axis=(1, 2))),
+        ]
+
+    rows = scored(start, assign="whitened", price=None)
+    chosen = tokenizer.replace(assign=assign)
+    for price in PRICES:
+        tokens = assign_entropy_constrained(chosen, images, nats, price=price, start=start)
+        rows += scored(tokens, assign=assign, price=price)
+    return rows
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    asked, options = parse(__doc__, ("data",), Options(), bound=False)
+
+    from benchmarks.generation_tables import prices_of_nats
+    from geovq.checks import check_images
+    from geovq.entropy import code_nats
+    from geovq.report import text_table
+    from train import image_tokens, networks, stages, tokenizers
+
+    schedule = SCHEDULES[options.schedule]
+    run = (
+        Generation(asked.folder, images_of(asked.config.data), schedule).trained(System("metric", "whitened"), SEED).run
+    )
+    nats, tokenizer = code_nats(networks.trained_gpt(run)), tokenizers.modelled(run, "amortised")
+    tokens = image_tokens.load(run)["val"].reshape(-1, *tokenizer.token_shape)
+    images = check_images(stages.images(run.config.data).dataset.val_images)
+    rows: list[Row] = []
+    for assign, count in COUNTS.items():
+        of_steps = tokenizer.replace(assign=assign, probes=schedule.probes.get("joint") if assign == "joint" else None)
+        rows += measured(of_steps, images[:count], tokens[:count], nats, assign)
+    print(text_table(*prices_of_nats(rows)), flush=True)
+    made_with = {"split": asked.config.data.split_seed, f"networks {SEED}": SEED}
+    label = f"{options.schedule}: the Transformer of {run.config.gpt.epochs} epochs"
+    save("entropy" if options.schedule != "smoke" else "entropy_part", rows, made_with, label, options.output)
+
+
+if __name__ == "__main__":
+    run_program(main)
