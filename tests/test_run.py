@@ -305,6 +305,10 @@ def test_presets_are_legal(preset):
         ),
         (Config(gpt=GPTOptions(average=1.0)), r"gpt\.average: expected a number in \[0, 1\), found 1\.0"),
         (Config(finetune=FinetuneOptions(perceptual=-1)), r"finetune\.perceptual: expected at least 0, found -1"),
+        (
+            Config(sample=SampleOptions(decoder="finetuned")),
+            r"sample\.decoder: expected a fine-tuned decoder of the Transformer's codebook \(kmeans\), found one of whitened",
+        ),
         (Config(sample=SampleOptions(temperature=-1)), r"sample\.temperature: expected at least 0"),
         (Config(codebook=CodebookOptions(codebooks=("euclidean",))), r"gpt\.codebook: expected one that is built"),
         (Config(codebook=CodebookOptions(measured_images=10)), r"more measured tokens than codes \(512\)"),
@@ -312,4 +316,4 @@ def test_presets_are_legal(preset):
 )
 def test_options_out_of_range_are_named(config, message):
     with pytest.raises(InputError, match=message):
-        check_config(config, ("gpt", "finetune"))
+        check_config(config, ("gpt", "finetune", "sample"))

@@ -21,8 +21,8 @@ from geovq.entropy import assign_entropy_constrained, code_nats
 from geovq.quantizers import grid_codes
 from geovq.store import load_arrays
 from tests.test_programs import TINY_VAE, program
-from train import finetune, gpt, image_tokens, networks
-from train.config import FinetuneOptions, GPTOptions
+from train import finetune, gpt, image_tokens, networks, sample
+from train.config import FinetuneOptions, GPTOptions, SampleOptions
 from train.networks import trained_classifier
 from train.rounds import image_costs
 from train.run import Run, stored_config
@@ -262,14 +262,17 @@ def test_a_price_wants_a_prior_of_the_same_tokenizer(expected, tuned, tmp_path):
 
 
 def test_a_decoder_is_fine_tuned_on_the_tokens_of_a_transformer(expected, started, tmp_path):
-    shutil.copytree(started, tmp_path / "tuned")
+    shutil.copytree(expected[1].folder, tmp_path / "tuned")
     options = FinetuneOptions(epochs=(3,), rounds=1, batch_size=128, val_images=40, assigns=("joint",), images=128)
-    made = Run(tmp_path / "tuned", dataclasses.replace(run_of(started).config, finetune=options))
+    made = Run(tmp_path / "tuned", dataclasses.replace(expected[1].config, finetune=options))
     finetune.run(made, expected[1])
     images, tokens = load("digits").test_images / np.float32(255), image_tokens.load(expected[1])["test"]
     before, after = load_tokenizer(started, "whitened"), load_finetuned(made.folder)
     errors = [((t.decode(tokens.reshape(-1, 4, 4)) - images) ** 2).sum() for t in (after, before)]
     assert errors[0] < 0.95 * errors[1]
+    sampled = dataclasses.replace(made.config, sample=SampleOptions(per_class=1, decoder="finetuned"))
+    grids, shown = sample.draw(Run(made.folder, sampled))
+    np.testing.assert_array_equal(np.concatenate([*shown.values()]), after.decode(grids))
     for tokens_of, message in ((None, "from the present tokens"), (expected[0], "from the present tokens")):
         with pytest.raises(InputError, match=message):
             finetune.run(made, tokens_of)

@@ -254,6 +254,8 @@ class SampleOptions:
     """Classifier-free guidance: above 1 images that are more clearly of their class, and less varied; 1 = none."""
     guidance_rises: bool = False
     """Guidance rises from 1 at the first token to this at the last."""
+    decoder: Literal["own", "finetuned"] = "own"
+    """own: what the codes were made for; finetuned: that of train.finetune, best on the same tokens (--tokens-of)."""
     seed: int = 0
     """Of the samples."""
 

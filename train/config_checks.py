@@ -83,6 +83,12 @@ def check_config(config: Config, sections: tuple[str, ...]) -> None:
         raise InputError(
             f"sample.top_k: expected at most the codes of a token ({token_codes(config)}), found {config.sample.top_k}."
         )
+    tuned = {"vqvae": "baseline"}.get(tuning.codebook, tuning.codebook)
+    if "sample" in sections and config.sample.decoder == "finetuned" and gpt.codebook not in ("finetuned", tuned):
+        raise InputError(
+            f"sample.decoder: expected a fine-tuned decoder of the Transformer's codebook ({gpt.codebook}), found one of "
+            f"{tuned}; run train.finetune with --finetune.codebook in a copy of the run, or sample with --sample.decoder own."
+        )
     nodes = codebook.measured_images * vae.grid[0] * vae.grid[1]
     if max(codebook.neighbours + 1, codebook.codes) > nodes:
         raise InputError(

@@ -3,6 +3,7 @@
     python -m train.sample --run runs/demo
     python -m train.sample --run runs/quick --label Sneaker --sample.per-class 40 --sample.guidance 2 --out sneakers.png
     python -m train.sample --run runs/quick --keep 8
+    python -m train.sample --run runs/quick --sample.decoder finetuned              after train.finetune --tokens-of runs/quick
 
 Needs RUN/gpt and the stages that it needed. The same seed gives the same images. Every row is a class. With --keep the first
 tokens are those of a test image of the class, which stands first in its row.
@@ -31,7 +32,8 @@ class Request:
 
 def needs(config: Config) -> tuple[str, ...]:
     """Stages that have to be complete."""
-    return (*tokenizer_stages(config), "gpt")
+    tuned = ("finetune",) if config.sample.decoder == "finetuned" else ()
+    return tuple(dict.fromkeys((*tokenizer_stages(config), *tuned, "gpt")))
 
 
 def run(run: Run) -> None:
@@ -82,7 +84,8 @@ def draw(run: Run, label: str | None = None, keep: int = 0):
     if not 0 <= keep <= length:
         raise InputError(f"keep: expected 0..{length}, the tokens of an image, found {keep}; change --keep.")
     model = networks.trained_gpt(run)
-    tokenizer = tokenizers.modelled(run, "euclidean")  # decoding is the same for all assignments
+    tuned = options.decoder == "finetuned"  # decoding is the same for all assignments
+    tokenizer = tokenizers.load_finetuned(run.folder) if tuned else tokenizers.modelled(run, "euclidean")
     labels = np.repeat(np.array(chosen, np.int32), options.per_class)
     prefix = None
     if keep:
