@@ -274,6 +274,17 @@ NEW = [
         ["--dataset", "digits", "--vae.grid", "40", "4"],
         "expected a grid within the image's 28x28, found 40x4",
     ),
+    (
+        "pipeline",
+        ["--preset", "demo", "--gpt.assign", "amortised", "--gpt.price", "1"],
+        "gpt.price: expected 0 for the pipeline, which knows no prior, found 1",
+    ),
+    (
+        "pipeline",
+        ["--preset", "demo", "--sample.decoder", "finetuned", "--gpt.codebook", "whitened"],
+        "expected a run folder, found none; check --run",
+    ),
+    ("gpt", ["--preset", "demo", "--prior", "nowhere"], "expected a run folder, found none; check --run"),
     ("evaluate", ["--dataset", "digits"], "expected a run folder, found none; check --run"),
     ("sample", ["--label", "7"], "expected a run folder, found none; check --run"),
     ("codebook", ["--preset", "demo"], "expected a run folder, found none; check --run"),

@@ -10,6 +10,7 @@ study's schedule, for an accelerator. DIR holds the four official IDX files; wit
 
 import time
 
+from geovq.checks import InputError
 from train.cli import NoExtra, parse, run_program
 from train.config import Config, tokenizer_stages
 from train.run import Run
@@ -33,12 +34,19 @@ def run(run: Run) -> None:
 
 def others(config: Config) -> tuple[str, ...]:
     """Stages that have to be complete, for they are not among those that are run here."""
-    return tuple(name for name in tokenizer_stages(config) if name not in STAGES)
+    tuned = ("finetune",) if config.sample.decoder == "finetuned" else ()
+    return tuple(name for name in (*tokenizer_stages(config), *tuned) if name not in STAGES)
 
 
 def main() -> None:
     """Runs the program."""
-    run(parse(__doc__, SECTIONS, NoExtra(), needs=others)[0])
+    asked, _ = parse(__doc__, SECTIONS, NoExtra(), needs=others)
+    if asked.config.gpt.price:
+        raise InputError(
+            f"gpt.price: expected 0 for the pipeline, which knows no prior, found {asked.config.gpt.price:g}; run train.gpt with "
+            "--prior, then train.sample and train.evaluate."
+        )
+    run(asked)
 
 
 if __name__ == "__main__":
