@@ -213,7 +213,8 @@ def schedule_label(name: str, schedule: Schedule) -> str:
     """What results files say of a schedule."""
     small, large = schedule.epochs or ("50 or 100", 100)
     over = "" if schedule.whole else ", all over the tokens of one VAE and one VQ-VAE"
-    return f"{name}: {small} epochs of the small Transformer and {large} of the large one{over}"
+    tuned = schedule.tokenizer.finetune.epochs[0]
+    return f"{name}: {small} epochs of the small Transformer and {large} of the large one{over}; decoders tuned in {tuned} passes"
 
 
 class Trained(NamedTuple):

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from geovq.checks import InputError, check_images, check_whole
 from geovq.chunks import Progress, map_chunks
+from geovq.config import TAKES_PRICES
 from geovq.execution import REPEATABLE, Plan
 from geovq.gpt import GPT
 from geovq.tokenizer import Tokenizer
@@ -98,6 +99,11 @@ def assign_entropy_constrained(
     """
     images = check_images(images, tokenizer.image_shape)
     check_whole("rounds", rounds)
+    if tokenizer.assign not in TAKES_PRICES:
+        raise InputError(
+            f"tokenizer: expected assignment {' or '.join(TAKES_PRICES)}, found {tokenizer.assign}; use "
+            f"Tokenizer.replace(assign='{TAKES_PRICES[-1]}')."
+        )
     if tokenizer.codes.ndim != 2:
         raise InputError("tokenizer: expected one code for a token, found stages; fit one with stages=1.")
     if not 0 <= price < float("inf"):

@@ -198,7 +198,7 @@ def assign_joint(
         progress: Called after every chunk with the images done.
 
     Returns:
-        The tokens, of the shape of those given, none of whose images is worse, or costs more, than at the start.
+        The tokens, of the shape of those given, none of whose images costs more than at the start.
 
     Raises:
         InputError: A decoder that has no derivatives, or images that are not finite.

@@ -347,7 +347,7 @@ class Tokenizer:
             if len(images) != len(latents):
                 raise InputError(f"images: expected {len(latents)}, one for each latent, found {len(images)}.")
         start = self._checked_start(start, len(latents))
-        self._check_prices(prices, len(latents))
+        prices = self._checked_prices(prices, len(latents))
 
         def block(rows: slice) -> np.ndarray:
             return assign(
@@ -381,18 +381,19 @@ class Tokenizer:
             raise InputError(f"start: expected {n} grids, one for each image, found {len(start)}.")
         return start
 
-    def _check_prices(self, prices: np.ndarray | None, n: int) -> None:
+    def _checked_prices(self, prices: np.ndarray | None, n: int) -> Float[np.ndarray, "n h w K"] | None:
         if prices is None:
-            return
+            return None
         if self.assign not in TAKES_PRICES:
             raise InputError(
                 f"prices: expected them only for {' and '.join(TAKES_PRICES)}, found {self.assign}; use "
                 f"Tokenizer.replace(assign='{TAKES_PRICES[-1]}')."
             )
-        wanted = (n, *self.token_shape, self.k)
+        prices, wanted = np.asarray(prices), (n, *self.token_shape, self.k)
         if prices.shape != wanted:
             raise InputError(f"prices: expected one for every code of every token, {wanted}, found {prices.shape}.")
         check_finite("prices", prices)
+        return prices
 
     def improved(
         self,

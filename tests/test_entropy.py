@@ -180,7 +180,7 @@ def test_what_does_not_fit_is_refused(tokenizers, images):
         ),
         (
             {"price": 1.0, "tokenizer": joint.replace(assign="whitened")},
-            "start: expected tokens only for amortised, joint",
+            "tokenizer: expected assignment amortised or joint, found whitened",
         ),
     ):
         given = {"tokenizer": joint, "images": images, "nats": bigram_nats} | options

@@ -83,8 +83,9 @@ def encoded(tokenizer, images):
     return np.asarray(tokenizer._encode(images.astype(np.float32) / 255))
 
 
-def test_fine_tuning_that_was_killed_ends_with_the_same_bits(tuned, started, tmp_path):
+def test_fine_tuning_that_was_killed_ends_with_the_same_bits(tuned, started, tmp_path, monkeypatch):
     """Killed at its fourth checkpoint of each call, until it is complete."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))  # a kill may leave half an entry
     folder = tmp_path / "killed"
     shutil.copytree(started, folder)
     code = (
@@ -238,6 +239,7 @@ def test_prices_of_nats_are_scored_on_validation_images(expected):
 def test_a_price_wants_a_prior_of_the_same_tokenizer(expected, tuned, tmp_path):
     first, priced = expected
     shutil.copytree(tuned[0], tmp_path / "other")
+    before = (tmp_path / "other/config.json").read_text()
     for asked, prior, message in (
         (
             dataclasses.replace(priced.config.gpt, price=0.0),
@@ -255,10 +257,41 @@ def test_a_price_wants_a_prior_of_the_same_tokenizer(expected, tuned, tmp_path):
         made = Run(tmp_path / "other", dataclasses.replace(priced.config, gpt=asked))
         with pytest.raises(InputError, match=message):
             gpt.run(made, prior=prior)
-        shutil.rmtree(tmp_path / "other/gpt", ignore_errors=True)
+        assert not (made.folder / "gpt").exists()
+        assert (made.folder / "config.json").read_text() == before
     found = program("gpt", "--run", str(tmp_path / "other"), "--gpt.assign", "whitened", "--gpt.price", "1")
     assert (found.returncode, found.stderr.count("\n")) == (2, 1)
     assert "gpt.price: expected 0, or gpt.assign amortised or joint, found 1 and whitened" in found.stderr
+
+
+def test_priced_tokens_need_no_prior_once_they_are_there(expected, started, tmp_path, capsys):
+    first, priced = expected
+    gpt.run(priced)
+    assert "gpt: complete, skipped" in capsys.readouterr().out
+    shutil.copytree(started, tmp_path / "second")
+    options = dataclasses.replace(priced.config.gpt, seed=1, epochs=1)
+    second = Run(tmp_path / "second", dataclasses.replace(priced.config, gpt=options))
+    gpt.run(second, tokens_of=priced, prior=first)
+    np.testing.assert_array_equal(image_tokens.load(second)["train"], image_tokens.load(priced)["train"])
+    shutil.copytree(started, tmp_path / "third")
+    third = Run(tmp_path / "third", second.config)
+    with pytest.raises(InputError, match=r"found another prior, .*; name a run with the same"):
+        gpt.run(third, tokens_of=priced, prior=second)
+
+
+def test_samples_want_a_decoder_for_the_present_codes(expected, tmp_path):
+    shutil.copytree(expected[1].folder, tmp_path / "stale")
+    sampled = SampleOptions(per_class=1, decoder="finetuned")
+    options = FinetuneOptions(epochs=(1,), rounds=1, batch_size=256, val_images=40)
+    made = Run(tmp_path / "stale", dataclasses.replace(expected[1].config, finetune=options, sample=sampled))
+    finetune.run(made, expected[1])
+    record = json.loads((made.folder / "finetune/stage.json").read_text())
+    record["inputs"]["codebook"] = "another"
+    (made.folder / "finetune/stage.json").write_text(json.dumps(record))
+    with pytest.raises(
+        InputError, match="expected a decoder that was fine-tuned for the present codebook, found one for"
+    ):
+        sample.draw(made)
 
 
 def test_a_decoder_is_fine_tuned_on_the_tokens_of_a_transformer(expected, started, tmp_path):
@@ -273,7 +306,7 @@ def test_a_decoder_is_fine_tuned_on_the_tokens_of_a_transformer(expected, starte
     sampled = dataclasses.replace(made.config, sample=SampleOptions(per_class=1, decoder="finetuned"))
     grids, shown = sample.draw(Run(made.folder, sampled))
     np.testing.assert_array_equal(np.concatenate([*shown.values()]), after.decode(grids))
-    for tokens_of, message in ((None, "from the present tokens"), (expected[0], "from the present tokens")):
+    for tokens_of, message in ((None, "expected --tokens-of RUN"), (expected[0], "from the present tokens")):
         with pytest.raises(InputError, match=message):
             finetune.run(made, tokens_of)
     kmeans = dataclasses.replace(made.config, finetune=dataclasses.replace(options, codebook="kmeans"))

@@ -135,11 +135,11 @@ class FinetuneOptions:
     codebook: CodebookName | Literal["vqvae"] = "whitened"
     """Codebook that it starts from; vqvae: codes, encoder and decoder of train.baseline."""
     assigns: tuple[AssignmentName, ...] = ("whitened",)
-    """Assignment of the tokens that each round trains on, the last for all further rounds; that one is validated."""
+    """Assignment of each round's tokens, the last for all further rounds; that one is validated. Unused with --tokens-of."""
     probes: int = 0
     """Products that a Jacobian is sketched by, for assignments that need one; 96 for joint lose nothing here; 0 = exact."""
     images: int = 0
-    """At most so many training images, drawn at random, where an assignment runs the decoder (local, joint, ...); 0 = all."""
+    """At most so many training images, where an assignment runs the decoder (local, joint, ...); 0, or with --tokens-of: all."""
     val_images: int = 5000
     """At most so many validation images."""
     rounds: int = 3

@@ -53,11 +53,12 @@ def run(run: Run, tokens_of: Run | None = None) -> None:
     import numpy as np
 
     from geovq.autoencoder import BATCH
-    from geovq.checks import check_images
+    from geovq.checks import InputError, check_images
     from geovq.chunks import map_chunks
     from geovq.scores import psnr
     from train import image_tokens, stages, steps, tokenizers
     from train.rounds import assigned, image_costs, of_round, trained_round
+    from train.stage_record import Stage
 
     options = run.config.finetune
     needs = ("baseline",) if options.codebook == "vqvae" else ("vae", "codebook")
@@ -68,7 +69,12 @@ def run(run: Run, tokens_of: Run | None = None) -> None:
     train_images = data.dataset.train_images
     steps.Schedule.of(min(options.images or len(train_images), len(train_images)), options)  # refuses too large batches
     inputs = {"data": data.sha256, **made_from}
-    given = None
+    given, began = None, Stage(run.folder, "finetune")
+    if tokens_of is None and not began.empty and "tokens" in began.record.get("inputs", {}):
+        raise InputError(
+            f"{began.folder}: expected --tokens-of RUN, on whose tokens it was begun, found none; give the same again, or move "
+            f"{began.folder} away to make it anew."
+        )
     if tokens_of is not None:
         codebook = "baseline" if options.codebook == "vqvae" else options.codebook
         given = image_tokens.given(tokens_of, run, inputs, codebook)

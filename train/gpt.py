@@ -46,7 +46,7 @@ def run(run: Run, tokens_of: Run | None = None, prior: Run | None = None) -> Non
         run: With the complete stages that make its tokenizer.
         tokens_of: Another with a trained Transformer over the same tokens, which are copied from there.
         prior: Another with a trained Transformer over tokens of the same tokenizer. Its tokens are where the descent starts, and
-            its nats have the price of the options.
+            its nats have the price of the options. Not needed once the tokens are there.
 
     Raises:
         InputError: A stage is not complete, the other run's tokens are not those of this one or not of its tokenizer, or a price
@@ -55,23 +55,26 @@ def run(run: Run, tokens_of: Run | None = None, prior: Run | None = None) -> Non
     from geovq.checks import InputError
     from train import image_tokens, loop, stages, steps
     from train.gpt_model import begun, gpt_model
+    from train.stage_record import Stage
 
-    options = run.config.gpt
-    if (prior is None) != (options.price == 0):
+    options, began = run.config.gpt, Stage(run.folder, "gpt")
+    priced = (began.folder / "tokens.npz").exists()  # then the prior is not needed any more
+    if (options.price == 0 and prior is not None) or (options.price and prior is None and not priced):
         raise InputError(
             f"gpt.price: expected a price and --prior RUN, or neither, found {options.price:g} and "
             f"{prior.folder if prior else 'no prior'}; give both, or leave both out."
         )
     data = stages.images(run.config.data)
     inputs = {"data": data.sha256, **{name: run.fingerprint(name) for name in tokenizer_stages(run.config)}}
-    if prior is not None:
-        inputs["prior"] = prior.fingerprint("gpt")
+    expected = None if prior is None else image_tokens.expected_by(prior, run, inputs)
+    if options.price:
+        inputs["prior"] = began.record["inputs"].get("prior") if prior is None else prior.fingerprint("gpt")
     stage = run.begin("gpt", (*token_sections(run.config), "gpt"), inputs)
     if stage is None:
         return
     if not (stage.folder / "tokens.npz").exists():
         if tokens_of is None:
-            image_tokens.save(run, data, stage, prior)
+            image_tokens.save(run, data, stage, expected)
         else:
             image_tokens.copy(tokens_of, run, stage)
     tokens = image_tokens.load(run)

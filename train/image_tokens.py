@@ -3,13 +3,14 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
 from geovq.checks import InputError, check_tokens
 from geovq.chunks import Progress as Done
-from geovq.entropy import assign_entropy_constrained, code_nats
+from geovq.entropy import CodeNats, assign_entropy_constrained, code_nats
 from geovq.store import save_arrays
 from geovq.token_data import keep_valid
 from train import networks, stages, tokenizers
@@ -22,7 +23,15 @@ from train.stage_record import Stage
 PARTS = ("train", "val", "test")
 
 
-def save(run: Run, data: stages.Images, stage: Stage, prior: Run | None = None) -> None:
+class Expected(NamedTuple):
+    """What a trained Transformer expects."""
+
+    start: dict[str, Int[np.ndarray, "n h w"]]
+    """Its own tokens of each part, from which others descend."""
+    nats: CodeNats
+
+
+def save(run: Run, data: stages.Images, stage: Stage, expected: Expected | None = None) -> None:
     """Assigns tokens to all images.
 
     Where the graph's components were dropped, images with a token that no code can be reached from are left out, and counted.
@@ -31,14 +40,13 @@ def save(run: Run, data: stages.Images, stage: Stage, prior: Run | None = None) 
         run: Whose tokens are wanted.
         data: Its images.
         stage: Its stage, which has begun.
-        prior: With the trained Transformer whose nats have a price, and with the tokens that the descent starts from.
+        expected: What the Transformer expects whose nats have a price, see `expected_by`.
 
     Raises:
-        InputError: Invalid tokens otherwise, with their count and the first position; or no image is left; or a prior that was
-            trained on tokens of another tokenizer or other images.
+        InputError: Invalid tokens otherwise, with their count and the first position; or no image is left.
     """
     options, k = run.config.gpt, token_codes(run.config)
-    encode = _encoder(run, stage, prior)
+    encode = _encoder(run, expected)
     arrays: dict[str, np.ndarray] = {}
     lost: dict[str, int] = {}
     for part in PARTS:
@@ -58,16 +66,30 @@ def save(run: Run, data: stages.Images, stage: Stage, prior: Run | None = None) 
     stage.pause()
 
 
-def _encoder(run: Run, stage: Stage, prior: Run | None) -> Callable[[str, np.ndarray, slice, Done], np.ndarray]:
+def expected_by(prior: Run, run: Run, inputs: Mapping[str, str]) -> Expected:
+    """What the Transformer of another run expects of the tokens of this one.
+
+    Args:
+        prior: With the trained Transformer.
+        run: Whose tokens are wanted.
+        inputs: Fingerprints of its images and of the stages that make its tokenizer.
+
+    Raises:
+        InputError: A Transformer that is not trained, was trained on tokens of another tokenizer or other images, or knows images
+            of a class alone.
+    """
+    start = given(prior, run, inputs, run.config.gpt.codebook)
+    return Expected(start, code_nats(networks.trained_gpt(prior)))
+
+
+def _encoder(run: Run, expected: Expected | None) -> Callable[[str, np.ndarray, slice, Done], np.ndarray]:
     """What takes a part, its images and some rows of them to their tokens (n, h, w)."""
     options = run.config.gpt
     chosen = tokenizers.modelled(run, options.assign).replace(assign=options.assign, probes=options.probes or None)
-    if prior is None:
+    if expected is None:
         return lambda part, images, rows, done: chosen.encode(images[rows], done)
-    inputs = {name: value for name, value in stage.record["inputs"].items() if name != "prior"}
-    start, nats = given(prior, run, inputs, options.codebook), code_nats(networks.trained_gpt(prior))
     return lambda part, images, rows, done: assign_entropy_constrained(
-        chosen, images[rows], nats, price=options.price, start=start[part][rows], progress=done
+        chosen, images[rows], expected.nats, price=options.price, start=expected.start[part][rows], progress=done
     )
 
 
@@ -108,8 +130,8 @@ def _check_same(made: Run, run: Run, inputs: Mapping[str, str], options: Mapping
     ):
         if there != here:
             raise InputError(
-                f"{made.folder}: expected tokens of the same images, tokenizer and assignment as in {run.folder}, found another "
-                f"{what}, {there} there and {here} here; name a run with the same, or none."
+                f"{made.folder}: expected tokens of what {run.folder} has, found another {what}, {there} there and {here} here; "
+                "name a run with the same."
             )
 
 

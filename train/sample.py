@@ -13,9 +13,11 @@ import dataclasses
 import math
 import pathlib
 
+from geovq.checks import InputError
 from train.cli import parse, run_program
 from train.config import Config, token_sections, tokenizer_stages
 from train.run import Run
+from train.stage_record import Stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +73,6 @@ def draw(run: Run, label: str | None = None, keep: int = 0):
     import jax
     import numpy as np
 
-    from geovq.checks import InputError
     from geovq.sampling import rising, sample
     from train import image_tokens, networks, stages, tokenizers
     from train.progress import Progress
@@ -84,7 +85,10 @@ def draw(run: Run, label: str | None = None, keep: int = 0):
     if not 0 <= keep <= length:
         raise InputError(f"keep: expected 0..{length}, the tokens of an image, found {keep}; change --keep.")
     model = networks.trained_gpt(run)
-    tuned = options.decoder == "finetuned"  # decoding is the same for all assignments
+    tuned = options.decoder == "finetuned"
+    if tuned:
+        _check_tuned(run)
+    # Decoding is the same for all assignments.
     tokenizer = tokenizers.load_finetuned(run.folder) if tuned else tokenizers.modelled(run, "euclidean")
     labels = np.repeat(np.array(chosen, np.int32), options.per_class)
     prefix = None
@@ -112,6 +116,17 @@ def draw(run: Run, label: str | None = None, keep: int = 0):
     by_class = images.reshape(len(chosen), options.per_class, *images.shape[1:])
     titles = [names[i] for i in chosen] if conditional or keep else [f"sample {i + 1}" for i in range(len(chosen))]
     return grids, dict(zip(titles, by_class, strict=True))
+
+
+def _check_tuned(run: Run) -> None:
+    """Refuses a decoder that was fine-tuned for codes that are there no more."""
+    made_from = Stage(run.folder, "finetune").record["inputs"]
+    for name in tokenizer_stages(run.config):
+        if name in made_from and made_from[name] != run.fingerprint(name):
+            raise InputError(
+                f"{run.folder / 'finetune'}: expected a decoder that was fine-tuned for the present {name}, found one for "
+                f"another; move {run.folder / 'finetune'} away and run train.finetune again, or sample with --sample.decoder own."
+            )
 
 
 def main() -> None:

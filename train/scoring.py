@@ -200,6 +200,7 @@ def likelihood(run: Run) -> list[Row]:
             "split": name,
             "codebook": options.codebook,
             "assign": options.assign,
+            "price": options.price,
             "codes": k,
         }
         rows += [
