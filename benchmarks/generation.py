@@ -46,26 +46,27 @@ class Options:
 def main() -> None:
     """Runs the benchmark."""
     asked, options = parse(__doc__, ("data",), Options(), bound=False)
-    names = [system.name for system in SYSTEMS]
-    if unknown := [name for name in options.systems if name not in names]:
-        raise InputError(f"systems: expected some of {', '.join(names)}, found {unknown[0]!r}; change --systems.")
+    known = {system.name: system for system in SYSTEMS}
+    if unknown := [name for name in options.systems if name not in known]:
+        raise InputError(f"systems: expected some of {', '.join(known)}, found {unknown[0]!r}; change --systems.")
 
     from benchmarks.generation_figures import confused, confusion, side_by_side, trade
-    from benchmarks.generation_rows import measure, seeds_in
+    from benchmarks.generation_rows import measure, pictures_of, seeds_in
     from benchmarks.generation_tables import guidance, reached, systems
     from geovq.report import text_table
 
     schedule = SCHEDULES[options.schedule]
     seeds = options.seeds or schedule.seeds
     generation = Generation(asked.folder, images_of(asked.config.data), schedule)
-    wanted = {system.name: system for system in SYSTEMS if system.name in options.systems or not options.systems}
-    rows, pictures, classes = measure(generation, wanted, seeds, "name")
+    wanted = {name: system for name, system in known.items() if name in options.systems or not options.systems}
+    rows, real, classes = measure(generation, wanted, seeds, "name")
     name = "generation" if options.schedule != "smoke" else "generation_part"
     label = f"{schedule_label(options.schedule, schedule)}, {schedule.images:,} images in a set"
-    rows = merged(options.output / f"{name}.json", rows, label, "name", names)
+    rows = merged(options.output / f"{name}.json", rows, label, "name", [*known])
     for caption, table in (("Samples", systems), ("Guidance", guidance), ("What was wanted", reached)):
         print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
     save(name, rows, seeds_in(rows, asked.config.data.split_seed, generation), label, options.output)
+    pictures = {"real": real} | pictures_of(generation, rows, known, "name")
     trade(rows, options.output / f"{name}_trade.png")
     confusion(rows, classes, options.output / f"{name}_confusion.png")
     side_by_side(pictures, options.output / f"{name}_samples.png")

@@ -2,8 +2,8 @@
 
 import math
 import pathlib
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from benchmarks.generation_brackets import UNPAIRED, Held, gallery, unpaired
-from benchmarks.generation_systems import Trained
+from benchmarks.generation_systems import System, Trained
 from geovq import scores, token_scores
 from geovq.autoencoder import encode_images
 from geovq.checks import check_images
@@ -39,14 +39,6 @@ GUIDANCE = ((1.0, False), (1.5, False), (2.0, False), (2.0, True))
 
 VERSION = 2
 """Of what is computed: another one makes every cell again."""
-
-
-class Cell(NamedTuple):
-    """What is found of one Transformer."""
-
-    rows: list[Row]
-    samples: Float[np.ndarray, "classes SHOWN H W C"]
-    """Of every class that was asked for, or, where none was, that is seen; black where there are too few."""
 
 
 def label_of(made_by: dict[str, str], judge: Judge, held: Held) -> dict[str, Any]:
@@ -82,17 +74,31 @@ def reconstructed(folder: pathlib.Path, trained: Trained, seed: int, judge: Judg
     return kept(folder / f"{name}.npz", label_of(made_by, judge, held), compute)[0]
 
 
-def cell(folder: pathlib.Path, trained: Trained, judge: Judge, held: Held) -> Cell:
-    """The cell of a Transformer and a decoder; FOLDER/NAME-SEED.png shows its samples."""
+def cell(folder: pathlib.Path, trained: Trained, judge: Judge, held: Held) -> list[Row]:
+    """What is found of a Transformer and a decoder; FOLDER/NAME-SEED.png shows its samples."""
     path = folder / f"{trained.system.name}-{trained.seed}.npz"
 
     def compute() -> tuple[list[Row], dict[str, np.ndarray]]:
-        found, shown = samples(trained.run, trained.system.name, trained.tokenizer(), judge, len(held.images))
-        save_grid(path.with_suffix(".png"), dict(zip(stages.class_names(trained.run), shown, strict=True)))
-        return likelihood(trained.run) + found, {"samples": np.round(255 * shown).astype(np.uint8)}
+        found, images = samples(trained.run, trained.system.name, trained.tokenizer(), judge, len(held.images))
+        save_grid(path.with_suffix(".png"), dict(zip(stages.class_names(trained.run), images, strict=True)))
+        return likelihood(trained.run) + found, {"samples": np.round(255 * images).astype(np.uint8)}
 
-    rows, arrays = kept(path, label_of(trained.made_by("gpt"), judge, held), compute)
-    return Cell(rows, arrays["samples"] / np.float32(255))
+    return kept(path, label_of(trained.made_by("gpt"), judge, held), compute)[0]
+
+
+def shown(
+    folder: pathlib.Path, systems: Mapping[str, System], seeds: Sequence[int]
+) -> dict[str, Float[np.ndarray, "classes SHOWN H W C"]]:
+    """Samples of those systems whose cells are in the folder, by their names here, of the first of these seeds that is there.
+
+    Of every class that was asked for, or, where none was, that is seen; black where there are too few.
+    """
+    found: dict[str, np.ndarray] = {}
+    for name, system in systems.items():
+        paths = [folder / f"{system.name}-{seed}.npz" for seed in seeds]
+        if there := [path for path in paths if path.exists()]:
+            found[name] = load_arrays(there[0])[0]["samples"] / np.float32(255)
+    return found
 
 
 def likelihood(run: Run) -> list[Row]:

@@ -14,11 +14,14 @@ from geovq.report import save_grid
 DRAWN = ("euclidean-euclidean", "vqvae-euclidean", "metric-joint-finetuned")
 """Systems whose samples' confusion matrices are drawn."""
 
-_MARKERS = "osD^v"
+_MARKERS = {"finetuned": "s", "perceptual": "D"}
+"""Of decoders; others have a circle."""
 
 
 def trade(rows: Sequence[Row], path: pathlib.Path) -> None:
     """Draws how good samples are against how well tokens reconstruct, and against how well they are predicted.
+
+    A colour is of tokens and their Transformer, a marker of a decoder.
 
     Args:
         rows: Of benchmarks.generation.
@@ -30,12 +33,15 @@ def trade(rows: Sequence[Row], path: pathlib.Path) -> None:
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5), sharey=True)
-    for number, name in enumerate(names_of(rows, "name")):
+    colours = {name: pyplot.colormaps["tab20"](number) for number, name in enumerate(names_of(rows, "transformer"))}
+    for name in names_of(rows, "name"):
+        one = next(row for row in rows if row.get("name") == name)
+        colour, marker = colours[one["transformer"]], _MARKERS.get(one["decoder"], "o")
         frechet = mean_of(rows, case="samples", name=name, score="frechet", **PLAIN)
         nats = nats_of(rows, "Transformer", name=name)
         psnr = mean_of(rows, case="reconstructions", name=name, score="psnr")
         for axis, x in ((left, psnr), (right, nats)):
-            axis.plot(x, frechet, _MARKERS[number % len(_MARKERS)], color=f"C{number % 10}", label=name)
+            axis.plot(x, frechet, marker, color=colour, label=name)
     for bracket, style, label in (("real", "k-", "(real images)"), ("vae", "k:", "(the VAE's)")):
         level = mean_of(rows, case="bracket", system=bracket, score="frechet")
         for axis in (left, right):

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 from benchmarks.generation_brackets import Held, controls, gallery, of_vae
-from benchmarks.generation_cells import cell, kept, label_of, reconstructed
+from benchmarks.generation_cells import cell, kept, label_of, reconstructed, shown
 from benchmarks.generation_systems import Generation, System
+from benchmarks.means import names_of
 from train import stages
 from train.config import token_codes
 from train.judge import Judge
@@ -21,8 +22,8 @@ class Measured(NamedTuple):
     """What was found."""
 
     rows: list[Row]
-    pictures: dict[str, Float[np.ndarray, "classes SHOWN H W C"]]
-    """Samples of the first seed by the system's name, and real images under that of `real`."""
+    real: Float[np.ndarray, "classes SHOWN H W C"]
+    """Real images of each class."""
     classes: tuple[str, ...]
     """Names of the classes."""
 
@@ -42,7 +43,6 @@ def measure(generation: Generation, systems: Mapping[str, System], seeds: Sequen
     rows = list(
         kept(folder / "real.npz", label_of({}, judge, held), lambda: (controls(classifier, judge, held), {}))[0]
     )
-    pictures = {"real": gallery(held.images, held.labels, judge.classes)}
     for first in dict.fromkeys(generation.tokenizer_seed(seed) for seed in seeds):
         rows += [r | {"seed": first} for r in _of_vae(folder, generation.study.vae(first), judge, held)]
     lost = set()
@@ -57,10 +57,16 @@ def measure(generation: Generation, systems: Mapping[str, System], seeds: Sequen
             if (name, first) not in lost:
                 lost.add((name, first))
                 rows += [of | {"seed": first} | r for r in reconstructed(folder, trained, first, judge, held)]
-            found = cell(folder, trained, judge, held)
-            rows += [of | {"seed": seed} | r for r in found.rows]
-            pictures.setdefault(name, found.samples)
-    return Measured(rows, pictures, stages.class_names(classifier))
+            rows += [of | {"seed": seed} | r for r in cell(folder, trained, judge, held)]
+    return Measured(rows, gallery(held.images, held.labels, judge.classes), stages.class_names(classifier))
+
+
+def pictures_of(
+    generation: Generation, rows: Sequence[Row], known: Mapping[str, System], field: str
+) -> dict[str, Float[np.ndarray, "classes SHOWN H W C"]]:
+    """Samples of the systems that these rows have, by their names in this field, where the run folder has them."""
+    systems = {name: known[name] for name in names_of(rows, field)}
+    return shown(generation.folder / "generation", systems, generation.schedule.seeds)
 
 
 def _of_vae(folder: pathlib.Path, run: Run, judge: Judge, held: Held) -> list[Row]:

@@ -48,7 +48,7 @@ def main() -> None:
             raise InputError(f"rows: expected beginnings of {'; '.join(EXPERIMENTS)}, found {wanted!r}; change --rows.")
 
     from benchmarks.generation_figures import side_by_side
-    from benchmarks.generation_rows import measure, seeds_in
+    from benchmarks.generation_rows import measure, pictures_of, seeds_in
     from geovq.report import text_table
 
     schedule = SCHEDULES[options.schedule]
@@ -59,12 +59,13 @@ def main() -> None:
         for name, system in EXPERIMENTS.items()
         if not options.rows or any(name.startswith(beginning) for beginning in options.rows)
     }
-    rows, pictures, _ = measure(generation, systems, seeds, "experiment")
+    rows, real, _ = measure(generation, systems, seeds, "experiment")
     name, label = "study" if options.schedule != "smoke" else "study_part", schedule_label(options.schedule, schedule)
     rows = merged(options.output / f"{name}.json", rows, label, "experiment", [*EXPERIMENTS])
     for caption, table in (("In the original columns", legacy), ("In ours", honest)):
         print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
     save(name, rows, seeds_in(rows, asked.config.data.split_seed, generation), label, options.output)
+    pictures = {"real": real} | pictures_of(generation, rows, EXPERIMENTS, "experiment")
     side_by_side(pictures, options.output / f"{name}_samples.png")
 
 

@@ -117,6 +117,8 @@ def rows():
             "experiment": "3 geodesic medoids",
             "codebook": "geodesic",
             "name": "geodesic-geodesic",
+            "transformer": "geodesic-geodesic",
+            "decoder": "frozen",
             "system": "ours",
             "seed": seed,
             "epochs": 6,

@@ -15,8 +15,8 @@ from PIL import Image
 
 from benchmarks import generation_cells
 from benchmarks.generation_brackets import Held
-from benchmarks.generation_cells import cell, reconstructed
-from benchmarks.generation_rows import measure, seeds_in
+from benchmarks.generation_cells import cell, reconstructed, shown
+from benchmarks.generation_rows import measure, pictures_of, seeds_in
 from benchmarks.generation_systems import System, Trained
 from benchmarks.resume import KILLS, outputs, pipeline
 from geovq.checks import InputError
@@ -117,9 +117,10 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     system = System("kmeans", "whitened")
     trained = Trained(system, 0, run, None)
     lost = reconstructed(tmp_path / "generation", trained, 0, judge, held)
-    sampled, shown = cell(tmp_path / "generation", trained, judge, held)
+    sampled = cell(tmp_path / "generation", trained, judge, held)
     rows = lost + sampled
-    assert shown.shape == (10, 10, 28, 28, 1)
+    pictures = shown(tmp_path / "generation", {"ours": system, "absent": System("kmeans", "joint")}, (1, 0))
+    assert (pictures.keys(), pictures["ours"].shape) == ({"ours"}, (10, 10, 28, 28, 1))
     found = {(r["case"], r["score"]): r for r in rows if r.get("position") is None and r.get("guidance", 1.0) == 1.0}
     found["likelihood", "nats_per_token"] = next(r for r in rows if r.get("model") == "Transformer")
     results = json.loads((whole / "results.json").read_text())["rows"]
@@ -145,7 +146,7 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     study = types.SimpleNamespace(vae=lambda seed: run)
     generation: Any = types.SimpleNamespace(
         folder=tmp_path,
-        schedule=types.SimpleNamespace(images=40),
+        schedule=types.SimpleNamespace(images=40, seeds=(0, 1)),
         study=study,
         classifier=lambda: run,
         trained=lambda system, seed: trained,
@@ -162,7 +163,9 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     fields = {**system.fields, "name": "ours", "codes": 8, "epochs": 4, "seed": 1}
     assert [r for r in measured.rows if r.get("name") == "ours" and r["seed"] == 1] == [fields | r for r in sampled]
     assert seeds_in(measured.rows, 7, generation) == {"split": 7, "networks 0": 0, "Transformer 1": 1}
-    np.testing.assert_allclose(measured.pictures["ours"], shown, atol=1 / 255)
+    assert measured.real.shape == (10, 10, 28, 28, 1)
+    known = {"ours": system, "once": once, "absent": System("kmeans", "joint")}
+    np.testing.assert_array_equal(pictures_of(generation, measured.rows, known, "name")["ours"], pictures["ours"])
     assert {r["system"] for r in measured.rows if r["case"] == "bracket"} == {"real", "real, trained on", "vae"}
     psnr = {r["system"]: r["value"] for r in measured.rows if r["case"] == "unpaired" and r["score"] == "psnr"}
     assert psnr["real"] < psnr["real, blurred"] < psnr["mean image"]  # why unpaired scores say nothing of images
