@@ -4,8 +4,8 @@
 
 FashionMNIST, K = 512, validation images. A Transformer over `whitened` tokens of metric means says what codes need; amortised and
 joint steps then take its tokens to others, at several prices of these nats and at none. The run folder may be that of
-benchmarks.generation, which has the Transformer. That one trains others at the largest price here at which images are not worse
-than of `whitened` tokens. Writes benchmarks/results/entropy.json.
+benchmarks.generation, which has the Transformer, and trains others at a price from the middle of these. Writes
+benchmarks/results/entropy.json.
 """
 
 import dataclasses

@@ -23,7 +23,7 @@ PERCEPTUAL = 20.0
 """Price of LPIPS where a decoder is fine-tuned with one; chosen on validation images by benchmarks.perceptual."""
 
 NAT = 0.1
-"""Price of a nat where tokens have one."""
+"""Price of a nat where tokens have one; benchmarks.entropy compares some on validation images."""
 
 
 @dataclasses.dataclass(frozen=True)
