@@ -2,7 +2,7 @@
 
 Many grids of tokens decode to nearly the same image, and `joint` takes the best, however surprising. Here a nat has a price: made
 small is the image's squared error plus price · nats, the nats being what a model needs that was trained on other tokens of the
-same codes. A Transformer that is trained on the result needs fewer still.
+same codes.
 """
 
 from collections.abc import Callable

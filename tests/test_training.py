@@ -279,6 +279,14 @@ def test_priced_tokens_need_no_prior_once_they_are_there(expected, started, tmp_
         gpt.run(third, tokens_of=priced, prior=second)
 
 
+def test_damaged_priced_tokens_are_not_made_again_without_a_price(expected, tmp_path):
+    shutil.copytree(expected[1].folder, tmp_path / "damaged")
+    made = Run(tmp_path / "damaged", expected[1].config)
+    (made.folder / "gpt/tokens.npz").write_bytes(b"damaged")
+    with pytest.raises(InputError, match="expected a prior for tokens with a price, found none; give --prior"):
+        gpt.run(made)
+
+
 def test_samples_want_a_decoder_for_the_present_codes(expected, tmp_path):
     shutil.copytree(expected[1].folder, tmp_path / "stale")
     sampled = SampleOptions(per_class=1, decoder="finetuned")

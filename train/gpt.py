@@ -58,8 +58,8 @@ def run(run: Run, tokens_of: Run | None = None, prior: Run | None = None) -> Non
     from train.stage_record import Stage
 
     options, began = run.config.gpt, Stage(run.folder, "gpt")
-    priced = (began.folder / "tokens.npz").exists()  # then the prior is not needed any more
-    if (options.price == 0 and prior is not None) or (options.price and prior is None and not priced):
+    assigned = (began.folder / "tokens.npz").exists()  # then the prior is not needed any more
+    if (options.price == 0 and prior is not None) or (options.price and prior is None and not assigned):
         raise InputError(
             f"gpt.price: expected a price and --prior RUN, or neither, found {options.price:g} and "
             f"{prior.folder if prior else 'no prior'}; give both, or leave both out."

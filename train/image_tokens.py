@@ -43,9 +43,14 @@ def save(run: Run, data: stages.Images, stage: Stage, expected: Expected | None 
         expected: What the Transformer expects whose nats have a price, see `expected_by`.
 
     Raises:
-        InputError: Invalid tokens otherwise, with their count and the first position; or no image is left.
+        InputError: Invalid tokens otherwise, with their count and the first position; no image is left; or a price and nothing
+            expected.
     """
     options, k = run.config.gpt, token_codes(run.config)
+    if options.price and expected is None:
+        raise InputError(
+            f"{stage.folder}: expected a prior for tokens with a price, found none; give --prior, as when it began."
+        )
     encode = _encoder(run, expected)
     arrays: dict[str, np.ndarray] = {}
     lost: dict[str, int] = {}
