@@ -49,6 +49,21 @@ class Codebook(NamedTuple):
         """Mean of JᵀJ over all positions: what `whitened` uses."""
         return self.position_metrics.mean(axis=(0, 1))
 
+    @property
+    def k(self) -> int:
+        """Number of codes, of each stage."""
+        return self.codes.shape[-2]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w)."""
+        return self.position_metrics.shape[:2]
+
+    @property
+    def token_shape(self) -> tuple[int, ...]:
+        """Shape of the tokens of an image: (h, w), or (h, w, S) where tokens have several codes."""
+        return self.grid + self.codes.shape[:-2]
+
 
 def check_name(name: str, stages: int) -> None:
     """Refuses an assignment that is unknown, or that tokens of so many codes cannot have.

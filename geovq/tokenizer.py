@@ -9,18 +9,18 @@ from jaxtyping import Float, Int
 
 from geovq.additive import as_stages, summed
 from geovq.assign import assign_euclidean
-from geovq.assignment import NEEDS_IMAGES, NEEDS_METRICS, Codebook, assign, check_assignment, check_name
+from geovq.assignment import NEEDS_METRICS, Codebook, assign, check_assignment, check_name
 from geovq.autoencoder import BATCH, check_autoencoder, decode_latents, encode_images
-from geovq.checks import InputError, check_finite, check_images, check_tokens, check_whole
+from geovq.checks import InputError, check_finite, check_images, check_whole
 from geovq.chunks import Progress
 from geovq.codebook import check_recipe
-from geovq.config import TAKES_PRICES
 from geovq.decoded import SWEEPS, assign_decoded
 from geovq.decoders import single
 from geovq.execution import REPEATABLE, Plan
 from geovq.fitting import KINDS_IMAGES, Recipe, fit_codebook, with_kinds
 from geovq.geometry import CodeField, draw, measure
 from geovq.metric import mean_metrics
+from geovq.tokenizer_checks import check_grids, check_images_of, check_latents, check_prices, check_probes, check_start
 from geovq.tokenizer_file import load_tokenizer, save_tokenizer
 
 _PROBE_TOLERANCE = 0.02
@@ -63,7 +63,7 @@ class Tokenizer:
                 f"position_metrics: expected shape (h, w, {d}, {d}), found {metrics.shape}; pass those of the codes."
             )
         check_finite("position_metrics", metrics)
-        _check_probes(probes)
+        check_probes(probes)
         self.codebook = Codebook(codes.astype(np.float32), metrics, codebook.field, codebook.kinds)
         check_assignment(assign, self.codebook)
         self.assign = assign
@@ -86,17 +86,17 @@ class Tokenizer:
     @property
     def k(self) -> int:
         """Number of codes, of each stage."""
-        return self.codes.shape[-2]
+        return self.codebook.k
 
     @property
     def grid(self) -> tuple[int, int]:
         """(h, w)."""
-        return self.codebook.position_metrics.shape[:2]
+        return self.codebook.grid
 
     @property
     def token_shape(self) -> tuple[int, ...]:
         """Shape of the tokens of an image: (h, w), or (h, w, S) where tokens have several codes."""
-        return self.grid + self.codes.shape[: self.codes.ndim - 2]
+        return self.codebook.token_shape
 
     def replace(
         self, *, assign: str, field: CodeField | None = None, probes: int | Literal["same"] | None = "same"
@@ -170,7 +170,7 @@ class Tokenizer:
             check_whole(name, value)
         check_whole("seed", seed, 0)
         check_name(assign, stages)
-        _check_probes(probes)
+        check_probes(probes)
         check_autoencoder(encode, decode, images[:1])
         latents = encode_images(encode, images)
         check_recipe(codebook, codes, stages, stacking, latents.shape[-1])
@@ -229,7 +229,7 @@ class Tokenizer:
             raise InputError(
                 "assign: expected another than geodesic, which needs the graph that `fit` makes, found geodesic."
             )
-        _check_probes(probes)
+        check_probes(probes)
         check_autoencoder(encode, decode, images[:1])
         latents = encode_images(encode, draw(images, measured_images, seed))
         if np.shape(codes)[-1:] != latents.shape[-1:]:
@@ -334,20 +334,11 @@ class Tokenizer:
             InputError: Latents of another shape, or not finite; images that are missing or of another shape; tokens or prices
                 that do not fit them or the assignment.
         """
-        wanted = (*self.grid, self.codes.shape[-1])
-        if latents.ndim != 4 or latents.shape[1:] != wanted or len(latents) == 0:
-            raise InputError(f"latents: expected shape (n, {', '.join(map(str, wanted))}), found {latents.shape}.")
-        check_finite("latents", latents)
-        if metrics is not None and metrics.shape != (*latents.shape, wanted[-1]):
-            raise InputError(f"metrics: expected one per token, {(*latents.shape, wanted[-1])}, found {metrics.shape}.")
-        if metrics is not None:
-            check_finite("metrics", metrics)
-        if images is not None:
-            images = check_images(images, self.image_shape)
-            if len(images) != len(latents):
-                raise InputError(f"images: expected {len(latents)}, one for each latent, found {len(images)}.")
-        start = self._checked_start(start, len(latents))
-        prices = self._checked_prices(prices, len(latents))
+        check_latents(latents, metrics, self.codebook)
+        n = len(latents)
+        images = None if images is None else check_images_of(images, self.image_shape, n)
+        start = None if start is None else check_start(start, self.assign, self.codebook, n)
+        prices = None if prices is None else check_prices(prices, self.assign, self.codebook, n)
 
         def block(rows: slice) -> np.ndarray:
             return assign(
@@ -365,35 +356,8 @@ class Tokenizer:
             )
 
         # The metrics of all images at once might not fit into memory; what needs none is faster in one go.
-        size = BATCH if self.assign in NEEDS_METRICS else len(latents)
-        return np.concatenate([block(slice(i, i + size)) for i in range(0, len(latents), size)])
-
-    def _checked_start(self, start: np.ndarray | None, n: int) -> Int[np.ndarray, "n h w"] | None:
-        if start is None:
-            return None
-        if self.assign not in NEEDS_IMAGES:
-            raise InputError(
-                f"start: expected tokens only for {', '.join(NEEDS_IMAGES)}, which go on with them, found {self.assign}; leave "
-                "them out."
-            )
-        start = self._checked(start)
-        if len(start) != n:
-            raise InputError(f"start: expected {n} grids, one for each image, found {len(start)}.")
-        return start
-
-    def _checked_prices(self, prices: np.ndarray | None, n: int) -> Float[np.ndarray, "n h w K"] | None:
-        if prices is None:
-            return None
-        if self.assign not in TAKES_PRICES:
-            raise InputError(
-                f"prices: expected them only for {' and '.join(TAKES_PRICES)}, found {self.assign}; use "
-                f"Tokenizer.replace(assign='{TAKES_PRICES[-1]}')."
-            )
-        prices, wanted = np.asarray(prices), (n, *self.token_shape, self.k)
-        if prices.shape != wanted:
-            raise InputError(f"prices: expected one for every code of every token, {wanted}, found {prices.shape}.")
-        check_finite("prices", prices)
-        return prices
+        size = BATCH if self.assign in NEEDS_METRICS else n
+        return np.concatenate([block(slice(i, i + size)) for i in range(0, n, size)])
 
     def improved(
         self,
@@ -419,11 +383,9 @@ class Tokenizer:
         Raises:
             InputError: Tokens or images that do not fit.
         """
-        images = check_images(images, self.image_shape)
         check_whole("sweeps", sweeps)
-        tokens = self._checked(tokens)
-        if len(images) != len(tokens):
-            raise InputError(f"images: expected {len(tokens)}, one for each grid of tokens, found {len(images)}.")
+        tokens = check_grids(tokens, self.codebook)
+        images = check_images_of(images, self.image_shape, len(tokens), "grid of tokens")
         return assign_decoded(
             single(self._decode),
             images,
@@ -447,16 +409,7 @@ class Tokenizer:
         Raises:
             InputError: Tokens of another shape or outside 0..K-1, with their count and the first position.
         """
-        return decode_latents(self._decode, self.quantized(self._checked(tokens)))
-
-    def _checked(self, tokens: Int[np.ndarray, "n h w"]) -> Int[np.ndarray, "n h w"]:
-        tokens = np.asarray(tokens)
-        if tokens.ndim != 1 + len(self.token_shape) or tokens.shape[1:] != self.token_shape or len(tokens) == 0:
-            raise InputError(
-                f"tokens: expected shape (n, {', '.join(map(str, self.token_shape))}) with n of at least 1, found "
-                f"{tokens.shape}; reshape them to grids."
-            )
-        return check_tokens(tokens, self.k)
+        return decode_latents(self._decode, self.quantized(check_grids(tokens, self.codebook)))
 
     def quantized(self, tokens: Int[np.ndarray, "n h w"]) -> Float[np.ndarray, "n h w d"]:
         """Latents of tokens: their codes, or the sums of their codes. Tokens are not checked."""
@@ -511,11 +464,6 @@ class Tokenizer:
         """What the decoder makes of the first code alone, and the encoder of that: tells one trained VAE from another."""
         image = self.decode(np.zeros((1, *self.token_shape), np.int32))
         return {"image": image, "latents": encode_images(self._encode, image)}
-
-
-def _check_probes(probes: int | None) -> None:
-    if probes is not None:
-        check_whole("probes", probes)
 
 
 def _nearest(latents: np.ndarray, stages: np.ndarray) -> np.ndarray:
