@@ -8,17 +8,17 @@ Two tables. In the original columns: PSNR, SSIM and LPIPS of *generated* images 
 under the same protocol, and each experiment's quantization error in its own unit. In ours: every test image beside its own
 reconstruction, quantization errors in common units, and samples beside real images in the features of a classifier.
 
-Reduced, training the Transformer of a row takes at most 45 minutes. Tokens, Transformers and decoders are shared with
-benchmarks.generation where the run folder is. Some rows or seeds alone are measured into the same files: what these hold of
-others, on the same schedule, stays. Writes benchmarks/results/study.json and study_samples.png, two samples of every class for
-each row.
+Reduced, training the Transformer of a row takes at most 45 minutes, and the run folder is one of its own; on the full schedule
+it may be that of benchmarks.generation, whose tokens, Transformers and decoders are then used again. Some rows or seeds alone
+are measured into the same files: what these hold of others, on the same schedule, stays. Writes benchmarks/results/study.json
+and study_samples.png, two samples of every class for each row.
 """
 
 import dataclasses
 import pathlib
 from typing import Literal
 
-from benchmarks.generation_systems import EXPERIMENTS, SCHEDULES, Generation, schedule_label
+from benchmarks.generation_systems import EXPERIMENTS, STUDY_SCHEDULES, Generation, schedule_label
 from benchmarks.record import FOLDER, merged, save
 from benchmarks.study_tables import honest, legacy
 from benchmarks.tokenizer_systems import images_of
@@ -31,7 +31,7 @@ class Options:
     """Which rows, and how long it runs."""
 
     schedule: Literal["reduced", "full", "smoke"] = "reduced"
-    """reduced: two or four epochs of each Transformer, two CPU cores. full: 50 or 100. smoke: the digits, in minutes."""
+    """reduced: two epochs of each Transformer, large ones one, two CPU cores. full: 50 or 100. smoke: the digits, in minutes."""
     rows: tuple[str, ...] = ()
     """Beginnings of the names of rows; all if none is given."""
     seeds: tuple[int, ...] = ()
@@ -51,7 +51,7 @@ def main() -> None:
     from benchmarks.generation_rows import measure, pictures_of, seeds_in
     from geovq.report import text_table
 
-    schedule = SCHEDULES[options.schedule]
+    schedule = STUDY_SCHEDULES[options.schedule]
     seeds = options.seeds or schedule.seeds
     generation = Generation(asked.folder, images_of(asked.config.data), schedule)
     systems = {
