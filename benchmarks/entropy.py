@@ -12,7 +12,9 @@ import dataclasses
 import pathlib
 from typing import Any, Literal
 
-from benchmarks.generation_systems import SCHEDULES, Generation, System
+from benchmarks.generation_runs import Generation
+from benchmarks.generation_schedules import SCHEDULES
+from benchmarks.generation_systems import System
 from benchmarks.record import FOLDER, save
 from benchmarks.rows import Row
 from benchmarks.tokenizer_systems import images_of

@@ -22,7 +22,9 @@ import dataclasses
 import pathlib
 from typing import Literal
 
-from benchmarks.generation_systems import SCHEDULES, SYSTEMS, Generation, schedule_label
+from benchmarks.generation_runs import Generation
+from benchmarks.generation_schedules import SCHEDULES, schedule_label
+from benchmarks.generation_systems import SYSTEMS
 from benchmarks.record import FOLDER, merged, save
 from benchmarks.tokenizer_systems import images_of
 from geovq.checks import InputError

@@ -11,7 +11,8 @@ from flax import nnx
 from jaxtyping import Float
 
 from benchmarks.generation_brackets import UNPAIRED, Held, gallery, unpaired
-from benchmarks.generation_systems import System, Trained
+from benchmarks.generation_runs import Trained
+from benchmarks.generation_systems import System
 from geovq import scores, token_scores
 from geovq.autoencoder import encode_images
 from geovq.checks import check_images

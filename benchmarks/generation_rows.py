@@ -9,7 +9,8 @@ from jaxtyping import Float
 
 from benchmarks.generation_brackets import Held, controls, gallery, of_vae
 from benchmarks.generation_cells import cell, kept, label_of, reconstructed, shown
-from benchmarks.generation_systems import Generation, System
+from benchmarks.generation_runs import Generation
+from benchmarks.generation_systems import System
 from benchmarks.means import names_of
 from train import stages
 from train.config import token_codes

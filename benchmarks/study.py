@@ -18,7 +18,9 @@ import dataclasses
 import pathlib
 from typing import Literal
 
-from benchmarks.generation_systems import EXPERIMENTS, STUDY_SCHEDULES, Generation, schedule_label
+from benchmarks.generation_runs import Generation
+from benchmarks.generation_schedules import STUDY_SCHEDULES, schedule_label
+from benchmarks.generation_systems import EXPERIMENTS
 from benchmarks.record import FOLDER, merged, save
 from benchmarks.study_tables import honest, legacy
 from benchmarks.tokenizer_systems import images_of

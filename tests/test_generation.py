@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from benchmarks.generation_figures import confused, confusion, confusion_matrix, most_confused, side_by_side, trade
-from benchmarks.generation_systems import EXPERIMENTS, ONCE, REPLICATED, SCHEDULES, SYSTEMS, Generation
+from benchmarks.generation_runs import Generation
+from benchmarks.generation_schedules import SCHEDULES, STUDY_SCHEDULES
+from benchmarks.generation_systems import EXPERIMENTS, ONCE, REPLICATED, SYSTEMS
 from benchmarks.generation_tables import guidance, likelihood, prices, prices_of_nats, reached, systems
 from benchmarks.means import interval_of, mean_of
 from benchmarks.record import merged
@@ -27,10 +29,13 @@ def test_names_tell_systems_apart_and_equal_ones_share_a_run():
     assert set(ORIGINAL) < set(EXPERIMENTS)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+ALL_SCHEDULES = {**SCHEDULES, "study": STUDY_SCHEDULES["reduced"]}
+
+
+@pytest.mark.parametrize("schedule", ALL_SCHEDULES)
 @pytest.mark.parametrize("system", dict.fromkeys([*SYSTEMS, *EXPERIMENTS.values()]), ids=lambda system: system.name)
 def test_every_system_is_one_that_train_gpt_takes(schedule, system, tmp_path):
-    generation = Generation(tmp_path, None, SCHEDULES[schedule])
+    generation = Generation(tmp_path, None, ALL_SCHEDULES[schedule])
     study = generation.study.schedule
     preset = PRESETS[study.preset]
     config = dataclasses.replace(preset, codebook=study.codebook, gpt=generation.options(system, 0))

@@ -17,7 +17,8 @@ from benchmarks import generation_cells
 from benchmarks.generation_brackets import Held
 from benchmarks.generation_cells import cell, reconstructed, shown
 from benchmarks.generation_rows import measure, pictures_of, seeds_in
-from benchmarks.generation_systems import System, Trained
+from benchmarks.generation_runs import Trained
+from benchmarks.generation_systems import System
 from benchmarks.resume import KILLS, outputs, pipeline
 from geovq.checks import InputError
 from geovq.config import ASSIGNMENTS

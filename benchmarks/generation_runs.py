@@ -1,0 +1,135 @@
+"""The runs of benchmarks.generation and study: what each system trains; what is complete in the run folder is not made again."""
+
+import dataclasses
+import pathlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchmarks.generation_schedules import Schedule
+from benchmarks.generation_systems import REPLICATED, System
+from benchmarks.tokenizer_systems import Study, begun_as
+from train.config import PRESETS, FinetuneOptions, GPTOptions, tokenizer_stages
+from train.run import Run
+
+if TYPE_CHECKING:
+    from geovq.tokenizer import Tokenizer
+
+PERCEPTUAL = 20.0
+"""Price of LPIPS where a decoder is fine-tuned with one; chosen on validation images by benchmarks.perceptual."""
+
+NAT = 0.1
+"""Price of a nat where tokens have one; benchmarks.entropy compares some on validation images."""
+
+
+class Trained(NamedTuple):
+    """A trained Transformer, and what decodes its samples."""
+
+    system: System
+    seed: int
+    run: Run
+    """With the Transformer, its tokens, and the tokenizer that has made them."""
+    tuned: Run | None
+    """With the fine-tuned decoder; None where the tokenizer's own is used."""
+
+    def tokenizer(self) -> "Tokenizer":
+        """What decodes the tokens."""
+        from train import tokenizers
+
+        if self.tuned is not None:
+            return tokenizers.load_finetuned(self.tuned.folder)
+        return tokenizers.modelled(self.run, "euclidean")  # decoding is the same for all assignments
+
+    def made_by(self, *stages: str) -> dict[str, str]:
+        """Fingerprints of the tokenizer, of the fine-tuning if there is one, and of more stages of the run."""
+        found = {name: self.run.fingerprint(name) for name in (*tokenizer_stages(self.run.config), *stages)}
+        return found if self.tuned is None else found | {"finetune": self.tuned.fingerprint("finetune")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Generation:
+    """Where the runs are, from which images, and on which schedule."""
+
+    folder: pathlib.Path
+    data_dir: str | None
+    schedule: Schedule
+
+    @property
+    def study(self) -> Study:
+        """Of the tokenizers."""
+        return Study(self.folder, self.data_dir, self.schedule.tokenizer, ())
+
+    @property
+    def free_study(self) -> Study:
+        """Of the tokenizers of VAEs whose bits are not held."""
+        return dataclasses.replace(self.study, folder=self.folder / "free", held=False)
+
+    def classifier(self) -> Run:
+        """The trained classifier, in whose features all images are compared."""
+        from train import classifier
+
+        preset = PRESETS[self.schedule.tokenizer.preset]
+        data = dataclasses.replace(preset.data, data_dir=self.data_dir)
+        options = self.schedule.classifier or preset.classifier
+        run = Run(self.folder / "classifier", dataclasses.replace(preset, data=data, classifier=options))
+        classifier.run(run)
+        return run
+
+    def has(self, system: System, seed: int) -> bool:
+        """Whether this system is trained for this seed."""
+        return system in REPLICATED or seed == self.schedule.seeds[0] or self.schedule.whole
+
+    def tokenizer_seed(self, seed: int) -> int:
+        """The seed of the networks whose tokens the Transformer of a seed is trained on."""
+        return seed if self.schedule.whole else self.schedule.seeds[0]
+
+    def trained(self, system: System, seed: int) -> "Trained":
+        """The system's Transformer, over tokens that another may have been trained on before, and its decoder."""
+        from train import gpt
+
+        made = self._tokenizer(system, seed)
+        config = dataclasses.replace(made.config, gpt=self.options(system, seed))
+        run = Run(self.folder / f"gpt-{system.transformer}-{seed}", config)
+        begun_as(made, run, tokenizer_stages(config))
+        same = Run(self.folder / f"gpt-{system.tokens}-{self.tokenizer_seed(seed)}", config)
+        shared = same.folder != run.folder and (same.folder / "gpt/tokens.npz").exists()
+        prior = None if system.prior is None else self.trained(system.prior, self.tokenizer_seed(seed)).run
+        gpt.run(run, same if shared else None, prior)
+        return Trained(system, seed, run, self._tuned(system, seed, run))
+
+    def options(self, system: System, seed: int) -> GPTOptions:
+        """Of the system's Transformer."""
+        options = dataclasses.replace(
+            self.schedule.gpt,
+            codebook=system.codebook,
+            assign=system.assign,
+            probes=self.schedule.probes.get(system.assign, 0),
+            price=NAT if system.priced else 0.0,
+            conditional=system.conditional,
+            start=system.start,
+            epochs=system.epochs if self.schedule.epochs is None else self.schedule.epochs[system.large],
+            seed=seed,
+        )
+        return dataclasses.replace(options, layers=8, width=512, heads=8) if system.large else options
+
+    def tuning(self, system: System) -> FinetuneOptions:
+        """How a decoder is fine-tuned on the system's tokens."""
+        return dataclasses.replace(
+            self.schedule.tokenizer.finetune,
+            codebook="vqvae" if system.codebook == "baseline" else system.codebook,
+            perceptual=PERCEPTUAL if system.decoder == "perceptual" else 0.0,
+        )
+
+    def _tuned(self, system: System, seed: int, tokens_of: Run) -> Run | None:
+        """A run whose decoder and codes are fine-tuned on the system's tokens; None where its own decoder is used."""
+        if system.decoder == "own":
+            return None
+        name = f"{system.decoder}-{system.tokens}-{self.tokenizer_seed(seed)}"
+        return self.study.tuned_otherwise(name, self._tokenizer(system, seed), self.tuning(system), tokens_of)
+
+    def _codes(self, system: System) -> int:
+        return self.schedule.codes or system.codes
+
+    def _tokenizer(self, system: System, seed: int) -> Run:
+        seed = self.tokenizer_seed(seed)
+        if system.codebook == "baseline":
+            return self.study.baseline("vqvae", self._codes(system), seed)
+        return (self.study if system.held else self.free_study).ours(self._codes(system), seed)

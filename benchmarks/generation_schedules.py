@@ -1,0 +1,87 @@
+"""How long benchmarks.generation and study train, and on how much."""
+
+import dataclasses
+
+from benchmarks.tokenizer_systems import SCHEDULES as TOKENIZER_SCHEDULES
+from benchmarks.tokenizer_systems import Schedule as TokenizerSchedule
+from geovq.config import AssignmentName, CodebookName
+from train.config import PRESETS, ClassifierOptions, CodebookOptions, FinetuneOptions, GPTOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How long and how much."""
+
+    tokenizer: TokenizerSchedule
+    """Of all but the Transformer."""
+    gpt: GPTOptions
+    probes: dict[AssignmentName, int]
+    """Products that a Jacobian is sketched by, where an assignment is not given whole ones."""
+    epochs: tuple[int, int] | None
+    """Epochs of the small and the large Transformer; None for those that systems have for the full schedule."""
+    images: int
+    """Images in each set, at most."""
+    seeds: tuple[int, ...]
+    whole: bool = False
+    """Whether every seed has tokenizers of its own and all systems; else Transformers alone are trained anew, and not all."""
+    classifier: ClassifierOptions | None = None
+    """How the classifier is trained, in whose features images are compared; None for the preset's."""
+    codes: int | None = None
+    """K of all systems, whatever they say."""
+
+
+_CODEBOOKS: tuple[CodebookName, ...] = ("metric", "euclidean", "geodesic")
+
+
+def _tokenizers(name: str, finetune: FinetuneOptions) -> TokenizerSchedule:
+    """A schedule of benchmarks.tokenizer with the codebooks that are needed here."""
+    schedule = TOKENIZER_SCHEDULES[name]
+    codebook: CodebookOptions = dataclasses.replace(schedule.codebook, codebooks=_CODEBOOKS)
+    return dataclasses.replace(schedule, codebook=codebook, finetune=finetune)
+
+
+_TUNING = FinetuneOptions(codebook="metric", rounds=1, epochs=(2,), val_images=1000)
+
+_REDUCED = Schedule(
+    tokenizer=_tokenizers("reduced", _TUNING),
+    gpt=GPTOptions(average=0.999, patience=0, batch_size=64),
+    probes={"geodesic": 32, "joint": 96},
+    epochs=(4, 2),
+    images=5_000,
+    seeds=(0, 1, 2),
+)
+
+SCHEDULES = {
+    "reduced": _REDUCED,
+    "full": dataclasses.replace(
+        _REDUCED,
+        tokenizer=_tokenizers("full", dataclasses.replace(_TUNING, epochs=(6,), val_images=5000)),
+        gpt=GPTOptions(average=0.999, patience=0),
+        probes={},
+        epochs=None,
+        whole=True,
+    ),
+    "smoke": Schedule(
+        tokenizer=_tokenizers("smoke", dataclasses.replace(_TUNING, epochs=(1,), val_images=32, batch_size=64)),
+        gpt=dataclasses.replace(PRESETS["demo"].gpt, average=0.9, patience=0),
+        probes={"geodesic": 4, "joint": 4},
+        epochs=(1, 1),
+        images=60,
+        seeds=(0,),
+        codes=16,
+    ),
+}
+"""reduced: two CPU cores. full: for an accelerator. smoke: the digits, for tests."""
+
+STUDY_SCHEDULES = SCHEDULES | {
+    "reduced": dataclasses.replace(_REDUCED, epochs=(2, 1), classifier=ClassifierOptions(width=32, epochs=12))
+}
+"""Those of benchmarks.study, which trains large Transformers too: reduced, none takes over 45 minutes on two cores."""
+
+
+def schedule_label(name: str, schedule: Schedule) -> str:
+    """What results files say of a schedule."""
+    small, large = schedule.epochs or ("50 or 100", 100)
+    over = "" if schedule.whole else ", all over the tokens of one VAE and one VQ-VAE"
+    tuned = schedule.tokenizer.finetune.epochs[0]
+    return f"{name}: {small} epochs of the small Transformer and {large} of the large one{over}; decoders tuned in {tuned} passes"
