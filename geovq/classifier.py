@@ -32,16 +32,17 @@ class Classifier(nnx.Module):
         rngs = nnx.Rngs(key)
         widths = (channels, width, 2 * width, FEATURES)
         self.down = nnx.List([Down(a, b, 2, rngs=rngs) for a, b in itertools.pairwise(widths)])
-        self.norm = nnx.LayerNorm(FEATURES, rngs=rngs)
+        self.norms = nnx.List([nnx.LayerNorm(b, rngs=rngs) for b in widths[1:]])
         self.head = nnx.Linear(FEATURES, classes, rngs=rngs)
-        self.dropout = nnx.Dropout(0.3)
+        self.dropout = nnx.Dropout(0.1)
 
     def features(self, images: Float[Array, "n H W C"]) -> Float[Array, "n f"]:
         """Features of images in [0, 1]: means over all places of the last layer, each image normalised."""
+        *norms, last = self.norms
         x = images
-        for down in self.down:
-            x = down(x)
-        return self.norm(nnx.silu(x).mean(axis=(1, 2)))
+        for down, norm in zip(self.down[:-1], norms, strict=True):
+            x = norm(down(x))
+        return last(nnx.silu(self.down[-1](x)).mean(axis=(1, 2)))
 
     def __call__(
         self, images: Float[Array, "n H W C"], *, key: PRNGKeyArray | None = None

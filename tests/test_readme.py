@@ -34,6 +34,13 @@ def test_tables_are_those_of_the_results_files(name):
     assert tables.rendered(text) == text
 
 
+def test_every_table_stands_on_one_page_and_every_results_file_has_one():
+    markers = [name for page in tables.PAGES for name in re.findall(r"<!-- (\w+): begin -->", page.read_text())]
+    assert sorted(markers) == sorted(tables.TABLES)
+    files = {path.stem for path in (ROOT / "benchmarks/results").glob("*.json")}
+    assert files == {file for file, _ in tables.TABLES.values()}
+
+
 def test_an_unknown_marker_is_refused():
     with pytest.raises(InputError, match="found 'nothing'"):
         tables.rendered("<!-- nothing: begin -->\n<!-- nothing: end -->")

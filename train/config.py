@@ -226,7 +226,7 @@ class ClassifierOptions:
     """Passes through the training images."""
     batch_size: int = 128
     """Images per step."""
-    learning_rate: float = 3e-3
+    learning_rate: float = 6e-3
     """Peak; warmed up over the first 200 steps (at most a tenth of all), then cosine decay to a hundredth."""
     weight_decay: float = 0.05
     """Of AdamW."""
