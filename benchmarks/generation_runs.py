@@ -68,8 +68,7 @@ class Generation:
 
         preset = PRESETS[self.schedule.tokenizer.preset]
         data = dataclasses.replace(preset.data, data_dir=self.data_dir)
-        options = self.schedule.classifier or preset.classifier
-        run = Run(self.folder / "classifier", dataclasses.replace(preset, data=data, classifier=options))
+        run = Run(self.folder / "classifier", dataclasses.replace(preset, data=data))
         classifier.run(run)
         return run
 

@@ -5,7 +5,7 @@ import dataclasses
 from benchmarks.tokenizer_systems import SCHEDULES as TOKENIZER_SCHEDULES
 from benchmarks.tokenizer_systems import Schedule as TokenizerSchedule
 from geovq.config import AssignmentName, CodebookName
-from train.config import PRESETS, ClassifierOptions, CodebookOptions, FinetuneOptions, GPTOptions
+from train.config import PRESETS, CodebookOptions, FinetuneOptions, GPTOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +24,6 @@ class Schedule:
     seeds: tuple[int, ...]
     whole: bool = False
     """Whether every seed has tokenizers of its own and all systems; else Transformers alone are trained anew, and not all."""
-    classifier: ClassifierOptions | None = None
-    """How the classifier is trained, in whose features images are compared; None for the preset's."""
     codes: int | None = None
     """K of all systems, whatever they say."""
 
@@ -73,9 +71,7 @@ SCHEDULES = {
 }
 """reduced: two CPU cores. full: for an accelerator. smoke: the digits, for tests."""
 
-STUDY_SCHEDULES = SCHEDULES | {
-    "reduced": dataclasses.replace(_REDUCED, epochs=(2, 1), classifier=ClassifierOptions(width=32, epochs=15))
-}
+STUDY_SCHEDULES = SCHEDULES | {"reduced": dataclasses.replace(_REDUCED, epochs=(2, 1))}
 """Those of benchmarks.study, which trains large Transformers too: reduced, none takes over 45 minutes on two cores."""
 
 

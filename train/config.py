@@ -214,7 +214,7 @@ class GPTOptions:
 class ClassifierOptions:
     """The classifier in whose features sets of images are compared, and its training."""
 
-    width: int = 64
+    width: int = 32
     """Channels at half the image's resolution, doubled below it."""
     shift: int = 2
     """Pixels by which training images are moved at most."""
