@@ -1,6 +1,6 @@
 """How fast is each assignment, and what does it win? Images a second beside PSNR.
 
-    python -m benchmarks.encoding --run runs/study/ours-512-0 --data-dir DIR
+    python -m benchmarks.encoding --run runs/tokenizer/ours-512-0 --data-dir DIR
 
 Ten minutes on two CPU cores, with nothing beside it. The run needs its VAE and its codebooks (train.codebook). All ways have a
 turn in each round, on the same test images, after their tokens were found the same twice; encoding is part of each. Writes

@@ -1,6 +1,6 @@
 """What does a price on nats do to tokens: how well do they decode, and how well does a Transformer expect them?
 
-    python -m benchmarks.entropy --run runs/study --data-dir DIR    some minutes on two CPU cores, after the Transformer
+    python -m benchmarks.entropy --run runs/generation --data-dir DIR    some minutes on two CPU cores, after the Transformer
 
 FashionMNIST, K = 512, validation images. A Transformer over `whitened` tokens of metric means says what codes need; amortised and
 joint steps then take its tokens to others, at several prices of these nats and at none. The run folder may be that of

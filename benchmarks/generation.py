@@ -1,8 +1,8 @@
 """Which tokens give the best images, with the same Transformer and the same budget?
 
-    python -m benchmarks.generation --run runs/study --data-dir DIR                             two CPU cores, many hours; resumes
-    python -m benchmarks.generation --run runs/study --data-dir DIR --seeds 0 --systems metric-whitened vqvae-euclidean
-    python -m benchmarks.generation --run runs/full --data-dir DIR --schedule full              for an accelerator
+    python -m benchmarks.generation --run runs/generation --data-dir DIR                        two CPU cores, many hours; resumes
+    python -m benchmarks.generation --run runs/generation --data-dir DIR --seeds 0 --systems metric-whitened vqvae-euclidean
+    python -m benchmarks.generation --run runs/generation-full --data-dir DIR --schedule full   for an accelerator
 
 FashionMNIST, K = 512. Tokens of Euclidean and geodesic medoids, of metric means under several assignments, and of a VQ-VAE; of
 some, the decoder fine-tuned on the tokens, without and with a price on LPIPS. 5,000 samples of each Transformer stand beside the
@@ -25,7 +25,7 @@ from typing import Literal
 from benchmarks.generation_runs import Generation
 from benchmarks.generation_schedules import SCHEDULES, schedule_label
 from benchmarks.generation_systems import SYSTEMS
-from benchmarks.record import FOLDER, merged, save
+from benchmarks.record import FOLDER, check_adds_up, merged, save
 from benchmarks.tokenizer_systems import images_of
 from geovq.checks import InputError
 from train.cli import parse, run_program
@@ -58,13 +58,16 @@ def main() -> None:
     from geovq.report import text_table
 
     schedule = SCHEDULES[options.schedule]
-    seeds = options.seeds or schedule.seeds
+    seeds = tuple(dict.fromkeys(options.seeds)) or schedule.seeds
     generation = Generation(asked.folder, images_of(asked.config.data), schedule)
     wanted = {name: system for name, system in known.items() if name in options.systems or not options.systems}
-    rows, real, classes = measure(generation, wanted, seeds, "name")
+    if options.systems:
+        generation.check_seeds(wanted, seeds)
     name = "generation" if options.schedule != "smoke" else "generation_part"
     label = f"{schedule_label(options.schedule, schedule)}, {schedule.images:,} images in a set"
-    rows = merged(options.output / f"{name}.json", rows, label, "name", [*known])
+    check_adds_up(options.output / f"{name}.json", label)
+    rows, real, classes = measure(generation, wanted, seeds, "name")
+    rows = merged(options.output / f"{name}.json", rows, "name", [*known])
     for caption, table in (("Samples", systems), ("Guidance", guidance), ("What was wanted", reached)):
         print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
     save(name, rows, seeds_in(rows, asked.config.data.split_seed, generation), label, options.output)

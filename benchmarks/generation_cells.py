@@ -15,7 +15,7 @@ from benchmarks.generation_runs import Trained
 from benchmarks.generation_systems import System
 from geovq import scores, token_scores
 from geovq.autoencoder import encode_images
-from geovq.checks import check_images
+from geovq.checks import InputError, check_images
 from geovq.chunks import map_chunks
 from geovq.config import CODEBOOKS
 from geovq.decoders import single
@@ -52,9 +52,13 @@ def kept(
 ) -> tuple[list[Row], dict[str, np.ndarray]]:
     """Rows and arrays from the file, computed where they are not there or were made from something else."""
     if path.exists():
-        arrays, meta = load_arrays(path)
-        if meta["made_from"] == made_from:
-            return meta["rows"], arrays
+        try:
+            arrays, meta = load_arrays(path)
+        except InputError as error:
+            print(f"{error} It is computed again.", flush=True)
+        else:
+            if meta["made_from"] == made_from:
+                return meta["rows"], arrays
     rows, arrays = compute()
     save_arrays(path, arrays, {"made_from": made_from, "rows": rows})
     return rows, arrays

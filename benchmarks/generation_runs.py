@@ -2,11 +2,13 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.generation_schedules import Schedule
 from benchmarks.generation_systems import REPLICATED, System
 from benchmarks.tokenizer_systems import Study, begun_as
+from geovq.checks import InputError
 from train.config import PRESETS, FinetuneOptions, GPTOptions, tokenizer_stages
 from train.run import Run
 
@@ -75,6 +77,19 @@ class Generation:
     def has(self, system: System, seed: int) -> bool:
         """Whether this system is trained for this seed."""
         return system in REPLICATED or seed == self.schedule.seeds[0] or self.schedule.whole
+
+    def check_seeds(self, systems: Mapping[str, System], seeds: Sequence[int]) -> None:
+        """Refuses a system that has none of these seeds on this schedule.
+
+        Raises:
+            InputError: With the seeds that it has.
+        """
+        for name, system in systems.items():
+            if not any(self.has(system, seed) for seed in seeds):
+                raise InputError(
+                    f"seeds: expected {self.schedule.seeds[0]}, the only one of {name} on this schedule, found "
+                    f"{', '.join(map(str, seeds))}; change --seeds or leave {name} out."
+                )
 
     def tokenizer_seed(self, seed: int) -> int:
         """The seed of the networks whose tokens the Transformer of a seed is trained on."""

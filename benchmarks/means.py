@@ -31,19 +31,27 @@ class Mean(NamedTuple):
 
 
 def interval_of(rows: Sequence[Row], **wanted: object) -> Mean | None:
-    """Mean over seeds of the rows with these fields; None where there is none."""
+    """Mean over seeds of the rows with these fields; None where there is none.
+
+    Rows of a seed count as one: systems that share a Transformer all have its likelihood.
+    """
     found = select(rows, **wanted)
     if not found:
         return None
-    spread = float(np.std([r["value"] for r in found], ddof=1)) if len(found) > 1 else None
-    value, low, high = (float(np.mean([r[end] for r in found])) for end in ("value", "low", "high"))
+    ends = ("value", "low", "high")
+    of_seed: dict[object, list[list[float]]] = {}
+    for row in found:
+        of_seed.setdefault(row.get("seed"), []).append([np.nan if row[end] is None else row[end] for end in ends])
+    means = np.array([np.mean(values, axis=0) for values in of_seed.values()])
+    spread = float(np.std(means[:, 0], ddof=1)) if len(means) > 1 else None
+    value, low, high = (float(end) for end in means.mean(axis=0))
     return Mean(value, low, high, spread, seeds_of([r for r in found if "seed" in r]))
 
 
 def mean_of(rows: Sequence[Row], **wanted: object) -> float | None:
     """The same without its interval."""
-    found = select(rows, **wanted)
-    return float(np.mean([r["value"] for r in found])) if found else None
+    found = interval_of(rows, **wanted)
+    return None if found is None else found.value
 
 
 def names_of(rows: Sequence[Row], field: str) -> list[str]:

@@ -1,6 +1,6 @@
 """What does a price on LPIPS in the fine-tuning of a decoder buy, and what does it cost in PSNR?
 
-    python -m benchmarks.perceptual --run runs/study --data-dir DIR         ten minutes on two CPU cores; resumes
+    python -m benchmarks.perceptual --run runs/tokenizer --data-dir DIR         ten minutes on two CPU cores; resumes
 
 FashionMNIST, K = 512. Fine-tunes the decoder of one VAE and its metric codes once for every price, in one pass through
 the whitened tokens of the training images, and compares PSNR and LPIPS on validation images. The run folder may be that of

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.rows import Row
+from geovq.checks import InputError
 from geovq.store import read_json, write_json
 from train.provenance import provenance
 
@@ -19,26 +20,53 @@ def no_options(description: str) -> None:
     parser.parse_args()
 
 
-def merged(path: pathlib.Path, rows: Sequence[Row], schedule: str, field: str, order: Sequence[str]) -> list[Row]:
+def check_adds_up(path: pathlib.Path, schedule: str) -> None:
+    """Refuses to begin what a results file of another schedule would be lost by.
+
+    Raises:
+        InputError: With both schedules.
+    """
+    found: Any = read_json(path)["meta"]["schedule"] if path.exists() else schedule
+    if found != schedule:
+        raise InputError(
+            f"{path}: expected results of the schedule {schedule!r}, found {found!r}; give another folder, --output FOLDER, or "
+            "move the file away."
+        )
+
+
+def merged(path: pathlib.Path, rows: Sequence[Row], field: str, order: Sequence[str]) -> list[Row]:
     """These rows, and those of a results file of systems and seeds that were not measured now: parts add up to a whole.
 
     Args:
-        path: Of the results file, where there is one.
+        path: Of the results file, where there is one, of the same schedule.
         rows: Those of this run; some have a system, a case and a seed.
-        schedule: Of this run; rows that were made on another are left out.
         field: Of a row, for the system's name.
         order: Names of all systems that there are now.
 
     Returns:
         Rows without a system first, then system by system.
+
+    Raises:
+        InputError: The file's rows are of another classifier, in whose features distances are others.
     """
     places = {name: place for place, name in enumerate(order)}
-    measured = {(r[field], r["case"], r["seed"]) for r in rows if field in r}
-    found: Any = read_json(path) if path.exists() else {"meta": {"schedule": schedule}, "rows": []}
-    named = [r for r in found["rows"] if r.get(field) in places]
-    older = [r for r in named if (r[field], r["case"], r["seed"]) not in measured]
-    both = [*rows, *(older if found["meta"]["schedule"] == schedule else [])]
+    measured = {_part(r, field) for r in rows}
+    found: Any = read_json(path)["rows"] if path.exists() else []
+    seeded = [r for r in found if "seed" in r and (field not in r or r[field] in places)]
+    both = [*rows, *(r for r in seeded if _part(r, field) not in measured)]
+    accuracies = {r["classifier_accuracy"] for r in both if "classifier_accuracy" in r}
+    if len(accuracies) > 1:
+        raise InputError(
+            f"{path}: expected scores by one classifier, found some by one that is right on "
+            f"{' and some by one that is right on '.join(f'{value:.2%}' for value in sorted(accuracies))} of the test images; "
+            "give another folder, --output FOLDER, or move the file away. What was measured now is kept in the run folder."
+        )
     return sorted(both, key=lambda r: places[r[field]] if field in r else -1)
+
+
+def _part(row: Row, field: str) -> tuple[object, ...]:
+    """What rows are measured together with."""
+    return row.get(field), row["case"], row.get("system"), row.get("seed")
 
 
 def save(

@@ -1,8 +1,8 @@
-"""The three experiments that this project starts from, what they meant to do next, and the best that there is here.
+"""The three experiments that this project starts from, what they meant to do next, and sharper textures.
 
     python -m benchmarks.study --run runs/study --data-dir DIR                      two CPU cores, many hours; resumes
     python -m benchmarks.study --run runs/study --data-dir DIR --rows 1 3           only rows whose names begin so
-    python -m benchmarks.study --run runs/full --data-dir DIR --schedule full       the original epochs, for an accelerator
+    python -m benchmarks.study --run runs/generation-full --data-dir DIR --schedule full  the original epochs, for an accelerator
 
 Two tables. In the original columns: PSNR, SSIM and LPIPS of *generated* images beside *unrelated* test images, with real images
 under the same protocol, and each experiment's quantization error in its own unit. In ours: every test image beside its own
@@ -21,7 +21,7 @@ from typing import Literal
 from benchmarks.generation_runs import Generation
 from benchmarks.generation_schedules import STUDY_SCHEDULES, schedule_label
 from benchmarks.generation_systems import EXPERIMENTS
-from benchmarks.record import FOLDER, merged, save
+from benchmarks.record import FOLDER, check_adds_up, merged, save
 from benchmarks.study_tables import honest, legacy
 from benchmarks.tokenizer_systems import images_of
 from geovq.checks import InputError
@@ -54,16 +54,19 @@ def main() -> None:
     from geovq.report import text_table
 
     schedule = STUDY_SCHEDULES[options.schedule]
-    seeds = options.seeds or schedule.seeds
+    seeds = tuple(dict.fromkeys(options.seeds)) or schedule.seeds
     generation = Generation(asked.folder, images_of(asked.config.data), schedule)
     systems = {
         name: system
         for name, system in EXPERIMENTS.items()
         if not options.rows or any(name.startswith(beginning) for beginning in options.rows)
     }
-    rows, real, _ = measure(generation, systems, seeds, "experiment")
+    if options.rows:
+        generation.check_seeds(systems, seeds)
     name, label = "study" if options.schedule != "smoke" else "study_part", schedule_label(options.schedule, schedule)
-    rows = merged(options.output / f"{name}.json", rows, label, "experiment", [*EXPERIMENTS])
+    check_adds_up(options.output / f"{name}.json", label)
+    rows, real, _ = measure(generation, systems, seeds, "experiment")
+    rows = merged(options.output / f"{name}.json", rows, "experiment", [*EXPERIMENTS])
     for caption, table in (("In the original columns", legacy), ("In ours", honest)):
         print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
     save(name, rows, seeds_in(rows, asked.config.data.split_seed, generation), label, options.output)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from benchmarks.means import PLAIN, Table, mean_of, names_of, nats_of
+from benchmarks.means import PLAIN, Table, interval_of, mean_of, names_of, nats_of, seeds_of
 from benchmarks.rows import Row
 
 ORIGINAL = {
@@ -23,14 +23,14 @@ def legacy(rows: Sequence[Row]) -> Table:
     cells: list[list[object]] = []
     for control in CONTROLS:
         found = [mean_of(rows, case="unpaired", system=control, score=score) for score in ("psnr", "ssim", "lpips")]
-        cells.append([f"({control})", *found, None, *(None,) * 4])
+        cells.append([f"({control})", None, *found, None, *(None,) * 4])
     for name in names_of(rows, "experiment"):
         found = [mean_of(rows, case="unpaired", experiment=name, score=score) for score in ("psnr", "ssim", "lpips")]
         geodesic = next(r["codebook"] for r in rows if r.get("experiment") == name) == "geodesic"
         own = "squared_geodesic_error" if geodesic else "latent_error"
         error = mean_of(rows, case="errors", experiment=name, score=own)
-        cells.append([name, *found, error, *ORIGINAL.get(name, (None,) * 4)])
-    heads = ["experiment", "PSNR", "SSIM", "LPIPS", "error of a token, own unit"]
+        cells.append([name, _seeds(rows, name), *found, error, *ORIGINAL.get(name, (None,) * 4)])
+    heads = ["experiment", "seeds", "PSNR", "SSIM", "LPIPS", "error of a token, own unit"]
     return [*heads, "PSNR then", "SSIM then", "LPIPS then", "error then, own unit, a sum"], cells
 
 
@@ -43,6 +43,7 @@ def honest(rows: Sequence[Row]) -> Table:
         cells.append(
             [
                 name,
+                _seeds(rows, name),
                 next(r["epochs"] for r in rows if r.get("experiment") == name),
                 *(mean_of(rows, case="reconstructions", score=score, **one) for score in ("psnr", "lpips")),
                 *(
@@ -50,11 +51,14 @@ def honest(rows: Sequence[Row]) -> Table:
                     for score in ("latent_error", "metric_error", "geodesic_error")
                 ),
                 nats_of(rows, "Transformer", **one),
-                *(
-                    mean_of(rows, score=score, **sampled)
-                    for score in ("frechet", "precision", "recall", "class_accuracy")
-                ),
+                interval_of(rows, score="frechet", **sampled),
+                *(mean_of(rows, score=score, **sampled) for score in ("precision", "recall", "class_accuracy")),
             ]
         )
-    heads = ["experiment", "epochs", "PSNR dB", "LPIPS", "latent²", "ΔᵀGΔ", "geodesic", "nats a token"]
-    return [*heads, "Fréchet", "precision", "recall", "class"], cells
+    heads = ["experiment", "seeds", "epochs", "PSNR dB", "LPIPS", "latent²", "ΔᵀGΔ", "geodesic", "nats a token"]
+    return [*heads, "Fréchet (95% over images)", "precision", "recall", "class"], cells
+
+
+def _seeds(rows: Sequence[Row], name: str) -> int:
+    """How many seeds of the Transformer a row of the tables is of."""
+    return seeds_of(rows, case="likelihood", model="Transformer", position=None, experiment=name)

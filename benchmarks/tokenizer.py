@@ -1,8 +1,8 @@
 """Is a tokenizer made after training better than a VQ-VAE trained end to end, with the same networks, bits and epochs?
 
-    python -m benchmarks.tokenizer --run runs/study --data-dir DIR                         two CPU cores, some five hours; resumes
-    python -m benchmarks.tokenizer --run runs/full --data-dir DIR --schedule full          all test images, for an accelerator
-    python -m benchmarks.tokenizer --run runs/study --data-dir DIR --codes 512 --seeds 0   a part of it, to tokenizer_part.json
+    python -m benchmarks.tokenizer --run runs/tokenizer --data-dir DIR                        five hours on two CPU cores; resumes
+    python -m benchmarks.tokenizer --run runs/tokenizer-full --data-dir DIR --schedule full    all test images, for an accelerator
+    python -m benchmarks.tokenizer --run runs/tokenizer --data-dir DIR --codes 512 --seeds 0  a part of it, to tokenizer_part.json
 
 FashionMNIST, K = 512 and 1024, three seeds of all networks. Every codebook with every assignment in every measure; the VAE with
 and without its posterior's noise; decoders fine-tuned on tokens; two codes a token; VQ-VAE and FSQ trained end to end, also with

@@ -12,7 +12,7 @@ from benchmarks.generation_schedules import SCHEDULES, STUDY_SCHEDULES
 from benchmarks.generation_systems import EXPERIMENTS, ONCE, REPLICATED, SYSTEMS
 from benchmarks.generation_tables import guidance, likelihood, prices, prices_of_nats, reached, systems
 from benchmarks.means import interval_of, mean_of
-from benchmarks.record import merged
+from benchmarks.record import check_adds_up, merged
 from benchmarks.study_tables import ORIGINAL, honest, legacy
 from benchmarks.tokenizer_systems import begun_as, images_of
 from geovq.checks import InputError
@@ -155,7 +155,8 @@ def test_tables_are_means_over_seeds_in_their_columns(rows):
     heads, cells = honest(rows)
     found = dict(zip(heads, cells[0], strict=True))
     assert len(cells) == 1
-    assert (found["PSNR dB"], found["latent²"], found["nats a token"], found["Fréchet"]) == (19, 2, 3.5, 30)
+    assert (found["PSNR dB"], found["latent²"], found["nats a token"], found["seeds"]) == (19, 2, 3.5, 2)
+    assert str(found["Fréchet (95% over images)"]) == "30 (29 to 31)"
     assert found["class"] is None  # nothing was asked for
     assert mean_of(rows, case="samples", guidance=3.0) is None
 
@@ -292,14 +293,45 @@ def test_a_part_adds_to_what_the_results_file_has(tmp_path):
         return [(r.get("name"), r.get("seed"), r["value"]) for r in rows]
 
     path = tmp_path / "found.json"
-    bracket = made(case="bracket", system="real", score="frechet", value=0.0)
-    assert found(merged(path, rows_of(0, "ba", 1.0), "reduced", "name", "abc")) == [("a", 0, 1.0), ("b", 0, 1.0)]
-    older = [bracket, *rows_of(0, "ab", 1.0), *rows_of(1, "a", 2.0), *rows_of(0, "x", 9.0)]
+    real, vae, other = (
+        made(case="bracket", system=system, score="frechet", value=value, **of)
+        for system, value, of in (("real", 0.0, {}), ("vae", 4.0, {"seed": 0}), ("vae", 5.0, {"seed": 1}))
+    )
+    assert found(merged(path, rows_of(0, "ba", 1.0), "name", "abc")) == [("a", 0, 1.0), ("b", 0, 1.0)]
+    older = [real, vae, other, *rows_of(0, "ab", 1.0), *rows_of(1, "a", 2.0), *rows_of(0, "x", 9.0)]
     write_json(path, {"meta": {"schedule": "reduced"}, "rows": older})
-    rows = [bracket, *rows_of(0, "b", 3.0)]
-    both = [(None, None, 0.0), ("a", 0, 1.0), ("a", 1, 2.0), ("b", 0, 3.0)]
-    assert found(merged(path, rows, "reduced", "name", "abc")) == both
-    assert found(merged(path, rows, "full", "name", "abc")) == found(rows)
+    brackets = [(None, None, 0.0), (None, 0, 4.0), (None, 1, 5.0)]
+    both = [("a", 0, 1.0), ("a", 1, 2.0), ("b", 0, 3.0)]
+    assert found(merged(path, [real, vae, *rows_of(0, "b", 3.0)], "name", "abc")) == brackets + both
+
+
+def test_results_of_another_schedule_or_classifier_are_not_lost(tmp_path):
+    path, row = tmp_path / "found.json", made(case="samples", name="a", seed=0, score="frechet", value=1.0)
+    check_adds_up(path, "reduced")
+    write_json(path, {"meta": {"schedule": "reduced"}, "rows": [row | {"classifier_accuracy": 0.9}]})
+    check_adds_up(path, "reduced")
+    with pytest.raises(InputError, match=r"expected results of the schedule 'full', found 'reduced'; .*--output"):
+        check_adds_up(path, "full")
+    with pytest.raises(InputError, match=r"right on 90.00% and some by one that is right on 93.00%.*--output"):
+        merged(path, [row | {"seed": 1, "classifier_accuracy": 0.93}], "name", "a")
+    assert len(merged(path, [row | {"classifier_accuracy": 0.93}], "name", "a")) == 1
+
+
+def test_seeds_that_a_system_does_not_have_are_refused(tmp_path):
+    generation = Generation(tmp_path, None, SCHEDULES["reduced"])
+    generation.check_seeds({"a": REPLICATED[0]}, [1])
+    with pytest.raises(InputError, match="expected 0, the only one of a on this schedule, found 1, 2; change --seeds"):
+        generation.check_seeds({"a": ONCE[0]}, [1, 2])
+
+
+def test_a_seed_counts_once_however_many_decoders_share_its_transformer(tokens):
+    of = {"case": "likelihood", "model": "Transformer", "score": "nats_per_token", "transformer": "x"}
+    found = [
+        made(name=name, seed=seed, value=nats, **of)
+        for name, seed, nats in (("a", 0, 3.0), ("b", 0, 3.0), ("a", 1, 5.0))
+    ]
+    assert interval_of(found, transformer="x") == (4.0, 3.0, 5.0, pytest.approx(2**0.5), 2)
+    assert mean_of(found, transformer="x") == 4.0
 
 
 def test_prices_of_nats_have_a_line_for_each_assignment_and_price():

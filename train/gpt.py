@@ -68,7 +68,7 @@ def run(run: Run, tokens_of: Run | None = None, prior: Run | None = None) -> Non
     inputs = {"data": data.sha256, **{name: run.fingerprint(name) for name in tokenizer_stages(run.config)}}
     expected = None if prior is None else image_tokens.expected_by(prior, run, inputs)
     if options.price:
-        inputs["prior"] = began.record["inputs"].get("prior") if prior is None else prior.fingerprint("gpt")
+        inputs["prior"] = began.record.get("inputs", {}).get("prior") if prior is None else prior.fingerprint("gpt")
     stage = run.begin("gpt", (*token_sections(run.config), "gpt"), inputs)
     if stage is None:
         return

@@ -128,6 +128,10 @@ def _check_same(made: Run, run: Run, inputs: Mapping[str, str], options: Mapping
         InputError: Names the first that differs.
     """
     theirs = Stage(made.folder, "gpt").record
+    if not theirs:
+        raise InputError(
+            f"{made.folder}: expected a record of its Transformer's stage, found none; run train.gpt there again."
+        )
     chosen = dataclasses.asdict(GPTOptions()) | theirs["options"]["gpt"]  # a younger option had its default then
     for what, there, here in (
         *((name, theirs["inputs"].get(name), value) for name, value in inputs.items()),
