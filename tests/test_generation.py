@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.generation_cells import kept
 from benchmarks.generation_figures import confused, confusion, confusion_matrix, most_confused, side_by_side, trade
 from benchmarks.generation_runs import Generation
 from benchmarks.generation_schedules import SCHEDULES, STUDY_SCHEDULES
@@ -332,6 +333,17 @@ def test_a_seed_counts_once_however_many_decoders_share_its_transformer(tokens):
     ]
     assert interval_of(found, transformer="x") == (4.0, 3.0, 5.0, pytest.approx(2**0.5), 2)
     assert mean_of(found, transformer="x") == 4.0
+
+
+def test_a_damaged_cell_is_computed_again(tmp_path, capsys):
+    path, made_from = tmp_path / "cell.npz", {"judge": "a"}
+    for value in (1, 2):
+        found, _ = kept(path, made_from, lambda value=value: ([{"value": value}], {}))
+        assert found == [{"value": 1}]  # the second time as it was
+    path.write_bytes(path.read_bytes()[:100])
+    assert kept(path, made_from, lambda: ([{"value": 3}], {}))[0] == [{"value": 3}]
+    assert "It is computed again." in capsys.readouterr().out
+    assert kept(path, {"judge": "b"}, lambda: ([{"value": 4}], {}))[0] == [{"value": 4}]
 
 
 def test_prices_of_nats_have_a_line_for_each_assignment_and_price():

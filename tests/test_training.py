@@ -287,6 +287,22 @@ def test_damaged_priced_tokens_are_not_made_again_without_a_price(expected, tmp_
         gpt.run(made)
 
 
+def test_tokens_without_a_record_are_refused(expected, tmp_path):
+    first, priced = expected
+    for made in (first, priced):
+        shutil.copytree(made.folder, tmp_path / made.folder.name)
+        (tmp_path / made.folder.name / "gpt/stage.json").unlink()
+    lost, asked = (Run(tmp_path / made.folder.name, made.config) for made in (first, priced))
+    with pytest.raises(InputError, match=r"expected a stage\.json that says"):
+        gpt.run(asked)
+    shutil.rmtree(asked.folder / "gpt")
+    asked = Run(asked.folder, first.config)
+    with pytest.raises(
+        InputError, match=r"first: expected a record of its Transformer's stage, found none; run train\.gpt"
+    ):
+        gpt.run(asked, tokens_of=lost)
+
+
 def test_samples_want_a_decoder_for_the_present_codes(expected, tmp_path):
     shutil.copytree(expected[1].folder, tmp_path / "stale")
     sampled = SampleOptions(per_class=1, decoder="finetuned")
