@@ -337,9 +337,8 @@ def test_a_seed_counts_once_however_many_decoders_share_its_transformer(tokens):
 
 def test_a_damaged_cell_is_computed_again(tmp_path, capsys):
     path, made_from = tmp_path / "cell.npz", {"judge": "a"}
-    for value in (1, 2):
-        found, _ = kept(path, made_from, lambda value=value: ([{"value": value}], {}))
-        assert found == [{"value": 1}]  # the second time as it was
+    assert kept(path, made_from, lambda: ([{"value": 1}], {}))[0] == [{"value": 1}]
+    assert kept(path, made_from, lambda: ([{"value": 2}], {}))[0] == [{"value": 1}]
     path.write_bytes(path.read_bytes()[:100])
     assert kept(path, made_from, lambda: ([{"value": 3}], {}))[0] == [{"value": 3}]
     assert "It is computed again." in capsys.readouterr().out
