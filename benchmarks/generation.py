@@ -36,7 +36,7 @@ class Options:
     """Which part of it, and how long it runs."""
 
     schedule: Literal["reduced", "full", "smoke"] = "reduced"
-    """reduced: four epochs of each Transformer, two CPU cores. full: 100. smoke: the digits, in a minute or two."""
+    """reduced: two epochs of each Transformer, two CPU cores. full: 100. smoke: the digits, in a minute or two."""
     systems: tuple[str, ...] = ()
     """Only those of these names, such as metric-joint-finetuned; all if none is given."""
     seeds: tuple[int, ...] = ()

@@ -119,10 +119,16 @@ class Generation:
             price=NAT if system.priced else 0.0,
             conditional=system.conditional,
             start=system.start,
-            epochs=system.epochs if self.schedule.epochs is None else self.schedule.epochs[system.large],
+            epochs=self._epochs(system),
             seed=seed,
         )
         return dataclasses.replace(options, layers=8, width=512, heads=8) if system.large else options
+
+    def _epochs(self, system: System) -> int:
+        epochs = self.schedule.epochs
+        if epochs is None:
+            return system.epochs
+        return epochs.large if system.large else epochs.long if system.long else epochs.small
 
     def tuning(self, system: System) -> FinetuneOptions:
         """How a decoder is fine-tuned on the system's tokens."""

@@ -1,11 +1,21 @@
 """How long benchmarks.generation and study train, and on how much."""
 
 import dataclasses
+from typing import NamedTuple
 
 from benchmarks.tokenizer_systems import SCHEDULES as TOKENIZER_SCHEDULES
 from benchmarks.tokenizer_systems import Schedule as TokenizerSchedule
 from geovq.config import AssignmentName, CodebookName
 from train.config import PRESETS, CodebookOptions, FinetuneOptions, GPTOptions
+
+
+class Epochs(NamedTuple):
+    """Of Transformers."""
+
+    small: int
+    large: int
+    long: int
+    """Of those small ones that are trained longer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,8 +27,8 @@ class Schedule:
     gpt: GPTOptions
     probes: dict[AssignmentName, int]
     """Products that a Jacobian is sketched by, where an assignment is not given whole ones."""
-    epochs: tuple[int, int] | None
-    """Epochs of the small and the large Transformer; None for those that systems have for the full schedule."""
+    epochs: Epochs | None
+    """None for those that systems have for the full schedule."""
     images: int
     """Images in each set, at most."""
     seeds: tuple[int, ...]
@@ -44,7 +54,7 @@ _REDUCED = Schedule(
     tokenizer=_tokenizers("reduced", _TUNING),
     gpt=GPTOptions(average=0.999, patience=0, batch_size=64),
     probes={"geodesic": 32, "joint": 96},
-    epochs=(4, 2),
+    epochs=Epochs(small=2, large=1, long=6),
     images=5_000,
     seeds=(0, 1, 2),
 )
@@ -63,21 +73,18 @@ SCHEDULES = {
         tokenizer=_tokenizers("smoke", dataclasses.replace(_TUNING, epochs=(1,), val_images=32, batch_size=64)),
         gpt=dataclasses.replace(PRESETS["demo"].gpt, average=0.9, patience=0),
         probes={"geodesic": 4, "joint": 4},
-        epochs=(1, 1),
+        epochs=Epochs(1, 1, 1),
         images=60,
         seeds=(0,),
         codes=16,
     ),
 }
-"""reduced: two CPU cores. full: for an accelerator. smoke: the digits, for tests."""
-
-STUDY_SCHEDULES = SCHEDULES | {"reduced": dataclasses.replace(_REDUCED, epochs=(2, 1))}
-"""Those of benchmarks.study, which trains large Transformers too: reduced, none takes over 45 minutes on two cores."""
+"""reduced: no Transformer takes over 45 minutes on two CPU cores. full: for an accelerator. smoke: the digits, for tests."""
 
 
 def schedule_label(name: str, schedule: Schedule) -> str:
     """What results files say of a schedule."""
-    small, large = schedule.epochs or ("50 or 100", 100)
+    small, large = schedule.epochs[:2] if schedule.epochs else ("50 or 100", 100)
     over = "" if schedule.whole else ", all over the tokens of one VAE and one VQ-VAE"
     tuned = schedule.tokenizer.finetune.epochs[0]
     return f"{name}: {small} epochs of the small Transformer and {large} of the large one{over}; decoders tuned in {tuned} passes"

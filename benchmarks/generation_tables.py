@@ -46,18 +46,19 @@ def reached(rows: Sequence[Row]) -> Table:
 
 
 def _likely_tokens(rows: Sequence[Row]) -> Iterator[Bar]:
-    part = _below_unigrams(rows, "metric-whitened")
-    if part is not None:
-        yield "nats of metric-whitened below unigrams per position, part", part, "at least 0.38", part >= 0.38
+    for transformer in ("metric-whitened", "metric-whitened-free", "metric-whitened-free-long"):
+        part = _below_unigrams(rows, transformer)
+        if part is not None:
+            yield f"nats of {transformer} below unigrams per position, part", part, "at least 0.38", part >= 0.38
 
 
 def _best_tokens(rows: Sequence[Row]) -> Iterator[Bar]:
-    ours = _frechet(rows, "metric-joint-finetuned")
-    for name in ("euclidean-euclidean", "vqvae-euclidean"):
-        other = _frechet(rows, name)
-        if ours and other:
-            what = f"Fréchet distance of metric-joint-finetuned; of {name}"
-            yield what, f"{ours}; {other}", "less, intervals apart", ours.high < other.low
+    for name in ("metric-joint-finetuned", "metric-joint-perceptual"):
+        for peer in ("euclidean-euclidean", "vqvae-euclidean"):
+            ours, other = _frechet(rows, name), _frechet(rows, peer)
+            if ours and other:
+                what = f"Fréchet distance of {name}; of {peer}"
+                yield what, f"{ours}; {other}", "less, intervals apart", ours.high < other.low
 
 
 def _as_asked(rows: Sequence[Row]) -> Iterator[Bar]:

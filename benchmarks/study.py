@@ -1,17 +1,17 @@
 """The three experiments that this project starts from, what they meant to do next, and sharper textures.
 
-    python -m benchmarks.study --run runs/study --data-dir DIR                      two CPU cores, many hours; resumes
-    python -m benchmarks.study --run runs/study --data-dir DIR --rows 1 3           only rows whose names begin so
+    python -m benchmarks.study --run runs/generation --data-dir DIR                 two CPU cores, many hours; resumes
+    python -m benchmarks.study --run runs/generation --data-dir DIR --rows 1 3      only rows whose names begin so
     python -m benchmarks.study --run runs/generation-full --data-dir DIR --schedule full  the original epochs, for an accelerator
 
 Two tables. In the original columns: PSNR, SSIM and LPIPS of *generated* images beside *unrelated* test images, with real images
 under the same protocol, and each experiment's quantization error in its own unit. In ours: every test image beside its own
 reconstruction, quantization errors in common units, and samples beside real images in the features of a classifier.
 
-Reduced, training the Transformer of a row takes at most 45 minutes, and the run folder is one of its own; on the full schedule
-it may be that of benchmarks.generation, whose tokens, Transformers and decoders are then used again. Some rows or seeds alone
-are measured into the same files: what these hold of others, on the same schedule, stays. Writes benchmarks/results/study.json
-and study_samples.png, two samples of every class for each row.
+The run folder may be that of benchmarks.generation on the same schedule, whose tokens, Transformers and decoders are then used
+again; reduced, training the Transformer of a row takes at most 45 minutes. Some rows or seeds alone are measured into the same
+files: what these hold of others, on the same schedule, stays. Writes benchmarks/results/study.json and study_samples.png, two
+samples of every class for each row.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ import pathlib
 from typing import Literal
 
 from benchmarks.generation_runs import Generation
-from benchmarks.generation_schedules import STUDY_SCHEDULES, schedule_label
+from benchmarks.generation_schedules import SCHEDULES, schedule_label
 from benchmarks.generation_systems import EXPERIMENTS
 from benchmarks.record import FOLDER, check_adds_up, merged, save
 from benchmarks.study_tables import honest, legacy
@@ -53,7 +53,7 @@ def main() -> None:
     from benchmarks.generation_rows import measure, pictures_of, seeds_in
     from geovq.report import text_table
 
-    schedule = STUDY_SCHEDULES[options.schedule]
+    schedule = SCHEDULES[options.schedule]
     seeds = tuple(dict.fromkeys(options.seeds)) or schedule.seeds
     generation = Generation(asked.folder, images_of(asked.config.data), schedule)
     systems = {

@@ -1,6 +1,7 @@
 """What benchmarks.generation and benchmarks.study train, and their tables from rows made by hand."""
 
 import dataclasses
+import pathlib
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from benchmarks.generation_cells import kept
 from benchmarks.generation_figures import confused, confusion, confusion_matrix, most_confused, side_by_side, trade
 from benchmarks.generation_runs import Generation
-from benchmarks.generation_schedules import SCHEDULES, STUDY_SCHEDULES
+from benchmarks.generation_schedules import SCHEDULES
 from benchmarks.generation_systems import EXPERIMENTS, ONCE, REPLICATED, SYSTEMS
 from benchmarks.generation_tables import guidance, likelihood, prices, prices_of_nats, reached, systems
 from benchmarks.means import interval_of, mean_of
@@ -30,13 +31,10 @@ def test_names_tell_systems_apart_and_equal_ones_share_a_run():
     assert set(ORIGINAL) < set(EXPERIMENTS)
 
 
-ALL_SCHEDULES = {**SCHEDULES, "study": STUDY_SCHEDULES["reduced"]}
-
-
-@pytest.mark.parametrize("schedule", ALL_SCHEDULES)
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("system", dict.fromkeys([*SYSTEMS, *EXPERIMENTS.values()]), ids=lambda system: system.name)
 def test_every_system_is_one_that_train_gpt_takes(schedule, system, tmp_path):
-    generation = Generation(tmp_path, None, ALL_SCHEDULES[schedule])
+    generation = Generation(tmp_path, None, SCHEDULES[schedule])
     study = generation.study.schedule
     preset = PRESETS[study.preset]
     config = dataclasses.replace(preset, codebook=study.codebook, gpt=generation.options(system, 0))
@@ -47,6 +45,13 @@ def test_every_system_is_one_that_train_gpt_takes(schedule, system, tmp_path):
         assert bool(tuned.finetune.perceptual) == (system.decoder == "perceptual")
     assert (config.gpt.codebook, config.gpt.assign) == (system.codebook, system.assign)
     assert (config.gpt.layers > 4) == system.large
+
+
+def test_large_transformers_are_trained_less_and_long_ones_more():
+    reduced, full = (Generation(pathlib.Path("unused"), None, SCHEDULES[name]) for name in ("reduced", "full"))
+    small, large, long = SYSTEMS[0], EXPERIMENTS["5 as 4, large"], next(system for system in SYSTEMS if system.long)
+    assert [reduced.options(system, 0).epochs for system in (large, small, long)] == [1, 2, 6]
+    assert [full.options(system, 0).epochs for system in (large, small, long)] == [100, 100, 200]
 
 
 def test_only_what_is_compared_has_all_seeds_on_the_reduced_schedule(tmp_path):
