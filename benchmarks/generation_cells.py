@@ -38,7 +38,7 @@ from train.scoring import Row, row
 GUIDANCE = ((1.0, False), (1.5, False), (2.0, False), (2.0, True))
 """Weights of classifier-free guidance, and whether they rise from 1 at the first token."""
 
-VERSION = 2
+VERSION = 3
 """Of what is computed: another one makes every cell again."""
 
 

@@ -66,12 +66,13 @@ def test_confusion_counts_what_is_seen_of_what_was_asked(judge):
     assert found[1, 0] == (0.0, 0)
 
 
-def test_diversity_is_the_distance_of_neighbours_of_one_class(rng):
-    images = rng.random((6, 28, 28, 1)).astype(np.float32)
-    labels = np.array([0, 1, 0, 1, 0, 1])
-    found = diversity({}, images, labels, pairs=4)
-    wanted = scores.lpips(images[[0, 2, 1, 3]], images[[2, 4, 3, 5]])
+def test_diversity_is_the_distance_of_pairs_of_one_class(rng):
+    images = rng.random((9, 28, 28, 1)).astype(np.float32)
+    labels = np.array([0, 1, 0, 1, 0, 1, 1, 0, 2])
+    found = diversity({}, images, labels, pairs=7)
+    wanted = scores.lpips(images[[0, 2, 1, 3]], images[[4, 7, 5, 6]])
     assert found["value"] == pytest.approx(wanted.mean(), rel=1e-5)
     assert found["n"] == 4
-    same = diversity({}, np.repeat(images[:1], 6, axis=0), labels)
+    assert diversity({}, images, labels, pairs=1)["n"] == 2
+    same = diversity({}, np.repeat(images[:1], 9, axis=0), labels)
     assert same["value"] == pytest.approx(0, abs=1e-6)

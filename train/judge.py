@@ -1,6 +1,5 @@
 """Generated images beside real ones, in the features of a run's classifier."""
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
@@ -131,17 +130,20 @@ def confusion(fields: Row, judge: Judge, found: Judged, asked: Int[np.ndarray, "
 def diversity(
     fields: Row, images: Float[np.ndarray, "n H W C"], labels: Int[np.ndarray, " n"], pairs: int = PAIRS
 ) -> Row:
-    """LPIPS of pairs of images of the same class: how unlike each other they are.
+    """LPIPS of pairs of images of the same class: how unlike each other they are. No image is in two pairs.
 
     Args:
         fields: What the set is.
-        images: In [0, 1].
-        labels: Class of each, or zeros.
-        pairs: At most so many, evenly over the classes.
+        images: In [0, 1]; at least two of some class.
+        labels: Class of each: what was asked for, or what it is seen as.
+        pairs: At most so many, evenly over the classes, but one of each class where there are more of these.
     """
+    classes = np.unique(labels)
+    each = max(1, pairs // len(classes))
     firsts, seconds = [], []
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)[: math.ceil(pairs / len(np.unique(labels))) + 1]
-        firsts += list(rows[:-1])
-        seconds += list(rows[1:])
+    for label in classes:
+        rows = np.flatnonzero(labels == label)
+        count = min(each, len(rows) // 2)
+        firsts += list(rows[:count])
+        seconds += list(rows[count : 2 * count])
     return row(fields, "lpips_diversity", scores.lpips(images[firsts], images[seconds]))
