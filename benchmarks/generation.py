@@ -2,7 +2,7 @@
 
     python -m benchmarks.generation --run runs/generation --data-dir DIR                        two CPU cores, many hours; resumes
     python -m benchmarks.generation --run runs/generation --data-dir DIR --seeds 0 --systems metric-whitened vqvae-euclidean
-    python -m benchmarks.generation --run runs/generation-full --data-dir DIR --schedule full   for an accelerator
+    python -m benchmarks.generation --run runs/full --output runs/full --data-dir DIR --schedule full      for an accelerator
 
 FashionMNIST, K = 512. Tokens of Euclidean and geodesic medoids, of metric means under several assignments, and of a VQ-VAE; of
 some, the decoder fine-tuned on the tokens, without and with a price on LPIPS. 5,000 samples of each Transformer stand beside the
@@ -36,7 +36,7 @@ class Options:
     """Which part of it, and how long it runs."""
 
     schedule: Literal["reduced", "full", "smoke"] = "reduced"
-    """reduced: two epochs of each Transformer, two CPU cores. full: 100. smoke: the digits, in a minute or two."""
+    """reduced: two epochs of each Transformer, long ones six, two CPU cores. full: 100 or 200. smoke: the digits, in minutes."""
     systems: tuple[str, ...] = ()
     """Only those of these names, such as metric-joint-finetuned; all if none is given."""
     seeds: tuple[int, ...] = ()
@@ -65,13 +65,16 @@ def main() -> None:
         generation.check_seeds(wanted, seeds)
     name = "generation" if options.schedule != "smoke" else "generation_part"
     label = f"{schedule_label(options.schedule, schedule)}, {schedule.images:,} images in a set"
-    check_adds_up(options.output / f"{name}.json", label)
+    check_adds_up(options.output / f"{name}.json", schedule=label)
+    classifier = generation.classifier().fingerprint("classifier")
+    check_adds_up(options.output / f"{name}.json", classifier=classifier)
     rows, real, classes = measure(generation, wanted, seeds, "name")
     rows = merged(options.output / f"{name}.json", rows, "name", [*known])
     for caption, table in (("Samples", systems), ("Guidance", guidance), ("What was wanted", reached)):
         print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
-    save(name, rows, seeds_in(rows, asked.config.data.split_seed, generation), label, options.output)
-    pictures = {"real": real} | pictures_of(generation, rows, known, "name")
+    seeds_of_rows = seeds_in(rows, asked.config.data.split_seed, generation)
+    save(name, rows, seeds_of_rows, label, options.output, classifier=classifier)
+    pictures = {"real": real} | pictures_of(generation, rows, known, "name", classifier)
     trade(rows, options.output / f"{name}_trade.png")
     confusion(rows, classes, options.output / f"{name}_confusion.png")
     side_by_side(pictures, options.output / f"{name}_samples.png")

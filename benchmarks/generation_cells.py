@@ -1,13 +1,11 @@
 """What benchmarks.generation measures of tokens and of one Transformer: a file for each, for a benchmark that is killed."""
 
-import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 from jaxtyping import Float
 
 from benchmarks.generation_brackets import UNPAIRED, Held, gallery, unpaired
@@ -16,12 +14,10 @@ from benchmarks.generation_systems import System
 from geovq import scores, token_scores
 from geovq.autoencoder import encode_images
 from geovq.checks import InputError, check_images
-from geovq.chunks import map_chunks
 from geovq.config import CODEBOOKS
 from geovq.decoders import single
 from geovq.execution import REPEATABLE
 from geovq.geometry import lengths_to_codes, place_codes
-from geovq.gpt import token_nats
 from geovq.metric import token_metrics
 from geovq.report import save_grid
 from geovq.sampling import rising, sample
@@ -29,11 +25,10 @@ from geovq.store import load_arrays, save_arrays
 from geovq.tokenizer import Tokenizer
 from geovq.vae import callables
 from train import image_tokens, networks, stages
-from train.config import token_codes
 from train.judge import Judge, confusion, diversity, set_rows
 from train.progress import Progress
 from train.run import Run
-from train.scoring import Row, row
+from train.scoring import Row, frequency_nats, nats, row
 
 GUIDANCE = ((1.0, False), (1.5, False), (2.0, False), (2.0, True))
 """Weights of classifier-free guidance, and whether they rise from 1 at the first token."""
@@ -92,37 +87,33 @@ def cell(folder: pathlib.Path, trained: Trained, judge: Judge, held: Held) -> li
 
 
 def shown(
-    folder: pathlib.Path, systems: Mapping[str, System], seeds: Sequence[int]
+    folder: pathlib.Path, systems: Mapping[str, System], seeds: Sequence[int], classifier: str
 ) -> dict[str, Float[np.ndarray, "classes SHOWN H W C"]]:
     """Samples of those systems whose cells are in the folder, by their names here, of the first of these seeds that is there.
 
-    Of every class that was asked for, or, where none was, that is seen; black where there are too few.
+    Of every class that was asked for, or, where none was, that is seen; black where there are too few. Cells that are damaged, of
+    another version or judged by a classifier of another fingerprint are left out.
     """
     found: dict[str, np.ndarray] = {}
     for name, system in systems.items():
-        paths = [folder / f"{system.name}-{seed}.npz" for seed in seeds]
-        if there := [path for path in paths if path.exists()]:
-            found[name] = load_arrays(there[0])[0]["samples"] / np.float32(255)
+        for path in (folder / f"{system.name}-{seed}.npz" for seed in seeds):
+            if name in found or not path.exists():
+                continue
+            try:
+                arrays, meta = load_arrays(path)
+            except InputError as error:
+                print(f"{error} Its samples are not shown.", flush=True)
+                continue
+            if (meta["made_from"]["version"], meta["made_from"]["judge"]) == (VERSION, classifier):
+                found[name] = arrays["samples"] / np.float32(255)
     return found
 
 
 def likelihood(run: Run) -> list[Row]:
     """Test nats of a token, of all and by position, beside what models of frequencies need."""
-    tokens, k = image_tokens.load(run), token_codes(run.config)
-    graphdef, params = nnx.split(networks.trained_gpt(run))
-    conditional = run.config.gpt.conditional
-
-    @jax.jit
-    def nats(batch: Any, labels: Any) -> Any:
-        return token_nats(nnx.merge(graphdef, params), batch, labels if conditional else None)
-
-    found = map_chunks(nats, tokens["test"], tokens["test_labels"], chunk=500)
-    models = {
-        "Transformer": found.mean(axis=1),
-        "uniform": math.log(k),
-        "unigram": token_scores.unigram_nats(tokens["train"], tokens["test"], k),
-        "unigram per position": token_scores.unigram_nats(tokens["train"], tokens["test"], k, per_position=True),
-    }
+    tokens = image_tokens.load(run)
+    found = nats(run, tokens, "test")
+    models = {"Transformer": found.mean(axis=1), **frequency_nats(run, tokens, "test")}
     case: Row = {"case": "likelihood"}
     rows = [row(case | {"model": model}, "nats_per_token", values, len(found)) for model, values in models.items()]
     return rows + [

@@ -35,7 +35,7 @@ def measure(generation: Generation, systems: Mapping[str, System], seeds: Sequen
     Args:
         generation: Where, and on which schedule.
         systems: By name.
-        seeds: Of all networks; not every system has all of them.
+        seeds: Of the Transformers, and on a whole schedule of all networks; not every system has all of them.
         field: Of a row, for the system's name.
     """
     classifier = generation.classifier()
@@ -46,7 +46,7 @@ def measure(generation: Generation, systems: Mapping[str, System], seeds: Sequen
     )
     for first in dict.fromkeys(generation.tokenizer_seed(seed) for seed in seeds):
         rows += [r | {"seed": first} for r in _of_vae(folder, generation.study.vae(first), judge, held)]
-    lost = set()
+    reconstructions = set()
     for seed in seeds:
         for name, system in systems.items():
             if not generation.has(system, seed):
@@ -54,20 +54,28 @@ def measure(generation: Generation, systems: Mapping[str, System], seeds: Sequen
             trained = generation.trained(system, seed)
             config = trained.run.config
             of = {**system.fields, field: name, "codes": token_codes(config), "epochs": config.gpt.epochs}
-            first = generation.tokenizer_seed(seed)
-            if (name, first) not in lost:
-                lost.add((name, first))
-                rows += [of | {"seed": first} | r for r in reconstructed(folder, trained, first, judge, held)]
+            of_tokens = generation.tokenizer_seed(seed)
+            if (name, of_tokens) not in reconstructions:
+                reconstructions.add((name, of_tokens))
+                rows += [of | {"seed": of_tokens} | r for r in reconstructed(folder, trained, of_tokens, judge, held)]
             rows += [of | {"seed": seed} | r for r in cell(folder, trained, judge, held)]
     return Measured(rows, gallery(held.images, held.labels, judge.classes), stages.class_names(classifier))
 
 
 def pictures_of(
-    generation: Generation, rows: Sequence[Row], known: Mapping[str, System], field: str
+    generation: Generation, rows: Sequence[Row], known: Mapping[str, System], field: str, classifier: str
 ) -> dict[str, Float[np.ndarray, "classes SHOWN H W C"]]:
-    """Samples of the systems that these rows have, by their names in this field, where the run folder has them."""
+    """Samples of the systems that these rows have, by their names in this field, where the run folder has them.
+
+    Args:
+        generation: Where.
+        rows: Of all systems that are wanted.
+        known: Systems by name.
+        field: Of a row, for the system's name.
+        classifier: Fingerprint of that by which the samples were judged.
+    """
     systems = {name: known[name] for name in names_of(rows, field)}
-    return shown(generation.folder / "generation", systems, generation.schedule.seeds)
+    return shown(generation.folder / "generation", systems, generation.schedule.seeds, classifier)
 
 
 def _of_vae(folder: pathlib.Path, run: Run, judge: Judge, held: Held) -> list[Row]:
@@ -79,4 +87,4 @@ def seeds_in(rows: Sequence[Row], split: int, generation: Generation) -> dict[st
     """What a results file of these rows says of its seeds: which are of all networks, and which of a Transformer alone."""
     seeds = sorted({r["seed"] for r in rows if "seed" in r})
     named = {seed: "networks" if generation.tokenizer_seed(seed) == seed else "Transformer" for seed in seeds}
-    return {"split": split} | {f"{what} {seed}": seed for seed, what in named.items()}
+    return {"split": split, **generation.fixed_seeds} | {f"{what} {seed}": seed for seed, what in named.items()}

@@ -64,6 +64,16 @@ class Generation:
         """Of the tokenizers of VAEs whose bits are not held."""
         return dataclasses.replace(self.study, folder=self.folder / "free", held=False)
 
+    @property
+    def fixed_seeds(self) -> dict[str, int]:
+        """Those that all systems share."""
+        tokenizer = self.schedule.tokenizer
+        return {
+            "classifier": PRESETS[tokenizer.preset].classifier.seed,
+            "codebook": tokenizer.codebook.seed,
+            "fine-tuning": tokenizer.finetune.seed,
+        }
+
     def classifier(self) -> Run:
         """The trained classifier, in whose features all images are compared."""
         from train import classifier

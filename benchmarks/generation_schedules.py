@@ -84,7 +84,10 @@ SCHEDULES = {
 
 def schedule_label(name: str, schedule: Schedule) -> str:
     """What results files say of a schedule."""
-    small, large = schedule.epochs[:2] if schedule.epochs else ("50 or 100", 100)
+    small, large, long = schedule.epochs or ("50 or 100", 100, 200)
     over = "" if schedule.whole else ", all over the tokens of one VAE and one VQ-VAE"
     tuned = schedule.tokenizer.finetune.epochs[0]
-    return f"{name}: {small} epochs of the small Transformer and {large} of the large one{over}; decoders tuned in {tuned} passes"
+    return (
+        f"{name}: {small} epochs of the small Transformer ({long} where it is called long) and {large} of the large one{over}; "
+        f"decoders tuned in {tuned} passes"
+    )

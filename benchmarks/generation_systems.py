@@ -54,7 +54,7 @@ class System:
     @property
     def prior(self) -> "System | None":
         """That whose Transformer's nats have a price: of `whitened` tokens, class-conditional, small."""
-        free: dict[str, Any] = {
+        of_prior: dict[str, Any] = {
             "assign": "whitened",
             "priced": False,
             "decoder": "own",
@@ -63,7 +63,7 @@ class System:
             "large": False,
             "long": False,
         }
-        return dataclasses.replace(self, **free) if self.priced else None
+        return dataclasses.replace(self, **of_prior) if self.priced else None
 
     @property
     def name(self) -> str:

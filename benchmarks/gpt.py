@@ -134,7 +134,7 @@ def sampling(name: str, options: GPTOptions, n: int) -> list[Row]:
         return jax.lax.fori_loop(0, model.config.length, draw_next, np.zeros((n, model.config.length), np.int32))
 
     ways: dict[str, Callable[[], Any]] = {
-        "ours": lambda: sample(model, key, n, labels),
+        "ours": lambda: sample(model, key, n, labels, chunk=n),
         "without a cache": lambda: np.asarray(whole_sequences(params, labels)),
     }
     np.testing.assert_array_equal(ways["ours"](), ways["without a cache"]())

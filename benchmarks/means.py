@@ -23,7 +23,7 @@ class Mean(NamedTuple):
     spread: float | None
     """Standard deviation over seeds; None for one seed."""
     seeds: int
-    """Of networks; 0 for what depends on none."""
+    """Of Transformers or of all networks; 0 for what depends on none."""
 
     def __str__(self) -> str:
         """As tables show it."""

@@ -20,47 +20,42 @@ def no_options(description: str) -> None:
     parser.parse_args()
 
 
-def check_adds_up(path: pathlib.Path, schedule: str) -> None:
-    """Refuses to begin what a results file of another schedule would be lost by.
+def check_adds_up(path: pathlib.Path, **made_with: str) -> None:
+    """Refuses to go on to what a results file that was made otherwise would be lost by.
+
+    Args:
+        path: Of the results file, where there is one.
+        **made_with: Entries of its `meta`, such as schedule, as they will be.
 
     Raises:
-        InputError: With both schedules.
+        InputError: With both values of an entry.
     """
-    found: Any = read_json(path)["meta"]["schedule"] if path.exists() else schedule
-    if found != schedule:
-        raise InputError(
-            f"{path}: expected results of the schedule {schedule!r}, found {found!r}; give another folder, --output FOLDER, or "
-            "move the file away."
-        )
+    meta: Any = read_json(path)["meta"] if path.exists() else made_with
+    for name, value in made_with.items():
+        if meta.get(name) != value:
+            raise InputError(
+                f"{path}: expected results of the {name} {value!r}, found {meta.get(name)!r}; give another folder, "
+                "--output FOLDER, or move the file away."
+            )
 
 
 def merged(path: pathlib.Path, rows: Sequence[Row], field: str, order: Sequence[str]) -> list[Row]:
     """These rows, and those of a results file of systems and seeds that were not measured now: parts add up to a whole.
 
     Args:
-        path: Of the results file, where there is one, of the same schedule.
+        path: Of the results file, where there is one, that `check_adds_up`.
         rows: Those of this run; some have a system, a case and a seed.
         field: Of a row, for the system's name.
         order: Names of all systems that there are now.
 
     Returns:
         Rows without a system first, then system by system.
-
-    Raises:
-        InputError: The file's rows are of another classifier, in whose features distances are others.
     """
     places = {name: place for place, name in enumerate(order)}
     measured = {_part(r, field) for r in rows}
     found: Any = read_json(path)["rows"] if path.exists() else []
     seeded = [r for r in found if "seed" in r and (field not in r or r[field] in places)]
     both = [*rows, *(r for r in seeded if _part(r, field) not in measured)]
-    accuracies = {r["classifier_accuracy"] for r in both if "classifier_accuracy" in r}
-    if len(accuracies) > 1:
-        raise InputError(
-            f"{path}: expected scores by one classifier, found some by one that is right on "
-            f"{' and some by one that is right on '.join(f'{value:.2%}' for value in sorted(accuracies))} of the test images; "
-            "give another folder, --output FOLDER, or move the file away. What was measured now is kept in the run folder."
-        )
     return sorted(both, key=lambda r: places[r[field]] if field in r else -1)
 
 
@@ -75,6 +70,7 @@ def save(
     seeds: Mapping[str, int] | Sequence[int],
     schedule: str,
     folder: pathlib.Path = FOLDER,
+    **made_with: str,
 ) -> None:
     """Writes benchmarks/results/NAME.json, and prints the same object as the last line.
 
@@ -84,7 +80,8 @@ def save(
         seeds: Every seed that they depend on.
         schedule: How long it ran, in a word.
         folder: Where it goes.
+        **made_with: More that they depend on.
     """
-    found = {"meta": provenance(seeds, schedule), "rows": list(rows)}
+    found = {"meta": provenance(seeds, schedule) | made_with, "rows": list(rows)}
     write_json(folder / f"{name}.json", found)
     print(json.dumps(found), flush=True)

@@ -2,7 +2,8 @@
 
     python -m benchmarks.study --run runs/generation --data-dir DIR                 two CPU cores, many hours; resumes
     python -m benchmarks.study --run runs/generation --data-dir DIR --rows 1 3      only rows whose names begin so
-    python -m benchmarks.study --run runs/generation-full --data-dir DIR --schedule full  the original epochs, for an accelerator
+    python -m benchmarks.study --run runs/full --output runs/full --data-dir DIR --schedule full   the original epochs, for an
+                                                                                                   accelerator
 
 Two tables. In the original columns: PSNR, SSIM and LPIPS of *generated* images beside *unrelated* test images, with real images
 under the same protocol, and each experiment's quantization error in its own unit. In ours: every test image beside its own
@@ -64,13 +65,16 @@ def main() -> None:
     if options.rows:
         generation.check_seeds(systems, seeds)
     name, label = "study" if options.schedule != "smoke" else "study_part", schedule_label(options.schedule, schedule)
-    check_adds_up(options.output / f"{name}.json", label)
+    check_adds_up(options.output / f"{name}.json", schedule=label)
+    classifier = generation.classifier().fingerprint("classifier")
+    check_adds_up(options.output / f"{name}.json", classifier=classifier)
     rows, real, _ = measure(generation, systems, seeds, "experiment")
     rows = merged(options.output / f"{name}.json", rows, "experiment", [*EXPERIMENTS])
     for caption, table in (("In the original columns", legacy), ("In ours", honest)):
         print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
-    save(name, rows, seeds_in(rows, asked.config.data.split_seed, generation), label, options.output)
-    pictures = {"real": real} | pictures_of(generation, rows, EXPERIMENTS, "experiment")
+    seeds_of_rows = seeds_in(rows, asked.config.data.split_seed, generation)
+    save(name, rows, seeds_of_rows, label, options.output, classifier=classifier)
+    pictures = {"real": real} | pictures_of(generation, rows, EXPERIMENTS, "experiment", classifier)
     side_by_side(pictures, options.output / f"{name}_samples.png")
 
 

@@ -26,7 +26,7 @@ class Classifier(nnx.Module):
         Args:
             channels: Of an image.
             classes: Their number.
-            width: Channels at half the image's resolution, doubled twice below it.
+            width: Channels at half the image's resolution; twice as many at a quarter, and FEATURES at an eighth.
             key: Of the initial parameters.
         """
         rngs = nnx.Rngs(key)

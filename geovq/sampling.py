@@ -1,6 +1,7 @@
 """New token sequences from a GPT: one pass over the positions, with the keys and values of the past cached.
 
-Row i of a request draws from fold_in(key, offset + i), whatever the rows beside it: a request may be cut into pieces.
+Row i of a request draws from fold_in(key, offset + i), and is computed among `chunk` rows, whatever they are: a request may be
+cut into pieces.
 """
 
 import functools
@@ -11,7 +12,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from geovq.checks import InputError, check_tokens
+from geovq.checks import InputError, check_tokens, check_whole
 from geovq.chunks import Progress, map_chunks
 from geovq.config import GPTConfig
 from geovq.gpt import GPT, attention, check_conditioning
@@ -19,6 +20,9 @@ from geovq.token_data import check_labels
 
 Cache = list[tuple[Float[Array, "n t heads c"], Float[Array, "n t heads c"]]]
 """Keys and values of every block."""
+
+_ROWS = 1 << 32
+"""Numbers that a key can be folded with."""
 
 
 def sample(
@@ -42,7 +46,8 @@ def sample(
         model: The model.
         key: Source of randomness; with `offset` it settles every row.
         n: Sequences wanted, at least 1.
-        labels: (n,) classes, for a class-conditional model only.
+        labels: (n,) classes, for a class-conditional model only; `model.config.classes` stands for none, which a model knows
+            that was trained with class_dropout.
         temperature: Divides the logits; 0 takes the most probable token, the first of equals.
         top_k: Only the k most probable tokens are drawn; 0 keeps all.
         top_p: Only the most probable tokens whose total first reaches p are drawn, in (0, 1]; 1 keeps all (nucleus
@@ -52,7 +57,7 @@ def sample(
             was trained with class_dropout. See `rising`.
         prefix: First p tokens of each sequence, in raster order, p from 0 to t; the rest is drawn.
         offset: Number of the first row, at least 0: rows 0..99 are rows 0..49 and then 50..99.
-        chunk: Sequences drawn at once.
+        chunk: Sequences drawn at once. Fewer cost as much: products of another size may round differently.
         progress: Called with the number of sequences finished.
 
     Returns:
@@ -62,10 +67,11 @@ def sample(
         InputError: An argument out of its range, labels that do not fit the model, or an unknown class.
     """
     config = model.config
-    _check_request(model, n, labels, temperature, top_k, top_p, offset)
+    _check_request(model, n, labels, temperature, top_k, top_p, offset, chunk)
     weights = _checked_guidance(config, guidance)
     kept = np.zeros((n, 0), np.int32) if prefix is None else _checked_prefix(config, prefix, n)
-    classes = np.full(n, config.classes) if labels is None else check_labels(labels, config.classes)
+    known = config.classes + bool(config.class_dropout)
+    classes = np.full(n, config.classes) if labels is None else check_labels(labels, known)
     graphdef, params = nnx.split(model)
     draw = functools.partial(
         _sample_rows,
@@ -78,13 +84,13 @@ def sample(
         guidance=None if (weights == 1).all() else weights,
     )
     rows = offset + np.arange(n, dtype=np.uint32)
-    tokens = map_chunks(draw, rows, classes.astype(np.int32), kept, chunk=chunk, progress=progress)
+    tokens = map_chunks(draw, rows, classes.astype(np.int32), kept, chunk=chunk, pad=True, progress=progress)
     assert isinstance(tokens, np.ndarray)
     return tokens
 
 
 def rising(scale: float, length: int) -> Float[np.ndarray, " t"]:
-    """Guidance that rises evenly from 1 at the first token to `scale` at the last.
+    """Guidance that rises evenly from 1 at the first token to `scale` at the last; 1 for a single token.
 
     The first tokens settle what is shown; guiding them as strongly as the last ones costs variety.
     """
@@ -95,7 +101,7 @@ def rising(scale: float, length: int) -> Float[np.ndarray, " t"]:
 def _sample_rows(
     graphdef, params, key, rows, labels, prefix, *, temperature, top_k, top_p, guidance
 ) -> Int[Array, "n t"]:
-    """The sequences of some row numbers; compiled once for each size, top_k, top_p, and with guidance."""
+    """The sequences of some row numbers; compiled once for each size, length of prefix, top_k, top_p, and with guidance."""
     model, n = nnx.merge(graphdef, params), len(rows)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
     kept = jnp.pad(prefix, ((0, 0), (0, model.config.length - prefix.shape[1])))
@@ -171,33 +177,39 @@ def draw_token(
 
 
 def keep_top_k(values: Float[Array, " K"], count: Int[Array, ""] | int) -> Bool[Array, " K"]:
-    """True for exactly the `count` largest values, the first of equals; for all of them where count is 0."""
+    """True for exactly the `count` largest values, at least 1, the first of equals."""
     threshold = jnp.sort(values, descending=True)[count - 1]
     above, tied = values > threshold, values == threshold
-    return (count == 0) | above | (tied & (jnp.cumsum(tied) <= count - above.sum()))
+    return above | (tied & (jnp.cumsum(tied) <= count - above.sum()))
 
 
 def keep_top_p(probabilities: Float[Array, " K"], p: float) -> Bool[Array, " K"]:
-    """True for the fewest, most probable tokens whose total reaches p, the first of equals; at p = 1 for all."""
+    """True for the fewest, most probable tokens whose total reaches p, at least one, the first of equals."""
     largest = jnp.sort(probabilities, descending=True)
     before = jnp.cumsum(largest) - largest
-    return keep_top_k(probabilities, (before < p).sum()) | (p >= 1)
+    return keep_top_k(probabilities, jnp.maximum((before < p).sum(), 1))
 
 
-def _check_request(model, n, labels, temperature, top_k, top_p, offset) -> None:
+def _check_request(model, n, labels, temperature, top_k, top_p, offset, chunk) -> None:
     """Refuses what `sample` cannot draw."""
     codes = model.config.codes
-    if n < 1 or offset < 0:
-        raise InputError(f"sample: expected n of at least 1 and offset of at least 0, found n={n}, offset={offset}.")
+    for name, value, least in (("n", n, 1), ("offset", offset, 0), ("top_k", top_k, 0), ("chunk", chunk, 1)):
+        check_whole(name, value, least)
+    if offset + n > _ROWS:
+        raise InputError(
+            f"offset: expected offset + n of at most {_ROWS:,}, found {offset + n:,}; take another key for more rows."
+        )
     if not 0 <= temperature < float("inf"):
         raise InputError(f"temperature: expected a finite number of at least 0, found {temperature}; 0 is greedy.")
-    if not 0 <= top_k <= codes:
+    if top_k > codes:
         raise InputError(f"top_k: expected 0..{codes}, found {top_k}; 0 keeps all {codes} codes.")
     if not 0 < top_p <= 1:
         raise InputError(f"top_p: expected a number in (0, 1], found {top_p}; 1 keeps all codes.")
     check_conditioning(model.config, labels is not None)
     if labels is not None and np.shape(labels) != (n,):
-        raise InputError(f"labels: expected shape ({n},), one for each sequence, found {np.shape(labels)}.")
+        raise InputError(
+            f"labels: expected shape ({n},), found {np.shape(labels)}; pass one for each sequence that is wanted."
+        )
 
 
 def _checked_guidance(config: GPTConfig, guidance: float | np.ndarray) -> Float[np.ndarray, " t"]:
@@ -209,7 +221,8 @@ def _checked_guidance(config: GPTConfig, guidance: float | np.ndarray) -> Float[
     weights = np.asarray(guidance, np.float32)
     if weights.shape not in ((), (config.length,)) or not (np.isfinite(weights) & (weights >= 0)).all():
         raise InputError(
-            f"guidance: expected a finite number of at least 0, or one for each of {config.length} tokens, found {guidance}."
+            f"guidance: expected a finite number of at least 0, or one for each of {config.length} tokens, found {guidance}; "
+            "pass one of the two."
         )
     if (weights != 1).any() and not config.class_dropout:
         raise InputError(
@@ -226,5 +239,8 @@ def _checked_prefix(config: GPTConfig, prefix: np.ndarray, n: int) -> Int[np.nda
     """
     prefix = np.asarray(prefix)
     if prefix.ndim != 2 or len(prefix) != n or prefix.shape[1] > config.length:
-        raise InputError(f"prefix: expected shape ({n}, p) with p of at most {config.length}, found {prefix.shape}.")
+        raise InputError(
+            f"prefix: expected shape ({n}, p) with p of at most {config.length}, found {prefix.shape}; pass the first tokens of "
+            "every sequence, in raster order."
+        )
     return check_tokens(prefix, config.codes, "prefix")

@@ -136,16 +136,25 @@ def bootstrap_interval(
     if values.ndim != 1 or values.size == 0:
         raise InputError(f"values: expected a non-empty array of shape (n,), found {values.shape}; reshape it.")
     check_finite("values", values)
-    if n_resamples < 1 or not 0 < level < 1:
-        raise InputError(
-            f"bootstrap: expected n_resamples >= 1 and level in (0, 1), found {n_resamples} and {level}; change them."
-        )
+    check_resampling(n_resamples, level)
     rng = np.random.default_rng(seed)
     block = max(1, DRAWS_AT_ONCE // values.size)
     sizes = [min(block, n_resamples - start) for start in range(0, n_resamples, block)]
     means = [values[rng.integers(values.size, size=(size, values.size))].mean(axis=1) for size in sizes]
     low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(values.mean()), float(low), float(high))
+
+
+def check_resampling(n_resamples: int, level: float) -> None:
+    """Refuses a bootstrap that is none.
+
+    Raises:
+        InputError: No resamples, or a level outside (0, 1).
+    """
+    if n_resamples < 1 or not 0 < level < 1:
+        raise InputError(
+            f"bootstrap: expected n_resamples >= 1 and level in (0, 1), found {n_resamples} and {level}; change them."
+        )
 
 
 @jax.jit

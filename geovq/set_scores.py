@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from sklearn.neighbors import NearestNeighbors
 
 from geovq.checks import InputError, check_points
-from geovq.scores import Interval
+from geovq.scores import Interval, check_resampling
 
 
 class Closeness(NamedTuple):
@@ -47,7 +47,7 @@ def closeness(real: Float[np.ndarray, "m f"], generated: Float[np.ndarray, "n f"
     real, generated = _checked(real, generated)
     if not 1 <= neighbours < min(len(real), len(generated)):
         raise InputError(
-            f"neighbours: expected 1..{min(len(real), len(generated)) - 1}, fewer than images, found {neighbours}; take fewer."
+            f"neighbours: expected 1..{min(len(real), len(generated)) - 1}, fewer than images, found {neighbours}; change it."
         )
     of_real, of_generated = (_radii(features, neighbours) for features in (real, generated))
     precision, density = np.zeros(len(generated), bool), np.zeros(len(generated))
@@ -116,14 +116,15 @@ def frechet_interval(
         generated: Features of generated ones.
         n_resamples: Times that n images are drawn again with replacement, at least 1.
         seed: Of the draws.
-        level: Probability that the interval is to cover.
+        level: Probability that the interval is to cover, in (0, 1).
 
     Returns:
         The distance and its interval.
 
     Raises:
-        InputError: As `frechet_distance`.
+        InputError: As `frechet_distance`, no resamples, or a level outside (0, 1).
     """
+    check_resampling(n_resamples, level)
     real, generated = _checked(real, generated)
     found, of_real = frechet_distance(real, generated), _moments(real)
     rng = np.random.default_rng(seed)
@@ -172,7 +173,7 @@ def kernel_distances(
     """
     real, generated = _checked(real, generated)
     if subsets < 1 or size < 2:
-        raise InputError(f"subsets: expected at least 1 of at least 2 images, found {subsets} of {size}.")
+        raise InputError(f"subsets: expected at least 1 of at least 2 images, found {subsets} of {size}; draw more.")
     size, rng = min(size, len(real), len(generated)), np.random.default_rng(seed)
     found = []
     for _ in range(subsets):
@@ -190,8 +191,8 @@ def nearest_distances(train: Float[np.ndarray, "m f"], rows: Float[np.ndarray, "
     """Distance of every row to the nearest training row: where samples are nearer than test images are, they are copies.
 
     Args:
-        train: Features or pixels of the training images.
-        rows: Those of samples, or of test images for comparison.
+        train: Features or pixels of the training images, one or more.
+        rows: Those of samples, or of test images for comparison, one or more.
 
     Returns:
         Euclidean distances.
@@ -199,19 +200,24 @@ def nearest_distances(train: Float[np.ndarray, "m f"], rows: Float[np.ndarray, "
     Raises:
         InputError: Features that do not fit.
     """
-    train, rows = _checked(train, rows)
+    train, rows = _checked(train, rows, names=("train", "rows"), least=1)
     return NearestNeighbors(n_neighbors=1, algorithm="brute").fit(train).kneighbors(rows)[0][:, 0]
 
 
-def _checked(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _checked(
+    first: np.ndarray, second: np.ndarray, names: tuple[str, str] = ("real", "generated"), least: int = 2
+) -> tuple[np.ndarray, np.ndarray]:
     """Two sets of features as float64.
 
     Raises:
-        InputError: Not (n, f), different f, fewer than two rows, NaN or infinity.
+        InputError: Not (n, f), different f, too few rows, NaN or infinity.
     """
-    first, second = (check_points("features", features).astype(np.float64) for features in (first, second))
-    if first.shape[1] != second.shape[1] or min(len(first), len(second)) < 2:
+    first, second = (
+        check_points(name, features).astype(np.float64) for name, features in zip(names, (first, second), strict=True)
+    )
+    if first.shape[1] != second.shape[1] or min(len(first), len(second)) < least:
         raise InputError(
-            f"features: expected two sets (n, f) of at least 2 rows with the same f, found {first.shape} and {second.shape}."
+            f"{' and '.join(names)}: expected features (n, f) of at least {least} images with the same f, found {first.shape} "
+            f"and {second.shape}; take both from one network."
         )
     return first, second

@@ -14,7 +14,7 @@ from benchmarks.generation_schedules import SCHEDULES
 from benchmarks.generation_systems import EXPERIMENTS, ONCE, REPLICATED, SYSTEMS
 from benchmarks.generation_tables import guidance, likelihood, prices, prices_of_nats, reached, systems
 from benchmarks.means import interval_of, mean_of
-from benchmarks.record import check_adds_up, merged
+from benchmarks.record import check_adds_up, merged, save
 from benchmarks.study_tables import ORIGINAL, honest, legacy
 from benchmarks.tokenizer_systems import begun_as, images_of
 from geovq.checks import InputError
@@ -84,9 +84,7 @@ def test_the_prior_of_a_priced_system_is_one_that_is_compared():
     priced = [system for system in SYSTEMS if system.priced]
     assert {system.prior for system in priced} <= {*REPLICATED}
     assert all(system.prior is None for system in SYSTEMS if system not in priced)
-    assert len({system.tokens for system in SYSTEMS}) > len(
-        {system.tokens.removesuffix("-priced") for system in SYSTEMS}
-    )
+    assert all(system.tokens != dataclasses.replace(system, priced=False).tokens for system in priced)
 
 
 def test_a_copied_run_is_refused_once_it_is_another(tmp_path):
@@ -313,14 +311,16 @@ def test_a_part_adds_to_what_the_results_file_has(tmp_path):
 
 def test_results_of_another_schedule_or_classifier_are_not_lost(tmp_path):
     path, row = tmp_path / "found.json", made(case="samples", name="a", seed=0, score="frechet", value=1.0)
-    check_adds_up(path, "reduced")
-    write_json(path, {"meta": {"schedule": "reduced"}, "rows": [row | {"classifier_accuracy": 0.9}]})
-    check_adds_up(path, "reduced")
+    check_adds_up(path, schedule="reduced")
+    save("found", [row], [0], "reduced", tmp_path, classifier="one")
+    check_adds_up(path, schedule="reduced", classifier="one")
     with pytest.raises(InputError, match=r"expected results of the schedule 'full', found 'reduced'; .*--output"):
-        check_adds_up(path, "full")
-    with pytest.raises(InputError, match=r"right on 90.00% and some by one that is right on 93.00%.*--output"):
-        merged(path, [row | {"seed": 1, "classifier_accuracy": 0.93}], "name", "a")
-    assert len(merged(path, [row | {"classifier_accuracy": 0.93}], "name", "a")) == 1
+        check_adds_up(path, schedule="full")
+    with pytest.raises(InputError, match=r"expected results of the classifier 'another', found 'one'; .*--output"):
+        check_adds_up(path, classifier="another")
+    write_json(path, {"meta": {"schedule": "reduced"}, "rows": [row]})
+    with pytest.raises(InputError, match="classifier 'one', found None"):
+        check_adds_up(path, classifier="one")
 
 
 def test_seeds_that_a_system_does_not_have_are_refused(tmp_path):

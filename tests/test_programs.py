@@ -120,7 +120,7 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     lost = reconstructed(tmp_path / "generation", trained, 0, judge, held)
     sampled = cell(tmp_path / "generation", trained, judge, held)
     rows = lost + sampled
-    pictures = shown(tmp_path / "generation", {"ours": system, "absent": System("kmeans", "joint")}, (1, 0))
+    pictures = shown(tmp_path / "generation", {"ours": system, "absent": System("kmeans", "joint")}, (1, 0), "sha")
     assert (pictures.keys(), pictures["ours"].shape) == ({"ours"}, (10, 10, 28, 28, 1))
     found = {(r["case"], r["score"]): r for r in rows if r.get("position") is None and r.get("guidance", 1.0) == 1.0}
     found["likelihood", "nats_per_token"] = next(r for r in rows if r.get("model") == "Transformer")
@@ -153,6 +153,7 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
         trained=lambda system, seed: trained,
         has=lambda asked, seed: asked is system or seed == 0,
         tokenizer_seed=lambda seed: 0,
+        fixed_seeds={"codebook": 3},
     )
     once = dataclasses.replace(system)
     measured = measure(generation, {"ours": system, "once": once}, (0, 1), "name")
@@ -163,10 +164,13 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
         assert {(r["name"], r["seed"]) for r in measured.rows if r["case"] == case and "seed" in r} == seeds
     fields = {**system.fields, "name": "ours", "codes": 8, "epochs": 4, "seed": 1}
     assert [r for r in measured.rows if r.get("name") == "ours" and r["seed"] == 1] == [fields | r for r in sampled]
-    assert seeds_in(measured.rows, 7, generation) == {"split": 7, "networks 0": 0, "Transformer 1": 1}
+    assert seeds_in(measured.rows, 7, generation) == {"split": 7, "codebook": 3, "networks 0": 0, "Transformer 1": 1}
     assert measured.real.shape == (10, 10, 28, 28, 1)
     known = {"ours": system, "once": once, "absent": System("kmeans", "joint")}
-    np.testing.assert_array_equal(pictures_of(generation, measured.rows, known, "name")["ours"], pictures["ours"])
+    np.testing.assert_array_equal(
+        pictures_of(generation, measured.rows, known, "name", "sha")["ours"], pictures["ours"]
+    )
+    assert not pictures_of(generation, measured.rows, known, "name", "of another classifier")
     assert {r["system"] for r in measured.rows if r["case"] == "bracket"} == {"real", "real, trained on", "vae"}
     psnr = {r["system"]: r["value"] for r in measured.rows if r["case"] == "unpaired" and r["score"] == "psnr"}
     assert psnr["real"] < psnr["real, blurred"] < psnr["mean image"]  # why unpaired scores say nothing of images

@@ -1,5 +1,6 @@
 """Run folders: what is skipped, what is refused, and what the message says."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -317,3 +318,12 @@ def test_presets_are_legal(preset):
 def test_options_out_of_range_are_named(config, message):
     with pytest.raises(InputError, match=message):
         check_config(config, ("gpt", "finetune", "sample"))
+
+
+@pytest.mark.parametrize("gpt", [GPTOptions(class_dropout=0), GPTOptions(conditional=False)])
+def test_guidance_wants_a_transformer_that_knows_classes_and_none(gpt):
+    guided = Config(gpt=gpt, sample=SampleOptions(guidance=2))
+    with pytest.raises(InputError, match=r"sample\.guidance: expected 1 for .* found 2; sample with"):
+        check_config(guided, ("gpt", "sample"))
+    check_config(guided, ("gpt",))
+    check_config(dataclasses.replace(guided, sample=SampleOptions(guidance=1)), ("gpt", "sample"))

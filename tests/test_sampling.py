@@ -85,6 +85,15 @@ def test_guidance_equals_two_models_without_cache(guidance):
     assert (found != sample(model, KEY, 3, labels)).any()
 
 
+def test_no_class_is_a_label_of_a_model_that_knows_it():
+    model = make(3, scale=20.0, class_dropout=0.1)
+    without = sample(model, KEY, 3, np.full(3, 3))
+    np.testing.assert_array_equal(without, sample(model, KEY, 3, np.array([0, 2, 1]), guidance=0.0))
+    assert (without != sample(model, KEY, 3, np.array([0, 2, 1]))).any()
+    with pytest.raises(InputError, match=r"0\.\.3, found 1 outside"):
+        sample(model, KEY, 3, np.array([0, 4, 1]))
+
+
 def test_rising_guidance():
     np.testing.assert_allclose(sampling.rising(3.0, 5), [1, 1.5, 2, 2.5, 3])
 
@@ -153,7 +162,7 @@ def test_compiled_once():
 
 @pytest.mark.parametrize(
     ("count", "kept"),
-    [(0, [1, 1, 1, 1]), (1, [0, 1, 0, 0]), (2, [0, 1, 1, 0]), (3, [1, 1, 1, 0]), (4, [1, 1, 1, 1])],
+    [(1, [0, 1, 0, 0]), (2, [0, 1, 1, 0]), (3, [1, 1, 1, 0]), (4, [1, 1, 1, 1])],
 )
 def test_top_k_keeps_the_first_of_equals(count, kept):
     np.testing.assert_array_equal(keep_top_k(jnp.array([1.0, 2.0, 2.0, 0.0]), count), kept)
@@ -162,12 +171,12 @@ def test_top_k_keeps_the_first_of_equals(count, kept):
 @pytest.mark.parametrize(
     ("p", "kept"),
     [
+        (1e-50, [0, 1, 0, 0, 0]),
         (1e-9, [0, 1, 0, 0, 0]),
         (0.5, [0, 1, 0, 0, 0]),
         (0.51, [1, 1, 0, 0, 0]),
         (0.76, [1, 1, 0, 1, 0]),
         (0.9, [1, 1, 0, 1, 1]),
-        (1, [1, 1, 1, 1, 1]),
     ],
 )
 def test_top_p_keeps_the_fewest_that_reach_it(p, kept):
@@ -177,7 +186,7 @@ def test_top_p_keeps_the_fewest_that_reach_it(p, kept):
 def test_filters_equal_reference():
     for seed in range(20):
         logits = jnp.round(2 * jax.random.normal(jax.random.key(seed), (9,)))
-        for k in range(10):
+        for k in range(1, 10):
             expected = np.isfinite(reference.filtered(np.float64(logits), 1.0, k, 1.0))
             np.testing.assert_array_equal(keep_top_k(logits, k), expected)
         for p in (0.1, 0.33, 0.62, 0.97):
@@ -188,11 +197,15 @@ def test_filters_equal_reference():
 @pytest.mark.parametrize(
     ("classes", "settings", "message"),
     [
-        (0, {"n": 0}, "n=0"),
-        (0, {"offset": -1}, "offset=-1"),
+        (0, {"n": 0}, "n: expected a whole number of at least 1, found 0"),
+        (0, {"n": 2.5}, "n: expected a whole number of at least 1, found 2.5"),
+        (0, {"offset": -1}, "offset: expected a whole number of at least 0, found -1"),
+        (0, {"offset": 2**32 - 1}, "offset: expected offset [+] n of at most 4,294,967,296, found 4,294,967,297"),
+        (0, {"chunk": 0}, "chunk: expected a whole number of at least 1, found 0"),
         (0, {"temperature": -0.1}, "at least 0, found -0.1"),
         (0, {"temperature": float("nan")}, "found nan"),
-        (0, {"top_k": -1}, r"0\.\.7, found -1"),
+        (0, {"top_k": -1}, "top_k: expected a whole number of at least 0, found -1"),
+        (0, {"top_k": 2.5}, "top_k: expected a whole number of at least 0, found 2.5"),
         (0, {"top_k": 8}, r"0\.\.7, found 8"),
         (0, {"top_p": 0.0}, r"\(0, 1\], found 0"),
         (0, {"top_p": 1.1}, r"\(0, 1\], found 1.1"),

@@ -91,15 +91,19 @@ def test_nearest_distances(rng):
     rows = rng.standard_normal((4, 3))
     wanted = [np.linalg.norm(train - row, axis=1).min() for row in rows]
     np.testing.assert_allclose(set_scores.nearest_distances(train, rows), wanted)
+    np.testing.assert_allclose(set_scores.nearest_distances(train, rows[:1]), wanted[:1])
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda x: set_scores.frechet_distance(x, x[:, :2]), r"same f, found \(10, 3\) and \(10, 2\)"),
-        (lambda x: set_scores.frechet_distance(x, x[:1]), "at least 2 rows"),
+        (lambda x: set_scores.frechet_distance(x, x[:1]), "real and generated: expected features .* at least 2 images"),
         (lambda x: set_scores.closeness(x, x, 10), "neighbours: expected 1..9"),
-        (lambda x: set_scores.closeness(x, np.full_like(x, np.nan)), "features: expected finite values"),
+        (lambda x: set_scores.closeness(x, np.full_like(x, np.nan)), "generated: expected finite values"),
+        (lambda x: set_scores.nearest_distances(x, x[:, :2]), "train and rows: expected features"),
+        (lambda x: set_scores.frechet_interval(x, x, n_resamples=0), "bootstrap: expected n_resamples >= 1"),
+        (lambda x: set_scores.frechet_interval(x, x, level=1.0), r"level in \(0, 1\)"),
         (lambda x: set_scores.kernel_distances(x, x, size=1), "subsets: expected at least 1 of at least 2"),
     ],
 )

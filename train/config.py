@@ -215,7 +215,7 @@ class ClassifierOptions:
     """The classifier in whose features sets of images are compared, and its training."""
 
     width: int = 32
-    """Channels at half the image's resolution, doubled below it."""
+    """Channels at half the image's resolution; twice as many at a quarter, and 128 at an eighth."""
     shift: int = 2
     """Pixels by which training images are moved at most."""
     mirror: bool = True

@@ -79,6 +79,11 @@ def check_config(config: Config, sections: tuple[str, ...]) -> None:
             f"gpt.price: expected 0, or gpt.assign {' or '.join(TAKES_PRICES)}, found {gpt.price:g} and {gpt.assign}; change one "
             "of the two."
         )
+    if "sample" in sections and config.sample.guidance != 1 and not (gpt.conditional and gpt.class_dropout):
+        raise InputError(
+            "sample.guidance: expected 1 for a Transformer that knows no classes or was trained without gpt.class_dropout, "
+            f"found {config.sample.guidance:g}; sample with --sample.guidance 1, or train one with both."
+        )
     if config.sample.top_k > token_codes(config):
         raise InputError(
             f"sample.top_k: expected at most the codes of a token ({token_codes(config)}), found {config.sample.top_k}."

@@ -65,7 +65,7 @@ def gpt_model(gpt: GPT, tokens: Mapping[str, np.ndarray], options: GPTOptions, s
 
     optimizer = steps.adamw(schedule, options.learning_rate, options.weight_decay)
     if options.average:
-        begun = steps.averaged(params, training_loss, optimizer, options.average)
+        first = steps.averaged(params, training_loss, optimizer, options.average)
     else:
-        begun = steps.by_gradient(params, training_loss, optimizer)
-    return steps.Model(*begun, batch, validate)
+        first = steps.by_gradient(params, training_loss, optimizer)
+    return steps.Model(*first, batch, validate)

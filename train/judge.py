@@ -85,7 +85,8 @@ def set_rows(fields: Row, judge: Judge, found: Judged, asked: Int[np.ndarray, " 
 
     Returns:
         frechet, kid, precision, recall, density, coverage, nearest_distance (to the nearest training image, over that of test
-        images) and, where classes were asked for, class_accuracy; with their 95% intervals over images.
+        images) and, where classes were asked for, class_accuracy. Their 95% intervals are over the images of the set, those of
+        recall and coverage over the test images, and that of kid over both: none holds what another training would give.
     """
     fields, n = fields | {"classifier_accuracy": judge.accuracy}, len(found.features)
     intervals = {

@@ -6,7 +6,7 @@
     python -m train.sample --run runs/quick --sample.decoder finetuned              after train.finetune --tokens-of runs/quick
 
 Needs RUN/gpt and the stages that it needed. The same seed gives the same images. Every row is a class. With --keep the first
-tokens are those of a test image of the class, which stands first in its row.
+tokens are those of a test image of the class, whose reconstruction stands first in its row.
 """
 
 import dataclasses
@@ -62,7 +62,7 @@ def draw(run: Run, label: str | None = None, keep: int = 0):
     Args:
         run: With a trained Transformer.
         label: Name of the class; None for all.
-        keep: Tokens of a test image of the class that are kept; that image is then the first.
+        keep: Tokens of a test image of the class that are kept; its reconstruction is then the first.
 
     Returns:
         Tokens (n, h, w), and the images of each class by its name.

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -179,22 +179,11 @@ def quantized(
 
 def likelihood(run: Run) -> list[Row]:
     """Nats per token of the Transformer on validation and test tokens, beside what uniform and unigram models need."""
-    tokens, k, options = image_tokens.load(run), token_codes(run.config), run.config.gpt
-    graphdef, params = nnx.split(networks.trained_gpt(run))
-
-    @jax.jit
-    def nats(batch, labels):
-        return token_nats(nnx.merge(graphdef, params), batch, labels if options.conditional else None).mean(axis=1)
-
+    tokens, options, k = image_tokens.load(run), run.config.gpt, token_codes(run.config)
     rows = []
     for part, name in (("val", "validation"), ("test", "test")):
-        found = map_chunks(nats, tokens[part], tokens[f"{part}_labels"], chunk=500)
-        systems = {
-            "ours": found,
-            "uniform": math.log(k),
-            "unigram": token_scores.unigram_nats(tokens["train"], tokens[part], k),
-            "unigram per position": token_scores.unigram_nats(tokens["train"], tokens[part], k, per_position=True),
-        }
+        found = nats(run, tokens, part).mean(axis=1)
+        systems = {"ours": found, **frequency_nats(run, tokens, part)}
         fields: Row = {
             "case": "likelihood",
             "split": name,
@@ -207,6 +196,28 @@ def likelihood(run: Run) -> list[Row]:
             row(fields | {"system": system}, "nats_per_token", value, len(found)) for system, value in systems.items()
         ]
     return rows
+
+
+def nats(run: Run, tokens: Mapping[str, np.ndarray], part: str) -> Float[np.ndarray, "n t"]:
+    """Nats of every token of a part under the run's Transformer, given the class where it knows classes."""
+    graphdef, params = nnx.split(networks.trained_gpt(run))
+    conditional = run.config.gpt.conditional
+
+    @jax.jit
+    def of_batch(batch, labels):
+        return token_nats(nnx.merge(graphdef, params), batch, labels if conditional else None)
+
+    return map_chunks(of_batch, tokens[part], tokens[f"{part}_labels"], chunk=500)
+
+
+def frequency_nats(run: Run, tokens: Mapping[str, np.ndarray], part: str) -> dict[str, float]:
+    """Mean nats of a token of a part under models that know frequencies of training tokens, or nothing."""
+    k = token_codes(run.config)
+    return {
+        "uniform": math.log(k),
+        "unigram": token_scores.unigram_nats(tokens["train"], tokens[part], k),
+        "unigram per position": token_scores.unigram_nats(tokens["train"], tokens[part], k, per_position=True),
+    }
 
 
 def codes_as_images(base: Tokenizer, test: Tested, count: int = 20) -> np.ndarray:
