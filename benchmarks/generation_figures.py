@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from benchmarks.means import PLAIN, mean_of, names_of, nats_of
+from benchmarks.means import PLAIN, judged_by, mean_of, names_of, nats_of
 from benchmarks.rows import Row
 from geovq.report import save_grid
 
@@ -48,6 +48,7 @@ def trade(rows: Sequence[Row], path: pathlib.Path) -> None:
             axis.axhline(level, color=style[0], linestyle=style[1:], label=label)
     left.set(xlabel="PSNR of reconstructions, dB", ylabel="Fréchet distance of samples", yscale="log")
     right.set(xlabel="nats per token on test images", yscale="log")
+    figure.suptitle(judged_by(rows), fontsize="small")
     right.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize="small")
     figure.tight_layout()
     figure.savefig(path, dpi=120, metadata={"Software": None})
@@ -113,6 +114,7 @@ def confusion(rows: Sequence[Row], names: Sequence[str], path: pathlib.Path) -> 
         axis.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize="small")
         axis.set_yticks(range(len(names)), names, fontsize="small")
         axis.set(xlabel="seen as", ylabel="asked for", title=caption)
+    figure.suptitle(judged_by(rows), fontsize="small")
     figure.tight_layout()
     figure.savefig(path, dpi=120, metadata={"Software": None})
     pyplot.close(figure)

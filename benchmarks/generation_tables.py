@@ -6,13 +6,15 @@ from typing import Any
 from benchmarks.means import PLAIN, Mean, Table, interval_of, mean_of, names_of, nats_of, seeds_of
 from benchmarks.rows import Row, select, value_of
 
-BRACKETS = {"real": "(real images)", "real, trained on": "(real, the classifier's own)", "vae": "(the VAE's)"}
+BRACKETS = {
+    "real": "(real validation images)",
+    "real, trained on": "(the classifier's training images)",
+    "vae": "(VAE reconstructions of validation images)",
+}
 """Sets that are not samples, and what tables call them."""
 
 Bar = tuple[str, object, str, bool]
 """What, found, wanted, and whether it is reached."""
-
-SETS = ("precision", "recall", "density", "coverage", "class_accuracy", "lpips_diversity", "nearest_distance")
 
 
 def _below_unigrams(rows: Sequence[Row], transformer: str) -> float | None:
@@ -88,60 +90,89 @@ def _texture(rows: Sequence[Row]) -> Iterator[Bar]:
 def systems(rows: Sequence[Row]) -> Table:
     """Brackets, then every kind of tokens: what is lost before the Transformer, and its samples beside real images."""
     cells: list[list[object]] = []
-
-    def of_set(**of: Any) -> list[object]:
-        frechet = interval_of(rows, score="frechet", **of)
-        seeds, spread = (frechet.seeds or None, frechet.spread) if frechet else (None, None)
-        others = [mean_of(rows, score=name, **of) for name in ("kid", *SETS)]
-        return [seeds, frechet, spread, *others]
-
-    for bracket, name in BRACKETS.items():
-        if select(rows, case="bracket", system=bracket):
-            cells.append([name, None, None, None, None, *of_set(case="bracket", system=bracket)])
-    for name in names_of(rows, "name"):
-        paired: dict[str, Any] = {"case": "reconstructions", "name": name}
+    for line, name, images in _lines(rows):
+        frechet = interval_of(rows, score="frechet", **images)
         cells.append(
             [
-                name,
-                *(mean_of(rows, score=score, **paired) for score in ("psnr", "lpips", "frechet")),
+                line,
+                *(mean_of(rows, case="reconstructions", name=name, score=score) for score in ("psnr", "lpips")),
                 nats_of(rows, "Transformer", name=name),
-                *of_set(case="samples", name=name, **PLAIN),
+                frechet.seeds or None if frechet else None,
+                frechet,
+                *(mean_of(rows, score=score, **images) for score in ("precision", "recall", "class_accuracy")),
             ]
         )
-    heads = ["tokens (and decoder)", "PSNR dB", "LPIPS", "Fréchet of reconstructions", "nats a token", "seeds"]
-    return [
-        *heads,
-        "Fréchet (95% over images)",
-        "std over seeds",
-        "KID",
-        *(score.replace("_", " ") for score in SETS),
-    ], cells
+    heads = ["tokens (and decoder)", "PSNR dB", "LPIPS", "nats a token", "seeds", "Fréchet (95% over images)"]
+    return [*heads, "precision", "recall", "class accuracy"], cells
+
+
+def further(rows: Sequence[Row]) -> Table:
+    """What else is known of them."""
+    scores = ("kid", "density", "coverage", "lpips_diversity", "nearest_distance")
+    cells: list[list[object]] = []
+    for line, name, images in _lines(rows):
+        frechet = interval_of(rows, score="frechet", **images)
+        reconstructions = mean_of(rows, case="reconstructions", name=name, score="frechet")
+        spread = frechet.spread if frechet else None
+        cells.append([line, reconstructions, spread, *(mean_of(rows, score=score, **images) for score in scores)])
+    heads = ["tokens (and decoder)", "Fréchet of reconstructions", "std of Fréchet over seeds", "KID", "density"]
+    return [*heads, "coverage", "LPIPS diversity", "nearest distance"], cells
+
+
+def _lines(rows: Sequence[Row]) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
+    """Of each line of a table its beginning, the system's name if it is one, and the fields of its set of images."""
+    for bracket, line in BRACKETS.items():
+        if select(rows, case="bracket", system=bracket):
+            yield line, None, {"case": "bracket", "system": bracket}
+    for name in names_of(rows, "name"):
+        yield name, name, {"case": "samples", "name": name, **PLAIN}
 
 
 def likelihood(rows: Sequence[Row]) -> Table:
-    """Nats of a test token, beside models of frequencies, and position by position."""
+    """Nats of a test token, beside models of frequencies."""
     models = ("uniform", "unigram", "unigram per position", "Transformer")
-    positions = sorted({r["position"] for r in rows if r.get("case") == "likelihood" and r.get("position") is not None})
-    cells: list[list[object]] = []
-    for name in names_of(rows, "transformer"):
-        of = {"case": "likelihood", "model": "Transformer", "transformer": name}
-        by_model = [nats_of(rows, model, transformer=name) for model in models]
-        by_position = [mean_of(rows, position=position, **of) for position in positions]
-        cells.append([name, seeds_of(rows, **of), *by_model, _below_unigrams(rows, name), *by_position])
-    return ["tokens", "seeds", *models, "below per position, part", *map(str, positions)], cells
+    cells = [
+        [
+            name,
+            seeds_of(rows, case="likelihood", transformer=name),
+            next(r["epochs"] for r in rows if r.get("transformer") == name),
+            *(nats_of(rows, model, transformer=name) for model in models),
+            _below_unigrams(rows, name),
+        ]
+        for name in names_of(rows, "transformer")
+    ]
+    return ["tokens", "seeds", "epochs", *models, "below per position, part"], cells
+
+
+def positions(rows: Sequence[Row]) -> Table:
+    """Nats of a test token position by position, in raster order."""
+    found = sorted({r["position"] for r in rows if r.get("case") == "likelihood" and r.get("position") is not None})
+    of = {"case": "likelihood", "model": "Transformer"}
+    cells = [
+        [name, *(mean_of(rows, position=position, transformer=name, **of) for position in found)]
+        for name in names_of(rows, "transformer")
+    ]
+    return ["tokens", *map(str, found)], cells
 
 
 def guidance(rows: Sequence[Row]) -> Table:
-    """Samples under every weight of classifier-free guidance."""
-    scores = ("frechet", "precision", "recall", "class_accuracy", "lpips_diversity")
-    cells: list[list[object]] = []
-    for name in names_of(rows, "name"):
-        for weight, rises in _weights(rows, name):
-            of = {"case": "samples", "name": name, "guidance": weight, "rises": rises}
-            found = [mean_of(rows, score=score, **of) for score in scores]
-            cells.append([name, seeds_of(rows, **of), _weight_name(weight, rises), *found])
-    heads = ["tokens (and decoder)", "seeds", "guidance", "Fréchet", "precision", "recall", "class", "LPIPS diversity"]
-    return heads, cells
+    """Samples under every weight of classifier-free guidance; a line for each system that knows classes."""
+    scores = {"frechet": "Fréchet", "class_accuracy": "class", "recall": "recall"}
+    weights = list(dict.fromkeys(weight for name in names_of(rows, "name") for weight in _weights(rows, name)))
+    cells = [
+        [
+            name,
+            *(
+                mean_of(rows, case="samples", name=name, guidance=weight, rises=rises, score=score)
+                for score in scores
+                for weight, rises in weights
+            ),
+        ]
+        for name in names_of(rows, "name")
+        if _weights(rows, name)
+    ]
+    heads = [f"{head}, {_weight_name(*weight)}" for head in scores.values() for weight in weights]
+    return ["tokens (and decoder)", *heads], cells
 
 
 def prices(rows: Sequence[Row]) -> Table:

@@ -54,6 +54,12 @@ def mean_of(rows: Sequence[Row], **wanted: object) -> float | None:
     return None if found is None else found.value
 
 
+def judged_by(rows: Sequence[Row]) -> str:
+    """A sentence on the classifier in whose features sets of images were compared; empty where none were."""
+    accuracy = next((r["classifier_accuracy"] for r in rows if "classifier_accuracy" in r), None)
+    return "" if accuracy is None else f"The classifier is right on {accuracy:.2%} of the test images."
+
+
 def names_of(rows: Sequence[Row], field: str) -> list[str]:
     """The different values of a field, in order."""
     return list(dict.fromkeys(r[field] for r in rows if field in r))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 
 from benchmarks import generation_tables, medoids_tables, metric_tables, study_tables, tokenizer_tables
 from benchmarks.markdown import captioned, markdown
+from benchmarks.means import judged_by
 from benchmarks.record import FOLDER, no_options
 from benchmarks.rows import Row, value_of
 from geovq.checks import InputError
@@ -87,7 +88,9 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {
     "encoding": ("encoding", tokenizer_tables.encoding),
     "generation_reached": ("generation", lambda rows: markdown(*generation_tables.reached(rows))),
     "generation_systems": ("generation", lambda rows: markdown(*generation_tables.systems(rows))),
+    "generation_further": ("generation", lambda rows: markdown(*generation_tables.further(rows))),
     "generation_likelihood": ("generation", lambda rows: markdown(*generation_tables.likelihood(rows))),
+    "generation_positions": ("generation", lambda rows: markdown(*generation_tables.positions(rows))),
     "generation_guidance": ("generation", lambda rows: markdown(*generation_tables.guidance(rows))),
     "perceptual": ("perceptual", lambda rows: markdown(*generation_tables.prices(rows))),
     "entropy": ("entropy", lambda rows: markdown(*generation_tables.prices_of_nats(rows))),
@@ -107,7 +110,7 @@ def table(name: str) -> str:
         raise InputError(f"{path}: expected a results file, found none; the README says which benchmark writes it.")
     found = read_json(path)
     meta = found["meta"]
-    how = f"{meta['machine']}, {meta['date']}, {meta['schedule']}; {_replicated(meta['seeds'])}."
+    how = f"{meta['machine']}, {meta['date']}, {meta['schedule']}; {_replicated(meta['seeds'])}. {judged_by(found['rows'])}".rstrip()
     return f"{made(found['rows'])}\n\n`benchmarks/results/{path.name}`, by `{meta['command']}`, {how}"
 
 

@@ -12,7 +12,16 @@ from benchmarks.generation_figures import confused, confusion, confusion_matrix,
 from benchmarks.generation_runs import Generation
 from benchmarks.generation_schedules import SCHEDULES
 from benchmarks.generation_systems import EXPERIMENTS, ONCE, REPLICATED, SYSTEMS
-from benchmarks.generation_tables import guidance, likelihood, prices, prices_of_nats, reached, systems
+from benchmarks.generation_tables import (
+    further,
+    guidance,
+    likelihood,
+    positions,
+    prices,
+    prices_of_nats,
+    reached,
+    systems,
+)
 from benchmarks.means import interval_of, mean_of
 from benchmarks.record import check_adds_up, merged, save
 from benchmarks.study_tables import ORIGINAL, honest, legacy
@@ -206,25 +215,35 @@ def by_first(table):
 def test_brackets_come_first_and_samples_are_those_without_guidance(tokens):
     found = by_first(systems(tokens))
     assert [row["tokens (and decoder)"] for row in found][:3] == [
-        "(real images)",
-        "(real, the classifier's own)",
-        "(the VAE's)",
+        "(real validation images)",
+        "(the classifier's training images)",
+        "(VAE reconstructions of validation images)",
     ]
+    assert (found[0]["PSNR dB"], found[0]["Fréchet (95% over images)"].value) == (None, 2)
     ours = found[-1]
     assert (ours["tokens (and decoder)"], ours["PSNR dB"], ours["nats a token"]) == ("metric-whitened-finetuned", 21, 3)
     assert str(ours["Fréchet (95% over images)"]) == "20 (19 to 21)"
-    assert (ours["seeds"], ours["std over seeds"], ours["class accuracy"]) == (1, None, 0.91)
+    assert (ours["seeds"], ours["class accuracy"]) == (1, 0.91)
+    more = {row["tokens (and decoder)"]: row for row in by_first(further(tokens))}
+    assert list(more) == [row["tokens (and decoder)"] for row in found]
+    assert more["metric-whitened-finetuned"]["std of Fréchet over seeds"] is None
 
 
 def test_likelihood_is_beside_frequencies_and_by_position(tokens):
     row = by_first(likelihood(tokens))[0]
     assert row["below per position, part"] == pytest.approx(0.4)
-    assert (row["0"], row["Transformer"]) == (2.5, 3)
+    assert (row["Transformer"], row["seeds"], row["epochs"]) == (3, 1, 6)
+    assert by_first(positions(tokens))[0] == {"tokens": "euclidean-euclidean", "0": 2.5}
 
 
-def test_guidance_that_rises_has_a_row_of_its_own(tokens):
-    found = [(row["guidance"], row["class"]) for row in by_first(guidance(tokens))]
-    assert found == 2 * [("1", 0.91), ("2", 0.99), ("1 to 2", 0.95)]
+def test_every_weight_of_guidance_has_a_column(tokens):
+    name = "metric-whitened-unconditional-finetuned"
+    tokens.append(made(case="samples", name=name, guidance=1.0, score="frechet", value=15.0))
+    found = by_first(guidance(tokens))
+    assert [row["tokens (and decoder)"] for row in found] == ["euclidean-euclidean", "metric-whitened-finetuned"]
+    for row in found:
+        assert [row[f"class, {weight}"] for weight in ("1", "2", "1 to 2")] == [0.91, 0.99, 0.95]
+        assert (row["Fréchet, 2"], row["Fréchet, 1 to 2"]) == (9, None)
 
 
 def test_what_was_wanted_is_shown_as_far_as_it_was_measured(tokens):

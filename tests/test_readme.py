@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 NAMES = [str(page.relative_to(ROOT)) for page in tables.PAGES]
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/medoids.md", "docs/metrics.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/medoids.md", "docs/metrics.md", "docs/transformer.md"])
 def test_python_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), flags=re.DOTALL)
@@ -59,6 +59,14 @@ def test_a_table_says_how_often_networks_were_trained(seeds, said, tmp_path, mon
     write_json(tmp_path / "resume.json", {"meta": meta, "rows": [{"output": "a", "value": 1.0}]})
     monkeypatch.setattr(tables, "FOLDER", tmp_path)
     assert tables.table("resume").endswith(said)
+
+
+def test_a_table_says_how_good_the_classifier_is(tmp_path, monkeypatch):
+    meta = {"command": "x", "machine": "a machine", "date": "2026-01-01", "schedule": "short", "seeds": [0]}
+    rows = [{"output": "a", "value": 1.0, "classifier_accuracy": 0.93}]
+    write_json(tmp_path / "resume.json", {"meta": meta, "rows": rows})
+    monkeypatch.setattr(tables, "FOLDER", tmp_path)
+    assert tables.table("resume").endswith("networks. The classifier is right on 93.00% of the test images.")
 
 
 def anchors(page):
