@@ -110,8 +110,9 @@ def table(name: str) -> str:
         raise InputError(f"{path}: expected a results file, found none; the README says which benchmark writes it.")
     found = read_json(path)
     meta = found["meta"]
-    how = f"{meta['machine']}, {meta['date']}, {meta['schedule']}; {_replicated(meta['seeds'])}. {judged_by(found['rows'])}".rstrip()
-    return f"{made(found['rows'])}\n\n`benchmarks/results/{path.name}`, by `{meta['command']}`, {how}"
+    how = f"{meta['machine']}, {meta['date']}, {meta['schedule']}; {_replicated(meta['seeds'])}."
+    caption = f"`benchmarks/results/{path.name}`, by `{meta['command']}`, {how} {judged_by(found['rows'])}"
+    return f"{made(found['rows'])}\n\n{caption.rstrip()}"
 
 
 def _replicated(names: Collection[object]) -> str:
