@@ -102,7 +102,8 @@ class Checkpoints:
         """The newest step that is whole, with a warning for every newer one that is not.
 
         Args:
-            like: A tree of arrays, of any values, whose names, shapes and dtypes are wanted; the checkpoint may hold more.
+            like: A tree of arrays or of shapes (`jax.ShapeDtypeStruct`) whose names, shapes and dtypes are wanted; the checkpoint
+                may hold more.
 
         Returns:
             The step, or None where there is none at all.
@@ -161,16 +162,17 @@ def _flatten(tree: chex.ArrayTree) -> dict[str, np.ndarray]:
 
 def _unflatten(like: chex.ArrayTree, arrays: dict[str, np.ndarray], folder: pathlib.Path) -> chex.ArrayTree:
     """The tree of `like`'s structure with the arrays of those paths."""
-    for name, wanted in _flatten(like).items():
+    paths, structure = jax.tree_util.tree_flatten_with_path(like)
+    names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in paths]
+    for name, (_, leaf) in zip(names, paths, strict=True):
         found = arrays.get(name)
+        wanted = leaf if hasattr(leaf, "shape") else np.asarray(leaf)
         if found is None or (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
             what = "nothing" if found is None else f"{found.dtype} {found.shape}"
             raise InputError(
                 f"{folder}: expected {name} as {wanted.dtype} {wanted.shape}, found {what}; "
                 "the checkpoint is of another model: use the options it was trained with, or another folder."
             )
-    paths, structure = jax.tree_util.tree_flatten_with_path(like)
-    names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in paths]
     return jax.tree_util.tree_unflatten(structure, [arrays[name] for name in names])
 
 

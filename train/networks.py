@@ -1,6 +1,7 @@
 """The networks of a run: with initial parameters, or trained."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -33,9 +34,8 @@ def trained_vae(run: Run, image_shape: tuple[int, ...]) -> SpatialVAE:
     Raises:
         InputError: The stage is not complete, or its checkpoint is damaged.
     """
-    vae = new_vae(run, image_shape)
-    nnx.update(vae, _trained(run, "vae", nnx.state(vae)))
-    return vae
+    graphdef, like = _untrained(lambda: new_vae(run, image_shape))
+    return nnx.merge(graphdef, _trained(run, "vae", like))
 
 
 def new_baseline(run: Run, image_shape: tuple[int, ...]) -> SpatialVAE:
@@ -59,11 +59,10 @@ def trained_baseline(run: Run, image_shape: tuple[int, ...]) -> tuple[SpatialVAE
         InputError: The stage is not complete, or its checkpoint is damaged.
     """
     options = run.config.baseline
-    model = new_baseline(run, image_shape)
-    codes = new_codes(options.codes, model.config.latent_dim) if options.system == "vqvae" else ()
-    found = _trained(run, "baseline", {"network": nnx.state(model), "codes": codes})
-    nnx.update(model, found["network"])
-    return model, found["codes"] if options.system == "vqvae" else None
+    graphdef, like = _untrained(lambda: new_baseline(run, image_shape))
+    codes = new_codes(options.codes, run.config.vae.latent_dim) if options.system == "vqvae" else ()
+    found = _trained(run, "baseline", {"network": like, "codes": codes})
+    return nnx.merge(graphdef, found["network"]), found["codes"] if options.system == "vqvae" else None
 
 
 def new_gpt(run: Run) -> GPT:
@@ -89,9 +88,13 @@ def trained_gpt(run: Run) -> GPT:
     Raises:
         InputError: The stage is not complete, or its checkpoint is damaged.
     """
-    gpt = new_gpt(run)
-    nnx.update(gpt, _trained(run, "gpt", nnx.state(gpt)))
-    return gpt
+    graphdef, like = _untrained(lambda: new_gpt(run))
+    return nnx.merge(graphdef, _trained(run, "gpt", like))
+
+
+def _untrained(make: Callable[[], nnx.Module]) -> tuple[Any, Any]:
+    """The structure of a network, and its parameters' shapes in the place of values, which would take seconds to draw."""
+    return nnx.split(nnx.eval_shape(make))
 
 
 def _trained(run: Run, stage: str, like: Any) -> Any:
@@ -120,6 +123,6 @@ def trained_classifier(run: Run, image_shape: tuple[int, ...]) -> tuple[Classifi
     Raises:
         InputError: The stage is not complete, or its checkpoint is damaged.
     """
-    classifier = new_classifier(run, image_shape)
-    nnx.update(classifier, _trained(run, "classifier", nnx.state(classifier)))
+    graphdef, like = _untrained(lambda: new_classifier(run, image_shape))
+    classifier = nnx.merge(graphdef, _trained(run, "classifier", like))
     return classifier, read_json(run.folder / "classifier/accuracy.json")["rows"][0]["value"]
