@@ -14,7 +14,7 @@ test: $(INSTALLED)
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
-	.venv/bin/python -m pytest -q -n 2 --dist worksteal
+	.venv/bin/python -m pytest -q -n 2 --dist worksteal --durations 15
 
 install: $(INSTALLED)
 
