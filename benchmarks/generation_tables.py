@@ -131,7 +131,7 @@ def _lines(rows: Sequence[Row]) -> Iterator[tuple[str, str | None, dict[str, Any
 def likelihood(rows: Sequence[Row]) -> Table:
     """Nats of a test token, beside models of frequencies."""
     models = ("uniform", "unigram", "unigram per position", "Transformer")
-    cells = [
+    cells: list[list[object]] = [
         [
             name,
             seeds_of(rows, case="likelihood", transformer=name),
@@ -148,7 +148,7 @@ def positions(rows: Sequence[Row]) -> Table:
     """Nats of a test token position by position, in raster order."""
     found = sorted({r["position"] for r in rows if r.get("case") == "likelihood" and r.get("position") is not None})
     of = {"case": "likelihood", "model": "Transformer"}
-    cells = [
+    cells: list[list[object]] = [
         [name, *(mean_of(rows, position=position, transformer=name, **of) for position in found)]
         for name in names_of(rows, "transformer")
     ]
@@ -159,7 +159,7 @@ def guidance(rows: Sequence[Row]) -> Table:
     """Samples under every weight of classifier-free guidance; a line for each system that knows classes."""
     scores = {"frechet": "Fréchet", "class_accuracy": "class", "recall": "recall"}
     weights = list(dict.fromkeys(weight for name in names_of(rows, "name") for weight in _weights(rows, name)))
-    cells = [
+    cells: list[list[object]] = [
         [
             name,
             *(
