@@ -339,6 +339,7 @@ def test_dropped_components_run_to_the_end(tmp_path):
         "4",
     ]
     tokens = ["--codebook.measured-images", "200", "--gpt.codebook", "geodesic", "--gpt.assign", "geodesic"]
+    tokens += ["--codebook.codebooks", "geodesic", "--evaluate.assigns", "geodesic"]
     printed = pipeline(folder, [*TINY, *flags, *tokens])
     results = json.loads((folder / "results.json").read_text())
     assert sum(results["meta"]["images_without_tokens"].values()) > 0
