@@ -2,8 +2,7 @@
 
     python -m benchmarks.study --run runs/generation --data-dir DIR                 two CPU cores, many hours; resumes
     python -m benchmarks.study --run runs/generation --data-dir DIR --rows 1 3      only rows whose names begin so
-    python -m benchmarks.study --run runs/full --output runs/full --data-dir DIR --schedule full   the original epochs, for an
-                                                                                                   accelerator
+    python -m benchmarks.study --run runs/full --output runs/full --data-dir DIR --schedule full    for an accelerator
 
 Two tables. In the original columns: PSNR, SSIM and LPIPS of *generated* images beside *unrelated* test images, with real images
 under the same protocol, and each experiment's quantization error in its own unit. In ours: every test image beside its own

@@ -157,6 +157,7 @@ def test_compiled_once():
     before = sampling._sample_rows._cache_size()  # type: ignore[attr-defined]
     for seed, temperature in ((0, 1.0), (1, 0.5)):
         sample(model, jax.random.key(seed), 5, temperature=temperature, chunk=2, offset=seed)
+    sample(model, KEY, 1, chunk=2)  # fewer rows than a chunk are computed as a chunk, and so come out the same
     assert sampling._sample_rows._cache_size() == before + 1  # type: ignore[attr-defined]
 
 
