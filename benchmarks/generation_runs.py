@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.generation_schedules import Schedule
-from benchmarks.generation_systems import REPLICATED, System
+from benchmarks.generation_systems import EXPERIMENTS, REPLICATED, SYSTEMS, System
 from benchmarks.tokenizer_systems import Study, begun_as
 from geovq.checks import InputError
 from train.config import PRESETS, FinetuneOptions, GPTOptions, tokenizer_stages
@@ -113,11 +113,16 @@ class Generation:
         config = dataclasses.replace(made.config, gpt=self.options(system, seed))
         run = Run(self.folder / f"gpt-{system.transformer}-{seed}", config)
         begun_as(made, run, tokenizer_stages(config))
-        same = Run(self.folder / f"gpt-{system.tokens}-{self.tokenizer_seed(seed)}", config)
-        shared = same.folder != run.folder and (same.folder / "gpt/tokens.npz").exists()
         prior = None if system.prior is None else self.trained(system.prior, self.tokenizer_seed(seed)).run
-        gpt.run(run, same if shared else None, prior)
+        gpt.run(run, self._with_tokens(system, seed, run), prior)
         return Trained(system, seed, run, self._tuned(system, seed, run))
+
+    def _with_tokens(self, system: System, seed: int, run: Run) -> Run | None:
+        """Another run of the folder that has this one's tokens already; None if there is none."""
+        alike = (other.transformer for other in (*SYSTEMS, *EXPERIMENTS.values()) if other.tokens == system.tokens)
+        folders = (self.folder / f"gpt-{name}-{self.tokenizer_seed(seed)}" for name in alike)
+        found = (folder for folder in folders if folder != run.folder and (folder / "gpt/tokens.npz").exists())
+        return next((Run(folder, run.config) for folder in found), None)
 
     def options(self, system: System, seed: int) -> GPTOptions:
         """Of the system's Transformer."""

@@ -113,6 +113,7 @@ def copy(made: Run, run: Run, stage: Stage) -> None:
     settled_by = ("codebook", "assign", "probes", "price")
     _check_same(made, run, stage.record["inputs"], {name: getattr(run.config.gpt, name) for name in settled_by})
     save_arrays(stage.folder / "tokens.npz", arrays, meta)
+    remove(stage.folder / "blocks")  # of an assignment that had begun
 
 
 def _check_same(made: Run, run: Run, inputs: Mapping[str, str], options: Mapping[str, object]) -> None:
