@@ -64,17 +64,18 @@ def main() -> None:
     if options.systems:
         generation.check_seeds(wanted, seeds)
     name = "generation" if options.schedule != "smoke" else "generation_part"
-    label = f"{schedule_label(options.schedule, schedule)}, {schedule.images:,} images in a set"
+    label = f"{schedule_label(options.schedule, schedule, SYSTEMS)}, {schedule.images:,} images in a set"
     check_adds_up(options.output / f"{name}.json", schedule=label)
-    classifier = generation.classifier().fingerprint("classifier")
-    check_adds_up(options.output / f"{name}.json", classifier=classifier)
-    rows, real, classes = measure(generation, wanted, seeds, "name")
+    classifier = generation.classifier()
+    judged_by = classifier.fingerprint("classifier")
+    check_adds_up(options.output / f"{name}.json", classifier=judged_by)
+    rows, real, classes = measure(generation, classifier, wanted, seeds, "name")
     rows = merged(options.output / f"{name}.json", rows, "name", [*known])
     for caption, table in (("Samples", systems), ("Guidance", guidance), ("What was wanted", reached)):
         print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
     seeds_of_rows = seeds_in(rows, asked.config.data.split_seed, generation)
-    save(name, rows, seeds_of_rows, label, options.output, classifier=classifier)
-    pictures = {"real": real} | pictures_of(generation, rows, known, "name", classifier)
+    save(name, rows, seeds_of_rows, label, options.output, classifier=judged_by)
+    pictures = {"real": real} | pictures_of(generation, rows, known, "name", judged_by)
     trade(rows, options.output / f"{name}_trade.png")
     confusion(rows, classes, options.output / f"{name}_confusion.png")
     side_by_side(pictures, options.output / f"{name}_samples.png")

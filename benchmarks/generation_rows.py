@@ -29,16 +29,18 @@ class Measured(NamedTuple):
     """Names of the classes."""
 
 
-def measure(generation: Generation, systems: Mapping[str, System], seeds: Sequence[int], field: str) -> Measured:
+def measure(
+    generation: Generation, classifier: Run, systems: Mapping[str, System], seeds: Sequence[int], field: str
+) -> Measured:
     """Trains what is not trained yet, and measures it.
 
     Args:
         generation: Where, and on which schedule.
+        classifier: In whose features images are compared.
         systems: By name.
         seeds: Of the Transformers, and on a whole schedule of all networks; not every system has all of them.
         field: Of a row, for the system's name.
     """
-    classifier = generation.classifier()
     judge, held = Judge.of(classifier), Held.of(classifier, generation.schedule.images)
     folder = generation.folder / "generation"
     rows = list(

@@ -114,11 +114,17 @@ class Generation:
         run = Run(self.folder / f"gpt-{system.transformer}-{seed}", config)
         begun_as(made, run, tokenizer_stages(config))
         prior = None if system.prior is None else self.trained(system.prior, self.tokenizer_seed(seed)).run
-        gpt.run(run, self._with_tokens(system, seed, run), prior)
+        gpt.run(run, self.with_tokens(system, seed, run), prior)
         return Trained(system, seed, run, self._tuned(system, seed, run))
 
-    def _with_tokens(self, system: System, seed: int, run: Run) -> Run | None:
-        """Another run of the folder that has this one's tokens already; None if there is none."""
+    def with_tokens(self, system: System, seed: int, run: Run) -> Run | None:
+        """Another run of the folder that has this one's tokens already, of benchmarks.study too; None if there is none.
+
+        Args:
+            system: Whose tokens are wanted.
+            seed: Of its Transformer.
+            run: Where they are wanted.
+        """
         alike = (other.transformer for other in (*SYSTEMS, *EXPERIMENTS.values()) if other.tokens == system.tokens)
         folders = (self.folder / f"gpt-{name}-{self.tokenizer_seed(seed)}" for name in alike)
         found = (folder for folder in folders if folder != run.folder and (folder / "gpt/tokens.npz").exists())

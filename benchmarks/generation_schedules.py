@@ -1,8 +1,10 @@
 """How long benchmarks.generation and study train, and on how much."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import NamedTuple
 
+from benchmarks.generation_systems import System
 from benchmarks.tokenizer_systems import SCHEDULES as TOKENIZER_SCHEDULES
 from benchmarks.tokenizer_systems import Schedule as TokenizerSchedule
 from geovq.config import AssignmentName, CodebookName
@@ -82,12 +84,13 @@ SCHEDULES = {
 """reduced: no Transformer takes over 45 minutes on two CPU cores. full: for an accelerator. smoke: the digits, for tests."""
 
 
-def schedule_label(name: str, schedule: Schedule) -> str:
-    """What results files say of a schedule."""
+def schedule_label(name: str, schedule: Schedule, systems: Collection[System]) -> str:
+    """What results files say of a schedule, as far as it concerns all these systems."""
     small, large, long = schedule.epochs or ("50 or 100", 100, 200)
+    longer = f" ({long} where it is called long)" if any(system.long for system in systems) else ""
+    with_large = f" and {large} of the large one" if any(system.large for system in systems) else ""
     over = "" if schedule.whole else ", all over the tokens of one VAE and one VQ-VAE"
     tuned = schedule.tokenizer.finetune.epochs[0]
     return (
-        f"{name}: {small} epochs of the small Transformer ({long} where it is called long) and {large} of the large one{over}; "
-        f"decoders tuned in {tuned} passes"
+        f"{name}: {small} epochs of the small Transformer{longer}{with_large}{over}; decoders tuned in {tuned} passes"
     )

@@ -63,17 +63,19 @@ def main() -> None:
     }
     if options.rows:
         generation.check_seeds(systems, seeds)
-    name, label = "study" if options.schedule != "smoke" else "study_part", schedule_label(options.schedule, schedule)
+    name = "study" if options.schedule != "smoke" else "study_part"
+    label = schedule_label(options.schedule, schedule, EXPERIMENTS.values())
     check_adds_up(options.output / f"{name}.json", schedule=label)
-    classifier = generation.classifier().fingerprint("classifier")
-    check_adds_up(options.output / f"{name}.json", classifier=classifier)
-    rows, real, _ = measure(generation, systems, seeds, "experiment")
+    classifier = generation.classifier()
+    judged_by = classifier.fingerprint("classifier")
+    check_adds_up(options.output / f"{name}.json", classifier=judged_by)
+    rows, real, _ = measure(generation, classifier, systems, seeds, "experiment")
     rows = merged(options.output / f"{name}.json", rows, "experiment", [*EXPERIMENTS])
     for caption, table in (("In the original columns", legacy), ("In ours", honest)):
         print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
     seeds_of_rows = seeds_in(rows, asked.config.data.split_seed, generation)
-    save(name, rows, seeds_of_rows, label, options.output, classifier=classifier)
-    pictures = {"real": real} | pictures_of(generation, rows, EXPERIMENTS, "experiment", classifier)
+    save(name, rows, seeds_of_rows, label, options.output, classifier=judged_by)
+    pictures = {"real": real} | pictures_of(generation, rows, EXPERIMENTS, "experiment", judged_by)
     side_by_side(pictures, options.output / f"{name}_samples.png")
 
 

@@ -81,6 +81,26 @@ def test_reduced_seeds_share_their_tokens(tmp_path):
     assert [full.tokenizer_seed(seed) for seed in (0, 1, 2)] == [0, 1, 2]
 
 
+def test_tokens_are_made_once_for_all_transformers_of_a_folder(tmp_path):
+    generation = Generation(tmp_path, None, SCHEDULES["reduced"])
+    system = EXPERIMENTS["3 geodesic medoids"]
+    run = Run(tmp_path / f"gpt-{system.transformer}-0", PRESETS["demo"])
+    other_tokens, other_seed, same = (
+        tmp_path / name for name in ("gpt-euclidean-euclidean-0", "gpt-geodesic-geodesic-1", "gpt-geodesic-geodesic-0")
+    )
+    for folder in (run.folder, other_tokens, other_seed):
+        (folder / "gpt").mkdir(parents=True)
+        (folder / "gpt/tokens.npz").touch()
+    assert generation.with_tokens(system, 0, run) is None
+    (same / "gpt").mkdir(parents=True)
+    assert generation.with_tokens(system, 0, run) is None
+    (same / "gpt/tokens.npz").touch()
+    for seed, asks in ((0, run), (1, Run(other_seed, PRESETS["demo"]))):
+        found = generation.with_tokens(system, seed, asks)
+        assert found is not None
+        assert found.folder == same
+
+
 def test_a_decoder_has_no_transformer_of_its_own():
     by_transformer: dict[str, list[str]] = {}
     for system in SYSTEMS:
