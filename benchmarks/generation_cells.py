@@ -1,16 +1,15 @@
 """What benchmarks.generation measures of tokens and of one Transformer: a file for each, for a benchmark that is killed."""
 
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from benchmarks.generation_brackets import UNPAIRED, Held, gallery, unpaired
 from benchmarks.generation_runs import Trained
-from benchmarks.generation_systems import System
 from geovq import scores, token_scores
 from geovq.autoencoder import encode_images
 from geovq.checks import InputError, check_images
@@ -33,7 +32,7 @@ from train.scoring import Row, frequency_nats, nats, row
 GUIDANCE = ((1.0, False), (1.5, False), (2.0, False), (2.0, True))
 """Weights of classifier-free guidance, and whether they rise from 1 at the first token."""
 
-VERSION = 3
+VERSION = 4
 """Of what is computed: another one makes every cell again."""
 
 
@@ -60,53 +59,51 @@ def kept(
 
 
 def reconstructed(folder: pathlib.Path, trained: Trained, seed: int, judge: Judge, held: Held) -> list[Row]:
-    """What is lost before any Transformer; equal for all that share tokens, of the networks of a seed, and their decoder."""
-    system = trained.system
-    made_by = trained.made_by() | {"tokens": trained.run.outputs("gpt")["gpt/tokens.npz"]}
-    name = f"tokens-{system.tokens}-{system.decoder}-{seed}"
+    """What is lost before any Transformer; equal for all that share tokens, of the networks of a seed, and their decoder.
 
-    def compute() -> tuple[list[Row], dict[str, np.ndarray]]:
-        rows = reconstructions(trained.run, trained.tokenizer(), judge, held)
-        if trained.tuned is None and system.codebook in CODEBOOKS:
-            rows += errors(trained.run, trained.tokenizer())
-        return rows, {}
-
-    return kept(folder / f"{name}.npz", label_of(made_by, judge, held), compute)[0]
-
-
-def cell(folder: pathlib.Path, trained: Trained, judge: Judge, held: Held) -> list[Row]:
-    """What is found of a Transformer and a decoder; FOLDER/NAME-SEED.png shows its samples."""
-    path = folder / f"{trained.system.name}-{trained.seed}.npz"
-
-    def compute() -> tuple[list[Row], dict[str, np.ndarray]]:
-        found, images = samples(trained.run, trained.system.name, trained.tokenizer(), judge, len(held.images))
-        save_grid(path.with_suffix(".png"), dict(zip(stages.class_names(trained.run), images, strict=True)))
-        return likelihood(trained.run) + found, {"samples": np.round(255 * images).astype(np.uint8)}
-
-    return kept(path, label_of(trained.made_by("gpt"), judge, held), compute)[0]
-
-
-def shown(
-    folder: pathlib.Path, systems: Mapping[str, System], seeds: Sequence[int], classifier: str
-) -> dict[str, Float[np.ndarray, "classes SHOWN H W C"]]:
-    """Samples of those systems whose cells are in the folder, by their names here, of the first of these seeds that is there.
-
-    Of every class that was asked for, or, where none was, that is seen; black where there are too few. Cells that are damaged, of
-    another version or judged by a classifier of another fingerprint are left out.
+    The errors of codes are those of the tokens, before a decoder was fine-tuned on them, and of codebooks of a frozen VAE alone.
     """
-    found: dict[str, np.ndarray] = {}
-    for name, system in systems.items():
-        for path in (folder / f"{system.name}-{seed}.npz" for seed in seeds):
-            if name in found or not path.exists():
-                continue
-            try:
-                arrays, meta = load_arrays(path)
-            except InputError as error:
-                print(f"{error} Its samples are not shown.", flush=True)
-                continue
-            if (meta["made_from"]["version"], meta["made_from"]["judge"]) == (VERSION, classifier):
-                found[name] = arrays["samples"] / np.float32(255)
-    return found
+    system, frozen = trained.system, trained._replace(tuned=None)
+    tokens = {"tokens": trained.run.outputs("gpt")["gpt/tokens.npz"]}
+    rows = kept(
+        folder / f"tokens-{system.tokens}-{system.decoder}-{seed}.npz",
+        label_of(trained.made_by() | tokens, judge, held),
+        lambda: (reconstructions(trained.run, trained.tokenizer(), judge, held), {}),
+    )[0]
+    if system.codebook not in CODEBOOKS:
+        return rows
+    return (
+        rows
+        + kept(
+            folder / f"errors-{system.tokens}-{seed}.npz",
+            {"version": VERSION, "made_by": frozen.made_by() | tokens},
+            lambda: (errors(frozen.run, frozen.tokenizer()), {}),
+        )[0]
+    )
+
+
+def cell(
+    folder: pathlib.Path, trained: Trained, judge: Judge, held: Held
+) -> tuple[list[Row], Float[np.ndarray, "classes SHOWN H W C"]]:
+    """What is found of a Transformer and a decoder, and some samples without guidance.
+
+    Samples are of every class that was asked for, or, where none was, that is seen. FOLDER/NAME-SEED.png shows them.
+    """
+    system, frozen, run = trained.system, trained._replace(tuned=None), trained.run
+    path = folder / f"{system.name}-{trained.seed}.npz"
+
+    def compute() -> tuple[list[Row], dict[str, np.ndarray]]:
+        tokens = kept(
+            folder / f"samples-{system.transformer}-{trained.seed}.npz",
+            {"version": VERSION, "made_by": frozen.made_by("gpt"), "images": len(held.images)},
+            lambda: ([], sampled(run, system.transformer, len(held.images))),
+        )[1]
+        found, images = samples(run, tokens, trained.tokenizer(), judge)
+        save_grid(path.with_suffix(".png"), dict(zip(stages.class_names(run), images, strict=True)))
+        return likelihood(run) + found, {"samples": np.round(255 * images).astype(np.uint8)}
+
+    rows, arrays = kept(path, label_of(trained.made_by("gpt"), judge, held), compute)
+    return rows, arrays["samples"] / np.float32(255)
 
 
 def likelihood(run: Run) -> list[Row]:
@@ -123,12 +120,13 @@ def likelihood(run: Run) -> list[Row]:
 
 
 def reconstructions(run: Run, tokenizer: Tokenizer, judge: Judge, held: Held) -> list[Row]:
-    """Scores of test images, reconstructed one by one, and of validation images as a set."""
+    """Scores of test images, each beside its own reconstruction, and of validation images as a set."""
     tokens, dataset = image_tokens.load(run), stages.images(run.config.data).dataset
     case: Row = {"case": "reconstructions"}
     shape = (-1, *tokenizer.token_shape)
     images, decoded = check_images(dataset.test_images), tokenizer.decode(tokens["test"].reshape(shape))
-    rows = [row(case, name, score(images, decoded)) for name, score in (("psnr", scores.psnr), ("lpips", scores.lpips))]
+    measures = {"psnr": scores.psnr, "ssim": scores.ssim, "lpips": scores.lpips}
+    rows = [row(case, name, score(images, decoded)) for name, score in measures.items()]
     count = len(held.images)
     found = judge.look(tokenizer.decode(tokens["val"][:count].reshape(shape)))
     return rows + set_rows(case, judge, found, tokens["val_labels"][:count])
@@ -154,26 +152,43 @@ def errors(run: Run, tokenizer: Tokenizer) -> list[Row]:
     return [row(case, name, values.reshape(len(images), -1).mean(axis=1)) for name, values in found.items()]
 
 
-def samples(
-    run: Run, name: str, tokenizer: Tokenizer, judge: Judge, count: int
-) -> tuple[list[Row], Float[np.ndarray, "classes SHOWN H W C"]]:
-    """New images, as many of each class, with and without guidance; some of them to be looked at, without."""
-    model, conditional = networks.trained_gpt(run), run.config.gpt.conditional
+def _asked(run: Run, count: int) -> Int[np.ndarray, " n"]:
+    """As many images of each class."""
     classes = len(stages.class_names(run))
-    labels = np.repeat(np.arange(classes, dtype=np.int32), -(-count // classes))
-    rows: list[Row] = []
-    for weight, rises in GUIDANCE if conditional else GUIDANCE[:1]:
-        with Progress(f"generation: {name}, samples, guidance {weight:g}", len(labels), "images") as progress:
-            tokens = sample(
+    return np.repeat(np.arange(classes, dtype=np.int32), -(-count // classes))
+
+
+def _guidance(run: Run) -> dict[str, tuple[float, bool]]:
+    """By name; a Transformer without classes has none."""
+    weights = GUIDANCE if run.config.gpt.conditional else GUIDANCE[:1]
+    return {f"1 to {weight:g}" if rises else f"{weight:g}": (weight, rises) for weight, rises in weights}
+
+
+def sampled(run: Run, name: str, count: int) -> dict[str, Int[np.ndarray, "n t"]]:
+    """Tokens of new images, as many of each class, by the name of their guidance."""
+    model, labels = networks.trained_gpt(run), _asked(run, count)
+    found: dict[str, np.ndarray] = {}
+    for called, (weight, rises) in _guidance(run).items():
+        with Progress(f"generation: {name}, samples, guidance {called}", len(labels), "images") as progress:
+            found[called] = sample(
                 model,
                 jax.random.key(run.config.gpt.seed),
                 len(labels),
-                labels if conditional else None,
+                labels if run.config.gpt.conditional else None,
                 guidance=rising(weight, model.config.length) if rises else weight,
                 progress=progress,
             )
-        images = tokenizer.decode(tokens.reshape(-1, *tokenizer.token_shape))
-        found, asked = judge.look(images), labels if conditional else None
+    return found
+
+
+def samples(
+    run: Run, tokens: Mapping[str, Int[np.ndarray, "n t"]], tokenizer: Tokenizer, judge: Judge
+) -> tuple[list[Row], Float[np.ndarray, "classes SHOWN H W C"]]:
+    """Scores of sampled tokens, with and without guidance, decoded; and some of the images, without."""
+    rows: list[Row] = []
+    for called, (weight, rises) in _guidance(run).items():
+        images = tokenizer.decode(tokens[called].reshape(-1, *tokenizer.token_shape))
+        found, asked = judge.look(images), _asked(run, len(images)) if run.config.gpt.conditional else None
         case: Row = {"case": "samples", "guidance": weight, "rises": rises}
         rows += set_rows(case, judge, found, asked)
         kinds = found.classes if asked is None else asked
@@ -181,5 +196,5 @@ def samples(
         if weight == 1:
             rows += unpaired({}, images[np.random.default_rng(0).permutation(len(images))], run)
             rows += confusion(case, judge, found, asked) if asked is not None else []
-            shown = gallery(images, kinds, classes)
-    return rows, shown
+            pictures = gallery(images, kinds, judge.classes)
+    return rows, pictures

@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 from benchmarks.generation_brackets import Held, controls, gallery, of_vae
-from benchmarks.generation_cells import cell, kept, label_of, reconstructed, shown
+from benchmarks.generation_cells import cell, kept, label_of, reconstructed
 from benchmarks.generation_runs import Generation
 from benchmarks.generation_systems import System
-from benchmarks.means import names_of
 from train import stages
 from train.config import token_codes
 from train.judge import Judge
@@ -23,8 +22,8 @@ class Measured(NamedTuple):
     """What was found."""
 
     rows: list[Row]
-    real: Float[np.ndarray, "classes SHOWN H W C"]
-    """Real images of each class."""
+    pictures: dict[str, Float[np.ndarray, "classes SHOWN H W C"]]
+    """Images of each class: real ones, then samples of every system, of its first seed."""
     classes: tuple[str, ...]
     """Names of the classes."""
 
@@ -48,6 +47,7 @@ def measure(
     )
     for first in dict.fromkeys(generation.tokenizer_seed(seed) for seed in seeds):
         rows += [r | {"seed": first} for r in _of_vae(folder, generation.study.vae(first), judge, held)]
+    pictures = {"real": gallery(held.images, held.labels, judge.classes)}
     reconstructions = set()
     for seed in seeds:
         for name, system in systems.items():
@@ -60,24 +60,10 @@ def measure(
             if (name, of_tokens) not in reconstructions:
                 reconstructions.add((name, of_tokens))
                 rows += [of | {"seed": of_tokens} | r for r in reconstructed(folder, trained, of_tokens, judge, held)]
-            rows += [of | {"seed": seed} | r for r in cell(folder, trained, judge, held)]
-    return Measured(rows, gallery(held.images, held.labels, judge.classes), stages.class_names(classifier))
-
-
-def pictures_of(
-    generation: Generation, rows: Sequence[Row], known: Mapping[str, System], field: str, classifier: str
-) -> dict[str, Float[np.ndarray, "classes SHOWN H W C"]]:
-    """Samples of the systems that these rows have, by their names in this field, where the run folder has them.
-
-    Args:
-        generation: Where.
-        rows: Of all systems that are wanted.
-        known: Systems by name.
-        field: Of a row, for the system's name.
-        classifier: Fingerprint of that by which the samples were judged.
-    """
-    systems = {name: known[name] for name in names_of(rows, field)}
-    return shown(generation.folder / "generation", systems, generation.schedule.seeds, classifier)
+            found, images = cell(folder, trained, judge, held)
+            rows += [of | {"seed": seed} | r for r in found]
+            pictures.setdefault(name, images)
+    return Measured(rows, pictures, stages.class_names(classifier))
 
 
 def _of_vae(folder: pathlib.Path, run: Run, judge: Judge, held: Held) -> list[Row]:

@@ -120,13 +120,16 @@ class Generation:
     def with_tokens(self, system: System, seed: int, run: Run) -> Run | None:
         """Another run of the folder that has this one's tokens already, of benchmarks.study too; None if there is none.
 
+        Seeds of Transformers share tokens where they share tokenizers.
+
         Args:
             system: Whose tokens are wanted.
             seed: Of its Transformer.
             run: Where they are wanted.
         """
         alike = (other.transformer for other in (*SYSTEMS, *EXPERIMENTS.values()) if other.tokens == system.tokens)
-        folders = (self.folder / f"gpt-{name}-{self.tokenizer_seed(seed)}" for name in alike)
+        seeds = [s for s in self.schedule.seeds if self.tokenizer_seed(s) == self.tokenizer_seed(seed)]
+        folders = (self.folder / f"gpt-{name}-{s}" for name in alike for s in seeds)
         found = (folder for folder in folders if folder != run.folder and (folder / "gpt/tokens.npz").exists())
         return next((Run(folder, run.config) for folder in found), None)
 
@@ -140,16 +143,10 @@ class Generation:
             price=NAT if system.priced else 0.0,
             conditional=system.conditional,
             start=system.start,
-            epochs=self._epochs(system),
+            epochs=self.schedule.epochs_of(system),
             seed=seed,
         )
         return dataclasses.replace(options, layers=8, width=512, heads=8) if system.large else options
-
-    def _epochs(self, system: System) -> int:
-        epochs = self.schedule.epochs
-        if epochs is None:
-            return system.epochs
-        return epochs.large if system.large else epochs.long if system.long else epochs.small
 
     def tuning(self, system: System) -> FinetuneOptions:
         """How a decoder is fine-tuned on the system's tokens."""

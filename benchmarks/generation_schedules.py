@@ -1,10 +1,12 @@
 """How long benchmarks.generation and study train, and on how much."""
 
 import dataclasses
+import pathlib
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from benchmarks.generation_systems import System
+from benchmarks.record import FOLDER
 from benchmarks.tokenizer_systems import SCHEDULES as TOKENIZER_SCHEDULES
 from benchmarks.tokenizer_systems import Schedule as TokenizerSchedule
 from geovq.config import AssignmentName, CodebookName
@@ -16,8 +18,6 @@ class Epochs(NamedTuple):
 
     small: int
     large: int
-    long: int
-    """Of those small ones that are trained longer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +38,14 @@ class Schedule:
     """Whether every seed has tokenizers of its own and all systems; else Transformers alone are trained anew, and not all."""
     codes: int | None = None
     """K of all systems, whatever they say."""
+    limit: str = ""
+    """By what the epochs were chosen."""
+
+    def epochs_of(self, system: System) -> int:
+        """Of a system's Transformer."""
+        if self.epochs is None:
+            return system.epochs
+        return self.epochs.large if system.large else self.epochs.small
 
 
 _CODEBOOKS: tuple[CodebookName, ...] = ("metric", "euclidean", "geodesic")
@@ -56,7 +64,8 @@ _REDUCED = Schedule(
     tokenizer=_tokenizers("reduced", _TUNING),
     gpt=GPTOptions(average=0.999, patience=0, batch_size=64),
     probes={"geodesic": 32, "joint": 96},
-    epochs=Epochs(small=2, large=1, long=6),
+    epochs=Epochs(small=2, large=1),
+    limit=", at most 45 minutes each on two CPU cores",
     images=5_000,
     seeds=(0, 1, 2),
 )
@@ -69,28 +78,40 @@ SCHEDULES = {
         gpt=GPTOptions(average=0.999, patience=0),
         probes={},
         epochs=None,
+        limit="",
         whole=True,
     ),
     "smoke": Schedule(
         tokenizer=_tokenizers("smoke", dataclasses.replace(_TUNING, epochs=(1,), val_images=32, batch_size=64)),
         gpt=dataclasses.replace(PRESETS["demo"].gpt, average=0.9, patience=0),
         probes={"geodesic": 4, "joint": 4},
-        epochs=Epochs(1, 1, 1),
+        epochs=Epochs(1, 1),
         images=60,
         seeds=(0,),
         codes=16,
     ),
 }
-"""reduced: no Transformer takes over 45 minutes on two CPU cores. full: for an accelerator. smoke: the digits, for tests."""
+"""reduced: no Transformer takes over 45 minutes on two CPU cores. full: for an accelerator. smoke: the digits, to try it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Extent:
+    """How long a benchmark runs, and where its results go."""
+
+    schedule: Literal["reduced", "full", "smoke"] = "reduced"
+    """reduced: two epochs of small Transformers and one of large ones, two CPU cores. full: 50 or 100. smoke: the digits."""
+    seeds: tuple[int, ...] = ()
+    """Only these seeds; all of the schedule if none is given."""
+    output: pathlib.Path = FOLDER
+    """Folder of the results."""
 
 
 def schedule_label(name: str, schedule: Schedule, systems: Collection[System]) -> str:
     """What results files say of a schedule, as far as it concerns all these systems."""
-    small, large, long = schedule.epochs or ("50 or 100", 100, 200)
-    longer = f" ({long} where it is called long)" if any(system.long for system in systems) else ""
-    with_large = f" and {large} of the large one" if any(system.large for system in systems) else ""
-    over = "" if schedule.whole else ", all over the tokens of one VAE and one VQ-VAE"
+    trained = []
+    for large, size in ((False, "small"), (True, "large")):
+        if found := sorted({schedule.epochs_of(system) for system in systems if system.large == large}):
+            trained.append(f"{' or '.join(map(str, found))} epochs of the {size} Transformer")
+    over = "" if schedule.whole else ", all seeds over the same tokens"
     tuned = schedule.tokenizer.finetune.epochs[0]
-    return (
-        f"{name}: {small} epochs of the small Transformer{longer}{with_large}{over}; decoders tuned in {tuned} passes"
-    )
+    return f"{name}: {' and '.join(trained)}{schedule.limit}{over}; decoders tuned in {tuned} passes"

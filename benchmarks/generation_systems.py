@@ -28,8 +28,6 @@ class System:
     codes: int = 512
     large: bool = False
     """Whether the Transformer is the original study's large one: 8 layers, 512 channels, 8 heads."""
-    long: bool = False
-    """Whether the Transformer is trained longer than others are."""
     epochs: int = 100
     """Of the Transformer, on the full schedule."""
 
@@ -40,7 +38,6 @@ class System:
         parts += [] if self.conditional else ["unconditional"]
         parts += ["random"] if self.start == "random" else []
         parts += ["large"] if self.large else []
-        parts += ["long"] if self.long else []
         return "-".join(parts)
 
     @property
@@ -61,7 +58,6 @@ class System:
             "conditional": True,
             "start": "codes",
             "large": False,
-            "long": False,
         }
         return dataclasses.replace(self, **of_prior) if self.priced else None
 
@@ -94,8 +90,10 @@ REPLICATED = (
     System("metric", "whitened", "perceptual"),
     System("metric", "whitened", "finetuned", conditional=False),
     System("baseline", "euclidean"),
+    System("baseline", "euclidean", "finetuned"),
     System("baseline", "euclidean", "perceptual"),
     System("euclidean", "euclidean"),
+    System("euclidean", "euclidean", "finetuned"),
     System("geodesic", "geodesic"),
     System("metric", "joint"),
     System("metric", "joint", "finetuned"),
@@ -105,9 +103,7 @@ REPLICATED = (
 
 ONCE = (
     System("metric", "whitened", held=False),
-    System("metric", "whitened", held=False, long=True, epochs=200),
-    System("euclidean", "euclidean", "finetuned"),
-    System("baseline", "euclidean", "finetuned"),
+    System("metric", "amortised"),
     System("metric", "amortised", priced=True),
     System("metric", "amortised", "finetuned", priced=True),
     System("metric", "amortised", "perceptual", priced=True),
@@ -127,5 +123,6 @@ EXPERIMENTS = {
     "5 as 4, large": System("metric", "whitened", "finetuned", conditional=False, large=True),
     "6 as 4, class-conditional": System("metric", "whitened", "finetuned"),
     "7 as 6, decoder with LPIPS": System("metric", "whitened", "perceptual"),
+    "8 as 7, `joint` tokens": System("metric", "joint", "perceptual"),
 }
-"""Those of benchmarks.study: the original three experiments, what they meant to do next, and sharper textures."""
+"""Those of benchmarks.study: the original three experiments, what they meant to do next, sharper textures, and our best."""

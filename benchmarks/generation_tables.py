@@ -13,8 +13,17 @@ BRACKETS = {
 }
 """Sets that are not samples, and what tables call them."""
 
-Bar = tuple[str, object, str, bool]
-"""What, found, wanted, and whether it is reached."""
+Bar = tuple[str, int, object, str, bool]
+"""What, of how many seeds, found, wanted, and whether it is reached."""
+
+COMPARED = (
+    ("metric-joint-finetuned", "euclidean-euclidean"),
+    ("metric-joint-finetuned", "euclidean-euclidean-finetuned"),
+    ("metric-joint-finetuned", "vqvae-euclidean"),
+    ("metric-joint-finetuned", "vqvae-euclidean-finetuned"),
+    ("metric-joint-perceptual", "vqvae-euclidean-perceptual"),
+)
+"""Systems whose samples are to be nearer to real images than those of another, whose decoder is its own or tuned alike."""
 
 
 def _below_unigrams(rows: Sequence[Row], transformer: str) -> float | None:
@@ -41,26 +50,24 @@ def _weight_name(weight: float, rises: bool) -> str:
 def reached(rows: Sequence[Row]) -> Table:
     """What the benchmark set out to reach, as far as its rows are there."""
     bars = (_likely_tokens, _best_tokens, _as_asked, _texture)
-    cells = [
-        [what, found, wanted, "yes" if there else "no"] for bar in bars for what, found, wanted, there in bar(rows)
-    ]
-    return ["what", "found (95% interval over images)", "wanted", "reached"], cells
+    cells: list[list[object]] = [[*found, "yes" if there else "no"] for bar in bars for *found, there in bar(rows)]
+    return ["what", "seeds", "found (95%)", "wanted", "reached"], cells
 
 
 def _likely_tokens(rows: Sequence[Row]) -> Iterator[Bar]:
-    for transformer in ("metric-whitened", "metric-whitened-free", "metric-whitened-free-long"):
+    for transformer in ("metric-whitened", "metric-whitened-free"):
         part = _below_unigrams(rows, transformer)
         if part is not None:
-            yield f"nats of {transformer} below unigrams per position, part", part, "at least 0.38", part >= 0.38
+            seeds = seeds_of(rows, case="likelihood", transformer=transformer)
+            yield f"nats of {transformer} below unigrams per position, part", seeds, part, "at least 0.38", part >= 0.38
 
 
 def _best_tokens(rows: Sequence[Row]) -> Iterator[Bar]:
-    for name in ("metric-joint-finetuned", "metric-joint-perceptual"):
-        for peer in ("euclidean-euclidean", "vqvae-euclidean"):
-            ours, other = _frechet(rows, name), _frechet(rows, peer)
-            if ours and other:
-                what = f"Fréchet distance of {name}; of {peer}"
-                yield what, f"{ours}; {other}", "less, intervals apart", ours.high < other.low
+    for name, peer in COMPARED:
+        ours, other = _frechet(rows, name), _frechet(rows, peer)
+        if ours and other:
+            what, seeds = f"Fréchet distance of {name}; of {peer}", min(ours.seeds, other.seeds)
+            yield what, seeds, f"{ours}; {other}", "less, intervals apart", ours.high < other.low
 
 
 def _as_asked(rows: Sequence[Row]) -> Iterator[Bar]:
@@ -71,7 +78,7 @@ def _as_asked(rows: Sequence[Row]) -> Iterator[Bar]:
         if free and near and seen is not None:
             what = f"{asked}, guidance {_weight_name(weight, rises)}: samples seen as asked; Fréchet distance"
             wanted = f"at least 0.9; at most {free.value:.4g}, of the unconditional one"
-            yield what, f"{seen:.4g}; {near}", wanted, seen >= 0.9 and near.value <= free.value
+            yield what, near.seeds, f"{seen:.4g}; {near}", wanted, seen >= 0.9 and near.value <= free.value
 
 
 def _texture(rows: Sequence[Row]) -> Iterator[Bar]:
@@ -83,8 +90,10 @@ def _texture(rows: Sequence[Row]) -> Iterator[Bar]:
         )
         if lpips and plain_lpips and psnr and plain_psnr:
             part, lost = lpips / plain_lpips, psnr - plain_psnr
-            yield f"{tokens}: LPIPS with a price on it, over that without", part, "at most 0.85", part <= 0.85
-            yield f"{tokens}: PSNR with a price on LPIPS, less that without, dB", lost, "at least -0.5", lost >= -0.5
+            seeds = seeds_of(rows, case="reconstructions", name=f"{tokens}-perceptual", score="lpips")
+            yield f"{tokens}: LPIPS with a price on it, over that without", seeds, part, "at most 0.85", part <= 0.85
+            what = f"{tokens}: PSNR with a price on LPIPS, less that without, dB"
+            yield what, seeds, lost, "at least -0.5", lost >= -0.5
 
 
 def systems(rows: Sequence[Row]) -> Table:
@@ -102,13 +111,13 @@ def systems(rows: Sequence[Row]) -> Table:
                 *(mean_of(rows, score=score, **images) for score in ("precision", "recall", "class_accuracy")),
             ]
         )
-    heads = ["tokens (and decoder)", "PSNR dB", "LPIPS", "nats a token", "seeds", "Fréchet (95% over images)"]
+    heads = ["tokens (and decoder)", "PSNR dB", "LPIPS", "nats a token", "seeds", "Fréchet (95%)"]
     return [*heads, "precision", "recall", "class accuracy"], cells
 
 
 def further(rows: Sequence[Row]) -> Table:
     """What else is known of them."""
-    scores = ("kid", "density", "coverage", "lpips_diversity", "nearest_distance")
+    scores = ("kid", "density", "coverage", "lpips_diversity", "nearest_distance", "copied")
     cells: list[list[object]] = []
     for line, name, images in _lines(rows):
         frechet = interval_of(rows, score="frechet", **images)
@@ -116,7 +125,7 @@ def further(rows: Sequence[Row]) -> Table:
         spread = frechet.spread if frechet else None
         cells.append([line, reconstructions, spread, *(mean_of(rows, score=score, **images) for score in scores)])
     heads = ["tokens (and decoder)", "Fréchet of reconstructions", "std of Fréchet over seeds", "KID", "density"]
-    return [*heads, "coverage", "LPIPS diversity", "nearest distance"], cells
+    return [*heads, "coverage", "LPIPS diversity", "nearest distance", "copied"], cells
 
 
 def _lines(rows: Sequence[Row]) -> Iterator[tuple[str, str | None, dict[str, Any]]]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.stats import t
 
 from benchmarks.rows import Row, select
 
@@ -15,10 +16,11 @@ PLAIN: dict[str, Any] = {"guidance": 1.0, "rises": False}
 
 
 class Mean(NamedTuple):
-    """A score over seeds, with the mean ends of its intervals over images."""
+    """A score over seeds."""
 
     value: float
     low: float
+    """Ends of its 95% interval: over images and, if there are several, over seeds."""
     high: float
     spread: float | None
     """Standard deviation over seeds; None for one seed."""
@@ -33,7 +35,9 @@ class Mean(NamedTuple):
 def interval_of(rows: Sequence[Row], **wanted: object) -> Mean | None:
     """Mean over seeds of the rows with these fields; None where there is none.
 
-    Rows of a seed count as one: systems that share a Transformer all have its likelihood.
+    Rows of a seed count as one: systems that share a Transformer all have its likelihood. Of one seed the interval is over images
+    alone. Of several it is that, no narrower for their number since all are scored beside the same images, and the t interval of
+    the mean over seeds, whose squares are added: too wide rather than too narrow.
     """
     found = select(rows, **wanted)
     if not found:
@@ -43,8 +47,12 @@ def interval_of(rows: Sequence[Row], **wanted: object) -> Mean | None:
     for row in found:
         of_seed.setdefault(row.get("seed"), []).append([np.nan if row[end] is None else row[end] for end in ends])
     means = np.array([np.mean(values, axis=0) for values in of_seed.values()])
-    spread = float(np.std(means[:, 0], ddof=1)) if len(means) > 1 else None
     value, low, high = (float(end) for end in means.mean(axis=0))
+    spread = None
+    if (seeds := len(means)) > 1:
+        spread = float(np.std(means[:, 0], ddof=1))
+        half = float(t.ppf(0.975, seeds - 1)) * spread / seeds**0.5
+        low, high = value - float(np.hypot(value - low, half)), value + float(np.hypot(high - value, half))
     return Mean(value, low, high, spread, seeds_of([r for r in found if "seed" in r]))
 
 

@@ -9,37 +9,26 @@ under the same protocol, and each experiment's quantization error in its own uni
 reconstruction, quantization errors in common units, and samples beside real images in the features of a classifier.
 
 The run folder may be that of benchmarks.generation on the same schedule, whose tokens, Transformers and decoders are then used
-again; reduced, training the Transformer of a row takes at most 45 minutes. Some rows or seeds alone are measured into the same
-files: what these hold of others, on the same schedule, stays. Writes benchmarks/results/study.json and study_samples.png, two
+again; what is complete there is not made again. Reduced, training the Transformer of a row takes at most 45 minutes. Some rows
+alone are measured into files of their own, which end in _part. Writes benchmarks/results/study.json and study_samples.png, two
 samples of every class for each row.
 """
 
 import dataclasses
-import pathlib
-from typing import Literal
 
-from benchmarks.generation_runs import Generation
-from benchmarks.generation_schedules import SCHEDULES, schedule_label
+from benchmarks.generation_schedules import Extent
 from benchmarks.generation_systems import EXPERIMENTS
-from benchmarks.record import FOLDER, check_adds_up, merged, save
 from benchmarks.study_tables import honest, legacy
-from benchmarks.tokenizer_systems import images_of
 from geovq.checks import InputError
 from train.cli import parse, run_program
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-    """Which rows, and how long it runs."""
+class Options(Extent):
+    """Which rows, how long, and where to."""
 
-    schedule: Literal["reduced", "full", "smoke"] = "reduced"
-    """reduced: two epochs of each Transformer, large ones one, two CPU cores. full: 50 or 100. smoke: the digits, in minutes."""
     rows: tuple[str, ...] = ()
     """Beginnings of the names of rows; all if none is given."""
-    seeds: tuple[int, ...] = ()
-    """Only these seeds; all of the schedule if none is given."""
-    output: pathlib.Path = FOLDER
-    """Folder of the results."""
 
 
 def main() -> None:
@@ -50,33 +39,12 @@ def main() -> None:
             raise InputError(f"rows: expected beginnings of {'; '.join(EXPERIMENTS)}, found {wanted!r}; change --rows.")
 
     from benchmarks.generation_figures import side_by_side
-    from benchmarks.generation_rows import measure, pictures_of, seeds_in
-    from geovq.report import text_table
+    from benchmarks.generation_program import measured_into
 
-    schedule = SCHEDULES[options.schedule]
-    seeds = tuple(dict.fromkeys(options.seeds)) or schedule.seeds
-    generation = Generation(asked.folder, images_of(asked.config.data), schedule)
-    systems = {
-        name: system
-        for name, system in EXPERIMENTS.items()
-        if not options.rows or any(name.startswith(beginning) for beginning in options.rows)
-    }
-    if options.rows:
-        generation.check_seeds(systems, seeds)
-    name = "study" if options.schedule != "smoke" else "study_part"
-    label = schedule_label(options.schedule, schedule, EXPERIMENTS.values())
-    check_adds_up(options.output / f"{name}.json", schedule=label)
-    classifier = generation.classifier()
-    judged_by = classifier.fingerprint("classifier")
-    check_adds_up(options.output / f"{name}.json", classifier=judged_by)
-    rows, real, _ = measure(generation, classifier, systems, seeds, "experiment")
-    rows = merged(options.output / f"{name}.json", rows, "experiment", [*EXPERIMENTS])
-    for caption, table in (("In the original columns", legacy), ("In ours", honest)):
-        print(f"\n{caption}\n{text_table(*table(rows))}", flush=True)
-    seeds_of_rows = seeds_in(rows, asked.config.data.split_seed, generation)
-    save(name, rows, seeds_of_rows, label, options.output, classifier=judged_by)
-    pictures = {"real": real} | pictures_of(generation, rows, EXPERIMENTS, "experiment", judged_by)
-    side_by_side(pictures, options.output / f"{name}_samples.png")
+    names = [name for name in EXPERIMENTS if name.startswith(options.rows)]
+    tables = {"In the original columns": legacy, "In ours": honest}
+    path, found = measured_into("study", "experiment", EXPERIMENTS, names, asked, options, tables)
+    side_by_side(found.pictures, path.with_name(f"{path.name}_samples.png"))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ ORIGINAL = {
 }
 """What the original study printed: PSNR, SSIM, LPIPS, quantization error, the last in another unit for each metric."""
 
+RISING = {"guidance": 2.0, "rises": True}
+"""Fields of samples under guidance that rises from 1 to 2."""
+
 CONTROLS = ("real", "real, blurred", "mean image")
 
 
@@ -39,13 +42,13 @@ def honest(rows: Sequence[Row]) -> Table:
     cells: list[list[object]] = []
     for name in names_of(rows, "experiment"):
         one = {"experiment": name}
-        sampled = one | {"case": "samples", **PLAIN}
+        sampled, guided = (one | {"case": "samples", **weight} for weight in (PLAIN, RISING))
         cells.append(
             [
                 name,
                 _seeds(rows, name),
                 next(r["epochs"] for r in rows if r.get("experiment") == name),
-                *(mean_of(rows, case="reconstructions", score=score, **one) for score in ("psnr", "lpips")),
+                *(mean_of(rows, case="reconstructions", score=score, **one) for score in ("psnr", "ssim", "lpips")),
                 *(
                     mean_of(rows, case="errors", score=score, **one)
                     for score in ("latent_error", "metric_error", "geodesic_error")
@@ -53,10 +56,11 @@ def honest(rows: Sequence[Row]) -> Table:
                 nats_of(rows, "Transformer", **one),
                 interval_of(rows, score="frechet", **sampled),
                 *(mean_of(rows, score=score, **sampled) for score in ("precision", "recall", "class_accuracy")),
+                mean_of(rows, score="frechet", **guided),
             ]
         )
-    heads = ["experiment", "seeds", "epochs", "PSNR dB", "LPIPS", "latent²", "ΔᵀGΔ", "geodesic", "nats a token"]
-    return [*heads, "Fréchet (95% over images)", "precision", "recall", "class"], cells
+    heads = ["experiment", "seeds", "epochs", "PSNR dB", "SSIM", "LPIPS", "latent²", "ΔᵀGΔ", "geodesic", "nats a token"]
+    return [*heads, "Fréchet (95%)", "precision", "recall", "class", "Fréchet, guidance 1 to 2"], cells
 
 
 def _seeds(rows: Sequence[Row], name: str) -> int:

@@ -104,7 +104,7 @@ SCHEDULES = {
         ),
     ),
 }
-"""reduced: two CPU cores. full: every row on all test images, for an accelerator. smoke: the digits, for tests."""
+"""reduced: two CPU cores. full: every row on all test images, for an accelerator. smoke: the digits, to try it."""
 
 
 @dataclasses.dataclass(frozen=True)

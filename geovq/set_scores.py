@@ -188,7 +188,8 @@ def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def nearest_distances(train: Float[np.ndarray, "m f"], rows: Float[np.ndarray, "n f"]) -> Float[np.ndarray, " n"]:
-    """Distance of every row to the nearest training row: where samples are nearer than test images are, they are copies.
+    """Distance of every row to the nearest training row; where many samples are nearer than nearly all test images are, a model
+    has memorised.
 
     Args:
         train: Features or pixels of the training images, one or more.

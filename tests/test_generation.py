@@ -1,7 +1,6 @@
 """What benchmarks.generation and benchmarks.study train, and their tables from rows made by hand."""
 
 import dataclasses
-import pathlib
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from PIL import Image
 from benchmarks.generation_cells import kept
 from benchmarks.generation_figures import confused, confusion, confusion_matrix, most_confused, side_by_side, trade
 from benchmarks.generation_runs import Generation
-from benchmarks.generation_schedules import SCHEDULES
+from benchmarks.generation_schedules import SCHEDULES, schedule_label
 from benchmarks.generation_systems import EXPERIMENTS, ONCE, REPLICATED, SYSTEMS
 from benchmarks.generation_tables import (
     further,
@@ -23,11 +22,9 @@ from benchmarks.generation_tables import (
     systems,
 )
 from benchmarks.means import interval_of, mean_of
-from benchmarks.record import check_adds_up, merged, save
 from benchmarks.study_tables import ORIGINAL, honest, legacy
 from benchmarks.tokenizer_systems import begun_as, images_of
 from geovq.checks import InputError
-from geovq.store import write_json
 from train.config import PRESETS, DataOptions
 from train.config_checks import check_config
 from train.run import Run
@@ -56,11 +53,13 @@ def test_every_system_is_one_that_train_gpt_takes(schedule, system, tmp_path):
     assert (config.gpt.layers > 4) == system.large
 
 
-def test_large_transformers_are_trained_less_and_long_ones_more():
-    reduced, full = (Generation(pathlib.Path("unused"), None, SCHEDULES[name]) for name in ("reduced", "full"))
-    small, large, long = SYSTEMS[0], EXPERIMENTS["5 as 4, large"], next(system for system in SYSTEMS if system.long)
-    assert [reduced.options(system, 0).epochs for system in (large, small, long)] == [1, 2, 6]
-    assert [full.options(system, 0).epochs for system in (large, small, long)] == [100, 100, 200]
+def test_large_transformers_are_trained_less():
+    reduced, full = (SCHEDULES[name] for name in ("reduced", "full"))
+    small, large, first = SYSTEMS[0], EXPERIMENTS["5 as 4, large"], EXPERIMENTS["1 Euclidean medoids"]
+    assert [reduced.epochs_of(system) for system in (large, small, first)] == [1, 2, 2]
+    assert [full.epochs_of(system) for system in (large, small, first)] == [100, 100, 50]
+    assert schedule_label("full", full, SYSTEMS).startswith("full: 100 epochs of the small Transformer; decoders")
+    assert "1 epochs of the large Transformer, at most 45 minutes" in schedule_label("reduced", reduced, [small, large])
 
 
 def test_only_what_is_compared_has_all_seeds_on_the_reduced_schedule(tmp_path):
@@ -91,12 +90,16 @@ def test_tokens_are_made_once_for_all_transformers_of_a_folder(tmp_path):
     for folder in (run.folder, other_tokens, other_seed):
         (folder / "gpt").mkdir(parents=True)
         (folder / "gpt/tokens.npz").touch()
-    assert generation.with_tokens(system, 0, run) is None
+    full = dataclasses.replace(generation, schedule=SCHEDULES["full"])
+    assert full.with_tokens(system, 0, run) is None
+    found = generation.with_tokens(system, 0, run)
+    assert found is not None
+    assert found.folder == other_seed  # which has the same tokenizer
     (same / "gpt").mkdir(parents=True)
-    assert generation.with_tokens(system, 0, run) is None
+    assert full.with_tokens(system, 0, run) is None  # nothing is in there
     (same / "gpt/tokens.npz").touch()
-    for seed, asks in ((0, run), (1, Run(other_seed, PRESETS["demo"]))):
-        found = generation.with_tokens(system, seed, asks)
+    for asked in (generation, full):
+        found = asked.with_tokens(system, 0, run)
         assert found is not None
         assert found.folder == same
 
@@ -171,6 +174,7 @@ def rows():
             made(case="likelihood", model="unigram", score="nats_per_token", value=6.0, **one),
             made(case="samples", guidance=1.0, score="frechet", value=30 + offset, **one),
             made(case="samples", guidance=2.0, score="frechet", value=1000.0, **one),
+            made(case="samples", guidance=2.0, score="frechet", value=700.0, **one) | {"rises": True},
         ]
     found.append(
         made(case="likelihood", model="Transformer", score="nats_per_token", value=99.0, name="x") | {"position": 0}
@@ -189,7 +193,8 @@ def test_tables_are_means_over_seeds_in_their_columns(rows):
     found = dict(zip(heads, cells[0], strict=True))
     assert len(cells) == 1
     assert (found["PSNR dB"], found["latent²"], found["nats a token"], found["seeds"]) == (19, 2, 3.5, 2)
-    assert str(found["Fréchet (95% over images)"]) == "30 (29 to 31)"
+    assert str(found["Fréchet (95%)"]) == "30 (17.25 to 42.75)"
+    assert found["Fréchet, guidance 1 to 2"] == 700
     assert found["class"] is None  # nothing was asked for
     assert mean_of(rows, case="samples", guidance=3.0) is None
 
@@ -239,10 +244,10 @@ def test_brackets_come_first_and_samples_are_those_without_guidance(tokens):
         "(the classifier's training images)",
         "(VAE reconstructions of validation images)",
     ]
-    assert (found[0]["PSNR dB"], found[0]["Fréchet (95% over images)"].value) == (None, 2)
+    assert (found[0]["PSNR dB"], found[0]["Fréchet (95%)"].value) == (None, 2)
     ours = found[-1]
     assert (ours["tokens (and decoder)"], ours["PSNR dB"], ours["nats a token"]) == ("metric-whitened-finetuned", 21, 3)
-    assert str(ours["Fréchet (95% over images)"]) == "20 (19 to 21)"
+    assert str(ours["Fréchet (95%)"]) == "20 (19 to 21)"
     assert (ours["seeds"], ours["class accuracy"]) == (1, 0.91)
     more = {row["tokens (and decoder)"]: row for row in by_first(further(tokens))}
     assert list(more) == [row["tokens (and decoder)"] for row in found]
@@ -275,10 +280,20 @@ def test_what_was_wanted_is_shown_as_far_as_it_was_measured(tokens):
 
 @pytest.mark.parametrize(("frechet", "apart"), [(30.0, "yes"), (38.5, "no"), (45.0, "no")])
 def test_intervals_have_to_be_apart(tokens, frechet, apart):
-    tokens.append(made(case="samples", name="metric-joint-finetuned", guidance=1.0, score="frechet", value=frechet))
+    of = {"case": "samples", "name": "metric-joint-finetuned", "guidance": 1.0, "score": "frechet"}
+    tokens.append(made(value=frechet, seed=0, **of))
     row = by_first(reached(tokens))[1]
-    assert row["found (95% interval over images)"].endswith("; 40 (39 to 41)")
-    assert row["reached"] == apart
+    assert row["found (95%)"].endswith("; 40 (39 to 41)")
+    assert (row["reached"], row["seeds"]) == (apart, 1)
+
+
+def test_intervals_hold_seeds_and_images():
+    of = {"case": "samples", "score": "frechet"}
+    one = [made(value=4.0, seed=0, **of)]
+    assert interval_of(one, **of) == (4, 3, 5, None, 1)
+    three = [made(value=value, seed=seed, **of) for seed, value in enumerate((3.0, 4.0, 5.0))]
+    found, half = interval_of(three, **of), (1 + (4.302653 * 1 / 3**0.5) ** 2) ** 0.5  # t of two degrees of freedom
+    assert found == (4, pytest.approx(4 - half), pytest.approx(4 + half), 1, 3)
 
 
 def test_classes_have_to_be_right_at_no_loss_of_likeness(tokens):
@@ -290,8 +305,8 @@ def test_classes_have_to_be_right_at_no_loss_of_likeness(tokens):
 
 def test_a_price_on_lpips_has_to_pay(tokens):
     for name, lpips, psnr in (("metric-joint-finetuned", 0.1, 24.0), ("metric-joint-perceptual", 0.08, 23.4)):
-        tokens.append(made(case="reconstructions", name=name, score="lpips", value=lpips))
-        tokens.append(made(case="reconstructions", name=name, score="psnr", value=psnr))
+        tokens.append(made(case="reconstructions", name=name, seed=0, score="lpips", value=lpips))
+        tokens.append(made(case="reconstructions", name=name, seed=0, score="psnr", value=psnr))
     lpips, psnr = by_first(reached(tokens))[-2:]
     assert (lpips["reached"], psnr["reached"]) == ("yes", "no")
 
@@ -302,13 +317,6 @@ def test_prices_are_compared_with_none():
     assert (free["PSNR less that without, dB"], free["LPIPS over that without"]) == (0, 1)
     assert (priced["price"], priced["PSNR less that without, dB"]) == (20, -0.25)
     assert priced["LPIPS over that without"] == pytest.approx(0.8)
-
-
-def test_seeds_and_images_vary_apart():
-    rows = [made(case="x", value=value, seed=seed) for seed, value in enumerate((1.0, 3.0))]
-    assert interval_of(rows, case="x") == (2.0, 1.0, 3.0, pytest.approx(2**0.5), 2)
-    assert interval_of(rows[:1], case="x") == (1.0, 0.0, 2.0, None, 1)
-    assert interval_of(rows, case="nothing") is None
 
 
 def test_the_most_confused_classes_are_shown(tokens, tmp_path):
@@ -328,40 +336,6 @@ def test_the_most_confused_classes_are_shown(tokens, tmp_path):
         assert picture.width == 2 * 6 * 120  # real images, and the one kind of tokens that is drawn
 
 
-def test_a_part_adds_to_what_the_results_file_has(tmp_path):
-    def rows_of(seed, names, value):
-        return [made(case="samples", name=name, seed=seed, score="frechet", value=value) for name in names]
-
-    def found(rows):
-        return [(r.get("name"), r.get("seed"), r["value"]) for r in rows]
-
-    path = tmp_path / "found.json"
-    real, vae, other = (
-        made(case="bracket", system=system, score="frechet", value=value, **of)
-        for system, value, of in (("real", 0.0, {}), ("vae", 4.0, {"seed": 0}), ("vae", 5.0, {"seed": 1}))
-    )
-    assert found(merged(path, rows_of(0, "ba", 1.0), "name", "abc")) == [("a", 0, 1.0), ("b", 0, 1.0)]
-    older = [real, vae, other, *rows_of(0, "ab", 1.0), *rows_of(1, "a", 2.0), *rows_of(0, "x", 9.0)]
-    write_json(path, {"meta": {"schedule": "reduced"}, "rows": older})
-    brackets = [(None, None, 0.0), (None, 0, 4.0), (None, 1, 5.0)]
-    both = [("a", 0, 1.0), ("a", 1, 2.0), ("b", 0, 3.0)]
-    assert found(merged(path, [real, vae, *rows_of(0, "b", 3.0)], "name", "abc")) == brackets + both
-
-
-def test_results_of_another_schedule_or_classifier_are_not_lost(tmp_path):
-    path, row = tmp_path / "found.json", made(case="samples", name="a", seed=0, score="frechet", value=1.0)
-    check_adds_up(path, schedule="reduced")
-    save("found", [row], [0], "reduced", tmp_path, classifier="one")
-    check_adds_up(path, schedule="reduced", classifier="one")
-    with pytest.raises(InputError, match=r"expected results of the schedule 'full', found 'reduced'; .*--output"):
-        check_adds_up(path, schedule="full")
-    with pytest.raises(InputError, match=r"expected results of the classifier 'another', found 'one'; .*--output"):
-        check_adds_up(path, classifier="another")
-    write_json(path, {"meta": {"schedule": "reduced"}, "rows": [row]})
-    with pytest.raises(InputError, match="classifier 'one', found None"):
-        check_adds_up(path, classifier="one")
-
-
 def test_seeds_that_a_system_does_not_have_are_refused(tmp_path):
     generation = Generation(tmp_path, None, SCHEDULES["reduced"])
     generation.check_seeds({"a": REPLICATED[0]}, [1])
@@ -375,7 +349,9 @@ def test_a_seed_counts_once_however_many_decoders_share_its_transformer(tokens):
         made(name=name, seed=seed, value=nats, **of)
         for name, seed, nats in (("a", 0, 3.0), ("b", 0, 3.0), ("a", 1, 5.0))
     ]
-    assert interval_of(found, transformer="x") == (4.0, 3.0, 5.0, pytest.approx(2**0.5), 2)
+    mean = interval_of(found, transformer="x")
+    assert mean is not None
+    assert (mean.value, mean.spread, mean.seeds) == (4.0, pytest.approx(2**0.5), 2)
     assert mean_of(found, transformer="x") == 4.0
 
 

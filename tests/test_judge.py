@@ -11,7 +11,7 @@ from train.judge import Judge, Judged, confusion, diversity, set_rows
 def judge(rng):
     """Features are given; there are three classes."""
     train, test = (Judged(rng.standard_normal((n, 6)).astype(np.float32), rng.integers(0, 3, n)) for n in (80, 50))
-    nearest = set_scores.nearest_distances(train.features, test.features).mean()
+    nearest = set_scores.nearest_distances(train.features, test.features)
     return Judge(lambda images: test, 0.9, train, test, nearest, 3, "sha")
 
 
@@ -43,7 +43,16 @@ def test_intervals_hold_the_score_and_shrink_with_more_images(judge, rng):
 def test_copies_of_training_images_are_found(judge):
     rows = by_score(set_rows({}, judge, judge.train))
     assert rows["nearest_distance"]["value"] == pytest.approx(0, abs=1e-3)
+    assert rows["copied"]["value"] == 1
     assert "class_accuracy" not in rows
+
+
+def test_some_copies_among_many_samples_are_found(judge):
+    features = np.concatenate([judge.train.features[:5], judge.test.features + 3, judge.test.features[:45]])
+    rows = by_score(set_rows({}, judge, Judged(features, np.zeros(100, int))))
+    assert rows["nearest_distance"]["value"] > 1.2  # the mean shows nothing of them
+    assert rows["copied"]["value"] == pytest.approx(0.05 + 0.01, abs=0.011)
+    assert rows["copied"]["low"] < 0.06 < rows["copied"]["high"]
 
 
 def test_samples_far_away_are_worse_in_every_score(judge):

@@ -12,7 +12,7 @@ import pytest
 
 from geovq.checkpoint import Checkpoints
 from geovq.checks import InputError
-from train import loop, steps
+from train import loop, progress, steps
 from train.config import VAEOptions
 
 DATA = np.arange(10, dtype=np.float32) / 10
@@ -62,6 +62,18 @@ def test_it_learns_and_logs_the_mean_of_every_epoch(tmp_path):
     assert [row["step"] for row in rows[:3]] == [3, 6, 9]  # whole batches only
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
     assert rows[0].keys() == {"epoch", "step", "train_loss", "train_mean", "val_loss"}
+
+
+def test_progress_shows_the_epoch_so_far_and_the_last_validation(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "_SETTLE_EVERY", 2)
+    train(tmp_path, model(), schedule(2))
+    rows, lines = log(tmp_path), [line for line in capsys.readouterr().out.splitlines() if "steps" in line]
+    assert "train_loss" in lines[1]  # two steps of three
+    assert "val_loss" not in lines[1]
+    assert f"train_loss {rows[0]['train_loss']:.4g}" in lines[2]
+    assert f"val_loss {rows[0]['val_loss']:.4g}" in lines[4]
+    assert "train_loss" in lines[4]
 
 
 def test_the_best_parameters_are_kept(tmp_path):

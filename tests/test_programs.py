@@ -15,8 +15,8 @@ from PIL import Image
 
 from benchmarks import generation_cells
 from benchmarks.generation_brackets import Held
-from benchmarks.generation_cells import cell, reconstructed, shown
-from benchmarks.generation_rows import measure, pictures_of, seeds_in
+from benchmarks.generation_cells import cell, reconstructed
+from benchmarks.generation_rows import measure, seeds_in
 from benchmarks.generation_runs import Trained
 from benchmarks.generation_systems import System
 from benchmarks.resume import KILLS, outputs, pipeline
@@ -114,20 +114,22 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     config = stored_config(whole)
     assert config is not None
     run, held = Run(whole, config), Held(*(part[:40] for part in (VAL, load("digits").val_labels)))
-    judge = Judge(pooled, 0.9, pooled(VAL), pooled(VAL[:50]), 1.0, 10, "sha")
+    judge = Judge(pooled, 0.9, pooled(VAL), pooled(VAL[:50]), np.ones(50), 10, "sha")
     system = System("kmeans", "whitened")
     trained = Trained(system, 0, run, None)
     lost = reconstructed(tmp_path / "generation", trained, 0, judge, held)
-    sampled = cell(tmp_path / "generation", trained, judge, held)
+    sampled, pictures = cell(tmp_path / "generation", trained, judge, held)
     rows = lost + sampled
-    pictures = shown(tmp_path / "generation", {"ours": system, "absent": System("kmeans", "joint")}, (1, 0), "sha")
-    assert (pictures.keys(), pictures["ours"].shape) == ({"ours"}, (10, 10, 28, 28, 1))
+    assert pictures.shape == (10, 10, 28, 28, 1)
     found = {(r["case"], r["score"]): r for r in rows if r.get("position") is None and r.get("guidance", 1.0) == 1.0}
     found["likelihood", "nats_per_token"] = next(r for r in rows if r.get("model") == "Transformer")
     results = json.loads((whole / "results.json").read_text())["rows"]
     for case, score, wanted in (
         ("likelihood", "nats_per_token", {"case": "likelihood", "system": "ours", "split": "test"}),
-        *(("reconstructions", score, {"case": "quantized", "assign": "whitened"}) for score in ("psnr", "lpips")),
+        *(
+            ("reconstructions", score, {"case": "quantized", "assign": "whitened"})
+            for score in ("psnr", "ssim", "lpips")
+        ),
         *(
             ("errors", f"{name}_error", {"case": "quantized", "assign": "whitened"})
             for name in ("latent", "metric", "geodesic")
@@ -137,11 +139,22 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
         value = next(r["value"] for r in results if wanted.items() <= r.items())
         assert found[case, score]["value"] == pytest.approx(value, rel=1e-4), (case, score)
     assert {r.get("position") for r in rows if r["case"] == "likelihood"} == {None, *range(16)}
-    for score in ("frechet", "kid", "precision", "recall", "density", "coverage", "nearest_distance", "class_accuracy"):
+    of_sets = (
+        "frechet",
+        "kid",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "nearest_distance",
+        "copied",
+        "class_accuracy",
+    )
+    for score in of_sets:
         assert {case for case, name in found if name == score} == {"reconstructions", "samples"}, score
     assert {r["guidance"] for r in rows if r["case"] == "samples"} == {1.0, 1.5, 2.0}
 
-    for made in ("samples", "reconstructions"):  # what is there is not made again
+    for made in ("sampled", "samples", "reconstructions", "errors"):  # what is there is not made again
         monkeypatch.setattr(generation_cells, made, None)
     monkeypatch.setattr(Judge, "of", lambda run: judge)
     study = types.SimpleNamespace(vae=lambda seed: run)
@@ -149,14 +162,13 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
         folder=tmp_path,
         schedule=types.SimpleNamespace(images=40, seeds=(0, 1)),
         study=study,
-        classifier=lambda: run,
         trained=lambda system, seed: trained,
         has=lambda asked, seed: asked is system or seed == 0,
         tokenizer_seed=lambda seed: 0,
         fixed_seeds={"codebook": 3},
     )
     once = dataclasses.replace(system)
-    measured = measure(generation, {"ours": system, "once": once}, (0, 1), "name")
+    measured = measure(generation, run, {"ours": system, "once": once}, (0, 1), "name")
     for case, seeds in (
         ("likelihood", {("ours", 0), ("ours", 1), ("once", 0)}),
         ("errors", {("ours", 0), ("once", 0)}),
@@ -165,12 +177,9 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     fields = {**system.fields, "name": "ours", "codes": 8, "epochs": 4, "seed": 1}
     assert [r for r in measured.rows if r.get("name") == "ours" and r["seed"] == 1] == [fields | r for r in sampled]
     assert seeds_in(measured.rows, 7, generation) == {"split": 7, "codebook": 3, "networks 0": 0, "Transformer 1": 1}
-    assert measured.real.shape == (10, 10, 28, 28, 1)
-    known = {"ours": system, "once": once, "absent": System("kmeans", "joint")}
-    np.testing.assert_array_equal(
-        pictures_of(generation, measured.rows, known, "name", "sha")["ours"], pictures["ours"]
-    )
-    assert not pictures_of(generation, measured.rows, known, "name", "of another classifier")
+    assert [*measured.pictures] == ["real", "ours", "once"]
+    np.testing.assert_array_equal(measured.pictures["ours"], pictures)
+    assert measured.pictures["real"].shape == pictures.shape
     assert {r["system"] for r in measured.rows if r["case"] == "bracket"} == {"real", "real, trained on", "vae"}
     psnr = {r["system"]: r["value"] for r in measured.rows if r["case"] == "unpaired" and r["score"] == "psnr"}
     assert psnr["real"] < psnr["real, blurred"] < psnr["mean image"]  # why unpaired scores say nothing of images

@@ -39,7 +39,7 @@ def gpt_model(gpt: GPT, tokens: Mapping[str, np.ndarray], options: GPTOptions, s
         schedule: How long.
 
     Returns:
-        The model; "loss" is in nats per token.
+        The model; "loss", by which the best parameters are kept, is in nats per token.
     """
     graphdef, params = nnx.split(gpt)
 
@@ -58,7 +58,8 @@ def gpt_model(gpt: GPT, tokens: Mapping[str, np.ndarray], options: GPTOptions, s
 
     def validate(state: steps.State) -> dict[str, Any]:
         found = map_chunks(lambda t, y: nats(state["params"], t, y), tokens["val"], tokens["val_labels"], chunk=500)
-        return {"loss": np.mean(found), "bits_per_image": np.mean(found) * gpt.config.length / math.log(2)}
+        mean = np.mean(found)
+        return {"loss": mean, "nats_per_token": mean, "bits_per_image": mean * gpt.config.length / math.log(2)}
 
     def batch(indices: np.ndarray) -> tuple[Any, ...]:
         return tokens["train"][indices], tokens["train_labels"][indices] if options.conditional else None

@@ -40,8 +40,8 @@ class Judge(NamedTuple):
     """On the test images; belongs beside every score."""
     train: Judged
     test: Judged
-    nearest: float
-    """Mean distance of a test image to the nearest training image."""
+    nearest: Float[np.ndarray, " n"]
+    """Distance of every test image to the nearest training image."""
     classes: int
     fingerprint: str
     """Of the classifier."""
@@ -67,7 +67,7 @@ class Judge(NamedTuple):
             return Judged(*map_chunks(seen, check_images(images), chunk=_CHUNK))
 
         train, test = look(dataset.train_images), look(dataset.test_images)
-        nearest = float(set_scores.nearest_distances(train.features, test.features).mean())
+        nearest = set_scores.nearest_distances(train.features, test.features)
         classes = len(stages.class_names(run))
         return cls(look, accuracy, train, test, nearest, classes, run.fingerprint("classifier"))
 
@@ -85,8 +85,10 @@ def set_rows(fields: Row, judge: Judge, found: Judged, asked: Int[np.ndarray, " 
 
     Returns:
         frechet, kid, precision, recall, density, coverage, nearest_distance (to the nearest training image, over that of test
-        images) and, where classes were asked for, class_accuracy. Their 95% intervals are over the images of the set, those of
-        recall and coverage over the test images, and that of kid over both: none holds what another training would give.
+        images), copied (the part that is nearer to a training image than all but 1% of the test images are: 0.01 where nothing
+        was memorised) and, where classes were asked for, class_accuracy. Their 95% intervals are over the images of the set,
+        those of recall and coverage over the test images, and that of kid over both: none holds what another training would
+        give.
     """
     fields, n = fields | {"classifier_accuracy": judge.accuracy}, len(found.features)
     intervals = {
@@ -98,7 +100,8 @@ def set_rows(fields: Row, judge: Judge, found: Judged, asked: Int[np.ndarray, " 
         for name, (mean, low, high) in intervals.items()
     ]
     near = set_scores.closeness(judge.test.features, found.features)._asdict()
-    near["nearest_distance"] = set_scores.nearest_distances(judge.train.features, found.features) / judge.nearest
+    nearest = set_scores.nearest_distances(judge.train.features, found.features)
+    near |= {"nearest_distance": nearest / judge.nearest.mean(), "copied": nearest < np.quantile(judge.nearest, 0.01)}
     if asked is not None:
         near["class_accuracy"] = found.classes == asked
     return rows + [row(fields, name, np.asarray(values, np.float64)) for name, values in near.items()]

@@ -78,13 +78,17 @@ def train(
             print(f"{label}: going on from step {found.step:,} of {schedule.steps:,}", flush=True)
         _truncate(log, int(state["step"]))
         with Progress(label, schedule.steps, "steps", int(state["step"])) as progress:
+            validated: dict[str, float] = {}
+
+            def tell(means: Mapping[str, float]) -> None:
+                progress.note(", ".join(f"{name} {value:.4g}" for name, value in {**means, **validated}.items()))
+
             while not _ended(state, schedule):
-                _finish_epoch(state, names, steps, steps_per_call, model.batch, schedule, progress, save)
+                _finish_epoch(state, names, steps, steps_per_call, model.batch, schedule, progress, tell, save)
                 row = _validated(state, names, model, schedule)
                 _append(log, row)
-                progress.note(
-                    ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name.startswith("val_"))
-                )
+                validated = {name: value for name, value in row.items() if name.startswith("val_")}
+                tell({})
                 save()
     ended = "stopped early" if state["step"] < schedule.steps else "ended"
     best = f"best validation loss {float(state['best_loss']):.4g} at epoch {int(state['best_epoch'])}"
@@ -127,9 +131,10 @@ def _finish_epoch(
     batch: Callable[[np.ndarray], tuple[Any, ...]],
     schedule: Schedule,
     progress: Progress,
+    tell: Callable[[Mapping[str, float]], None],
     save: Callable[[], None],
 ) -> None:
-    """The steps that are left of the present epoch; `state` is changed in place."""
+    """The steps that are left of the present epoch; `state` is changed in place, and its means so far are told."""
     epoch, at = divmod(int(state["step"]), schedule.steps_per_epoch)
     order = epoch_order(schedule.examples, schedule.seed, epoch)
     key = jax.random.key(schedule.seed)
@@ -149,6 +154,7 @@ def _finish_epoch(
         due = state["step"] % schedule.checkpoint_every == 0 and not last
         if due or last or len(pending) == _SETTLE_EVERY:
             _settle(state, names, pending)
+            tell(_means_so_far(state, names, at))
         progress(count)
         if due:
             save()
@@ -167,6 +173,11 @@ def _settle(state: dict[str, Any], names: list[str], pending: list[Mapping[str, 
         )
 
 
+def _means_so_far(state: Mapping[str, Any], names: list[str], steps: int) -> dict[str, float]:
+    """Over the steps of the epoch that are done."""
+    return {f"train_{name}": float(x) / steps for name, x in zip(names, state["sums"], strict=True)}
+
+
 def _validated(state: dict[str, Any], names: list[str], model: Model, schedule: Schedule) -> dict[str, float]:
     """The log's row of the epoch that has ended; keeps the parameters if they are the best so far, and clears the sums."""
     scores = model.validate(state["train"])
@@ -175,7 +186,7 @@ def _validated(state: dict[str, Any], names: list[str], model: Model, schedule: 
         state["best"] = _copied(state["train"]["params"])
         state["best_loss"], state["best_epoch"] = np.float64(scores["loss"]), np.int64(epoch)
     row: dict[str, float] = {"epoch": epoch, "step": int(state["step"])}
-    row |= {f"train_{name}": float(x) / schedule.steps_per_epoch for name, x in zip(names, state["sums"], strict=True)}
+    row |= _means_so_far(state, names, schedule.steps_per_epoch)
     row |= {f"val_{name}": float(x) for name, x in scores.items()}
     state["sums"] = np.zeros_like(state["sums"])
     return row

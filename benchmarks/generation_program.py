@@ -1,0 +1,58 @@
+"""What benchmarks.generation and benchmarks.study do alike: they measure systems, print their tables and write the results."""
+
+import pathlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from benchmarks.generation_rows import Measured, measure, seeds_in
+from benchmarks.generation_runs import Generation
+from benchmarks.generation_schedules import SCHEDULES, Extent, schedule_label
+from benchmarks.generation_systems import System
+from benchmarks.means import Table
+from benchmarks.record import save
+from benchmarks.rows import Row
+from benchmarks.tokenizer_systems import images_of
+from geovq.report import text_table
+from train.run import Run
+
+
+def measured_into(
+    results: str,
+    field: str,
+    known: Mapping[str, System],
+    wanted: Collection[str],
+    asked: Run,
+    extent: Extent,
+    tables: Mapping[str, Callable[[Sequence[Row]], Table]],
+) -> tuple[pathlib.Path, Measured]:
+    """Measures systems, which are trained first where they are not yet, prints their tables and writes the results file.
+
+    Args:
+        results: Name of the file of all systems; that of some, or of the smoke schedule, ends in _part.
+        field: Of its rows, for the system's name.
+        known: All systems, by name.
+        wanted: Names of those to measure; all if there is none.
+        asked: The run folder, and where the images are.
+        extent: How long, and where to.
+        tables: Of rows, by caption.
+
+    Returns:
+        The results file's path without an ending, and what was measured.
+
+    Raises:
+        InputError: Seeds that a system does not have that is wanted by name.
+    """
+    schedule = SCHEDULES[extent.schedule]
+    seeds = tuple(dict.fromkeys(extent.seeds)) or schedule.seeds
+    generation = Generation(asked.folder, images_of(asked.config.data), schedule)
+    systems = {name: system for name, system in known.items() if name in wanted or not wanted}
+    if wanted:
+        generation.check_seeds(systems, seeds)
+    classifier = generation.classifier()
+    found = measure(generation, classifier, systems, seeds, field)
+    for caption, table in tables.items():
+        print(f"\n{caption}\n{text_table(*table(found.rows))}", flush=True)
+    name = f"{results}_part" if len(systems) < len(known) or extent.schedule == "smoke" else results
+    label = f"{schedule_label(extent.schedule, schedule, known.values())}; {schedule.images:,} images in a set"
+    seeds_of_rows = seeds_in(found.rows, asked.config.data.split_seed, generation)
+    save(name, found.rows, seeds_of_rows, label, extent.output, classifier=classifier.fingerprint("classifier"))
+    return extent.output / name, found
