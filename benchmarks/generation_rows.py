@@ -46,7 +46,7 @@ def measure(
         kept(folder / "real.npz", label_of({}, judge, held), lambda: (controls(classifier, judge, held), {}))[0]
     )
     for first in dict.fromkeys(generation.tokenizer_seed(seed) for seed in seeds):
-        rows += [r | {"seed": first} for r in _of_vae(folder, generation.study.vae(first), judge, held)]
+        rows += [r | {"seed": first} for r in _of_vae(folder, generation.tokenizers.vae(first), judge, held)]
     pictures = {"real": gallery(held.images, held.labels, judge.classes)}
     reconstructions = set()
     for seed in seeds:

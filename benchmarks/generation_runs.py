@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.generation_schedules import Schedule
 from benchmarks.generation_systems import EXPERIMENTS, REPLICATED, SYSTEMS, System
-from benchmarks.tokenizer_systems import Study, begun_as
+from benchmarks.tokenizer_systems import Tokenizers, begun_as
 from geovq.checks import InputError
 from train.config import PRESETS, FinetuneOptions, GPTOptions, tokenizer_stages
 from train.run import Run
@@ -55,14 +55,14 @@ class Generation:
     schedule: Schedule
 
     @property
-    def study(self) -> Study:
+    def tokenizers(self) -> Tokenizers:
         """Of the tokenizers."""
-        return Study(self.folder, self.data_dir, self.schedule.tokenizer, ())
+        return Tokenizers(self.folder, self.data_dir, self.schedule.tokenizer, ())
 
     @property
-    def free_study(self) -> Study:
+    def free_tokenizers(self) -> Tokenizers:
         """Of the tokenizers of VAEs whose bits are not held."""
-        return dataclasses.replace(self.study, folder=self.folder / "free", held=False)
+        return dataclasses.replace(self.tokenizers, folder=self.folder / "free", held=False)
 
     @property
     def fixed_seeds(self) -> dict[str, int]:
@@ -161,7 +161,7 @@ class Generation:
         if system.decoder == "own":
             return None
         name = f"{system.decoder}-{system.tokens}-{self.tokenizer_seed(seed)}"
-        return self.study.tuned_otherwise(name, self._tokenizer(system, seed), self.tuning(system), tokens_of)
+        return self.tokenizers.tuned_otherwise(name, self._tokenizer(system, seed), self.tuning(system), tokens_of)
 
     def _codes(self, system: System) -> int:
         return self.schedule.codes or system.codes
@@ -169,5 +169,5 @@ class Generation:
     def _tokenizer(self, system: System, seed: int) -> Run:
         seed = self.tokenizer_seed(seed)
         if system.codebook == "baseline":
-            return self.study.baseline("vqvae", self._codes(system), seed)
-        return (self.study if system.held else self.free_study).ours(self._codes(system), seed)
+            return self.tokenizers.baseline("vqvae", self._codes(system), seed)
+        return (self.tokenizers if system.held else self.free_tokenizers).ours(self._codes(system), seed)

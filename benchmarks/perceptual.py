@@ -15,7 +15,7 @@ from typing import Literal
 
 from benchmarks.record import FOLDER, save
 from benchmarks.rows import Row
-from benchmarks.tokenizer_systems import SCHEDULES, Study, images_of
+from benchmarks.tokenizer_systems import SCHEDULES, Tokenizers, images_of
 from train.cli import parse, run_program
 from train.config import FinetuneOptions
 from train.run import Run
@@ -64,13 +64,13 @@ def main() -> None:
     from geovq.report import text_table
 
     schedule = SCHEDULES[options.schedule]
-    study = Study(asked.folder, images_of(asked.config.data), schedule, ())
+    tokenizers = Tokenizers(asked.folder, images_of(asked.config.data), schedule, ())
     tuning = short(schedule.finetune)
     rows: list[Row] = []
     for price in PRICES:
         priced = dataclasses.replace(tuning, perceptual=price)
-        made = study.ours(schedule.codes[0], SEED)
-        run = study.tuned_otherwise(f"price-{price:g}-{schedule.codes[0]}-{SEED}", made, priced)
+        made = tokenizers.ours(schedule.codes[0], SEED)
+        run = tokenizers.tuned_otherwise(f"price-{price:g}-{schedule.codes[0]}-{SEED}", made, priced)
         rows += scored(run, tuning.val_images)
     print(text_table(*prices(rows)), flush=True)
     made_with = {"split": asked.config.data.split_seed, f"networks {SEED}": SEED}

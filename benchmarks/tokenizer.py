@@ -16,7 +16,7 @@ import pathlib
 from typing import Literal
 
 from benchmarks.record import FOLDER, save
-from benchmarks.tokenizer_systems import LEVELS, PARTS, SCHEDULES, Part, Study, images_of
+from benchmarks.tokenizer_systems import LEVELS, PARTS, SCHEDULES, Part, Tokenizers, images_of
 from geovq.checks import InputError
 from train.cli import parse, run_program
 
@@ -55,12 +55,12 @@ def main() -> None:
     schedule = dataclasses.replace(
         schedule, codes=options.codes or schedule.codes, seeds=options.seeds or schedule.seeds
     )
-    study = Study(asked.folder, images_of(asked.config.data), schedule, options.parts)
-    found = all_cells(study)
+    tokenizers = Tokenizers(asked.folder, images_of(asked.config.data), schedule, options.parts)
+    found = all_cells(tokenizers)
     rows = [row for case, cells in found.items() for row in rows_of(case, cells, probes_of(case, schedule))]
     for k in schedule.codes:
         rows += comparisons(found, k)
-        rows += semantics(study, found, k) if "frozen" in options.parts else []
+        rows += semantics(tokenizers, found, k) if "frozen" in options.parts else []
     split = asked.config.data.split_seed
     label = (
         f"{options.schedule}: {schedule.epochs} epochs of every network, fine-tuning on top, "

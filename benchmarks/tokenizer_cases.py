@@ -7,7 +7,7 @@ from typing import Any, cast
 from benchmarks.tokenizer_cells import Arrays, Cells, Measured, TestImages, continuous, in_graph, quantized
 from benchmarks.tokenizer_rows import Case
 from benchmarks.tokenizer_semantics import kept_under_noise, semantic_rows
-from benchmarks.tokenizer_systems import CODEBOOKS, HEADLINE, Schedule, Study, gaussian, two_codes
+from benchmarks.tokenizer_systems import CODEBOOKS, HEADLINE, Schedule, Tokenizers, gaussian, two_codes
 from geovq.config import BaselineName
 from geovq.tokenizer import Tokenizer
 from train import stages, tokenizers
@@ -27,25 +27,25 @@ def probes_of(case: Case, schedule: Schedule) -> int | None:
     return schedule.probes or None if frozen and case.assign == "joint" and case.codebook != HEADLINE else None
 
 
-def all_cells(study: Study) -> Found:
+def all_cells(tokenizers: Tokenizers) -> Found:
     """The cells of every case, one for each seed."""
-    schedule, found = study.schedule, Found()
+    schedule, found = tokenizers.schedule, Found()
     for seed in schedule.seeds:
-        for case, cell in _of_vae(study, seed):
+        for case, cell in _of_vae(tokenizers, seed):
             found.setdefault(case, []).append(cell)
     for k in schedule.codes:
         for seed in schedule.seeds:
-            one = _OneSeed(study, k, seed)
-            for part in study.parts:
+            one = _OneSeed(tokenizers, k, seed)
+            for part in tokenizers.parts:
                 for case, cell in one.of(part):
                     found.setdefault(case, []).append(cell)
     return found
 
 
-def semantics(study: Study, found: Found, k: int) -> list[dict[str, Any]]:
+def semantics(tokenizers: Tokenizers, found: Found, k: int) -> list[dict[str, Any]]:
     """Rows of what the codes of every codebook mean."""
     rows: list[dict[str, Any]] = []
-    seeds = [_OneSeed(study, k, seed) for seed in study.schedule.seeds]
+    seeds = [_OneSeed(tokenizers, k, seed) for seed in tokenizers.schedule.seeds]
     for codebook in CODEBOOKS:
         tokens = [cell["tokens"] for cell in found[Case(k, "ours", "frozen", codebook, "whitened")]]
         kept = [one.kept_under_noise(codebook) for one in seeds]
@@ -53,33 +53,36 @@ def semantics(study: Study, found: Found, k: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _cells(study: Study) -> Cells:
-    return Cells(study.folder / f"cells-{study.schedule.images}")
+def _cells(tokenizers: Tokenizers) -> Cells:
+    return Cells(tokenizers.folder / f"cells-{tokenizers.schedule.images}")
 
 
-def _of_vae(study: Study, seed: int) -> Iterator[tuple[Case, Arrays]]:
-    run = study.vae(seed)
-    test = TestImages.drawn(run, study.schedule.images)
+def _of_vae(tokenizers: Tokenizers, seed: int) -> Iterator[tuple[Case, Arrays]]:
+    run = tokenizers.vae(seed)
+    test = TestImages.drawn(run, tokenizers.schedule.images)
     for assign, noise in (("-", False), ("noise", True)):
         case, made_from = Case(0, "vae", "frozen", "-", assign), {"vae": run.fingerprint("vae")}
-        yield case, _cells(study).get(f"{case.name}-{seed}", made_from, partial(continuous, run, test, noise=noise))
+        yield (
+            case,
+            _cells(tokenizers).get(f"{case.name}-{seed}", made_from, partial(continuous, run, test, noise=noise)),
+        )
 
 
 class _OneSeed:
     """The cases of one K and one seed."""
 
-    def __init__(self, study: Study, k: int, seed: int) -> None:
-        self.study, self.k, self.seed = study, k, seed
-        self.vae = study.vae(seed)
-        self.cells = _cells(study)
-        self.test = TestImages.drawn(self.vae, study.schedule.images)
+    def __init__(self, tokenizers: Tokenizers, k: int, seed: int) -> None:
+        self.tokenizers, self.k, self.seed = tokenizers, k, seed
+        self.vae = tokenizers.vae(seed)
+        self.cells = _cells(tokenizers)
+        self.test = TestImages.drawn(self.vae, tokenizers.schedule.images)
         self.train_images = stages.images(self.vae.config.data).dataset.train_images
         self.joint: dict[Case, Any] = {}
 
     @cached_property
     def ours(self) -> Run:
         """The VAE with its codebooks."""
-        return self.study.ours(self.k, self.seed)
+        return self.tokenizers.ours(self.k, self.seed)
 
     def of(self, part: str) -> Iterator[tuple[Case, Arrays]]:
         """One of PARTS."""
@@ -90,7 +93,7 @@ class _OneSeed:
 
     def end_to_end(self, system: BaselineName) -> Iterator[tuple[Case, Arrays]]:
         """VQ-VAE or FSQ, also with our assignments."""
-        run = self.study.baseline(system, self.k, self.seed)
+        run = self.tokenizers.baseline(system, self.k, self.seed)
         own = ("euclidean", "whitened", "amortised", "joint", "decoded")
         for assign in own if system == "vqvae" else ("euclidean", "joint"):
             make = partial(tokenizers.load_baseline, run.folder, self.train_images, assign)
@@ -99,7 +102,7 @@ class _OneSeed:
 
     def tuned(self) -> Iterator[tuple[Case, Arrays]]:
         """The decoder fine-tuned on tokens: of our VAE, and of a VQ-VAE."""
-        for system, of in (("ours", self.study.tuned), ("vqvae", self.study.tuned_vqvae)):
+        for system, of in (("ours", self.tokenizers.tuned), ("vqvae", self.tokenizers.tuned_vqvae)):
             run = of(self.k, self.seed)
             for assign in ("whitened", "amortised", "joint", "decoded"):
                 make = partial(tokenizers.load_finetuned, run.folder, assign)
@@ -108,7 +111,7 @@ class _OneSeed:
 
     def frozen(self) -> Iterator[tuple[Case, Arrays]]:
         """Every codebook of the VAE as it is, with every assignment."""
-        run, schedule = self.ours, self.study.schedule
+        run, schedule = self.ours, self.tokenizers.schedule
         for codebook in CODEBOOKS:
             base = tokenizers.of_codebook(run, codebook, "whitened")
             placed, along = in_graph(run, base)
@@ -155,7 +158,7 @@ class _OneSeed:
     def _cell(
         self, case: Case, made_from: dict[str, Any], make: Callable[[], Tokenizer], **options: Any
     ) -> tuple[Case, Arrays]:
-        schedule = self.study.schedule
+        schedule = self.tokenizers.schedule
         compared = case.system != "ours" or case.decoder != "frozen" or case.codebook == HEADLINE
         lpips_images = schedule.images if compared else schedule.lpips_images
         if case.assign == "decoded":  # it goes on from the joint tokens, which are there already

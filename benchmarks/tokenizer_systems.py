@@ -108,7 +108,7 @@ SCHEDULES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Study:
+class Tokenizers:
     """Where the runs are, from which images, on which schedule, and what of it."""
 
     folder: pathlib.Path

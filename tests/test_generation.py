@@ -41,9 +41,9 @@ def test_names_tell_systems_apart_and_equal_ones_share_a_run():
 @pytest.mark.parametrize("system", dict.fromkeys([*SYSTEMS, *EXPERIMENTS.values()]), ids=lambda system: system.name)
 def test_every_system_is_one_that_train_gpt_takes(schedule, system, tmp_path):
     generation = Generation(tmp_path, None, SCHEDULES[schedule])
-    study = generation.study.schedule
-    preset = PRESETS[study.preset]
-    config = dataclasses.replace(preset, codebook=study.codebook, gpt=generation.options(system, 0))
+    tokenizers = generation.tokenizers.schedule
+    preset = PRESETS[tokenizers.preset]
+    config = dataclasses.replace(preset, codebook=tokenizers.codebook, gpt=generation.options(system, 0))
     check_config(config, ("gpt",))
     if system.decoder != "own":
         tuned = dataclasses.replace(config, finetune=generation.tuning(system))

@@ -157,11 +157,11 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     for made in ("sampled", "samples", "reconstructions", "errors"):  # what is there is not made again
         monkeypatch.setattr(generation_cells, made, None)
     monkeypatch.setattr(Judge, "of", lambda run: judge)
-    study = types.SimpleNamespace(vae=lambda seed: run)
+    tokenizers = types.SimpleNamespace(vae=lambda seed: run)
     generation: Any = types.SimpleNamespace(
         folder=tmp_path,
         schedule=types.SimpleNamespace(images=40, seeds=(0, 1)),
-        study=study,
+        tokenizers=tokenizers,
         trained=lambda system, seed: trained,
         has=lambda asked, seed: asked is system or seed == 0,
         tokenizer_seed=lambda seed: 0,

@@ -1,4 +1,4 @@
-"""Rows and tables of the tokenizer study, from cells made by hand."""
+"""Rows and tables of benchmarks.tokenizer, from cells made by hand."""
 
 import numpy as np
 import pytest
