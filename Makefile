@@ -1,5 +1,5 @@
 # make demo    the whole pipeline on scikit-learn's digits -> runs/demo
-# make test    formatter, linter, type checker, tests
+# make test    formatter, linter, type checker, tests: most of them without the compiler's optimisation, which takes longest
 # Another interpreter: make test PYTHON=python3.12
 
 PYTHON ?= python3
@@ -14,7 +14,8 @@ test: $(INSTALLED)
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
-	.venv/bin/python -m pytest -q -n 2 --dist worksteal --durations 15
+	.venv/bin/python -m pytest -q -n 2 --dist worksteal -m optimised
+	XLA_FLAGS=--xla_backend_optimization_level=0 .venv/bin/python -m pytest -q -n 2 --dist worksteal --durations 15 -m "not optimised"
 
 install: $(INSTALLED)
 

@@ -7,6 +7,7 @@ turn in each round, after cached sampling has given the tokens of uncached sampl
 where PyTorch is not installed its rows are left out (pip install -e '.[peers]'). Writes benchmarks/results/gpt.json.
 """
 
+import dataclasses
 import os
 import statistics
 import subprocess
@@ -50,6 +51,7 @@ def model_of(options: GPTOptions) -> Any:
         options.heads,
         dropout=options.dropout,
         class_dropout=options.class_dropout,
+        bfloat16=options.bfloat16,
     )
     return GPT(config, rngs=nnx.Rngs(options.seed))
 
@@ -86,7 +88,7 @@ def our_steps(model: Any, options: GPTOptions) -> Callable[[], None]:
 
 
 def training(name: str, options: GPTOptions) -> list[Row]:
-    """A training step, and PyTorch's."""
+    """A training step, of a small model one in half precision too, and PyTorch's."""
     import numpy as np
 
     from benchmarks.gpt_peers import torch_peer
@@ -94,6 +96,9 @@ def training(name: str, options: GPTOptions) -> list[Row]:
     model = model_of(options)
     tokens, labels = batch_of(options.batch_size)
     ways = {"ours": our_steps(model, options)}
+    if options == SIZES["4/256/4"]:  # it may be slow
+        half = dataclasses.replace(options, bfloat16=True)
+        ways["ours in bfloat16"] = our_steps(model_of(half), half)
     peer = torch_peer(model, options)
     if peer is not None:
         np.testing.assert_allclose(peer.logits(tokens, labels), model(tokens, labels), atol=1e-4)

@@ -10,9 +10,6 @@ import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-"""Most of the tests' time is compilation, which is three times as fast so; `XLA_FLAGS= make test` is as users have it."""
-
 
 def pytest_configure(config: pytest.Config) -> None:
     """What XLA compiles is kept for later tests and for the programs that they start; every worker has a folder of its own."""

@@ -15,6 +15,8 @@ from geovq.checks import InputError
 from train import loop, progress, steps
 from train.config import VAEOptions
 
+pytestmark = pytest.mark.optimised
+
 DATA = np.arange(10, dtype=np.float32) / 10
 
 

@@ -12,6 +12,8 @@ from geovq.sampling import keep_top_k, keep_top_p, sample
 from tests import reference
 from tests.test_gpt import make
 
+pytestmark = pytest.mark.optimised
+
 KEY = jax.random.key(3)
 
 

@@ -94,6 +94,10 @@ def draw(run: Run, label: str | None = None, keep: int = 0):
     prefix = None
     if keep:
         stored = image_tokens.load(run)
+        if missing := [names[number] for number in chosen if number not in stored["test_labels"]]:
+            raise InputError(
+                f"keep: expected a test image of every class, found none of {missing[0]} that has tokens; sample another --label."
+            )
         firsts = stored["test"][[np.flatnonzero(stored["test_labels"] == number)[0] for number in chosen]]
         prefix = np.repeat(firsts[:, :keep], options.per_class, axis=0)
     with Progress("sample", len(labels), "images") as progress:
