@@ -13,9 +13,9 @@ are not compared have the first alone.
 
 What is complete in the run folder is not made again. Some systems alone are measured into files of their own, which end in _part.
 Writes benchmarks/results/generation.json; generation_trade.png, how good samples are against how well tokens reconstruct and are
-predicted; generation_samples.png, two samples of every class; generation_confusion.png, what classes samples are seen as; and
-generation_confused.png, samples of the two classes that real images are confused in most. More samples of each class are in
-RUN/generation.
+predicted; generation_samples.png, two samples of every class; generation_confusion.png, what classes samples are seen as;
+generation_confused.png, samples of the two classes that real images are confused in most; and generation_nearest.png, those
+that are nearest to training images. More samples of each class are in RUN/generation.
 """
 
 import dataclasses
@@ -41,18 +41,18 @@ def main() -> None:
     if unknown := [name for name in options.systems if name not in known]:
         raise InputError(f"systems: expected some of {', '.join(known)}, found {unknown[0]!r}; change --systems.")
 
-    from benchmarks.generation_figures import confused, confusion, side_by_side, trade
+    from benchmarks.generation_figures import confused, confusion, copies, side_by_side, trade
     from benchmarks.generation_program import measured_into
     from benchmarks.generation_tables import guidance, reached, systems
 
     tables = {"Samples": systems, "Guidance": guidance, "What was wanted": reached}
-    path, (rows, pictures, classes) = measured_into(
-        "generation", "name", known, options.systems, asked, options, tables
-    )
+    path, found = measured_into("generation", "name", known, options.systems, asked, options, tables)
+    rows, pictures, nearest, classes = found
     trade(rows, path.with_name(f"{path.name}_trade.png"))
     confusion(rows, classes, path.with_name(f"{path.name}_confusion.png"))
     side_by_side(pictures, path.with_name(f"{path.name}_samples.png"))
     confused(rows, pictures, classes, path.with_name(f"{path.name}_confused.png"))
+    copies(nearest, path.with_name(f"{path.name}_nearest.png"))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from benchmarks.generation_brackets import UNPAIRED, Held, gallery, unpaired
+from benchmarks.generation_brackets import SHOWN, UNPAIRED, Held, gallery, unpaired
 from benchmarks.generation_runs import Trained
 from geovq import scores, token_scores
 from geovq.autoencoder import encode_images
@@ -20,11 +20,12 @@ from geovq.geometry import lengths_to_codes, place_codes
 from geovq.metric import token_metrics
 from geovq.report import save_grid
 from geovq.sampling import rising, sample
+from geovq.set_scores import nearest_training
 from geovq.store import load_arrays, save_arrays
 from geovq.tokenizer import Tokenizer
 from geovq.vae import callables
 from train import image_tokens, networks, stages
-from train.judge import Judge, confusion, diversity, set_rows
+from train.judge import Judge, Judged, confusion, diversity, set_rows
 from train.progress import Progress
 from train.run import Run
 from train.scoring import Row, frequency_nats, nats, row
@@ -82,13 +83,18 @@ def reconstructed(folder: pathlib.Path, trained: Trained, seed: int, judge: Judg
     )
 
 
-def cell(
-    folder: pathlib.Path, trained: Trained, judge: Judge, held: Held
-) -> tuple[list[Row], Float[np.ndarray, "classes SHOWN H W C"]]:
-    """What is found of a Transformer and a decoder, and some samples without guidance.
+class Cell(NamedTuple):
+    """What is found of a Transformer and a decoder."""
 
-    Samples are of every class that was asked for, or, where none was, that is seen. FOLDER/NAME-SEED.png shows them.
-    """
+    rows: list[Row]
+    samples: Float[np.ndarray, "classes SHOWN H W C"]
+    """Without guidance, of every class that was asked for, or, where none was, that is seen."""
+    nearest: Float[np.ndarray, "2 SHOWN H W C"]
+    """Those samples without guidance that are nearest to training images, and these."""
+
+
+def cell(folder: pathlib.Path, trained: Trained, judge: Judge, held: Held) -> Cell:
+    """What is found of a Transformer and a decoder; FOLDER/NAME-SEED.png shows its samples."""
     system, frozen, run = trained.system, trained._replace(tuned=None), trained.run
     path = folder / f"{system.name}-{trained.seed}.npz"
 
@@ -98,12 +104,13 @@ def cell(
             {"version": VERSION, "made_by": frozen.made_by("gpt"), "images": len(held.images)},
             lambda: ([], sampled(run, system.transformer, len(held.images))),
         )[1]
-        found, images = samples(run, tokens, trained.tokenizer(), judge)
-        save_grid(path.with_suffix(".png"), dict(zip(stages.class_names(run), images, strict=True)))
-        return likelihood(run) + found, {"samples": np.round(255 * images).astype(np.uint8)}
+        found = samples(run, tokens, trained.tokenizer(), judge)
+        save_grid(path.with_suffix(".png"), dict(zip(stages.class_names(run), found.samples, strict=True)))
+        pictures = {"samples": found.samples, "nearest": found.nearest}
+        return likelihood(run) + found.rows, {name: np.round(255 * x).astype(np.uint8) for name, x in pictures.items()}
 
     rows, arrays = kept(path, label_of(trained.made_by("gpt"), judge, held), compute)
-    return rows, arrays["samples"] / np.float32(255)
+    return Cell(rows, *(arrays[name] / np.float32(255) for name in ("samples", "nearest")))
 
 
 def likelihood(run: Run) -> list[Row]:
@@ -181,10 +188,8 @@ def sampled(run: Run, name: str, count: int) -> dict[str, Int[np.ndarray, "n t"]
     return found
 
 
-def samples(
-    run: Run, tokens: Mapping[str, Int[np.ndarray, "n t"]], tokenizer: Tokenizer, judge: Judge
-) -> tuple[list[Row], Float[np.ndarray, "classes SHOWN H W C"]]:
-    """Scores of sampled tokens, with and without guidance, decoded; and some of the images, without."""
+def samples(run: Run, tokens: Mapping[str, Int[np.ndarray, "n t"]], tokenizer: Tokenizer, judge: Judge) -> Cell:
+    """Scores of sampled tokens, with and without guidance, decoded; and some of the images."""
     rows: list[Row] = []
     for called, (weight, rises) in _guidance(run).items():
         images = tokenizer.decode(tokens[called].reshape(-1, *tokenizer.token_shape))
@@ -196,5 +201,12 @@ def samples(
         if weight == 1:
             rows += unpaired({}, images[np.random.default_rng(0).permutation(len(images))], run)
             rows += confusion(case, judge, found, asked) if asked is not None else []
-            pictures = gallery(images, kinds, judge.classes)
-    return rows, pictures
+            pictures = gallery(images, kinds, judge.classes), _nearest(run, images, judge, found)
+    return Cell(rows, *pictures)
+
+
+def _nearest(run: Run, images: Float[np.ndarray, "n H W C"], judge: Judge, found: Judged) -> np.ndarray:
+    """Those of the images that are nearest to training images, nearest first, and these."""
+    distances, indices = nearest_training(judge.train.features, found.features)
+    first = np.argsort(distances, kind="stable")[:SHOWN]
+    return np.stack([images[first], check_images(stages.images(run.config.data).dataset.train_images[indices[first]])])

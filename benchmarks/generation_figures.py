@@ -12,7 +12,7 @@ from benchmarks.rows import Row
 from geovq.report import save_grid
 
 DRAWN = ("euclidean-euclidean", "vqvae-euclidean", "metric-joint-finetuned")
-"""Systems whose samples' confusion matrices are drawn."""
+"""Systems whose samples' confusion matrices are drawn, and their likeness to training images."""
 
 _MARKERS = {"finetuned": "s", "perceptual": "D"}
 """Of decoders; others have a circle."""
@@ -136,3 +136,17 @@ def confused(
     """
     labels = most_confused(_real(rows, len(names)))
     save_grid(path, {f"{names[label]}, {what}": shown[label] for label in labels for what, shown in pictures.items()})
+
+
+def copies(nearest: Mapping[str, Float[np.ndarray, "2 n H W C"]], path: pathlib.Path) -> None:
+    """Shows the samples that are nearest to training images, and these below.
+
+    Args:
+        nearest: Samples and training images, by set; all of them where there is none that is drawn.
+        path: The PNG to write.
+    """
+    drawn = {name: nearest[name] for name in DRAWN if name in nearest} or nearest
+    rows: dict[str, np.ndarray] = {}
+    for name, (samples, training) in drawn.items():
+        rows |= {name: samples, f"{name}, training images": training}
+    save_grid(path, rows)

@@ -24,6 +24,8 @@ class Measured(NamedTuple):
     rows: list[Row]
     pictures: dict[str, Float[np.ndarray, "classes SHOWN H W C"]]
     """Images of each class: real ones, then samples of every system, of its first seed."""
+    nearest: dict[str, Float[np.ndarray, "2 SHOWN H W C"]]
+    """Of every system's first seed those samples that are nearest to training images, and these."""
     classes: tuple[str, ...]
     """Names of the classes."""
 
@@ -48,6 +50,7 @@ def measure(
     for first in dict.fromkeys(generation.tokenizer_seed(seed) for seed in seeds):
         rows += [r | {"seed": first} for r in _of_vae(folder, generation.tokenizers.vae(first), judge, held)]
     pictures = {"real": gallery(held.images, held.labels, judge.classes)}
+    nearest: dict[str, np.ndarray] = {}
     reconstructions = set()
     for seed in seeds:
         for name, system in systems.items():
@@ -60,10 +63,11 @@ def measure(
             if (name, of_tokens) not in reconstructions:
                 reconstructions.add((name, of_tokens))
                 rows += [of | {"seed": of_tokens} | r for r in reconstructed(folder, trained, of_tokens, judge, held)]
-            found, images = cell(folder, trained, judge, held)
-            rows += [of | {"seed": seed} | r for r in found]
-            pictures.setdefault(name, images)
-    return Measured(rows, pictures, stages.class_names(classifier))
+            found = cell(folder, trained, judge, held)
+            rows += [of | {"seed": seed} | r for r in found.rows]
+            pictures.setdefault(name, found.samples)
+            nearest.setdefault(name, found.nearest)
+    return Measured(rows, pictures, nearest, stages.class_names(classifier))
 
 
 def _of_vae(folder: pathlib.Path, run: Run, judge: Judge, held: Held) -> list[Row]:

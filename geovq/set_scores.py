@@ -7,7 +7,7 @@ Features are (n, m), one row an image; from where they come decides what the sco
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from sklearn.neighbors import NearestNeighbors
 
 from geovq.checks import InputError, check_points
@@ -187,22 +187,31 @@ def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
-def nearest_distances(train: Float[np.ndarray, "m f"], rows: Float[np.ndarray, "n f"]) -> Float[np.ndarray, " n"]:
-    """Distance of every row to the nearest training row; where many samples are nearer than nearly all test images are, a model
-    has memorised.
+class Nearest(NamedTuple):
+    """The training images that are nearest to others."""
+
+    distances: Float[np.ndarray, " n"]
+    """Euclidean."""
+    indices: Int[np.ndarray, " n"]
+    """Rows of the training images."""
+
+
+def nearest_training(train: Float[np.ndarray, "m f"], rows: Float[np.ndarray, "n f"]) -> Nearest:
+    """The nearest training image of every row. Where many samples are nearer than nearly all test images, a model has memorised.
 
     Args:
         train: Features or pixels of the training images, one or more.
         rows: Those of samples, or of test images for comparison, one or more.
 
     Returns:
-        Euclidean distances.
+        Distances and rows of the training images.
 
     Raises:
         InputError: Features that do not fit.
     """
     train, rows = _checked(train, rows, names=("train", "rows"), least=1)
-    return NearestNeighbors(n_neighbors=1, algorithm="brute").fit(train).kneighbors(rows)[0][:, 0]
+    distances, indices = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(train).kneighbors(rows)
+    return Nearest(distances[:, 0], indices[:, 0])
 
 
 def _checked(

@@ -7,7 +7,15 @@ import pytest
 from PIL import Image
 
 from benchmarks.generation_cells import kept
-from benchmarks.generation_figures import confused, confusion, confusion_matrix, most_confused, side_by_side, trade
+from benchmarks.generation_figures import (
+    confused,
+    confusion,
+    confusion_matrix,
+    copies,
+    most_confused,
+    side_by_side,
+    trade,
+)
 from benchmarks.generation_runs import Generation
 from benchmarks.generation_schedules import SCHEDULES, schedule_label
 from benchmarks.generation_systems import EXPERIMENTS, ONCE, REPLICATED, SYSTEMS
@@ -334,6 +342,14 @@ def test_the_most_confused_classes_are_shown(tokens, tmp_path):
     confusion(tokens, names, tmp_path / "confusion.png")
     with Image.open(tmp_path / "confusion.png") as picture:
         assert picture.width == 2 * 6 * 120  # real images, and the one kind of tokens that is drawn
+
+
+def test_samples_are_shown_above_the_training_images_that_they_are_nearest_to(tmp_path):
+    pair = np.stack([np.zeros((10, 8, 8, 1)), np.ones((10, 8, 8, 1))]).astype(np.float32)
+    copies({"euclidean-euclidean": pair, "metric-whitened": pair}, tmp_path / "drawn.png")
+    copies({"metric-whitened": pair, "metric-whitened-free": pair}, tmp_path / "none.png")
+    with Image.open(tmp_path / "drawn.png") as drawn, Image.open(tmp_path / "none.png") as both:
+        assert both.height == 2 * drawn.height  # all, where there is none of those that are drawn
 
 
 def test_seeds_that_a_system_does_not_have_are_refused(tmp_path):

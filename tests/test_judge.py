@@ -11,7 +11,7 @@ from train.judge import Judge, Judged, confusion, diversity, set_rows
 def judge(rng):
     """Features are given; there are three classes."""
     train, test = (Judged(rng.standard_normal((n, 6)).astype(np.float32), rng.integers(0, 3, n)) for n in (80, 50))
-    nearest = set_scores.nearest_distances(train.features, test.features)
+    nearest = set_scores.nearest_training(train.features, test.features)
     return Judge(lambda images: test, 0.9, train, test, nearest, 3, "sha")
 
 

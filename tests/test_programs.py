@@ -23,6 +23,7 @@ from benchmarks.resume import KILLS, outputs, pipeline
 from geovq.checks import InputError
 from geovq.config import ASSIGNMENTS
 from geovq.data import load
+from geovq.set_scores import Nearest
 from geovq.store import load_arrays, save_arrays
 from train.config import Config
 from train.judge import Judge, Judged
@@ -114,13 +115,13 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     config = stored_config(whole)
     assert config is not None
     run, held = Run(whole, config), Held(*(part[:40] for part in (VAL, load("digits").val_labels)))
-    judge = Judge(pooled, 0.9, pooled(VAL), pooled(VAL[:50]), np.ones(50), 10, "sha")
+    judge = Judge(pooled, 0.9, pooled(VAL), pooled(VAL[:50]), Nearest(np.ones(50), np.zeros(50, int)), 10, "sha")
     system = System("kmeans", "whitened")
     trained = Trained(system, 0, run, None)
     lost = reconstructed(tmp_path / "generation", trained, 0, judge, held)
-    sampled, pictures = cell(tmp_path / "generation", trained, judge, held)
+    sampled, pictures, nearest = cell(tmp_path / "generation", trained, judge, held)
     rows = lost + sampled
-    assert pictures.shape == (10, 10, 28, 28, 1)
+    assert (pictures.shape, nearest.shape) == ((10, 10, 28, 28, 1), (2, 10, 28, 28, 1))
     found = {(r["case"], r["score"]): r for r in rows if r.get("position") is None and r.get("guidance", 1.0) == 1.0}
     found["likelihood", "nats_per_token"] = next(r for r in rows if r.get("model") == "Transformer")
     results = json.loads((whole / "results.json").read_text())["rows"]
@@ -180,6 +181,7 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     assert [*measured.pictures] == ["real", "ours", "once"]
     np.testing.assert_array_equal(measured.pictures["ours"], pictures)
     assert measured.pictures["real"].shape == pictures.shape
+    np.testing.assert_array_equal(measured.nearest["ours"], nearest)
     assert {r["system"] for r in measured.rows if r["case"] == "bracket"} == {"real", "real, trained on", "vae"}
     psnr = {r["system"]: r["value"] for r in measured.rows if r["case"] == "unpaired" and r["score"] == "psnr"}
     assert psnr["real"] < psnr["real, blurred"] < psnr["mean image"]  # why unpaired scores say nothing of images

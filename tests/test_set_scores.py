@@ -85,13 +85,17 @@ def test_kernel_distance_has_no_bias(rng):
     assert set_scores.kernel_distances(pairs[0, 0], pairs[0, 1] + 1, subsets=5).mean() > 0.5
 
 
-def test_nearest_distances(rng):
+def test_nearest_training_images(rng):
     train = rng.standard_normal((50, 3))
-    np.testing.assert_allclose(set_scores.nearest_distances(train, train[:5]), 0, atol=1e-6)
+    copies = set_scores.nearest_training(train, train[4:9])
+    np.testing.assert_allclose(copies.distances, 0, atol=1e-6)
+    np.testing.assert_array_equal(copies.indices, np.arange(4, 9))
     rows = rng.standard_normal((4, 3))
-    wanted = [np.linalg.norm(train - row, axis=1).min() for row in rows]
-    np.testing.assert_allclose(set_scores.nearest_distances(train, rows), wanted)
-    np.testing.assert_allclose(set_scores.nearest_distances(train, rows[:1]), wanted[:1])
+    distances = np.array([np.linalg.norm(train - row, axis=1) for row in rows])
+    found = set_scores.nearest_training(train, rows)
+    np.testing.assert_allclose(found.distances, distances.min(axis=1))
+    np.testing.assert_array_equal(found.indices, distances.argmin(axis=1))
+    np.testing.assert_allclose(set_scores.nearest_training(train, rows[:1]).distances, distances[0].min())
 
 
 @pytest.mark.parametrize(
@@ -101,7 +105,7 @@ def test_nearest_distances(rng):
         (lambda x: set_scores.frechet_distance(x, x[:1]), "real and generated: expected features .* at least 2 images"),
         (lambda x: set_scores.closeness(x, x, 10), "neighbours: expected 1..9"),
         (lambda x: set_scores.closeness(x, np.full_like(x, np.nan)), "generated: expected finite values"),
-        (lambda x: set_scores.nearest_distances(x, x[:, :2]), "train and rows: expected features"),
+        (lambda x: set_scores.nearest_training(x, x[:, :2]), "train and rows: expected features"),
         (lambda x: set_scores.frechet_interval(x, x, n_resamples=0), "bootstrap: expected n_resamples >= 1"),
         (lambda x: set_scores.frechet_interval(x, x, level=1.0), r"level in \(0, 1\)"),
         (lambda x: set_scores.kernel_distances(x, x, size=1), "subsets: expected at least 1 of at least 2"),

@@ -40,8 +40,8 @@ class Judge(NamedTuple):
     """On the test images; belongs beside every score."""
     train: Judged
     test: Judged
-    nearest: Float[np.ndarray, " n"]
-    """Distance of every test image to the nearest training image."""
+    nearest: set_scores.Nearest
+    """The nearest training image of every test image."""
     classes: int
     fingerprint: str
     """Of the classifier."""
@@ -67,7 +67,7 @@ class Judge(NamedTuple):
             return Judged(*map_chunks(seen, check_images(images), chunk=_CHUNK))
 
         train, test = look(dataset.train_images), look(dataset.test_images)
-        nearest = set_scores.nearest_distances(train.features, test.features)
+        nearest = set_scores.nearest_training(train.features, test.features)
         classes = len(stages.class_names(run))
         return cls(look, accuracy, train, test, nearest, classes, run.fingerprint("classifier"))
 
@@ -100,8 +100,11 @@ def set_rows(fields: Row, judge: Judge, found: Judged, asked: Int[np.ndarray, " 
         for name, (mean, low, high) in intervals.items()
     ]
     near = set_scores.closeness(judge.test.features, found.features)._asdict()
-    nearest = set_scores.nearest_distances(judge.train.features, found.features)
-    near |= {"nearest_distance": nearest / judge.nearest.mean(), "copied": nearest < np.quantile(judge.nearest, 0.01)}
+    of_test, nearest = (
+        judge.nearest.distances,
+        set_scores.nearest_training(judge.train.features, found.features).distances,
+    )
+    near |= {"nearest_distance": nearest / of_test.mean(), "copied": nearest < np.quantile(of_test, 0.01)}
     if asked is not None:
         near["class_accuracy"] = found.classes == asked
     return rows + [row(fields, name, np.asarray(values, np.float64)) for name, values in near.items()]
