@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import t
 
 from benchmarks.rows import Row, select
 
@@ -50,6 +49,8 @@ def interval_of(rows: Sequence[Row], **wanted: object) -> Mean | None:
     value, low, high = (float(end) for end in means.mean(axis=0))
     spread = None
     if (seeds := len(means)) > 1:
+        from scipy.stats import t
+
         spread = float(np.std(means[:, 0], ddof=1))
         half = float(t.ppf(0.975, seeds - 1)) * spread / seeds**0.5
         low, high = value - float(np.hypot(value - low, half)), value + float(np.hypot(high - value, half))
