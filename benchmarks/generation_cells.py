@@ -73,14 +73,12 @@ def reconstructed(folder: pathlib.Path, trained: Trained, seed: int, judge: Judg
     )[0]
     if system.codebook not in CODEBOOKS:
         return rows
-    return (
-        rows
-        + kept(
-            folder / f"errors-{system.tokens}-{seed}.npz",
-            {"version": VERSION, "made_by": frozen.made_by() | tokens},
-            lambda: (errors(frozen.run, frozen.tokenizer()), {}),
-        )[0]
-    )
+    of_codes = kept(
+        folder / f"errors-{system.tokens}-{seed}.npz",
+        {"version": VERSION, "made_by": frozen.made_by() | tokens},
+        lambda: (errors(frozen.run, frozen.tokenizer()), {}),
+    )[0]
+    return rows + of_codes
 
 
 class Cell(NamedTuple):
