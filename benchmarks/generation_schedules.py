@@ -17,6 +17,8 @@ class Epochs(NamedTuple):
     """Of Transformers."""
 
     small: int
+    long: int
+    """Of a small one that is trained longer."""
     large: int
 
 
@@ -45,7 +47,9 @@ class Schedule:
         """Of a system's Transformer."""
         if self.epochs is None:
             return system.epochs
-        return self.epochs.large if system.large else self.epochs.small
+        if system.large:
+            return self.epochs.large
+        return self.epochs.long if system.long else self.epochs.small
 
 
 _CODEBOOKS: tuple[CodebookName, ...] = ("metric", "euclidean", "geodesic")
@@ -64,7 +68,7 @@ _REDUCED = Schedule(
     tokenizer=_tokenizers("reduced", _TUNING),
     gpt=GPTOptions(average=0.999, patience=0, batch_size=64),
     probes={"geodesic": 32, "joint": 96},
-    epochs=Epochs(small=2, large=1),
+    epochs=Epochs(small=2, long=10, large=1),
     limit=", at most 45 minutes each on two CPU cores",
     images=5_000,
     seeds=(0, 1, 2),
@@ -85,7 +89,7 @@ SCHEDULES = {
         tokenizer=_tokenizers("smoke", dataclasses.replace(_TUNING, epochs=(1,), val_images=32, batch_size=64)),
         gpt=dataclasses.replace(PRESETS["demo"].gpt, average=0.9, patience=0),
         probes={"geodesic": 4, "joint": 4},
-        epochs=Epochs(1, 1),
+        epochs=Epochs(1, 1, 1),
         images=60,
         seeds=(0,),
         codes=16,
@@ -99,7 +103,7 @@ class Extent:
     """How long a benchmark runs, and where its results go."""
 
     schedule: Literal["reduced", "full", "smoke"] = "reduced"
-    """reduced: two epochs of small Transformers and one of large ones, two CPU cores. full: 50 or 100. smoke: the digits."""
+    """reduced: two epochs of most Transformers, two CPU cores. full: 50 or more, an accelerator. smoke: the digits, one epoch."""
     seeds: tuple[int, ...] = ()
     """Only these seeds; all of the schedule if none is given."""
     output: pathlib.Path = FOLDER
@@ -111,7 +115,8 @@ def schedule_label(name: str, schedule: Schedule, systems: Collection[System]) -
     trained = []
     for large, size in ((False, "small"), (True, "large")):
         if found := sorted({schedule.epochs_of(system) for system in systems if system.large == large}):
-            trained.append(f"{' or '.join(map(str, found))} epochs of the {size} Transformer")
+            epochs = "epoch" if found == [1] else "epochs"
+            trained.append(f"{' or '.join(map(str, found))} {epochs} of the {size} Transformer")
     over = "" if schedule.whole else ", all seeds over the same tokens"
     tuned = schedule.tokenizer.finetune.epochs[0]
     return f"{name}: {' and '.join(trained)}{schedule.limit}{over}; decoders tuned in {tuned} passes"

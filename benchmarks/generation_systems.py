@@ -28,6 +28,8 @@ class System:
     codes: int = 512
     large: bool = False
     """Whether the Transformer is the original study's large one: 8 layers, 512 channels, 8 heads."""
+    long: bool = False
+    """Whether a small Transformer is trained longer than those that are compared: how predictable are the tokens?"""
     epochs: int = 100
     """Of the Transformer, on the full schedule."""
 
@@ -38,6 +40,7 @@ class System:
         parts += [] if self.conditional else ["unconditional"]
         parts += ["random"] if self.start == "random" else []
         parts += ["large"] if self.large else []
+        parts += ["long"] if self.long else []
         return "-".join(parts)
 
     @property
@@ -58,6 +61,7 @@ class System:
             "conditional": True,
             "start": "codes",
             "large": False,
+            "long": False,
         }
         return dataclasses.replace(self, **of_prior) if self.priced else None
 
@@ -103,6 +107,7 @@ REPLICATED = (
 
 ONCE = (
     System("metric", "whitened", held=False),
+    System("metric", "whitened", held=False, long=True, epochs=200),
     System("metric", "amortised"),
     System("metric", "amortised", priced=True),
     System("metric", "amortised", "finetuned", priced=True),

@@ -55,7 +55,7 @@ def reached(rows: Sequence[Row]) -> Table:
 
 
 def _likely_tokens(rows: Sequence[Row]) -> Iterator[Bar]:
-    for transformer in ("metric-whitened", "metric-whitened-free"):
+    for transformer in ("metric-whitened", "metric-whitened-free", "metric-whitened-free-long"):
         part = _below_unigrams(rows, transformer)
         if part is not None:
             seeds = seeds_of(rows, case="likelihood", transformer=transformer)
