@@ -67,7 +67,9 @@ def test_large_transformers_are_trained_less_and_one_more():
     long = next(system for system in SYSTEMS if system.long)
     assert [reduced.epochs_of(system) for system in (large, small, first, long)] == [1, 2, 2, 10]
     assert [full.epochs_of(system) for system in (large, small, first, long)] == [100, 100, 50, 200]
-    assert schedule_label("full", full, SYSTEMS).startswith("full: 100 or 200 epochs of the small Transformer; decoders")
+    assert schedule_label("full", full, SYSTEMS).startswith(
+        "full: 100 or 200 epochs of the small Transformer; decoders"
+    )
     assert "1 epoch of the large Transformer, at most 45 minutes" in schedule_label("reduced", reduced, [small, large])
 
 
