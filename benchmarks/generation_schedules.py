@@ -89,7 +89,7 @@ SCHEDULES = {
         tokenizer=_tokenizers("smoke", dataclasses.replace(_TUNING, epochs=(1,), val_images=32, batch_size=64)),
         gpt=dataclasses.replace(PRESETS["demo"].gpt, average=0.9, patience=0),
         probes={"geodesic": 4, "joint": 4},
-        epochs=Epochs(1, 1, 1),
+        epochs=Epochs(small=1, long=2, large=1),
         images=60,
         seeds=(0,),
         codes=16,
@@ -103,7 +103,7 @@ class Extent:
     """How long a benchmark runs, and where its results go."""
 
     schedule: Literal["reduced", "full", "smoke"] = "reduced"
-    """reduced: two epochs of most Transformers, two CPU cores. full: 50 or more, an accelerator. smoke: the digits, one epoch."""
+    """reduced: two epochs of most Transformers, two CPU cores. full: 50 or more, an accelerator. smoke: the digits."""
     seeds: tuple[int, ...] = ()
     """Only these seeds; all of the schedule if none is given."""
     output: pathlib.Path = FOLDER

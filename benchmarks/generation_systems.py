@@ -29,7 +29,7 @@ class System:
     large: bool = False
     """Whether the Transformer is the original study's large one: 8 layers, 512 channels, 8 heads."""
     long: bool = False
-    """Whether a small Transformer is trained longer than those that are compared: how predictable are the tokens?"""
+    """Whether a small Transformer is trained for longer than those that are compared, to see what its tokens' nats come to."""
     epochs: int = 100
     """Of the Transformer, on the full schedule."""
 
@@ -62,6 +62,7 @@ class System:
             "start": "codes",
             "large": False,
             "long": False,
+            "epochs": System.epochs,
         }
         return dataclasses.replace(self, **of_prior) if self.priced else None
 

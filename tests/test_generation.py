@@ -73,6 +73,15 @@ def test_large_transformers_are_trained_less_and_one_more():
     assert "1 epoch of the large Transformer, at most 45 minutes" in schedule_label("reduced", reduced, [small, large])
 
 
+def test_one_trained_longer_shares_its_tokens_with_one_that_is_not():
+    found = {
+        system.tokens: [s.transformer for s in SYSTEMS if s.tokens == system.tokens]
+        for system in SYSTEMS
+        if system.long
+    }
+    assert found == {"metric-whitened-free": ["metric-whitened-free", "metric-whitened-free-long"]}
+
+
 def test_only_what_is_compared_has_all_seeds_on_the_reduced_schedule(tmp_path):
     def seeds(schedule, system):
         generation = Generation(tmp_path, None, SCHEDULES[schedule])
