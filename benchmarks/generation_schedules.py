@@ -14,11 +14,11 @@ from train.config import PRESETS, CodebookOptions, FinetuneOptions, GPTOptions
 
 
 class Epochs(NamedTuple):
-    """Of Transformers."""
+    """Of Transformers: of small ones by their training, and of all large ones."""
 
-    small: int
+    short: int
+    usual: int
     long: int
-    """Of a small one that is trained longer."""
     large: int
 
 
@@ -31,8 +31,7 @@ class Schedule:
     gpt: GPTOptions
     probes: dict[AssignmentName, int]
     """Products that a Jacobian is sketched by, where an assignment is not given whole ones."""
-    epochs: Epochs | None
-    """None for those that systems have for the full schedule."""
+    epochs: Epochs
     images: int
     """Images in each set, at most."""
     seeds: tuple[int, ...]
@@ -45,11 +44,7 @@ class Schedule:
 
     def epochs_of(self, system: System) -> int:
         """Of a system's Transformer."""
-        if self.epochs is None:
-            return system.epochs
-        if system.large:
-            return self.epochs.large
-        return self.epochs.long if system.long else self.epochs.small
+        return getattr(self.epochs, "large" if system.large else system.training)
 
 
 _CODEBOOKS: tuple[CodebookName, ...] = ("metric", "euclidean", "geodesic")
@@ -68,7 +63,7 @@ _REDUCED = Schedule(
     tokenizer=_tokenizers("reduced", _TUNING),
     gpt=GPTOptions(average=0.999, patience=0, batch_size=64),
     probes={"geodesic": 32, "joint": 96},
-    epochs=Epochs(small=2, long=10, large=1),
+    epochs=Epochs(short=2, usual=2, long=10, large=1),
     limit=", at most 45 minutes each on two CPU cores",
     images=5_000,
     seeds=(0, 1, 2),
@@ -81,7 +76,7 @@ SCHEDULES = {
         tokenizer=_tokenizers("full", dataclasses.replace(_TUNING, epochs=(6,), val_images=5000)),
         gpt=GPTOptions(average=0.999, patience=0),
         probes={},
-        epochs=None,
+        epochs=Epochs(short=50, usual=100, long=200, large=100),
         limit="",
         whole=True,
     ),
@@ -89,7 +84,7 @@ SCHEDULES = {
         tokenizer=_tokenizers("smoke", dataclasses.replace(_TUNING, epochs=(1,), val_images=32, batch_size=64)),
         gpt=dataclasses.replace(PRESETS["demo"].gpt, average=0.9, patience=0),
         probes={"geodesic": 4, "joint": 4},
-        epochs=Epochs(small=1, long=2, large=1),
+        epochs=Epochs(short=1, usual=1, long=2, large=1),
         images=60,
         seeds=(0,),
         codes=16,
@@ -112,11 +107,18 @@ class Extent:
 
 def schedule_label(name: str, schedule: Schedule, systems: Collection[System]) -> str:
     """What results files say of a schedule, as far as it concerns all these systems."""
-    trained = []
-    for large, size in ((False, "small"), (True, "large")):
-        if found := sorted({schedule.epochs_of(system) for system in systems if system.large == large}):
-            epochs = "epoch" if found == [1] else "epochs"
-            trained.append(f"{' or '.join(map(str, found))} {epochs} of the {size} Transformer")
+    epochs = schedule.epochs
+    others = {
+        s.training: schedule.epochs_of(s) for s in systems if not s.large and schedule.epochs_of(s) != epochs.usual
+    }
+    apart = "".join(f", {count} in {training} training" for training, count in others.items())
+    trained = [f"{_counted(epochs.usual)} of the small Transformer{apart}"]
+    if any(system.large for system in systems):
+        trained.append(f"{_counted(epochs.large)} of the large Transformer")
     over = "" if schedule.whole else ", all seeds over the same tokens"
     tuned = schedule.tokenizer.finetune.epochs[0]
     return f"{name}: {' and '.join(trained)}{schedule.limit}{over}; decoders tuned in {tuned} passes"
+
+
+def _counted(epochs: int) -> str:
+    return f"{epochs} epoch{'s' if epochs > 1 else ''}"

@@ -64,20 +64,20 @@ def test_every_system_is_one_that_train_gpt_takes(schedule, system, tmp_path):
 def test_large_transformers_are_trained_less_and_one_more():
     reduced, full = (SCHEDULES[name] for name in ("reduced", "full"))
     small, large, first = SYSTEMS[0], EXPERIMENTS["5 as 4, large"], EXPERIMENTS["1 Euclidean medoids"]
-    long = next(system for system in SYSTEMS if system.long)
+    long = next(system for system in SYSTEMS if system.training == "long")
     assert [reduced.epochs_of(system) for system in (large, small, first, long)] == [1, 2, 2, 10]
     assert [full.epochs_of(system) for system in (large, small, first, long)] == [100, 100, 50, 200]
-    assert schedule_label("full", full, SYSTEMS).startswith(
-        "full: 100 or 200 epochs of the small Transformer; decoders"
-    )
-    assert "1 epoch of the large Transformer, at most 45 minutes" in schedule_label("reduced", reduced, [small, large])
+    label = schedule_label("full", full, SYSTEMS)
+    assert label.startswith("full: 100 epochs of the small Transformer, 200 in long training; decoders")
+    label = schedule_label("reduced", reduced, [small, large, first])
+    assert label.startswith("reduced: 2 epochs of the small Transformer and 1 epoch of the large Transformer, at most")
 
 
 def test_one_trained_longer_shares_its_tokens_with_one_that_is_not():
     found = {
         system.tokens: [s.transformer for s in SYSTEMS if s.tokens == system.tokens]
         for system in SYSTEMS
-        if system.long
+        if system.training == "long"
     }
     assert found == {"metric-whitened-free": ["metric-whitened-free", "metric-whitened-free-long"]}
 
@@ -296,6 +296,15 @@ def test_what_was_wanted_is_shown_as_far_as_it_was_measured(tokens):
     assert [(row["what"], row["reached"]) for row in found] == [
         ("nats of metric-whitened below unigrams per position, part", "yes")
     ]
+
+
+@pytest.mark.parametrize(("nats", "enough"), [(3.1, "yes"), (3.2, "no")])
+@pytest.mark.parametrize("transformer", ["metric-whitened-free", "metric-whitened-free-long"])
+def test_nats_are_wanted_of_all_whitened_tokens(tokens, transformer, nats, enough):
+    one = {"case": "likelihood", "transformer": transformer, "score": "nats_per_token", "seed": 0}
+    tokens += [made(model=model, value=v, **one) for model, v in (("Transformer", nats), ("unigram per position", 5.1))]
+    row = by_first(reached(tokens))[1]
+    assert (row["what"], row["reached"]) == (f"nats of {transformer} below unigrams per position, part", enough)
 
 
 @pytest.mark.parametrize(("frechet", "apart"), [(30.0, "yes"), (38.5, "no"), (45.0, "no")])
