@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from geovq.store import write_json
+from geovq.store import write_results
 from train.provenance import provenance
 
 FOLDER = pathlib.Path(__file__).parent / "results"
@@ -37,5 +37,5 @@ def save(
         **made_with: More that they depend on.
     """
     found = {"meta": provenance(seeds, schedule) | made_with, "rows": list(rows)}
-    write_json(folder / f"{name}.json", found)
+    write_results(folder / f"{name}.json", **found)
     print(json.dumps(found), flush=True)

@@ -8,7 +8,7 @@ import os
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,13 @@ def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Writes indented JSON by `write_bytes`; NaN is refused, since JSON has none."""
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def write_results(path: str | os.PathLike, meta: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes {"meta": ..., "rows": [...]} by `write_bytes`, a row to a line; NaN is refused, since JSON has none."""
+    lines = ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
+    head = json.dumps(meta, indent=2, allow_nan=False)
+    write_bytes(path, f'{{"meta": {head},\n"rows": [\n{lines}\n]}}\n'.encode())
 
 
 def read_json(path: str | os.PathLike) -> Any:

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from geovq.checks import InputError
-from geovq.store import digest, load_arrays, read_json, save_arrays, stored_digest, write_bytes, write_json
+from geovq.store import (
+    digest,
+    load_arrays,
+    read_json,
+    save_arrays,
+    stored_digest,
+    write_bytes,
+    write_json,
+    write_results,
+)
 
 
 @pytest.fixture
@@ -89,6 +98,16 @@ def test_missing_file_is_named(tmp_path):
         load_arrays(tmp_path / "none.npz")
     with pytest.raises(InputError, match=r"none\.json: expected a JSON file, found none"):
         read_json(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("rows", [[], [{"value": 1.0}], [{"value": 1.0}, {"value": None, "name": "é"}]])
+def test_results_have_a_row_to_a_line(tmp_path, rows):
+    path = tmp_path / "x.json"
+    write_results(path, {"seeds": {"split": 0}}, rows)
+    assert read_json(path) == {"meta": {"seeds": {"split": 0}}, "rows": rows}
+    assert sum(line.startswith('{"value"') for line in path.read_text().splitlines()) == len(rows)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_results(path, {}, [{"value": float("nan")}])
 
 
 def test_a_failed_write_leaves_what_stood_there(tmp_path, monkeypatch):

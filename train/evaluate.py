@@ -15,7 +15,7 @@ def run(run: Run) -> None:
     import numpy as np
 
     from geovq.report import save_grid
-    from geovq.store import read_json, save_arrays, write_json
+    from geovq.store import read_json, save_arrays, write_results
     from geovq.vae import callables
     from train import blocks, networks, presentation, scoring, stages, tokenizers
 
@@ -42,7 +42,7 @@ def run(run: Run) -> None:
         pictures |= {f"{codebook} codes, {assign}": shown for assign, shown in quantized.items()}
         codes[f"{codebook} codes"] = scoring.codes_as_images(base, test)
     rows += scoring.likelihood(run)
-    write_json(run.folder / "results.json", {"meta": scoring.meta(run), "rows": rows})
+    write_results(run.folder / "results.json", scoring.meta(run), rows)
     save_grid(run.folder / "reconstructions.png", pictures)
     save_grid(run.folder / "codes.png", codes)
     presentation.print_tables(rows)
