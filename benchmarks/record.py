@@ -36,6 +36,6 @@ def save(
         folder: Where it goes.
         **made_with: More that they depend on.
     """
-    found = {"meta": provenance(seeds, schedule) | made_with, "rows": list(rows)}
-    write_results(folder / f"{name}.json", **found)
-    print(json.dumps(found), flush=True)
+    meta, rows = provenance(seeds, schedule) | made_with, list(rows)
+    write_results(folder / f"{name}.json", meta, rows)
+    print(json.dumps({"meta": meta, "rows": rows}), flush=True)
