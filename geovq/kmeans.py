@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Float, Int
-from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 POINTS = 100_000
@@ -24,6 +23,8 @@ def kmeans(
         Means of the points of each cell, float32 (K, d), and the cell of each point (n,). A cell is empty only where fewer than
         K points are distinct after `root`; its code is one of the points then.
     """
+    from sklearn.cluster import KMeans  # late: it takes longer to import than jax, and tokenizing needs none of it
+
     with threadpool_limits(1, user_api="openmp"):  # threads add up their sums in the order of arrival
         labels = KMeans(k, n_init=1, random_state=seed).fit(points @ root).labels_
     counts = np.bincount(labels, minlength=k)
