@@ -1,9 +1,11 @@
 # make demo    the whole pipeline on scikit-learn's digits -> runs/demo
-# make test    formatter, linter, type checker, tests: most of them without the compiler's optimisation, which takes longest
+# make test    formatter, linter, type checker, tests: most of them compiled in haste, for to compile takes longest
 # Another interpreter: make test PYTHON=python3.12
 
 PYTHON ?= python3
 INSTALLED := .venv/installed
+
+HASTE := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
 
 .PHONY: demo test install
 
@@ -15,7 +17,7 @@ test: $(INSTALLED)
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/python -m pytest -q -n 2 --dist worksteal -m optimised
-	XLA_FLAGS=--xla_backend_optimization_level=0 .venv/bin/python -m pytest -q -n 2 --dist worksteal --durations 15 -m "not optimised"
+	XLA_FLAGS="$(HASTE)" .venv/bin/python -m pytest -q -n 2 --dist worksteal --durations 15 -m "not optimised"
 
 install: $(INSTALLED)
 
