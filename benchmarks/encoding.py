@@ -11,7 +11,8 @@ import dataclasses
 import pathlib
 
 from benchmarks.record import FOLDER, save
-from benchmarks.timing import Row, in_turn, number_row, ratio_row
+from benchmarks.rows import Row, number_row
+from benchmarks.timing import in_turn, ratio_row
 from geovq.config import CodebookName
 from train.cli import parse, run_program
 

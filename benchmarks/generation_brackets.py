@@ -25,42 +25,45 @@ BLUR = 2.0
 """Standard deviation of the blur in pixels."""
 
 
-class Held(NamedTuple):
+class Validation(NamedTuple):
     """Validation images: what sets are at best. No network was trained on them, though best epochs are chosen by them."""
 
     images: Float[np.ndarray, "n H W C"]
     labels: Int[np.ndarray, " n"]
 
     @classmethod
-    def of(cls, run: Run, count: int) -> "Held":
+    def of(cls, run: Run, count: int) -> "Validation":
         """The first validation images."""
         dataset = stages.images(run.config.data).dataset
         return cls(check_images(dataset.val_images[:count]), dataset.val_labels[:count])
 
 
-def controls(run: Run, judge: Judge, held: Held) -> list[Row]:
+def controls(run: Run, judge: Judge, validation: Validation) -> list[Row]:
     """Between what scores are: real images, those that the classifier was trained on, and, unpaired, blurred ones."""
-    dataset, count = stages.images(run.config.data).dataset, len(held.images)
+    dataset, count = stages.images(run.config.data).dataset, len(validation.images)
     trained = check_images(dataset.train_images[:count])
     fields: Row = {"case": "bracket", "system": "real"}
-    seen = judge.look(held.images)
-    rows = set_rows(fields, judge, seen, held.labels)
-    rows.append(diversity(fields, held.images, held.labels))
-    rows += confusion(fields, judge, seen, held.labels)
+    seen = judge.look(validation.images)
+    rows = set_rows(fields, judge, seen, validation.labels)
+    rows.append(diversity(fields, validation.images, validation.labels))
+    rows += confusion(fields, judge, seen, validation.labels)
     rows += set_rows(fields | {"system": "real, trained on"}, judge, judge.look(trained), dataset.train_labels[:count])
-    blurred = gaussian_filter(held.images, (0, BLUR, BLUR, 0))
-    mean = np.broadcast_to(trained.mean(axis=0), held.images.shape)
-    for system, images in {"real": held.images, "real, blurred": blurred, "mean image": mean}.items():
+    blurred = gaussian_filter(validation.images, (0, BLUR, BLUR, 0))
+    mean = np.broadcast_to(trained.mean(axis=0), validation.images.shape)
+    for system, images in {"real": validation.images, "real, blurred": blurred, "mean image": mean}.items():
         rows += unpaired({"system": system}, images, run)
     return rows
 
 
-def of_vae(run: Run, judge: Judge, held: Held) -> list[Row]:
+def of_vae(run: Run, judge: Judge, validation: Validation) -> list[Row]:
     """What a set of the VAE's own reconstructions scores."""
-    encode, decode = callables(networks.trained_vae(run, held.images.shape[1:]))
-    decoded = decode_latents(decode, encode_images(encode, held.images))
+    encode, decode = callables(networks.trained_vae(run, validation.images.shape[1:]))
+    decoded = decode_latents(decode, encode_images(encode, validation.images))
     fields: Row = {"case": "bracket", "system": "vae"}
-    return [*set_rows(fields, judge, judge.look(decoded), held.labels), diversity(fields, decoded, held.labels)]
+    return [
+        *set_rows(fields, judge, judge.look(decoded), validation.labels),
+        diversity(fields, decoded, validation.labels),
+    ]
 
 
 def gallery(

@@ -8,8 +8,9 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from benchmarks.generation_brackets import SHOWN, UNPAIRED, Held, gallery, unpaired
+from benchmarks.generation_brackets import SHOWN, UNPAIRED, Validation, gallery, unpaired
 from benchmarks.generation_runs import Trained
+from benchmarks.means import weight_name
 from geovq import scores, token_scores
 from geovq.autoencoder import encode_images
 from geovq.checks import InputError, check_images
@@ -37,9 +38,9 @@ VERSION = 4
 """Of what is computed: another one makes every cell again."""
 
 
-def label_of(made_by: dict[str, str], judge: Judge, held: Held) -> dict[str, Any]:
+def label_of(made_by: dict[str, str], judge: Judge, validation: Validation) -> dict[str, Any]:
     """What a cell is made from, beside the networks of these fingerprints."""
-    return {"version": VERSION, "made_by": made_by, "judge": judge.fingerprint, "images": len(held.images)}
+    return {"version": VERSION, "made_by": made_by, "judge": judge.fingerprint, "images": len(validation.images)}
 
 
 def kept(
@@ -59,7 +60,7 @@ def kept(
     return rows, arrays
 
 
-def reconstructed(folder: pathlib.Path, trained: Trained, seed: int, judge: Judge, held: Held) -> list[Row]:
+def reconstructed(folder: pathlib.Path, trained: Trained, seed: int, judge: Judge, validation: Validation) -> list[Row]:
     """What is lost before any Transformer; equal for all that share tokens, of the networks of a seed, and their decoder.
 
     The errors of codes are those of the tokens, before a decoder was fine-tuned on them, and of codebooks of a frozen VAE alone.
@@ -68,8 +69,8 @@ def reconstructed(folder: pathlib.Path, trained: Trained, seed: int, judge: Judg
     tokens = {"tokens": trained.run.outputs("gpt")["gpt/tokens.npz"]}
     rows = kept(
         folder / f"tokens-{system.tokens}-{system.decoder}-{seed}.npz",
-        label_of(trained.made_by() | tokens, judge, held),
-        lambda: (reconstructions(trained.run, trained.tokenizer(), judge, held), {}),
+        label_of(trained.made_by() | tokens, judge, validation),
+        lambda: (reconstructions(trained.run, trained.tokenizer(), judge, validation), {}),
     )[0]
     if system.codebook not in CODEBOOKS:
         return rows
@@ -91,7 +92,7 @@ class Cell(NamedTuple):
     """Those samples without guidance that are nearest to training images, and these."""
 
 
-def cell(folder: pathlib.Path, trained: Trained, judge: Judge, held: Held) -> Cell:
+def cell(folder: pathlib.Path, trained: Trained, judge: Judge, validation: Validation) -> Cell:
     """What is found of a Transformer and a decoder; FOLDER/NAME-SEED.png shows its samples."""
     system, frozen, run = trained.system, trained._replace(tuned=None), trained.run
     path = folder / f"{system.name}-{trained.seed}.npz"
@@ -99,15 +100,15 @@ def cell(folder: pathlib.Path, trained: Trained, judge: Judge, held: Held) -> Ce
     def compute() -> tuple[list[Row], dict[str, np.ndarray]]:
         tokens = kept(
             folder / f"samples-{system.transformer}-{trained.seed}.npz",
-            {"version": VERSION, "made_by": frozen.made_by("gpt"), "images": len(held.images)},
-            lambda: ([], sampled(run, system.transformer, len(held.images))),
+            {"version": VERSION, "made_by": frozen.made_by("gpt"), "images": len(validation.images)},
+            lambda: ([], sampled(run, system.transformer, len(validation.images))),
         )[1]
         found = samples(run, tokens, trained.tokenizer(), judge)
         save_grid(path.with_suffix(".png"), dict(zip(stages.class_names(run), found.samples, strict=True)))
         pictures = {"samples": found.samples, "nearest": found.nearest}
         return likelihood(run) + found.rows, {name: np.round(255 * x).astype(np.uint8) for name, x in pictures.items()}
 
-    rows, arrays = kept(path, label_of(trained.made_by("gpt"), judge, held), compute)
+    rows, arrays = kept(path, label_of(trained.made_by("gpt"), judge, validation), compute)
     return Cell(rows, *(arrays[name] / np.float32(255) for name in ("samples", "nearest")))
 
 
@@ -124,7 +125,7 @@ def likelihood(run: Run) -> list[Row]:
     ]
 
 
-def reconstructions(run: Run, tokenizer: Tokenizer, judge: Judge, held: Held) -> list[Row]:
+def reconstructions(run: Run, tokenizer: Tokenizer, judge: Judge, validation: Validation) -> list[Row]:
     """Scores of test images, each beside its own reconstruction, and of validation images as a set."""
     tokens, dataset = image_tokens.load(run), stages.images(run.config.data).dataset
     case: Row = {"case": "reconstructions"}
@@ -132,7 +133,7 @@ def reconstructions(run: Run, tokenizer: Tokenizer, judge: Judge, held: Held) ->
     images, decoded = check_images(dataset.test_images), tokenizer.decode(tokens["test"].reshape(shape))
     measures = {"psnr": scores.psnr, "ssim": scores.ssim, "lpips": scores.lpips}
     rows = [row(case, name, score(images, decoded)) for name, score in measures.items()]
-    count = len(held.images)
+    count = len(validation.images)
     found = judge.look(tokenizer.decode(tokens["val"][:count].reshape(shape)))
     return rows + set_rows(case, judge, found, tokens["val_labels"][:count])
 
@@ -166,7 +167,7 @@ def _asked(run: Run, count: int) -> Int[np.ndarray, " n"]:
 def _guidance(run: Run) -> dict[str, tuple[float, bool]]:
     """By name; a Transformer without classes has none."""
     weights = GUIDANCE if run.config.gpt.conditional else GUIDANCE[:1]
-    return {f"1 to {weight:g}" if rises else f"{weight:g}": (weight, rises) for weight, rises in weights}
+    return {weight_name(*of_tokens): of_tokens for of_tokens in weights}
 
 
 def sampled(run: Run, name: str, count: int) -> dict[str, Int[np.ndarray, "n t"]]:

@@ -47,6 +47,9 @@ def measured_into(
     systems = {name: system for name, system in known.items() if name in wanted or not wanted}
     if wanted:
         generation.check_seeds(systems, seeds)
+    if none := [name for name, system in systems.items() if not any(generation.has(system, seed) for seed in seeds)]:
+        print(f"{results}: left out, since they have none of these seeds: {', '.join(none)}", flush=True)
+    systems = {name: system for name, system in systems.items() if name not in none}
     classifier = generation.classifier()
     found = measure(generation, classifier, systems, seeds, field)
     for caption, table in tables.items():

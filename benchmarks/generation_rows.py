@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from benchmarks.generation_brackets import Held, controls, gallery, of_vae
+from benchmarks.generation_brackets import Validation, controls, gallery, of_vae
 from benchmarks.generation_cells import cell, kept, label_of, reconstructed
 from benchmarks.generation_runs import Generation
 from benchmarks.generation_systems import System
@@ -42,14 +42,16 @@ def measure(
         seeds: Of the Transformers, and on a whole schedule of all networks; not every system has all of them.
         field: Of a row, for the system's name.
     """
-    judge, held = Judge.of(classifier), Held.of(classifier, generation.schedule.images)
+    judge, validation = Judge.of(classifier), Validation.of(classifier, generation.schedule.images)
     folder = generation.folder / "generation"
     rows = list(
-        kept(folder / "real.npz", label_of({}, judge, held), lambda: (controls(classifier, judge, held), {}))[0]
+        kept(
+            folder / "real.npz", label_of({}, judge, validation), lambda: (controls(classifier, judge, validation), {})
+        )[0]
     )
     for first in dict.fromkeys(generation.tokenizer_seed(seed) for seed in seeds):
-        rows += [r | {"seed": first} for r in _of_vae(folder, generation.tokenizers.vae(first), judge, held)]
-    pictures = {"real": gallery(held.images, held.labels, judge.classes)}
+        rows += [r | {"seed": first} for r in _of_vae(folder, generation.tokenizers.vae(first), judge, validation)]
+    pictures = {"real": gallery(validation.images, validation.labels, judge.classes)}
     nearest: dict[str, np.ndarray] = {}
     reconstructions = set()
     for seed in seeds:
@@ -62,17 +64,19 @@ def measure(
             of_tokens = generation.tokenizer_seed(seed)
             if (name, of_tokens) not in reconstructions:
                 reconstructions.add((name, of_tokens))
-                rows += [of | {"seed": of_tokens} | r for r in reconstructed(folder, trained, of_tokens, judge, held)]
-            found = cell(folder, trained, judge, held)
+                rows += [
+                    of | {"seed": of_tokens} | r for r in reconstructed(folder, trained, of_tokens, judge, validation)
+                ]
+            found = cell(folder, trained, judge, validation)
             rows += [of | {"seed": seed} | r for r in found.rows]
             pictures.setdefault(name, found.samples)
             nearest.setdefault(name, found.nearest)
     return Measured(rows, pictures, nearest, stages.class_names(classifier))
 
 
-def _of_vae(folder: pathlib.Path, run: Run, judge: Judge, held: Held) -> list[Row]:
-    made_from = label_of({"vae": run.fingerprint("vae")}, judge, held)
-    return kept(folder / f"{run.folder.name}.npz", made_from, lambda: (of_vae(run, judge, held), {}))[0]
+def _of_vae(folder: pathlib.Path, run: Run, judge: Judge, validation: Validation) -> list[Row]:
+    made_from = label_of({"vae": run.fingerprint("vae")}, judge, validation)
+    return kept(folder / f"{run.folder.name}.npz", made_from, lambda: (of_vae(run, judge, validation), {}))[0]
 
 
 def seeds_in(rows: Sequence[Row], split: int, generation: Generation) -> dict[str, int]:

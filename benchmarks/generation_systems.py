@@ -19,7 +19,7 @@ class System:
     decoder: Literal["own", "finetuned", "perceptual"] = "own"
     """own: what the codes were made for. finetuned: that, trained on the tokens. perceptual: the same with a price on LPIPS."""
     priced: bool = False
-    """Whether nats have a price: those of a Transformer over `whitened` tokens of this codebook."""
+    """Whether tokens are chosen at a price per nat of the Transformer over this codebook's `whitened` tokens."""
     held: bool = True
     """Whether the VAE's KL bits are held at those of a code, at every position."""
     conditional: bool = True

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from benchmarks.means import PLAIN, Mean, Table, interval_of, mean_of, names_of, nats_of, seeds_of
+from benchmarks.means import PLAIN, Mean, Table, interval_of, mean_of, names_of, nats_of, seeds_of, weight_name
 from benchmarks.rows import Row, select, value_of
 
 BRACKETS = {
@@ -43,10 +43,6 @@ def _frechet(rows: Sequence[Row], name: str, weight: float = 1.0, rises: bool = 
     return interval_of(rows, case="samples", name=name, score="frechet", guidance=weight, rises=rises)
 
 
-def _weight_name(weight: float, rises: bool) -> str:
-    return f"1 to {weight:g}" if rises else f"{weight:g}"
-
-
 def reached(rows: Sequence[Row]) -> Table:
     """What the benchmark set out to reach, as far as its rows are there."""
     bars = (_likely_tokens, _best_tokens, _as_asked, _texture)
@@ -76,7 +72,7 @@ def _as_asked(rows: Sequence[Row]) -> Iterator[Bar]:
         near = _frechet(rows, asked, weight, rises)
         seen = mean_of(rows, case="samples", name=asked, score="class_accuracy", guidance=weight, rises=rises)
         if free and near and seen is not None:
-            what = f"{asked}, guidance {_weight_name(weight, rises)}: samples seen as asked; Fréchet distance"
+            what = f"{asked}, guidance {weight_name(weight, rises)}: samples seen as asked; Fréchet distance"
             wanted = f"at least 0.9; at most {free.value:.4g}, of the unconditional one"
             yield what, near.seeds, f"{seen:.4g}; {near}", wanted, seen >= 0.9 and near.value <= free.value
 
@@ -180,7 +176,7 @@ def guidance(rows: Sequence[Row]) -> Table:
         for name in names_of(rows, "name")
         if _weights(rows, name)
     ]
-    heads = [f"{head}, {_weight_name(*weight)}" for head in scores.values() for weight in weights]
+    heads = [f"{head}, {weight_name(*weight)}" for head in scores.values() for weight in weights]
     return ["tokens (and decoder)", *heads], cells
 
 

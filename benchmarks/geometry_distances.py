@@ -15,7 +15,8 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from benchmarks.resampling import Row, estimated, exact, percentile, spearman
+from benchmarks.resampling import estimated, percentile, spearman
+from benchmarks.rows import Row, number_row
 from geovq.bridges import bridge_components
 from geovq.checks import InputError
 from geovq.decoders import Decoder, in_context
@@ -211,10 +212,10 @@ def optimised(
         of = {**fields, "start": name}
         excess = fine[name] / yardstick - 1
         rows += [
-            exact(of, "converged", result.converged.mean(), len(pairs)),
+            number_row(of, "converged", result.converged.mean(), len(pairs)),
             estimated(of, "n_iter_median", percentile(50), result.n_iter),
-            exact(of, "longer_by_1e-3", (excess > 1e-3).mean(), len(pairs)),
-            exact(of, "excess_max", excess.max(), len(pairs)),
+            number_row(of, "longer_by_1e-3", (excess > 1e-3).mean(), len(pairs)),
+            number_row(of, "excess_max", excess.max(), len(pairs)),
             estimated(of, "gain_median", percentile(50), 1 - fine[name] / fine_lengths(field, starts[name])),
         ]
     if checked:
@@ -237,8 +238,8 @@ def checks(field: Field, fields: Row, best: np.ndarray, yardstick: np.ndarray) -
         of = {**fields, "check": name}
         rows += [
             estimated(of, "change_median", percentile(50), change),
-            exact(of, "change_min", change.min(), len(change)),
-            exact(of, "change_max", change.max(), len(change)),
+            number_row(of, "change_min", change.min(), len(change)),
+            number_row(of, "change_max", change.max(), len(change)),
         ]
     print("distances: yardsticks checked", flush=True)
     return rows

@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from benchmarks.resampling import Row, estimated, exact, percentile, separation, spearman
+from benchmarks.resampling import estimated, percentile, separation, spearman
+from benchmarks.rows import Row, number_row
 from geovq.bridges import bridge_components
 from geovq.decoders import Decoder
 from geovq.duplicates import merge_duplicates
@@ -103,9 +104,9 @@ def of_edges(decode: Decoder, measured: Measured, seed: int) -> list[Row]:
     rows = [
         *errors_of({**fields, "refined": "none"}, trapezoid, truth),
         *errors_of(every, refined.lengths, truth),
-        exact(every, "seconds_per_edge", seconds / len(truth), len(truth)),
-        exact(every, "images_per_edge", decoded.mean(), len(truth)),
-        exact(every, "converged", refined.converged.mean(), len(truth)),
+        number_row(every, "seconds_per_edge", seconds / len(truth), len(truth)),
+        number_row(every, "images_per_edge", decoded.mean(), len(truth)),
+        number_row(every, "converged", refined.converged.mean(), len(truth)),
         estimated({**fields, "segments": SEGMENTS // 4}, "error_median", _median_size, quarter / truth - 1),
     ]
     for name, indicator in indicators(measured, senders, receivers).items():
@@ -113,10 +114,10 @@ def of_edges(decode: Decoder, measured: Measured, seed: int) -> list[Row]:
         of = {**fields, "refined": "flagged", "indicator": name}
         rows += [
             *errors_of(of, np.where(chosen, refined.lengths, trapezoid), truth),
-            exact(of, "images_per_edge", (decoded * chosen).mean(), len(truth)),
+            number_row(of, "images_per_edge", (decoded * chosen).mean(), len(truth)),
             estimated(of, "indicator_spearman", spearman, indicator, error),
             estimated(of, "indicator_separation", separation, indicator, bad),
-            exact(of, "bad_edges_flagged", (bad & chosen).sum() / max(1, bad.sum()), int(bad.sum())),
+            number_row(of, "bad_edges_flagged", (bad & chosen).sum() / max(1, bad.sum()), int(bad.sum())),
         ]
     return rows
 

@@ -10,7 +10,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
-from benchmarks.resampling import Row, exact
+from benchmarks.rows import Row, number_row
 from geovq.chunks import map_chunks
 from geovq.decoders import as_partial, in_context
 from geovq.execution import fixed_plan
@@ -40,13 +40,13 @@ def study(decode: Partial, latents: np.ndarray, own: np.ndarray, seed: int) -> l
         fields: Row = {"case": "variance", "of": name, "tokens": TOKENS, "contexts": CONTEXTS, "positions": h * w}
         crossed = scaled(metrics)
         for effect, share in shares(crossed).items():
-            rows.append(exact({**fields, "effect": effect}, "share", share, crossed[..., 0, 0].size))
+            rows.append(number_row({**fields, "effect": effect}, "share", share, crossed[..., 0, 0].size))
         values = scaled(own).astype(np.float64)
         position = values.mean(axis=0)
         share = ((position - position.mean(axis=(0, 1))) ** 2).sum() * len(own)
         total = ((values - values.mean(axis=(0, 1, 2))) ** 2).sum()
         rows.append(
-            exact(
+            number_row(
                 {"case": "variance", "of": name, "effect": "position, of tokens as they occur"},
                 "share",
                 share / total,

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.record import no_options, save
-from benchmarks.timing import Row, in_turn, ratio_row, seconds_row
+from benchmarks.rows import Row
+from benchmarks.timing import in_turn, ratio_row, seconds_row
 from train.cli import run_program
 from train.config import GPTOptions
 

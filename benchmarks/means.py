@@ -14,6 +14,11 @@ PLAIN: dict[str, Any] = {"guidance": 1.0, "rises": False}
 """Fields of samples without guidance."""
 
 
+def weight_name(weight: float, rises: bool) -> str:
+    """What tables and files call guidance."""
+    return f"1 to {weight:g}" if rises else f"{weight:g}"
+
+
 class Mean(NamedTuple):
     """A score over seeds."""
 
@@ -34,9 +39,10 @@ class Mean(NamedTuple):
 def interval_of(rows: Sequence[Row], **wanted: object) -> Mean | None:
     """Mean over seeds of the rows with these fields; None where there is none.
 
-    Rows of a seed count as one: systems that share a Transformer all have its likelihood. Of one seed the interval is over images
-    alone. Of several it is that, no narrower for their number since all are scored beside the same images, and the t interval of
-    the mean over seeds, whose squares are added: too wide rather than too narrow.
+    Rows of a seed count as one: systems that share a Transformer all have its likelihood. Of one seed the interval is over
+    images alone. Of several its half-widths are √(a² + b²): a, that of the interval over images, no narrower for the number of
+    seeds since all are scored beside the same images; b, that of the t interval of the mean over seeds. Where seeds are of
+    Transformers over the same tokens, it does not hold what other tokenizers would give.
     """
     found = select(rows, **wanted)
     if not found:

@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.record import save
-from benchmarks.timing import Row, number_row, peak_bytes_of, ratio_row, seconds_row
+from benchmarks.rows import Row, number_row
+from benchmarks.timing import peak_bytes_of, ratio_row, seconds_row
 from train.cli import parse, run_program
 
 SEEDS = (0, 1, 2)

@@ -14,7 +14,8 @@ import time
 from typing import Any
 
 from benchmarks.record import save
-from benchmarks.timing import Row, in_turn, number_row, peak_bytes_of, ratio_row, seconds_row
+from benchmarks.rows import Row, number_row
+from benchmarks.timing import in_turn, peak_bytes_of, ratio_row, seconds_row
 from train.cli import parse, run_program
 
 ROUNDS = 7

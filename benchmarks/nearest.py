@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.record import save
-from benchmarks.timing import Row, in_turn, ratio_row, seconds_row
+from benchmarks.rows import Row
+from benchmarks.timing import in_turn, ratio_row, seconds_row
 from train.cli import parse, run_program
 
 CODES = 512

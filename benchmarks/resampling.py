@@ -33,11 +33,6 @@ def estimated(fields: Row, score: str, statistic: Callable[..., float], *columns
     }
 
 
-def exact(fields: Row, score: str, value: float, n: int) -> Row:
-    """One row of a number without an interval."""
-    return {**fields, "score": score, "value": float(value), "low": None, "high": None, "n": n}
-
-
 def percentile(q: float) -> Callable[[np.ndarray], float]:
     """The statistic that is the q-th percentile."""
     return lambda values: float(np.percentile(values, q))

@@ -8,6 +8,11 @@ from geovq.checks import InputError
 Row = dict[str, Any]
 
 
+def number_row(fields: Row, score: str, value: float, n: int | None = None) -> Row:
+    """A row of a number without an interval; n: what it was measured on."""
+    return {**fields, "score": score, "value": float(value), "low": None, "high": None, "n": n}
+
+
 def select(rows: Sequence[Row], **wanted: object) -> list[Row]:
     """The rows with these fields; None for a field that is missing."""
     return [row for row in rows if all(row.get(name) == value for name, value in wanted.items())]

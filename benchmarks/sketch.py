@@ -10,7 +10,7 @@ exact metrics. The random numbers of a seed are the same for all images. Writes 
 from typing import Any
 
 from benchmarks.record import save
-from benchmarks.timing import Row
+from benchmarks.rows import Row
 from train.cli import NoExtra, parse, run_program
 
 PROBES = (8, 16, 32, 64, 128)

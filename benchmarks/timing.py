@@ -36,11 +36,6 @@ def ratio_row(fields: Row, values: list[float], ours: list[float]) -> Row:
     return {**fields, "score": "ratio", **_spread([a / b for a, b in zip(values, ours, strict=True)])}
 
 
-def number_row(fields: Row, score: str, value: float, n: int | None = None) -> Row:
-    """One number that has no spread."""
-    return {**fields, "score": score, "value": float(value), "low": None, "high": None, "n": n}
-
-
 def _spread(values: list[float]) -> Row:
     return {"value": statistics.median(values), "low": min(values), "high": max(values), "n": len(values)}
 

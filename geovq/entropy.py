@@ -107,10 +107,10 @@ def assign_entropy_constrained(
     if tokenizer.codes.ndim != 2:
         raise InputError("tokenizer: expected one code for a token, found stages; fit one with stages=1.")
     if not 0 <= price < float("inf"):
-        raise InputError(f"price: expected a finite number of at least 0, found {price}.")
+        raise InputError(f"price: expected a finite number of at least 0, found {price}; 0 is none.")
     tokens = tokenizer.replace(assign="whitened").encode(images) if start is None else np.asarray(start)
     if len(tokens) != len(images):
-        raise InputError(f"start: expected {len(images)} grids, one for each image, found {len(tokens)}.")
+        raise InputError(f"start: expected {len(images)} grids, found {len(tokens)}; pass one for each image.")
 
     def descended(block: np.ndarray, tokens: np.ndarray) -> np.ndarray:
         prices, costs = _priced(tokenizer, block, tokens, nats, price)
@@ -139,7 +139,8 @@ def _priced(
     wanted = (*tokens.shape, tokenizer.k)
     if prices.shape != wanted:
         raise InputError(
-            f"nats: expected those of every code in the place of every token, {wanted}, found {prices.shape}."
+            f"nats: expected those of every code in the place of every token, {wanted}, found {prices.shape}; see "
+            "`code_nats`."
         )
     paid = np.take_along_axis(prices, tokens[..., None], axis=3).sum(axis=(1, 2, 3))
     return prices, np.sum((decoded - images) ** 2, axis=(1, 2, 3)) + paid

@@ -1,9 +1,9 @@
 """GPT: a causal Transformer over the tokens of an image, in raster order, and its likelihood.
 
 The sequence that it sees is [start, token 0 ... token t-2], so that the first token's distribution is learned too; a
-class-conditional model has one start row for each class, and one for no class. What is asked for is known by its row and its
-column in the grid. Pre-norm blocks and initial weights as in GPT-2 (Radford et al., 2019); `geovq.gpt_start` has others for the
-codes.
+class-conditional model has one start row for each class, and one for no class. Which token is to be predicted is known by learned
+vectors of its row and its column in the grid. Pre-norm blocks and initial weights as in GPT-2 (Radford et al., 2019);
+`geovq.gpt_start` has others for the codes.
 """
 
 import functools
@@ -94,7 +94,7 @@ class GPT(nnx.Module):
             rngs: Source of the initial weights.
 
         Raises:
-            InputError: A size that is not positive, heads that do not divide the width, dropout outside [0, 1).
+            InputError: As `check_config`.
         """
         check_config(config)
         normal = nnx.initializers.normal(SCALE)
@@ -115,7 +115,8 @@ class GPT(nnx.Module):
 
         Args:
             tokens: Tokens 0..K-1 in raster order; values outside are not noticed here (see `checks.check_tokens`).
-            labels: Classes 0..classes-1, or `classes` for none, for a class-conditional model only.
+            labels: Classes 0..classes-1, for a class-conditional model only, or `classes` for none, which a model knows that
+                was trained with class_dropout; others are not noticed here (see `token_data.check_labels`).
             key: Draws the dropout; None switches it off.
 
         Returns:
@@ -163,8 +164,8 @@ def token_nats(
 
     Args:
         model: The model.
-        tokens: Tokens 0..K-1 in raster order.
-        labels: Classes, for a class-conditional model only.
+        tokens: As for the model.
+        labels: As for the model.
         key: Draws the dropout; None switches it off.
 
     Raises:
@@ -185,8 +186,8 @@ def loss(
 
     Args:
         model: The model.
-        tokens: Tokens 0..K-1 in raster order.
-        labels: Classes, for a class-conditional model only.
+        tokens: As for the model.
+        labels: As for the model.
         key: Draws the dropout; None switches it off.
         label_smoothing: Share of the target, in [0, 1), that is spread evenly over all K codes (Szegedy et al., 2016).
             Only at 0 is the result a likelihood: validate at 0.
@@ -210,10 +211,13 @@ def check_config(config: GPTConfig) -> None:
     """Refuses sizes that make no model.
 
     Raises:
-        InputError: A size that is not positive, heads that do not divide the width, dropout outside [0, 1).
+        InputError: A size that is not positive, a negative number of classes, heads that do not divide the width, dropout or
+            class_dropout outside [0, 1), or class_dropout without classes.
     """
     if min(config.codes, *config.grid, config.layers, config.width, config.heads) < 1 or config.classes < 0:
-        raise InputError(f"GPT: expected sizes of at least 1 and classes of at least 0, found {config}.")
+        raise InputError(
+            f"GPT: expected sizes of at least 1 and classes of at least 0, found {config}; change those that are less."
+        )
     if config.width % config.heads:
         raise InputError(
             f"GPT: expected a width that the heads divide, found width {config.width} and {config.heads} heads; "
@@ -221,7 +225,7 @@ def check_config(config: GPTConfig) -> None:
         )
     if not 0 <= config.dropout < 1 or not 0 <= config.class_dropout < 1:
         raise InputError(
-            f"GPT: expected dropout and class_dropout in [0, 1), found {config.dropout} and {config.class_dropout}."
+            f"GPT: expected dropout and class_dropout in [0, 1), found {config.dropout} and {config.class_dropout}; 0 is none."
         )
     if config.class_dropout and not config.classes:
         raise InputError("GPT: expected no class_dropout without classes; leave it out, or give the number of classes.")
@@ -237,7 +241,7 @@ def check_shapes(config: GPTConfig, tokens: tuple[int, ...], labels: tuple[int, 
         raise InputError(f"tokens: expected shape (n, {config.length}), found {tokens}; flatten grids in raster order.")
     check_conditioning(config, labels is not None)
     if labels is not None and labels != tokens[:1]:
-        raise InputError(f"labels: expected shape {tokens[:1]}, one for each image, found {labels}.")
+        raise InputError(f"labels: expected shape {tokens[:1]}, found {labels}; pass one for each image.")
 
 
 def check_conditioning(config: GPTConfig, labelled: bool) -> None:

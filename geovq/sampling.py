@@ -1,7 +1,7 @@
 """New token sequences from a GPT: one pass over the positions, with the keys and values of the past cached.
 
-Row i of a request draws from fold_in(key, offset + i), and is computed among `chunk` rows, whatever they are: a request may be
-cut into pieces.
+Row i of a request draws from fold_in(key, offset + i), and rows are always computed in batches of `chunk`: what else is asked for
+does not change a row, and a request may be cut into pieces.
 """
 
 import functools
@@ -57,7 +57,7 @@ def sample(
             was trained with class_dropout. See `rising`.
         prefix: First p tokens of each sequence, in raster order, p from 0 to t; the rest is drawn.
         offset: Number of the first row, at least 0: rows 0..99 are rows 0..49 and then 50..99.
-        chunk: Sequences drawn at once. Fewer cost as much: products of another size may round differently.
+        chunk: Sequences drawn at once. Fewer are padded to as many, since products of another size may round differently.
         progress: Called with the number of sequences finished.
 
     Returns:

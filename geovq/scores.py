@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from geovq.checks import InputError, check_finite, check_images
+from geovq.checks import InputError, check_finite, check_images, check_whole
 from geovq.chunks import Progress, map_chunks
 from geovq.perceptual import installed_weights, perceptual_distances
 
@@ -151,10 +151,9 @@ def check_resampling(n_resamples: int, level: float) -> None:
     Raises:
         InputError: No resamples, or a level outside (0, 1).
     """
-    if n_resamples < 1 or not 0 < level < 1:
-        raise InputError(
-            f"bootstrap: expected n_resamples >= 1 and level in (0, 1), found {n_resamples} and {level}; change them."
-        )
+    check_whole("n_resamples", n_resamples)
+    if not 0 < level < 1:
+        raise InputError(f"level: expected a number in (0, 1), found {level}; 0.95 is usual.")
 
 
 @jax.jit

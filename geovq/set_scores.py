@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from sklearn.neighbors import NearestNeighbors
 
-from geovq.checks import InputError, check_points
+from geovq.checks import InputError, check_points, check_whole
 from geovq.scores import Interval, check_resampling
 
 
@@ -22,7 +22,7 @@ class Closeness(NamedTuple):
     recall: Bool[np.ndarray, " m"]
     """Whether a real image lies among the generated ones."""
     density: Float[np.ndarray, " n"]
-    """Of how many real images, over k, a generated one lies within the k-th neighbour's distance."""
+    """Number of real images within whose k-th neighbour's distance a generated one lies, divided by k."""
     coverage: Bool[np.ndarray, " m"]
     """Whether a generated image lies within a real one's k-th neighbour's distance."""
 
@@ -45,6 +45,7 @@ def closeness(real: Float[np.ndarray, "m f"], generated: Float[np.ndarray, "n f"
     models", NeurIPS 2019; Naeem, Oh, Uh, Choi & Yoo, "Reliable fidelity and diversity metrics for generative models", ICML 2020.
     """
     real, generated = _checked(real, generated)
+    check_whole("neighbours", neighbours)
     if not 1 <= neighbours < min(len(real), len(generated)):
         raise InputError(
             f"neighbours: expected 1..{min(len(real), len(generated)) - 1}, fewer than images, found {neighbours}; change it."
@@ -63,7 +64,7 @@ def closeness(real: Float[np.ndarray, "m f"], generated: Float[np.ndarray, "n f"
     return Closeness(precision, recall, density, coverage)
 
 
-_NUMBERS = 1 << 25
+_NUMBERS = 1 << 23
 """Distances that are held at once."""
 
 
@@ -126,7 +127,8 @@ def frechet_interval(
     """
     check_resampling(n_resamples, level)
     real, generated = _checked(real, generated)
-    found, of_real = frechet_distance(real, generated), _moments(real)
+    of_real = _moments(real)
+    found = _frechet(*of_real, *_moments(generated))
     rng = np.random.default_rng(seed)
     drawn = (generated[rng.integers(len(generated), size=len(generated))] for _ in range(n_resamples))
     draws = np.array([_frechet(*of_real, *_moments(features)) for features in drawn])
@@ -172,8 +174,8 @@ def kernel_distances(
     Source: Bińkowski, Sutherland, Arbel & Gretton, "Demystifying MMD GANs", ICLR 2018.
     """
     real, generated = _checked(real, generated)
-    if subsets < 1 or size < 2:
-        raise InputError(f"subsets: expected at least 1 of at least 2 images, found {subsets} of {size}; draw more.")
+    check_whole("subsets", subsets)
+    check_whole("size", size, 2)
     size, rng = min(size, len(real), len(generated)), np.random.default_rng(seed)
     found = []
     for _ in range(subsets):

@@ -22,7 +22,9 @@ def check_labels(labels: np.ndarray, classes: int) -> Int[np.ndarray, " n"]:
     labels = np.asarray(labels)
     wanted = f"integers of shape (n,) in 0..{classes - 1}"
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(f"labels: expected {wanted}, found {labels.dtype} of shape {labels.shape}.")
+        raise InputError(
+            f"labels: expected {wanted}, found {labels.dtype} of shape {labels.shape}; pass a class number each."
+        )
     bad = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(bad):
         raise InputError(
@@ -46,18 +48,22 @@ def keep_valid(
         Tokens and labels of the m images that are left, and the number of images lost.
 
     Raises:
-        InputError: Tokens that are not integers, labels of another length, or nothing left.
+        InputError: Tokens or labels that are not integers, labels of another length, or nothing left.
     """
     tokens = np.asarray(tokens)
     if not np.issubdtype(tokens.dtype, np.integer):
         raise InputError(f"tokens: expected integers in 0..{k - 1}, found {tokens.dtype}; pass what encode returned.")
-    if labels is not None and len(labels) != len(tokens):
-        raise InputError(f"labels: expected {len(tokens)}, one for each image, found {len(labels)}.")
-    valid = ((tokens >= 0) & (tokens < k)).reshape(len(tokens), -1).all(axis=1)
+    labels = None if labels is None else np.asarray(labels)
+    if labels is not None and (labels.shape != (len(tokens),) or not np.issubdtype(labels.dtype, np.integer)):
+        raise InputError(
+            f"labels: expected integers of shape ({len(tokens)},), found {labels.dtype} of shape {labels.shape}; pass one for "
+            "each image."
+        )
+    valid = ((tokens >= 0) & (tokens < k)).all(axis=tuple(range(1, tokens.ndim)))
     if not valid.any():
         raise InputError(
             f"tokens: expected images whose tokens are all in 0..{k - 1}, found none among {len(tokens)}; "
             "assign them again, or name the right number of codes."
         )
-    kept = None if labels is None else np.asarray(labels)[valid].astype(np.int32)
+    kept = None if labels is None else labels[valid].astype(np.int32)
     return tokens[valid].astype(np.int32), kept, int((~valid).sum())

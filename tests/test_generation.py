@@ -1,12 +1,15 @@
 """What benchmarks.generation and benchmarks.study train, and their tables from rows made by hand."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.generation_cells import kept
+from benchmarks import generation_program
+from benchmarks.generation_brackets import BLUR, SHOWN, UNPAIRED
+from benchmarks.generation_cells import GUIDANCE, VERSION, kept
 from benchmarks.generation_figures import (
     confused,
     confusion,
@@ -16,8 +19,10 @@ from benchmarks.generation_figures import (
     side_by_side,
     trade,
 )
+from benchmarks.generation_program import measured_into
+from benchmarks.generation_rows import Measured
 from benchmarks.generation_runs import Generation
-from benchmarks.generation_schedules import SCHEDULES, schedule_label
+from benchmarks.generation_schedules import SCHEDULES, Extent, schedule_label
 from benchmarks.generation_systems import EXPERIMENTS, ONCE, REPLICATED, SYSTEMS
 from benchmarks.generation_tables import (
     further,
@@ -35,6 +40,7 @@ from benchmarks.tokenizer_systems import begun_as, images_of
 from geovq.checks import InputError
 from train.config import PRESETS, DataOptions
 from train.config_checks import check_config
+from train.judge import PAIRS
 from train.run import Run
 
 
@@ -92,6 +98,33 @@ def test_only_what_is_compared_has_all_seeds_on_the_reduced_schedule(tmp_path):
     assert seeds("full", ONCE[0]) == [0, 1, 2]
     assert seeds("reduced", EXPERIMENTS["2 Euclidean medoids, K = 1024, large"]) == [0]
     assert seeds("reduced", EXPERIMENTS["6 as 4, class-conditional"]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "name", "missing"),
+    [((), "study", 0), ((0,), "study", 0), ((0, 1), "study", 0), ((1, 2), "study_part", 4)],
+)
+def test_a_results_file_that_lacks_systems_says_so(seeds, name, missing, tmp_path, monkeypatch, capsys):
+    asked = Run(tmp_path, PRESETS["quick"])
+    monkeypatch.setattr(Generation, "classifier", lambda self: SimpleNamespace(fingerprint=lambda stage: "sha"))
+    monkeypatch.setattr(
+        generation_program, "measure", lambda generation, classifier, systems, seeds, field: Measured([], {}, {}, ())
+    )
+    extent = Extent(seeds=seeds, output=tmp_path)
+    path, _ = measured_into("study", "experiment", EXPERIMENTS, (), asked, extent, {})
+    assert path == tmp_path / name
+    assert path.with_suffix(".json").exists()
+    printed = capsys.readouterr().out
+    assert ("left out" in printed) == bool(missing)
+    assert sum(experiment in printed for experiment in EXPERIMENTS) == missing
+    with pytest.raises(InputError, match="seeds: expected 0, the only one of 3 geodesic medoids"):
+        measured_into("study", "experiment", EXPERIMENTS, ["3 geodesic medoids"], asked, Extent(seeds=(1,)), {})
+
+
+def test_cells_of_other_settings_need_another_version():
+    """Cells are computed again when VERSION changes; raise it together with any of these."""
+    assert (VERSION, GUIDANCE) == (4, ((1.0, False), (1.5, False), (2.0, False), (2.0, True)))
+    assert (SHOWN, UNPAIRED, BLUR, PAIRS) == (10, 2000, 2.0, 1000)
 
 
 def test_reduced_seeds_share_their_tokens(tmp_path):

@@ -191,6 +191,8 @@ def test_holds_parameters_alone_and_works_as_a_tree():
         ({"classes": -1}, "classes of at least 0"),
         ({"width": 9}, "choose 8"),
         ({"dropout": 1.0}, r"\[0, 1\)"),
+        ({"classes": 3, "class_dropout": -0.1}, r"class_dropout in \[0, 1\)"),
+        ({"classes": 0, "class_dropout": 0.1}, "no class_dropout without classes"),
     ],
 )
 def test_refuses_sizes(sizes, message):
@@ -223,8 +225,12 @@ def test_keep_valid_drops_images_and_their_labels():
     assert keep_valid(tokens, None, 4)[1:] == (None, 1)
     with pytest.raises(InputError, match="found none among 4"):
         keep_valid(tokens - 9, None, 3)
-    with pytest.raises(InputError, match="expected 4"):
+    with pytest.raises(InputError, match="found none among 0"):
+        keep_valid(tokens[:0], None, 3)
+    with pytest.raises(InputError, match=r"integers of shape \(4,\)"):
         keep_valid(tokens, np.array([1]), 3)
+    with pytest.raises(InputError, match="found float64"):
+        keep_valid(tokens, np.array([5.5, 6, 7, 8]), 3)
     with pytest.raises(InputError, match="float64"):
         keep_valid(tokens * 1.0, None, 3)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geovq import scores, set_scores
-from train.judge import Judge, Judged, confusion, diversity, set_rows
+from train.judge import Judge, Judged, _kernel_interval, confusion, diversity, set_rows
 
 
 @pytest.fixture
@@ -38,6 +38,14 @@ def test_intervals_hold_the_score_and_shrink_with_more_images(judge, rng):
             assert rows[score]["low"] < rows[score]["value"] < rows[score]["high"], score
         widths.append({score: rows[score]["high"] - rows[score]["low"] for score in ("frechet", "density")})
     assert all(widths[1][score] < widths[0][score] for score in widths[0])
+
+
+def test_kernel_intervals_hold_the_distance_of_equal_distributions(rng):
+    pairs = [rng.standard_normal((2, 200, 6)) for _ in range(50)]
+    found = np.array([_kernel_interval(real, generated) for real, generated in pairs])
+    values, low, high = found.T
+    assert np.mean((low <= 0) & (high >= 0)) >= 0.9
+    assert np.mean(high - low) / 2 < 5 * values.std()  # and not for being endlessly wide
 
 
 def test_copies_of_training_images_are_found(judge):

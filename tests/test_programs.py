@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import generation_cells
-from benchmarks.generation_brackets import Held
+from benchmarks.generation_brackets import Validation
 from benchmarks.generation_cells import cell, reconstructed
 from benchmarks.generation_rows import measure, seeds_in
 from benchmarks.generation_runs import Trained
@@ -25,10 +25,13 @@ from geovq.config import ASSIGNMENTS
 from geovq.data import load
 from geovq.set_scores import Nearest
 from geovq.store import load_arrays, save_arrays
-from train.config import Config
+from train.config import Config, SampleOptions
+from train.gpt import run as train_gpt
+from train.image_tokens import load as load_tokens
 from train.judge import Judge, Judged
 from train.pipeline import STAGES
 from train.run import Run, stored_config
+from train.sample import draw
 from train.stages import GEOMETRY, class_number, load_geometry
 from train.tokenizers import load_tokenizer
 
@@ -114,12 +117,12 @@ def pooled(images: np.ndarray) -> Judged:
 def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path, monkeypatch):
     config = stored_config(whole)
     assert config is not None
-    run, held = Run(whole, config), Held(*(part[:40] for part in (VAL, load("digits").val_labels)))
+    run, validation = Run(whole, config), Validation(*(part[:40] for part in (VAL, load("digits").val_labels)))
     judge = Judge(pooled, 0.9, pooled(VAL), pooled(VAL[:50]), Nearest(np.ones(50), np.zeros(50, int)), 10, "sha")
     system = System("kmeans", "whitened")
     trained = Trained(system, 0, run, None)
-    lost = reconstructed(tmp_path / "generation", trained, 0, judge, held)
-    sampled, pictures, nearest = cell(tmp_path / "generation", trained, judge, held)
+    lost = reconstructed(tmp_path / "generation", trained, 0, judge, validation)
+    sampled, pictures, nearest = cell(tmp_path / "generation", trained, judge, validation)
     rows = lost + sampled
     assert (pictures.shape, nearest.shape) == ((10, 10, 28, 28, 1), (2, 10, 28, 28, 1))
     found = {(r["case"], r["score"]): r for r in rows if r.get("position") is None and r.get("guidance", 1.0) == 1.0}
@@ -186,7 +189,7 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     psnr = {r["system"]: r["value"] for r in measured.rows if r["case"] == "unpaired" and r["score"] == "psnr"}
     assert psnr["real"] < psnr["real, blurred"] < psnr["mean image"]  # why unpaired scores say nothing of images
     with pytest.raises(TypeError):
-        cell(tmp_path / "generation", trained, judge._replace(fingerprint="another"), held)
+        cell(tmp_path / "generation", trained, judge._replace(fingerprint="another"), validation)
 
 
 def test_a_run_leaves_what_it_promises(whole):
@@ -253,15 +256,41 @@ def test_samples_of_one_class_by_name(whole, tmp_path):
 
 
 def test_images_are_completed_under_guidance(whole, tmp_path):
-    pictures = []
-    for name, flags in (("plain", []), ("guided", ["--sample.guidance", "100", "--sample.guidance-rises"])):
-        out = tmp_path / f"{name}.png"
-        flags += ["--label", "7", "--keep", "4", "--sample.per-class", "4", "--out", str(out)]
-        found = program("sample", "--run", str(whole), *flags)
-        assert found.returncode == 0, found.stderr
-        pictures.append(np.asarray(Image.open(out)))
-    assert pictures[0].shape == pictures[1].shape
-    assert (pictures[0] != pictures[1]).any()
+    flags = ["--label", "7", "--keep", "4", "--sample.per-class", "4", "--out", str(tmp_path / "7.png")]
+    found = program("sample", "--run", str(whole), *flags, "--sample.guidance", "100", "--sample.guidance-rises")
+    assert found.returncode == 0, found.stderr
+    assert np.asarray(Image.open(tmp_path / "7.png")).std() > 0
+
+    config = stored_config(whole)
+    assert config is not None
+    tokens = load_tokens(Run(whole, config))
+    first = tokens["test"][tokens["test_labels"] == 7][0]
+    drawn = []
+    for guidance in (1.0, 100.0):
+        run = Run(whole, dataclasses.replace(config, sample=SampleOptions(per_class=4, guidance=guidance)))
+        grids, images = draw(run, "7", keep=4)
+        assert [(name, len(shown)) for name, shown in images.items()] == [("7", 4)]
+        drawn.append(grids.reshape(4, -1))
+        np.testing.assert_array_equal(drawn[-1][0], first)  # the test image itself
+        np.testing.assert_array_equal(drawn[-1][:, :4], [first[:4]] * 4)
+    assert (drawn[0] != drawn[1]).any()
+
+
+def test_a_transformer_without_classes_is_trained_and_sampled(whole, tmp_path):
+    for name in ("vae", "codebook"):
+        shutil.copytree(whole / name, tmp_path / name)
+    config = stored_config(whole)
+    assert config is not None
+    options = dataclasses.replace(config.gpt, conditional=False, epochs=1)
+    run = Run(tmp_path, dataclasses.replace(config, gpt=options))
+    train_gpt(run)
+    grids, images = draw(run)
+    assert grids.shape == (20, 4, 4)
+    assert {name: len(shown) for name, shown in images.items()} == {f"sample {i + 1}": 2 for i in range(10)}
+    with pytest.raises(InputError, match="label: expected none"):
+        draw(run, "7")
+    with pytest.raises(InputError, match="finetune: expected a complete stage, found none"):
+        draw(Run(tmp_path, dataclasses.replace(run.config, sample=SampleOptions(decoder="finetuned"))))
 
 
 CARELESS = [

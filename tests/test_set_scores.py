@@ -104,11 +104,13 @@ def test_nearest_training_images(rng):
         (lambda x: set_scores.frechet_distance(x, x[:, :2]), r"same f, found \(10, 3\) and \(10, 2\)"),
         (lambda x: set_scores.frechet_distance(x, x[:1]), "real and generated: expected features .* at least 2 images"),
         (lambda x: set_scores.closeness(x, x, 10), "neighbours: expected 1..9"),
+        (lambda x: set_scores.closeness(x, x, 0), "neighbours: expected a whole number"),
         (lambda x: set_scores.closeness(x, np.full_like(x, np.nan)), "generated: expected finite values"),
         (lambda x: set_scores.nearest_training(x, x[:, :2]), "train and rows: expected features"),
-        (lambda x: set_scores.frechet_interval(x, x, n_resamples=0), "bootstrap: expected n_resamples >= 1"),
-        (lambda x: set_scores.frechet_interval(x, x, level=1.0), r"level in \(0, 1\)"),
-        (lambda x: set_scores.kernel_distances(x, x, size=1), "subsets: expected at least 1 of at least 2"),
+        (lambda x: set_scores.frechet_interval(x, x, n_resamples=0), "n_resamples: expected a whole number"),
+        (lambda x: set_scores.frechet_interval(x, x, level=1.0), r"level: expected a number in \(0, 1\)"),
+        (lambda x: set_scores.kernel_distances(x, x, size=1), "size: expected a whole number of at least 2"),
+        (lambda x: set_scores.kernel_distances(x, x, subsets=0), "subsets: expected a whole number of at least 1"),
     ],
 )
 def test_bad_input_is_refused(call, message, rng):

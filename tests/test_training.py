@@ -23,6 +23,7 @@ from geovq.store import load_arrays
 from tests.test_programs import TINY_VAE, program
 from train import finetune, gpt, image_tokens, networks, sample
 from train.config import FinetuneOptions, GPTOptions, SampleOptions
+from train.judge import Judge
 from train.networks import trained_classifier
 from train.rounds import image_costs
 from train.run import Run, stored_config
@@ -443,6 +444,19 @@ def test_a_classifier_learns_and_says_how_well(tmp_path):
     np.testing.assert_allclose((found == data.test_labels).mean(), accuracy)
     assert accuracy > 0.8
     assert classifier.features(images[:3]).shape == (3, 128)
+
+    judge = Judge.of(Run(tmp_path, config))
+    assert (judge.accuracy, judge.classes) == (accuracy, 10)
+    np.testing.assert_array_equal(judge.test.classes, found)
+    np.testing.assert_allclose(judge.test.features[:3], classifier.features(images[:3]), rtol=1e-4, atol=1e-4)
+    nearest = judge.train.features[judge.nearest.indices[:5]]
+    apart = np.linalg.norm(judge.test.features[:5] - nearest, axis=1)
+    np.testing.assert_allclose(judge.nearest.distances[:5], apart, rtol=1e-3)
+
+    path = tmp_path / "classifier/accuracy.json"
+    path.write_text(path.read_text().replace(str(accuracy), "1.0"))
+    with pytest.raises(InputError, match="expected the accuracy that was measured, found another"):
+        trained_classifier(Run(tmp_path, config), (28, 28, 1))
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def check_config(config: Config, sections: tuple[str, ...]) -> None:
             "folder, or leave --data-dir out."
         )
     if gpt.width % gpt.heads:
-        raise InputError(f"gpt.heads: expected a divisor of gpt.width ({gpt.width}), found {gpt.heads}.")
+        raise InputError(f"gpt.heads: expected a divisor of gpt.width ({gpt.width}), found {gpt.heads}; change one.")
     if not 1 <= codebook.stages <= 4:
         raise InputError(f"codebook.stages: expected 1..4, found {codebook.stages}; change --codebook.stages.")
     if codebook.stages > 1 and not set(codebook.codebooks) <= set(OF_MEANS):
@@ -86,7 +86,7 @@ def check_config(config: Config, sections: tuple[str, ...]) -> None:
         )
     if config.sample.top_k > token_codes(config):
         raise InputError(
-            f"sample.top_k: expected at most the codes of a token ({token_codes(config)}), found {config.sample.top_k}."
+            f"sample.top_k: expected at most the codes of a token ({token_codes(config)}), found {config.sample.top_k}; 0 is all."
         )
     tuned = {"vqvae": "baseline"}.get(tuning.codebook, tuning.codebook)
     if "sample" in sections and config.sample.decoder == "finetuned" and gpt.codebook not in ("finetuned", tuned):

@@ -20,8 +20,8 @@ compared in docs/transformer.md).
 
 Needs RUN/vae and RUN/codebook, or, for --finetune.codebook vqvae, RUN/baseline, whose decoder and codes it goes on with; a run
 folder holds one fine-tuning. Writes RUN/finetune/tokenizer.npz, which holds the decoder's parameters with the codes, and a
-folder for each round. `train.tokenizers.load_finetuned` reads it, with any assignment. Run it again to go on after an
-interruption.
+folder for each round. `train.tokenizers.load_finetuned` reads it, with any assignment but geodesic. Run it again to go on
+after an interruption.
 """
 
 import dataclasses

@@ -16,7 +16,7 @@ from train.config import GPTOptions
 from train.run import Run
 
 _ROWS_KEY = 2**32 - 1
-"""Folded into the seed's key for the rows of the codes: no step of the training is so late as to draw from the same key."""
+"""Folded into the seed's key for the rows of the codes: no parameter and no step of the training draws from the same key."""
 
 
 def begun(run: Run) -> GPT:

@@ -17,6 +17,7 @@ from geovq.store import read_json
 from geovq.vae import SpatialVAE
 from train import stages
 from train.config import token_codes
+from train.fingerprint import intact
 from train.run import Run
 
 
@@ -121,8 +122,15 @@ def trained_classifier(run: Run, image_shape: tuple[int, ...]) -> tuple[Classifi
     """The run's trained classifier and its accuracy on the test images.
 
     Raises:
-        InputError: The stage is not complete, or its checkpoint is damaged.
+        InputError: The stage is not complete, or its checkpoint or accuracy is not what was recorded.
     """
     graphdef, like = _untrained(lambda: new_classifier(run, image_shape))
     classifier = nnx.merge(graphdef, _trained(run, "classifier", like))
-    return classifier, read_json(run.folder / "classifier/accuracy.json")["rows"][0]["value"]
+    name = "classifier/accuracy.json"
+    path = run.folder / name
+    if not intact(path, run.outputs("classifier")[name]):
+        raise InputError(
+            f"{path}: expected the accuracy that was measured, found another or none; move {path.parent} away and run "
+            "train.classifier again."
+        )
+    return classifier, read_json(path)["rows"][0]["value"]

@@ -3,7 +3,7 @@
     python -m train.sample --run runs/demo
     python -m train.sample --run runs/quick --label Sneaker --sample.per-class 40 --sample.guidance 2 --out sneakers.png
     python -m train.sample --run runs/quick --keep 8
-    python -m train.sample --run runs/quick --sample.decoder finetuned              after train.finetune --tokens-of runs/quick
+    python -m train.sample --run runs/quick --sample.decoder finetuned        after train.finetune on the Transformer's tokens
 
 Needs RUN/gpt and the stages that it needed. The same seed gives the same images. Every row is a class. With --keep the first
 tokens are those of a test image of the class, whose reconstruction stands first in its row.
@@ -124,6 +124,7 @@ def draw(run: Run, label: str | None = None, keep: int = 0):
 
 def _check_tuned(run: Run) -> None:
     """Refuses a decoder that was fine-tuned for codes that are there no more."""
+    run.outputs("finetune")  # refuses a decoder that is not complete
     made_from = Stage(run.folder, "finetune").record["inputs"]
     for name in tokenizer_stages(run.config):
         if name in made_from and made_from[name] != run.fingerprint(name):
