@@ -66,8 +66,7 @@ def run(run: Run, tokens_of: Run | None = None, prior: Run | None = None) -> Non
         )
     data = stages.images(run.config.data)
     inputs = {"data": data.sha256, **{name: run.fingerprint(name) for name in tokenizer_stages(run.config)}}
-    made_here = tokens_of is None and not assigned
-    expected = image_tokens.expected_by(prior, run, inputs) if prior is not None and made_here else None
+    expected = None if prior is None else image_tokens.expected_by(prior, run, inputs)
     if options.price:
         inputs["prior"] = began.record.get("inputs", {}).get("prior") if prior is None else prior.fingerprint("gpt")
     stage = run.begin("gpt", (*token_sections(run.config), "gpt"), inputs)
