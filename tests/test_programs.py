@@ -279,6 +279,7 @@ def test_images_are_completed_under_guidance(whole, tmp_path):
 def test_a_transformer_without_classes_is_trained_and_sampled(whole, tmp_path):
     for name in ("vae", "codebook"):
         shutil.copytree(whole / name, tmp_path / name)
+    shutil.copy(whole / "config.json", tmp_path)
     config = stored_config(whole)
     assert config is not None
     options = dataclasses.replace(config.gpt, conditional=False, epochs=1)
