@@ -3,7 +3,18 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from benchmarks.means import PLAIN, Mean, Table, interval_of, mean_of, names_of, nats_of, seeds_of, weight_name
+from benchmarks.means import (
+    PLAIN,
+    Mean,
+    Table,
+    difference_of,
+    interval_of,
+    mean_of,
+    names_of,
+    nats_of,
+    seeds_of,
+    weight_name,
+)
 from benchmarks.rows import Row, select, value_of
 
 BRACKETS = {
@@ -63,7 +74,10 @@ def _best_tokens(rows: Sequence[Row]) -> Iterator[Bar]:
         ours, other = _frechet(rows, name), _frechet(rows, peer)
         if ours and other:
             what, seeds = f"Fréchet distance of {name}; of {peer}", min(ours.seeds, other.seeds)
-            yield what, seeds, f"{ours}; {other}", "less, intervals apart", ours.high < other.low
+            of = {"case": "samples", "score": "frechet", **PLAIN}
+            paired = difference_of(rows, of | {"name": name}, of | {"name": peer})
+            found = f"{ours}; {other}" + (f"; seed by seed {paired}" if paired else "")
+            yield what, seeds, found, "less, intervals apart", ours.high < other.low
 
 
 def _as_asked(rows: Sequence[Row]) -> Iterator[Bar]:

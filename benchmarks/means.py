@@ -63,6 +63,22 @@ def interval_of(rows: Sequence[Row], **wanted: object) -> Mean | None:
     return Mean(value, low, high, spread, seeds_of([r for r in found if "seed" in r]))
 
 
+def difference_of(rows: Sequence[Row], one: Row, other: Row) -> Mean | None:
+    """Mean over seeds of the rows with the fields `one`, less those with the fields `other`, seed by seed.
+
+    The interval is the t interval over the seeds that both have; None where these are fewer than two.
+    """
+    values = [{r["seed"]: r["value"] for r in select(rows, **fields) if "seed" in r} for fields in (one, other)]
+    differences = [values[0][seed] - values[1][seed] for seed in values[0] if seed in values[1]]
+    if len(differences) < 2:
+        return None
+    from scipy.stats import t
+
+    value, spread = float(np.mean(differences)), float(np.std(differences, ddof=1))
+    half = float(t.ppf(0.975, len(differences) - 1)) * spread / len(differences) ** 0.5
+    return Mean(value, value - half, value + half, spread, len(differences))
+
+
 def mean_of(rows: Sequence[Row], **wanted: object) -> float | None:
     """The same without its interval."""
     found = interval_of(rows, **wanted)

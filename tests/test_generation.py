@@ -34,7 +34,7 @@ from benchmarks.generation_tables import (
     reached,
     systems,
 )
-from benchmarks.means import interval_of, mean_of
+from benchmarks.means import difference_of, interval_of, mean_of
 from benchmarks.study_tables import ORIGINAL, honest, legacy
 from benchmarks.tokenizer_systems import begun_as, images_of
 from geovq.checks import InputError
@@ -347,6 +347,20 @@ def test_intervals_have_to_be_apart(tokens, frechet, apart):
     row = by_first(reached(tokens))[1]
     assert row["found (95%)"].endswith("; 40 (39 to 41)")
     assert (row["reached"], row["seeds"]) == (apart, 1)
+
+
+def test_differences_are_taken_seed_by_seed(tokens):
+    of = {"case": "samples", "guidance": 1.0, "score": "frechet"}
+    one, other = ({"name": name} for name in ("metric-joint-finetuned", "euclidean-euclidean"))
+    rows = [made(value=value, seed=seed, **of, **one) for seed, value in enumerate((30.0, 33.0, 36.0, 99.0))]
+    assert difference_of(rows + tokens, of | one, of | other) is None  # seed 0 alone has both
+    rows += [made(value=value, seed=seed, **of, **other) for seed, value in enumerate((41.0, 43.0, 45.0))]
+    half = 4.302653 * 1 / 3**0.5
+    paired = difference_of(rows, of | one, of | other)
+    assert paired == (-10, pytest.approx(-10 - half), pytest.approx(-10 + half), 1, 3)
+    row = by_first(reached(rows))[0]
+    assert row["found (95%)"].endswith("; seed by seed -10 (-12.48 to -7.516)")
+    assert row["seeds"] == 3
 
 
 def test_intervals_hold_seeds_and_images():
