@@ -172,7 +172,7 @@ def test_what_does_not_fit_is_refused(tokenizers, images):
     for options, message in (
         ({"price": -1.0}, "price: expected a finite number of at least 0, found -1"),
         ({"price": 1.0, "rounds": 0}, "rounds: expected"),
-        ({"price": 1.0, "start": np.zeros((3, *GRID), int)}, "start: expected 30 grids, one for each image, found 3"),
+        ({"price": 1.0, "start": np.zeros((3, *GRID), int)}, "start: expected 30 grids, found 3; pass one"),
         ({"price": 1.0, "start": np.full((N, *GRID), K)}, "tokens"),
         (
             {"price": 1.0, "nats": lambda t: np.zeros((*t.shape, 7))},

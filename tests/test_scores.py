@@ -182,8 +182,8 @@ def test_images_that_a_score_cannot_take_are_refused():
         (np.zeros((2, 2)), {}, r"values: expected a non-empty array of shape \(n,\), found \(2, 2\)"),
         (np.zeros(0), {}, "values: expected a non-empty array"),
         (np.array([np.inf]), {}, "values: expected finite values"),
-        (np.ones(3), {"level": 1.0}, r"level in \(0, 1\), found 1000 and 1.0"),
-        (np.ones(3), {"n_resamples": 0}, "expected n_resamples >= 1"),
+        (np.ones(3), {"level": 1.0}, r"level: expected a number in \(0, 1\), found 1.0"),
+        (np.ones(3), {"n_resamples": 0}, "n_resamples: expected a whole number of at least 1, found 0"),
     ],
 )
 def test_unfit_bootstrap_input_is_refused(values, options, message):
