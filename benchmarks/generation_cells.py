@@ -167,7 +167,7 @@ def _asked(run: Run, count: int) -> Int[np.ndarray, " n"]:
 def _guidance(run: Run) -> dict[str, tuple[float, bool]]:
     """By name; a Transformer without classes has none."""
     weights = GUIDANCE if run.config.gpt.conditional else GUIDANCE[:1]
-    return {weight_name(*of_tokens): of_tokens for of_tokens in weights}
+    return {weight_name(*weight): weight for weight in weights}
 
 
 def sampled(run: Run, name: str, count: int) -> dict[str, Int[np.ndarray, "n t"]]:

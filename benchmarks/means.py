@@ -55,10 +55,8 @@ def interval_of(rows: Sequence[Row], **wanted: object) -> Mean | None:
     value, low, high = (float(end) for end in means.mean(axis=0))
     spread = None
     if (seeds := len(means)) > 1:
-        from scipy.stats import t
-
         spread = float(np.std(means[:, 0], ddof=1))
-        half = float(t.ppf(0.975, seeds - 1)) * spread / seeds**0.5
+        half = _half_width(spread, seeds)
         low, high = value - float(np.hypot(value - low, half)), value + float(np.hypot(high - value, half))
     return Mean(value, low, high, spread, seeds_of([r for r in found if "seed" in r]))
 
@@ -72,11 +70,16 @@ def difference_of(rows: Sequence[Row], one: Row, other: Row) -> Mean | None:
     differences = [values[0][seed] - values[1][seed] for seed in values[0] if seed in values[1]]
     if len(differences) < 2:
         return None
+    value, spread = float(np.mean(differences)), float(np.std(differences, ddof=1))
+    half = _half_width(spread, len(differences))
+    return Mean(value, value - half, value + half, spread, len(differences))
+
+
+def _half_width(spread: float, seeds: int) -> float:
+    """Half of the 95% t interval of a mean over seeds with this standard deviation."""
     from scipy.stats import t
 
-    value, spread = float(np.mean(differences)), float(np.std(differences, ddof=1))
-    half = float(t.ppf(0.975, len(differences) - 1)) * spread / len(differences) ** 0.5
-    return Mean(value, value - half, value + half, spread, len(differences))
+    return float(t.ppf(0.975, seeds - 1)) * spread / seeds**0.5
 
 
 def mean_of(rows: Sequence[Row], **wanted: object) -> float | None:
