@@ -2,7 +2,7 @@
 
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -112,11 +112,11 @@ def cell(folder: pathlib.Path, trained: Trained, judge: Judge, validation: Valid
     return Cell(rows, *(arrays[name] / np.float32(255) for name in ("samples", "nearest")))
 
 
-def likelihood(run: Run) -> list[Row]:
-    """Test nats of a token, of all and by position, beside what models of frequencies need."""
+def likelihood(run: Run, part: Literal["val", "test"] = "test") -> list[Row]:
+    """Nats of a token of a part of the images, of all and by position, beside what models of frequencies need."""
     tokens = image_tokens.load(run)
-    found = nats(run, tokens, "test")
-    models = {"Transformer": found.mean(axis=1), **frequency_nats(run, tokens, "test")}
+    found = nats(run, tokens, part)
+    models = {"Transformer": found.mean(axis=1), **frequency_nats(run, tokens, part)}
     case: Row = {"case": "likelihood"}
     rows = [row(case | {"model": model}, "nats_per_token", values, len(found)) for model, values in models.items()]
     return rows + [

@@ -9,7 +9,7 @@ from benchmarks.generation_schedules import Schedule
 from benchmarks.generation_systems import EXPERIMENTS, REPLICATED, SYSTEMS, System
 from benchmarks.tokenizer_systems import Tokenizers, begun_as
 from geovq.checks import InputError
-from train.config import PRESETS, FinetuneOptions, GPTOptions, tokenizer_stages
+from train.config import PRESETS, FinetuneOptions, GPTOptions, VAEOptions, tokenizer_stages
 from train.run import Run
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ class Generation:
     @property
     def free_tokenizers(self) -> Tokenizers:
         """Of the tokenizers of VAEs whose bits are not held."""
-        return dataclasses.replace(self.tokenizers, folder=self.folder / "free", held=False)
+        variance = VAEOptions.noise_variance
+        return dataclasses.replace(self.tokenizers, folder=self.folder / "free", noise_variance=variance)
 
     @property
     def fixed_seeds(self) -> dict[str, int]:

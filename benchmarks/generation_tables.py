@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from benchmarks.likelihood_tables import below_unigrams
 from benchmarks.means import (
     PLAIN,
     Mean,
@@ -37,12 +38,6 @@ COMPARED = (
 """Systems whose samples are to be nearer to real images than those of another, whose decoder is its own or tuned alike."""
 
 
-def _below_unigrams(rows: Sequence[Row], transformer: str) -> float | None:
-    """The part of the nats of token frequencies at each position that the Transformer saves."""
-    ours, unigram = (nats_of(rows, model, transformer=transformer) for model in ("Transformer", "unigram per position"))
-    return None if ours is None or unigram is None else 1 - ours / unigram
-
-
 def _weights(rows: Sequence[Row], name: str) -> list[tuple[float, bool]]:
     """Weights of guidance of a class-conditional Transformer's samples, and whether they rise."""
     asked = select(rows, case="samples", name=name, score="class_accuracy")
@@ -63,7 +58,7 @@ def reached(rows: Sequence[Row]) -> Table:
 
 def _likely_tokens(rows: Sequence[Row]) -> Iterator[Bar]:
     for transformer in ("metric-whitened", "metric-whitened-free", "metric-whitened-free-long"):
-        part = _below_unigrams(rows, transformer)
+        part = below_unigrams(rows, transformer)
         if part is not None:
             seeds = seeds_of(rows, case="likelihood", transformer=transformer)
             yield f"nats of {transformer} below unigrams per position, part", seeds, part, "at least 0.38", part >= 0.38
@@ -145,33 +140,6 @@ def _lines(rows: Sequence[Row]) -> Iterator[tuple[str, str | None, dict[str, Any
             yield line, None, {"case": "bracket", "system": bracket}
     for name in names_of(rows, "name"):
         yield name, name, {"case": "samples", "name": name, **PLAIN}
-
-
-def likelihood(rows: Sequence[Row]) -> Table:
-    """Nats of a test token, beside models of frequencies."""
-    models = ("uniform", "unigram", "unigram per position", "Transformer")
-    cells: list[list[object]] = [
-        [
-            name,
-            seeds_of(rows, case="likelihood", transformer=name),
-            next(r["epochs"] for r in rows if r.get("transformer") == name),
-            *(nats_of(rows, model, transformer=name) for model in models),
-            _below_unigrams(rows, name),
-        ]
-        for name in names_of(rows, "transformer")
-    ]
-    return ["tokens", "seeds", "epochs", *models, "below per position, part"], cells
-
-
-def positions(rows: Sequence[Row]) -> Table:
-    """Nats of a test token position by position, in raster order."""
-    found = sorted({r["position"] for r in rows if r.get("case") == "likelihood" and r.get("position") is not None})
-    of = {"case": "likelihood", "model": "Transformer"}
-    cells: list[list[object]] = [
-        [name, *(mean_of(rows, position=position, transformer=name, **of) for position in found)]
-        for name in names_of(rows, "transformer")
-    ]
-    return ["tokens", *map(str, found)], cells
 
 
 def guidance(rows: Sequence[Row]) -> Table:

@@ -9,7 +9,14 @@ import pathlib
 import re
 from collections.abc import Callable, Collection
 
-from benchmarks import generation_tables, medoids_tables, metric_tables, study_tables, tokenizer_tables
+from benchmarks import (
+    generation_tables,
+    likelihood_tables,
+    medoids_tables,
+    metric_tables,
+    study_tables,
+    tokenizer_tables,
+)
 from benchmarks.markdown import captioned, markdown
 from benchmarks.means import judged_by
 from benchmarks.record import FOLDER, no_options
@@ -89,9 +96,11 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {
     "generation_reached": ("generation", lambda rows: markdown(*generation_tables.reached(rows))),
     "generation_systems": ("generation", lambda rows: markdown(*generation_tables.systems(rows))),
     "generation_further": ("generation", lambda rows: markdown(*generation_tables.further(rows))),
-    "generation_likelihood": ("generation", lambda rows: markdown(*generation_tables.likelihood(rows))),
-    "generation_positions": ("generation", lambda rows: markdown(*generation_tables.positions(rows))),
+    "generation_likelihood": ("generation", lambda rows: markdown(*likelihood_tables.likelihood(rows))),
+    "generation_positions": ("generation", lambda rows: markdown(*likelihood_tables.positions(rows))),
     "generation_guidance": ("generation", lambda rows: markdown(*generation_tables.guidance(rows))),
+    "likelihood": ("likelihood", lambda rows: markdown(*likelihood_tables.kinds(rows))),
+    "likelihood_positions": ("likelihood", lambda rows: markdown(*likelihood_tables.kinds_by_position(rows))),
     "perceptual": ("perceptual", lambda rows: markdown(*generation_tables.prices(rows))),
     "entropy": ("entropy", lambda rows: markdown(*generation_tables.prices_of_nats(rows))),
     "study_legacy": ("study", lambda rows: markdown(*study_tables.legacy(rows))),

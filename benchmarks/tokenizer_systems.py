@@ -115,8 +115,8 @@ class Tokenizers:
     data_dir: str | None
     schedule: Schedule
     parts: tuple[Part, ...]
-    held: bool = True
-    """Whether the VAE's KL bits are held at those of a code, at every position; else they fall as they do."""
+    noise_variance: float | None = None
+    """The VAE's β; None: it is moved so that KL bits are held at those of a code, at every position."""
 
     def vae(self, seed: int) -> Run:
         """The trained continuous VAE of a seed."""
@@ -185,7 +185,9 @@ class Tokenizers:
         return dataclasses.replace(
             preset,
             data=dataclasses.replace(preset.data, data_dir=self.data_dir),
-            vae=vae if self.held else dataclasses.replace(vae, bits=0),
+            vae=vae
+            if self.noise_variance is None
+            else dataclasses.replace(vae, bits=0, noise_variance=self.noise_variance),
         )
 
 

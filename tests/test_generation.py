@@ -27,13 +27,12 @@ from benchmarks.generation_systems import EXPERIMENTS, ONCE, REPLICATED, SYSTEMS
 from benchmarks.generation_tables import (
     further,
     guidance,
-    likelihood,
-    positions,
     prices,
     prices_of_nats,
     reached,
     systems,
 )
+from benchmarks.likelihood_tables import likelihood, positions
 from benchmarks.means import difference_of, interval_of, mean_of
 from benchmarks.study_tables import ORIGINAL, honest, legacy
 from benchmarks.tokenizer_systems import begun_as, images_of

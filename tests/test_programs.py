@@ -19,6 +19,7 @@ from benchmarks.generation_cells import cell, reconstructed
 from benchmarks.generation_rows import measure, seeds_in
 from benchmarks.generation_runs import Trained
 from benchmarks.generation_systems import System
+from benchmarks.likelihood import measured
 from benchmarks.resume import KILLS, outputs, pipeline
 from geovq.checks import InputError
 from geovq.config import ASSIGNMENTS
@@ -49,6 +50,7 @@ PROGRAMS = (
                 "generation",
                 "geometry",
                 "gpt",
+                "likelihood",
                 "medoids",
                 "metric",
                 "nearest",
@@ -172,24 +174,44 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
         fixed_seeds={"codebook": 3},
     )
     once = dataclasses.replace(system)
-    measured = measure(generation, run, {"ours": system, "once": once}, (0, 1), "name")
+    everything = measure(generation, run, {"ours": system, "once": once}, (0, 1), "name")
     for case, seeds in (
         ("likelihood", {("ours", 0), ("ours", 1), ("once", 0)}),
         ("errors", {("ours", 0), ("once", 0)}),
     ):
-        assert {(r["name"], r["seed"]) for r in measured.rows if r["case"] == case and "seed" in r} == seeds
+        assert {(r["name"], r["seed"]) for r in everything.rows if r["case"] == case and "seed" in r} == seeds
     fields = {**system.fields, "name": "ours", "codes": 8, "epochs": 4, "seed": 1}
-    assert [r for r in measured.rows if r.get("name") == "ours" and r["seed"] == 1] == [fields | r for r in sampled]
-    assert seeds_in(measured.rows, 7, generation) == {"split": 7, "codebook": 3, "networks 0": 0, "Transformer 1": 1}
-    assert [*measured.pictures] == ["real", "ours", "once"]
-    np.testing.assert_array_equal(measured.pictures["ours"], pictures)
-    assert measured.pictures["real"].shape == pictures.shape
-    np.testing.assert_array_equal(measured.nearest["ours"], nearest)
-    assert {r["system"] for r in measured.rows if r["case"] == "bracket"} == {"real", "real, trained on", "vae"}
-    psnr = {r["system"]: r["value"] for r in measured.rows if r["case"] == "unpaired" and r["score"] == "psnr"}
+    assert [r for r in everything.rows if r.get("name") == "ours" and r["seed"] == 1] == [fields | r for r in sampled]
+    assert seeds_in(everything.rows, 7, generation) == {"split": 7, "codebook": 3, "networks 0": 0, "Transformer 1": 1}
+    assert [*everything.pictures] == ["real", "ours", "once"]
+    np.testing.assert_array_equal(everything.pictures["ours"], pictures)
+    assert everything.pictures["real"].shape == pictures.shape
+    np.testing.assert_array_equal(everything.nearest["ours"], nearest)
+    assert {r["system"] for r in everything.rows if r["case"] == "bracket"} == {"real", "real, trained on", "vae"}
+    psnr = {r["system"]: r["value"] for r in everything.rows if r["case"] == "unpaired" and r["score"] == "psnr"}
     assert psnr["real"] < psnr["real, blurred"] < psnr["mean image"]  # why unpaired scores say nothing of images
     with pytest.raises(TypeError):
         cell(tmp_path / "generation", trained, judge._replace(fingerprint="another"), validation)
+
+
+def test_likelihoods_are_those_of_evaluation(whole):
+    config = stored_config(whole)
+    assert config is not None
+    rows = measured(Run(whole, config))
+    results = json.loads((whole / "results.json").read_text())["rows"]
+    for split in ("validation", "test"):
+        evaluated = {
+            {"ours": "Transformer"}.get(r["system"], r["system"]): r["value"]
+            for r in results
+            if r["case"] == "likelihood" and r["split"] == split
+        }
+        of_split = [r for r in rows if r["split"] == split and r["case"] == "likelihood"]
+        found = {r["model"]: r["value"] for r in of_split if r.get("position") is None}
+        assert found == pytest.approx(evaluated, rel=1e-5)
+        assert {r.get("position") for r in of_split} == {None, *range(16)}
+    wanted = {"case": "quantized", "codebook": "kmeans", "assign": "whitened", "score": "psnr"}
+    psnr = next(r["value"] for r in rows if r["score"] == "psnr")
+    assert psnr == pytest.approx(next(r["value"] for r in results if wanted.items() <= r.items()), rel=1e-5)
 
 
 def test_a_run_leaves_what_it_promises(whole):

@@ -283,6 +283,14 @@ def test_presets_are_legal(preset):
             Config(gpt=GPTOptions(label_smoothing=1.5)),
             r"gpt\.label_smoothing: expected a number in \[0, 1\), found 1\.5",
         ),
+        (
+            Config(gpt=GPTOptions(images=9)),
+            r"gpt\.images: expected at least gpt\.batch_size \(128\), or 0 for all, found 9",
+        ),
+        (
+            Config(gpt=GPTOptions(images=999, assign="amortised", price=0.1)),
+            r"gpt\.images: expected 0 for tokens with a price, .* found 999",
+        ),
         (Config(vae=VAEOptions(noise_variance=0)), r"noise_variance: .* found 0; change --vae\.noise-variance"),
         (Config(vae=VAEOptions(grid=(4, 0))), r"vae\.grid: expected at least 1, found \(4, 0\)"),
         (Config(vae=VAEOptions(learning_rate=float("nan"))), r"vae\.learning_rate: expected a finite number above 0"),

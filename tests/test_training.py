@@ -21,12 +21,13 @@ from geovq.entropy import assign_entropy_constrained, code_nats
 from geovq.quantizers import grid_codes
 from geovq.store import load_arrays
 from tests.test_programs import TINY_VAE, program
-from train import finetune, gpt, image_tokens, networks, sample
+from train import finetune, gpt, image_tokens, networks, sample, stages
 from train.config import FinetuneOptions, GPTOptions, SampleOptions
 from train.judge import Judge
 from train.networks import trained_classifier
 from train.rounds import image_costs
 from train.run import Run, stored_config
+from train.stage_record import Stage
 from train.tokenizers import load_baseline, load_finetuned, load_tokenizer
 
 CODEBOOK = ["--codebook.codes", "8", "--codebook.measured-images", "20", "--codebook.neighbours", "4"]
@@ -187,6 +188,23 @@ def test_a_second_transformer_takes_the_tokens_of_the_first(tuned, tmp_path, mon
         InputError, match=r"another gpt.assign, whitened there and local here; name a run with the same"
     ):
         gpt.run(begun("other", assign="local"), first)
+    with pytest.raises(InputError, match=r"another gpt.images, 0 there and 300 here"):
+        gpt.run(begun("fewer", images=300), first)
+
+
+def test_fewer_training_images_are_drawn_and_their_labels_with_them(started, tmp_path):
+    shutil.copytree(started, tmp_path / "run")
+    options = GPTOptions(codebook="whitened", images=300, batch_size=256)
+    made = Run(tmp_path / "run", dataclasses.replace(run_of(started).config, gpt=options))
+    data, stage = stages.images(made.config.data), Stage(made.folder, "gpt")
+    image_tokens.save(made, data, stage)
+    found, dataset = image_tokens.load(made), data.dataset
+    encoded = load_tokenizer(made.folder, "whitened").encode(dataset.train_images).reshape(-1, 16)
+    drawn = np.sort(np.random.default_rng(made.config.data.split_seed).permutation(len(encoded))[:300])
+    np.testing.assert_array_equal(found["train"], encoded[drawn])
+    np.testing.assert_array_equal(found["train_labels"], dataset.train_labels[drawn])
+    for part in ("val", "test"):
+        assert len(found[part]) == len(found[f"{part}_labels"]) == len(getattr(dataset, f"{part}_images"))
 
 
 @pytest.fixture(scope="module")

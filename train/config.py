@@ -172,6 +172,8 @@ class GPTOptions:
     """Their assignment: euclidean, whitened, whitened-position, local, geodesic, amortised, joint or decoded."""
     probes: int = 0
     """Products that a Jacobian is sketched by, for assignments that need one; 96 for joint lose nothing here; 0 = exact."""
+    images: int = 0
+    """At most so many training images, drawn at random: some assignments take long; 0 = all."""
     price: float = 0.0
     """Squared intensity that a nat costs: amortised and joint tokens that the Transformer of --prior expects; 0 = nothing."""
     start: StartName = "random"

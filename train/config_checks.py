@@ -50,9 +50,15 @@ def check_config(config: Config, sections: tuple[str, ...]) -> None:
             f"finetune.codebook: expected a VQ-VAE for vqvae, found a run whose baseline is {config.baseline.system}; run "
             "`python -m train.baseline --baseline.system vqvae` in another --run folder and name that."
         )
-    if 0 < tuning.images < tuning.batch_size:
+    for name, options in (("finetune", tuning), ("gpt", gpt)):
+        if 0 < options.images < options.batch_size:
+            raise InputError(
+                f"{name}.images: expected at least {name}.batch_size ({options.batch_size}), or 0 for all, found "
+                f"{options.images}."
+            )
+    if gpt.price and gpt.images:
         raise InputError(
-            f"finetune.images: expected at least finetune.batch_size ({tuning.batch_size}), or 0 for all, found {tuning.images}."
+            f"gpt.images: expected 0 for tokens with a price, which descend from the prior's of all images, found {gpt.images}."
         )
     if codebook.stages > 1 and "gpt" in sections and gpt.codebook != "baseline":
         raise InputError(
@@ -122,7 +128,7 @@ _NAMES: tuple[tuple[tuple[str, Callable[[float], bool]], str], ...] = (
     (_at_least(1), "baseline.codes codebook.codes codebook.measured_images codebook.neighbours sample.per_class"),
     (_at_least(1), "gpt.layers gpt.width gpt.heads gpt.epochs gpt.batch_size gpt.checkpoint_every"),
     (_at_least(1), "finetune.val_images finetune.rounds finetune.epochs finetune.batch_size finetune.checkpoint_every"),
-    (_at_least(0), "classifier.shift classifier.weight_decay classifier.patience classifier.seed"),
+    (_at_least(0), "gpt.images classifier.shift classifier.weight_decay classifier.patience classifier.seed"),
     (_at_least(1), "classifier.width classifier.epochs classifier.batch_size classifier.checkpoint_every"),
     (_at_least(2), "baseline.levels"),
     (_POSITIVE, "vae.noise_variance vae.learning_rate gpt.learning_rate finetune.learning_rate baseline.commitment"),

@@ -11,6 +11,7 @@ from jaxtyping import Int
 from geovq.checks import InputError, check_tokens
 from geovq.chunks import Progress as Done
 from geovq.entropy import CodeNats, assign_entropy_constrained, code_nats
+from geovq.geometry import draw
 from geovq.store import save_arrays
 from geovq.token_data import keep_valid
 from train import networks, stages, tokenizers
@@ -32,7 +33,7 @@ class Expected(NamedTuple):
 
 
 def save(run: Run, data: stages.Images, stage: Stage, expected: Expected | None = None) -> None:
-    """Assigns tokens to all images.
+    """Assigns tokens to all images, or to as many training images as the options say.
 
     Where the graph's components were dropped, images with a token that no code can be reached from are left out, and counted.
 
@@ -56,6 +57,9 @@ def save(run: Run, data: stages.Images, stage: Stage, expected: Expected | None 
     lost: dict[str, int] = {}
     for part in PARTS:
         images, labels = getattr(data.dataset, f"{part}_images"), getattr(data.dataset, f"{part}_labels")
+        if part == "train" and options.images:
+            drawn = draw(np.arange(len(images)), options.images, run.config.data.split_seed)
+            images, labels = images[drawn], labels[drawn]
         label = f"gpt: {part} tokens ({options.codebook}, {options.assign})"
         grids = _assigned(functools.partial(encode, part, images), len(images), label, stage, part)
         tokens = grids.reshape(len(grids), -1)
@@ -110,7 +114,7 @@ def copy(made: Run, run: Run, stage: Stage) -> None:
         InputError: Tokens of another tokenizer or other images.
     """
     arrays, meta = made.read("gpt", "gpt/tokens.npz")
-    settled_by = ("codebook", "assign", "probes", "price")
+    settled_by = ("codebook", "assign", "probes", "price", "images")
     _check_same(made, run, stage.record["inputs"], {name: getattr(run.config.gpt, name) for name in settled_by})
     save_arrays(stage.folder / "tokens.npz", arrays, meta)
     remove(stage.folder / "blocks")  # of an assignment that had begun
@@ -175,11 +179,11 @@ def given(made: Run, run: Run, inputs: Mapping[str, str], codebook: str) -> dict
         codebook: Of the tokens.
 
     Raises:
-        InputError: The Transformer is not trained, its tokens are of other images or of another tokenizer, or it has left images
-            out.
+        InputError: The Transformer is not trained, its tokens are of other images, of another tokenizer or not of all images, or
+            it has left images out.
     """
     made.outputs("gpt")
-    _check_same(made, run, inputs, {"codebook": codebook})
+    _check_same(made, run, inputs, {"codebook": codebook, "images": 0})
     if left_out := sum(lost(made).values()):
         raise InputError(
             f"{made.folder}: expected tokens of all images, found {left_out:,} images without, since components of the graph "
