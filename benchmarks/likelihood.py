@@ -1,0 +1,210 @@
+"""How predictable are tokens: of every codebook, under every assignment, and of VAEs that carry more?
+
+    python -m benchmarks.likelihood --run runs/likelihood --data-dir DIR                    two CPU cores, some hours; resumes
+    python -m benchmarks.likelihood --run runs/likelihood --data-dir DIR --cases refined-whitened metric-local
+    python -m benchmarks.likelihood --run runs/likelihood --output runs/likelihood --data-dir DIR --schedule full
+
+FashionMNIST, K = 512. The same Transformer and the same batches of images, on the tokens of each kind: of every codebook under
+`whitened` assignment, and of metric means under every assignment, all of a VAE whose bits are held at those of a code; then of
+metric means of VAEs whose β is fixed instead, and lower; and of the best of these on validation images once more, trained for
+longer and on all images. Nats of a validation and a test token, overall and by position, beside those of models that know
+frequencies; and how well the tokens reconstruct.
+
+Some cases alone are measured into likelihood_part.json. Writes benchmarks/results/likelihood.json.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any, Literal, NamedTuple, get_args
+
+from benchmarks.record import FOLDER, save
+from benchmarks.rows import Row
+from benchmarks.tokenizer_systems import CODEBOOKS, Tokenizers, begun_as, images_of
+from benchmarks.tokenizer_systems import SCHEDULES as TOKENIZER_SCHEDULES
+from benchmarks.tokenizer_systems import Schedule as TokenizerSchedule
+from geovq.checks import InputError
+from geovq.config import AssignmentName, CodebookName
+from train.cli import parse, run_program
+from train.config import PRESETS, GPTOptions, tokenizer_stages
+from train.run import Run
+
+VARIANCES = (0.005, 0.002)
+"""β of VAEs whose bits are not held."""
+
+CHOSEN = 0.002
+"""That of which the Transformer saves most of what frequencies need, on validation images."""
+
+SEED = 0
+
+
+class Case(NamedTuple):
+    """A kind of tokens, and how long their Transformer is trained."""
+
+    codebook: CodebookName
+    assign: AssignmentName
+    noise_variance: float | None = None
+    """The VAE's β; None: its bits are held."""
+    long: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of its rows."""
+        parts: list[str] = [self.codebook, self.assign]
+        parts += [] if self.noise_variance is None else [f"{self.noise_variance:g}"]
+        return "-".join([*parts, "long"] if self.long else parts)
+
+
+CASES = (
+    *(Case(codebook, "whitened") for codebook in CODEBOOKS),
+    *(Case("metric", assign) for assign in get_args(AssignmentName) if assign != "whitened"),
+    *(Case("metric", "whitened", variance) for variance in VARIANCES),
+    Case("metric", "whitened", CHOSEN, long=True),
+)
+"""All of them."""
+
+
+class Schedule(NamedTuple):
+    """How long and how much."""
+
+    tokenizer: TokenizerSchedule
+    gpt: GPTOptions
+    """Of all Transformers but the long one."""
+    long: GPTOptions
+    probes: dict[AssignmentName, int]
+    """Products that a Jacobian is sketched by, where an assignment is not given whole ones."""
+    codes: int
+    left_out: tuple[AssignmentName, ...] = ()
+    """Assignments that take too long."""
+
+
+_USUAL = GPTOptions(start="codes", average=0.999, patience=0, batch_size=64, dropout=0.0)
+
+SCHEDULES = {
+    "reduced": Schedule(
+        tokenizer=dataclasses.replace(TOKENIZER_SCHEDULES["reduced"], epochs=8),
+        gpt=dataclasses.replace(_USUAL, images=15_000, epochs=3),
+        long=dataclasses.replace(_USUAL, epochs=6),
+        probes={"geodesic": 32, "joint": 96},
+        codes=512,
+        left_out=("decoded",),
+    ),
+    "full": Schedule(
+        tokenizer=TOKENIZER_SCHEDULES["full"],
+        gpt=dataclasses.replace(_USUAL, dropout=GPTOptions.dropout, epochs=20),
+        long=dataclasses.replace(_USUAL, dropout=GPTOptions.dropout, epochs=100),
+        probes={},
+        codes=512,
+    ),
+    "smoke": Schedule(
+        tokenizer=TOKENIZER_SCHEDULES["smoke"],
+        gpt=dataclasses.replace(PRESETS["demo"].gpt, epochs=1, images=200, patience=0),
+        long=dataclasses.replace(PRESETS["demo"].gpt, epochs=2, patience=0),
+        probes={"geodesic": 4, "joint": 4},
+        codes=16,
+        left_out=("decoded",),
+    ),
+}
+"""reduced: two CPU cores. full: for an accelerator. smoke: the digits, to try it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Which cases, how long, and where to."""
+
+    cases: tuple[str, ...] = ()
+    """Only those of these names, such as metric-joint; all of the schedule if none is given."""
+    schedule: Literal["reduced", "full", "smoke"] = "reduced"
+    """reduced: two CPU cores, and no `decoded` tokens, of which they make 15 images a second. full: an accelerator. smoke: the
+    digits."""
+    output: pathlib.Path = FOLDER
+    """Folder of the results."""
+
+
+def trained(folder: pathlib.Path, data_dir: str | None, case: Case, schedule: Schedule) -> Run:
+    """The run of a case's Transformer."""
+    from train import gpt
+
+    held = case.noise_variance is None
+    codebook = dataclasses.replace(schedule.tokenizer.codebook, codebooks=CODEBOOKS if held else (case.codebook,))
+    tokenizers = Tokenizers(
+        folder / ("held" if held else f"beta-{case.noise_variance:g}"),
+        data_dir,
+        dataclasses.replace(schedule.tokenizer, codebook=codebook),
+        (),
+        case.noise_variance,
+    )
+    made = tokenizers.ours(schedule.codes, SEED)
+    run = Run(folder / f"gpt-{case.name}", dataclasses.replace(made.config, gpt=options_of(case, schedule)))
+    begun_as(made, run, tokenizer_stages(run.config))
+    gpt.run(run)
+    return run
+
+
+def options_of(case: Case, schedule: Schedule) -> GPTOptions:
+    """Of a case's Transformer."""
+    return dataclasses.replace(
+        schedule.long if case.long else schedule.gpt,
+        codebook=case.codebook,
+        assign=case.assign,
+        probes=schedule.probes.get(case.assign, 0),
+        seed=SEED,
+    )
+
+
+def measured(run: Run) -> list[Row]:
+    """Nats of a token of the validation and the test images, and the PSNR of what the latter become."""
+    from benchmarks.generation_cells import likelihood
+    from geovq.checks import check_images
+    from geovq.scores import psnr
+    from train import image_tokens, stages, tokenizers
+    from train.scoring import row
+
+    rows = [{"split": "validation", **found} for found in likelihood(run, "val")] + likelihood(run, "test")
+    tokenizer = tokenizers.modelled(run, "euclidean")  # decoding is the same for all assignments
+    images = check_images(stages.images(run.config.data).dataset.test_images)
+    tokens = image_tokens.load(run)["test"].reshape(-1, *tokenizer.token_shape)
+    rows.append(row({"case": "reconstructions"}, "psnr", psnr(images, tokenizer.decode(tokens))))
+    return [{"split": "test", **found} for found in rows]
+
+
+def fields(case: Case, options: GPTOptions, images: int) -> dict[str, Any]:
+    """What the rows of a case say of it."""
+    return {
+        "transformer": case.name,
+        "codebook": case.codebook,
+        "assign": case.assign,
+        "noise_variance": case.noise_variance,
+        "epochs": options.epochs,
+        "images": images,
+        "seed": SEED,
+    }
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    asked, options = parse(__doc__, ("data",), Options(), bound=False)
+    schedule = SCHEDULES[options.schedule]
+    known = {case.name: case for case in CASES if case.assign not in schedule.left_out}
+    if unknown := [name for name in options.cases if name not in known]:
+        raise InputError(f"cases: expected some of {', '.join(known)}, found {unknown[0]!r}; change --cases.")
+
+    from benchmarks.likelihood_tables import kinds
+    from geovq.report import text_table
+    from train import image_tokens
+
+    rows: list[Row] = []
+    for name, case in known.items():
+        if name in options.cases or not options.cases:
+            run = trained(asked.folder, images_of(asked.config.data), case, schedule)
+            of = fields(case, run.config.gpt, len(image_tokens.load(run)["train"]))
+            rows += [of | row for row in measured(run)]
+    print(text_table(*kinds(rows)), flush=True)
+    whole = options.schedule != "smoke" and set(options.cases) in (set(), {*known})
+    split, codebook = asked.config.data.split_seed, schedule.tokenizer.codebook.seed
+    seeds = {"split": split, "codebook": codebook, f"networks {SEED}": SEED}
+    label = f"{options.schedule}: VAEs of {schedule.tokenizer.epochs} epochs"
+    save("likelihood" if whole else "likelihood_part", rows, seeds, label, options.output)
+
+
+if __name__ == "__main__":
+    run_program(main)

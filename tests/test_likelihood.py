@@ -1,0 +1,66 @@
+"""What benchmarks.likelihood trains, and its tables from rows made by hand."""
+
+import dataclasses
+
+import pytest
+
+from benchmarks.likelihood import CASES, SCHEDULES, Case, fields, options_of
+from benchmarks.likelihood_tables import kinds, kinds_by_position
+from geovq.config import ASSIGNMENTS, CODEBOOKS
+from train.config import PRESETS, GPTOptions
+from train.config_checks import check_config
+
+
+def test_every_codebook_and_every_assignment_is_there_once():
+    assert len({case.name for case in CASES}) == len(CASES)
+    held = [case for case in CASES if case.noise_variance is None]
+    assert {case.codebook for case in held if case.assign == "whitened"} == {*CODEBOOKS}
+    assert {case.assign for case in held if case.codebook == "metric"} == {*ASSIGNMENTS}
+    assert [case.name for case in CASES if case.long] == [
+        f"{case.name}-long" for case in (case._replace(long=False) for case in CASES if case.long) if case in CASES
+    ]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_case_is_one_that_train_gpt_takes(schedule, case):
+    found = SCHEDULES[schedule]
+    config = dataclasses.replace(
+        PRESETS[found.tokenizer.preset], codebook=found.tokenizer.codebook, gpt=options_of(case, found)
+    )
+    check_config(config, ("gpt",))
+    assert (config.gpt.codebook, config.gpt.assign) == (case.codebook, case.assign)
+    assert config.gpt.images == (0 if case.long else found.gpt.images)
+
+
+def rows_of(case: Case, nats: float):
+    one = fields(case, GPTOptions(epochs=3), images=200)
+    likelihood = {"case": "likelihood", "score": "nats_per_token", "low": None, "high": None}
+    for split, more in (("validation", 0.5), ("test", 0.0)):
+        for model, value in (("unigram per position", 4.0), ("Transformer", nats + more)):
+            yield one | likelihood | {"split": split, "model": model, "value": value}
+        for position in range(2):
+            of = {"split": split, "model": "Transformer", "position": position}
+            yield one | likelihood | of | {"value": nats + more + position}
+    yield one | {"split": "test", "case": "reconstructions", "score": "psnr", "value": 21.0, "low": 20.0, "high": 22.0}
+
+
+def test_tables_have_a_line_for_each_kind():
+    rows = [*rows_of(Case("metric", "joint"), 3.0), *rows_of(Case("metric", "whitened", 0.005, long=True), 2.0)]
+    heads, cells = kinds(rows)
+    assert [dict(zip(heads, line, strict=True)) for line in cells] == [
+        {
+            "codebook": "metric",
+            "assign": assign,
+            "β": beta,
+            "training images": 200,
+            "epochs": 3,
+            "PSNR dB": 21.0,
+            "validation nats": nats + 0.5,
+            "unigram per position": 4.0,
+            "Transformer": nats,
+            "below per position, part": 1 - nats / 4,
+        }
+        for assign, beta, nats in (("joint", None, 3.0), ("whitened", 0.005, 2.0))
+    ]
+    assert kinds_by_position(rows)[1] == [["metric-joint", 3.0, 4.0], ["metric-whitened-0.005-long", 2.0, 3.0]]
