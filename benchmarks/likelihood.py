@@ -84,7 +84,7 @@ SCHEDULES = {
         tokenizer=dataclasses.replace(TOKENIZER_SCHEDULES["reduced"], epochs=8),
         gpt=dataclasses.replace(_USUAL, images=15_000, epochs=3),
         long=dataclasses.replace(_USUAL, epochs=6),
-        probes={"geodesic": 32, "joint": 96},
+        probes={"local": 64, "geodesic": 32, "joint": 96},
         codes=512,
         left_out=("decoded",),
     ),

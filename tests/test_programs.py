@@ -26,6 +26,7 @@ from geovq.config import ASSIGNMENTS
 from geovq.data import load
 from geovq.set_scores import Nearest
 from geovq.store import load_arrays, save_arrays
+from tests.programs import program
 from train.config import Config, SampleOptions
 from train.gpt import run as train_gpt
 from train.image_tokens import load as load_tokens
@@ -82,11 +83,6 @@ TINY = [
 
 
 VAL = load("digits").val_images.astype(np.float32) / 255
-
-
-def program(name: str, *flags: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", f"train.{name}", *flags]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")

@@ -20,14 +20,14 @@ from geovq.data import load
 from geovq.entropy import assign_entropy_constrained, code_nats
 from geovq.quantizers import grid_codes
 from geovq.store import load_arrays
-from tests.test_programs import TINY_VAE, program
+from tests.programs import program
+from tests.test_programs import TINY_VAE
 from train import finetune, gpt, image_tokens, networks, sample, stages
 from train.config import FinetuneOptions, GPTOptions, SampleOptions
 from train.judge import Judge
 from train.networks import trained_classifier
 from train.rounds import image_costs
 from train.run import Run, stored_config
-from train.stage_record import Stage
 from train.tokenizers import load_baseline, load_finetuned, load_tokenizer
 
 CODEBOOK = ["--codebook.codes", "8", "--codebook.measured-images", "20", "--codebook.neighbours", "4"]
@@ -196,7 +196,9 @@ def test_fewer_training_images_are_drawn_and_their_labels_with_them(started, tmp
     shutil.copytree(started, tmp_path / "run")
     options = GPTOptions(codebook="whitened", images=300, batch_size=256)
     made = Run(tmp_path / "run", dataclasses.replace(run_of(started).config, gpt=options))
-    data, stage = stages.images(made.config.data), Stage(made.folder, "gpt")
+    data = stages.images(made.config.data)
+    stage = made.begin("gpt", ("data", "vae", "codebook", "gpt"), {"data": data.sha256})
+    assert stage is not None
     image_tokens.save(made, data, stage)
     found, dataset = image_tokens.load(made), data.dataset
     encoded = load_tokenizer(made.folder, "whitened").encode(dataset.train_images).reshape(-1, 16)

@@ -1,0 +1,42 @@
+"""The project's programs, called in the tests' process: what a user would see, without starting Python anew."""
+
+import contextlib
+import importlib
+import io
+import sys
+from typing import NamedTuple
+from unittest import mock
+
+from train.cli import run_program
+
+
+class Finished(NamedTuple):
+    """How a program ended."""
+
+    returncode: object
+    stdout: str
+    stderr: str
+
+
+def program(name: str, *flags: str) -> Finished:
+    """Runs `python -m train.NAME FLAGS`, but for the start of a process: huge pages, and what an import says.
+
+    Args:
+        name: Of the program.
+        *flags: Its command line.
+    """
+    module = importlib.import_module(f"train.{name}")
+    printed, said = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", [module.__file__, *flags]),
+        mock.patch.object(sys, "unraisablehook", sys.unraisablehook),
+        mock.patch("train.cli.use_huge_pages"),
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(said),
+    ):
+        try:
+            run_program(module.main)
+            code: object = 0
+        except SystemExit as ended:
+            code = ended.code
+    return Finished(code, printed.getvalue(), said.getvalue())
