@@ -16,8 +16,8 @@ test: $(INSTALLED)
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
-	.venv/bin/python -m pytest -q -n 2 --dist worksteal -m optimised
-	XLA_FLAGS="$(HASTE)" .venv/bin/python -m pytest -q -n 2 --dist worksteal --durations 15 -m "not optimised"
+	.venv/bin/python -m pytest -q -n 2 --dist loadfile -m optimised
+	XLA_FLAGS="$(HASTE)" .venv/bin/python -m pytest -q -n 2 --dist loadfile --durations 15 -m "not optimised"
 
 install: $(INSTALLED)
 

@@ -8,7 +8,7 @@ FashionMNIST, K = 512. The same Transformer and the same batches of images, on t
 `whitened` assignment, and of metric means under every assignment, all of a VAE whose bits are held at those of a code; then of
 metric means of VAEs whose β is fixed instead, and lower; and of the best of these on validation images once more, trained for
 longer and on all images. Nats of a validation and a test token, overall and by position, beside those of models that know
-frequencies; and how well the tokens reconstruct.
+frequencies; and how well the tokens reconstruct, of the last also by a decoder that is fine-tuned on them.
 
 Some cases alone are measured into likelihood_part.json. Writes benchmarks/results/likelihood.json.
 """
@@ -25,7 +25,7 @@ from benchmarks.tokenizer_systems import Schedule as TokenizerSchedule
 from geovq.checks import InputError
 from geovq.config import AssignmentName, CodebookName
 from train.cli import parse, run_program
-from train.config import PRESETS, GPTOptions, tokenizer_stages
+from train.config import PRESETS, FinetuneOptions, GPTOptions, tokenizer_stages
 from train.run import Run
 
 VARIANCES = (0.005, 0.002)
@@ -79,9 +79,11 @@ class Schedule(NamedTuple):
 
 _USUAL = GPTOptions(start="codes", average=0.999, patience=0, batch_size=64, dropout=0.0)
 
+_TUNING = FinetuneOptions(codebook="metric", rounds=1, epochs=(2,), val_images=1000)
+
 SCHEDULES = {
     "reduced": Schedule(
-        tokenizer=dataclasses.replace(TOKENIZER_SCHEDULES["reduced"], epochs=8),
+        tokenizer=dataclasses.replace(TOKENIZER_SCHEDULES["reduced"], epochs=8, finetune=_TUNING),
         gpt=dataclasses.replace(_USUAL, images=15_000, epochs=3),
         long=dataclasses.replace(_USUAL, epochs=6),
         probes={"local": 64, "geodesic": 32, "joint": 96},
@@ -89,14 +91,16 @@ SCHEDULES = {
         left_out=("decoded",),
     ),
     "full": Schedule(
-        tokenizer=TOKENIZER_SCHEDULES["full"],
+        tokenizer=dataclasses.replace(TOKENIZER_SCHEDULES["full"], finetune=dataclasses.replace(_TUNING, epochs=(6,))),
         gpt=dataclasses.replace(_USUAL, dropout=GPTOptions.dropout, epochs=20),
         long=dataclasses.replace(_USUAL, dropout=GPTOptions.dropout, epochs=100),
         probes={},
         codes=512,
     ),
     "smoke": Schedule(
-        tokenizer=TOKENIZER_SCHEDULES["smoke"],
+        tokenizer=dataclasses.replace(
+            TOKENIZER_SCHEDULES["smoke"], finetune=dataclasses.replace(_TUNING, epochs=(1,), batch_size=64)
+        ),
         gpt=dataclasses.replace(PRESETS["demo"].gpt, epochs=1, images=200, patience=0),
         long=dataclasses.replace(PRESETS["demo"].gpt, epochs=2, patience=0),
         probes={"geodesic": 4, "joint": 4},
@@ -120,24 +124,31 @@ class Options:
     """Folder of the results."""
 
 
-def trained(folder: pathlib.Path, data_dir: str | None, case: Case, schedule: Schedule) -> Run:
-    """The run of a case's Transformer."""
-    from train import gpt
-
+def tokenizers_of(folder: pathlib.Path, data_dir: str | None, case: Case, schedule: Schedule) -> Tokenizers:
+    """The VAE of a case and its codebooks."""
     held = case.noise_variance is None
     codebook = dataclasses.replace(schedule.tokenizer.codebook, codebooks=CODEBOOKS if held else (case.codebook,))
-    tokenizers = Tokenizers(
+    return Tokenizers(
         folder / ("held" if held else f"beta-{case.noise_variance:g}"),
         data_dir,
         dataclasses.replace(schedule.tokenizer, codebook=codebook),
         (),
         case.noise_variance,
     )
+
+
+def trained(folder: pathlib.Path, data_dir: str | None, case: Case, schedule: Schedule) -> tuple[Run, Run | None]:
+    """The run of a case's Transformer, and where that is trained for long one with a decoder that is fine-tuned on its tokens."""
+    from train import gpt
+
+    tokenizers = tokenizers_of(folder, data_dir, case, schedule)
     made = tokenizers.ours(schedule.codes, SEED)
     run = Run(folder / f"gpt-{case.name}", dataclasses.replace(made.config, gpt=options_of(case, schedule)))
     begun_as(made, run, tokenizer_stages(run.config))
     gpt.run(run)
-    return run
+    if not case.long:
+        return run, None
+    return run, tokenizers.tuned_otherwise(f"finetuned-{SEED}", made, schedule.tokenizer.finetune, run)
 
 
 def options_of(case: Case, schedule: Schedule) -> GPTOptions:
@@ -151,8 +162,13 @@ def options_of(case: Case, schedule: Schedule) -> GPTOptions:
     )
 
 
-def measured(run: Run) -> list[Row]:
-    """Nats of a token of the validation and the test images, and the PSNR of what the latter become."""
+def measured(run: Run, tuned: Run | None = None) -> list[Row]:
+    """Nats of a token of the validation and the test images, and the PSNR of what the latter become.
+
+    Args:
+        run: With the tokens and the Transformer.
+        tuned: With a decoder that was fine-tuned on these tokens.
+    """
     from benchmarks.generation_cells import likelihood
     from geovq.checks import check_images
     from geovq.scores import psnr
@@ -160,10 +176,12 @@ def measured(run: Run) -> list[Row]:
     from train.scoring import row
 
     rows = [{"split": "validation", **found} for found in likelihood(run, "val")] + likelihood(run, "test")
-    tokenizer = tokenizers.modelled(run, "euclidean")  # decoding is the same for all assignments
     images = check_images(stages.images(run.config.data).dataset.test_images)
-    tokens = image_tokens.load(run)["test"].reshape(-1, *tokenizer.token_shape)
-    rows.append(row({"case": "reconstructions"}, "psnr", psnr(images, tokenizer.decode(tokens))))
+    decoders = {"frozen": tokenizers.modelled(run, "euclidean")}  # decoding is the same for all assignments
+    decoders |= {} if tuned is None else {"finetuned": tokenizers.load_finetuned(tuned.folder)}
+    for name, tokenizer in decoders.items():
+        tokens = image_tokens.load(run)["test"].reshape(-1, *tokenizer.token_shape)
+        rows.append(row({"case": "reconstructions", "decoder": name}, "psnr", psnr(images, tokenizer.decode(tokens))))
     return [{"split": "test", **found} for found in rows]
 
 
@@ -195,9 +213,9 @@ def main() -> None:
     rows: list[Row] = []
     for name, case in known.items():
         if name in options.cases or not options.cases:
-            run = trained(asked.folder, images_of(asked.config.data), case, schedule)
+            run, tuned = trained(asked.folder, images_of(asked.config.data), case, schedule)
             of = fields(case, run.config.gpt, len(image_tokens.load(run)["train"]))
-            rows += [of | row for row in measured(run)]
+            rows += [of | row for row in measured(run, tuned)]
     print(text_table(*kinds(rows)), flush=True)
     whole = options.schedule != "smoke" and set(options.cases) in (set(), {*known})
     split, codebook = asked.config.data.split_seed, schedule.tokenizer.codebook.seed

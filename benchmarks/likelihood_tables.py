@@ -50,11 +50,14 @@ def kinds(rows: Sequence[Row]) -> Table:
         cells.append(
             [
                 *(one[field] for field in ("codebook", "assign", "noise_variance", "images", "epochs")),
-                maybe(test, case="reconstructions", score="psnr"),
+                *(
+                    maybe(test, case="reconstructions", decoder=decoder, score="psnr")
+                    for decoder in ("frozen", "finetuned")
+                ),
                 *(nats_of(validation, "Transformer"), frequencies, ours, part),
             ]
         )
-    heads = ["codebook", "assign", "β", "training images", "epochs", "PSNR dB", "validation nats"]
+    heads = ["codebook", "assign", "β", "training images", "epochs", "PSNR dB", "fine-tuned", "validation nats"]
     return [*heads, "unigram per position", "Transformer", "below per position, part"], cells
 
 
