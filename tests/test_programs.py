@@ -31,6 +31,7 @@ from geovq.set_scores import Nearest
 from geovq.store import load_arrays, save_arrays
 from geovq.vae import callables
 from tests.programs import program
+from train import scoring
 from train.config import Config, EvaluateOptions, SampleOptions
 from train.gpt import run as train_gpt
 from train.image_tokens import load as load_tokens
@@ -39,7 +40,6 @@ from train.networks import trained_vae
 from train.pipeline import STAGES
 from train.run import Run, stored_config
 from train.sample import draw
-from train.scoring import Tested, quantized
 from train.stages import GEOMETRY, class_number, load_geometry
 from train.tokenizers import load_tokenizer, of_codebook
 
@@ -242,8 +242,10 @@ def test_amortised_tokens_are_evaluated_too(whole):
     images = data.test_images[:20] / np.float32(255)
     encode, decode = callables(trained_vae(run, images.shape[1:]))
     latents = encode_images(encode, images)
-    test = Tested(images, latents, token_metrics(single(decode), latents))
-    rows, shown = quantized(run, of_codebook(run, "kmeans", "whitened"), "kmeans", test, data.train_images[:160])
+    test = scoring.Tested(images, latents, token_metrics(single(decode), latents))
+    rows, shown = scoring.quantized(
+        run, of_codebook(run, "kmeans", "whitened"), "kmeans", test, data.train_images[:160]
+    )
     psnr = {row["assign"]: row["value"] for row in rows if row["score"] == "psnr"}
     assert psnr.keys() == shown.keys() == {"whitened", "amortised"}
     assert psnr["amortised"] > psnr["whitened"]
