@@ -1,8 +1,9 @@
-"""The project's programs, called in the tests' process: what a user would see, without starting Python anew."""
+"""The project's programs as a user sees them: most are called in the tests' process, for to start one takes seconds."""
 
 import contextlib
 import importlib
 import io
+import subprocess
 import sys
 from typing import NamedTuple
 from unittest import mock
@@ -19,12 +20,7 @@ class Finished(NamedTuple):
 
 
 def program(name: str, *flags: str) -> Finished:
-    """Runs `python -m train.NAME FLAGS`, but for the start of a process: huge pages, and what an import says.
-
-    Args:
-        name: Of the program.
-        *flags: Its command line.
-    """
+    """Runs `python -m train.NAME FLAGS`, but for the start of a process: huge pages, and what an import says."""
     module = importlib.import_module(f"train.{name}")
     printed, said = io.StringIO(), io.StringIO()
     with (
@@ -40,3 +36,10 @@ def program(name: str, *flags: str) -> Finished:
         except SystemExit as ended:
             code = ended.code
     return Finished(code, printed.getvalue(), said.getvalue())
+
+
+def process(name: str, *flags: str) -> Finished:
+    """The same in a process of its own, where warnings are no errors and threads may end badly."""
+    command = [sys.executable, "-m", f"train.{name}", *flags]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return Finished(found.returncode, found.stdout, found.stderr)
