@@ -86,9 +86,9 @@ SCHEDULES = {
         tokenizer=dataclasses.replace(TOKENIZER_SCHEDULES["reduced"], epochs=8, finetune=_TUNING),
         gpt=dataclasses.replace(_USUAL, images=15_000, epochs=3),
         long=dataclasses.replace(_USUAL, epochs=6),
-        probes={"local": 64, "geodesic": 32, "joint": 96},
+        probes={"local": 64, "joint": 96},
         codes=512,
-        left_out=("decoded",),
+        left_out=("geodesic", "decoded"),
     ),
     "full": Schedule(
         tokenizer=dataclasses.replace(TOKENIZER_SCHEDULES["full"], finetune=dataclasses.replace(_TUNING, epochs=(6,))),
@@ -118,8 +118,7 @@ class Options:
     cases: tuple[str, ...] = ()
     """Only those of these names, such as metric-joint; all of the schedule if none is given."""
     schedule: Literal["reduced", "full", "smoke"] = "reduced"
-    """reduced: two CPU cores, and no `decoded` tokens, of which they make 15 images a second. full: an accelerator. smoke: the
-    digits."""
+    """reduced: two CPU cores, and neither `geodesic` nor `decoded` tokens of metric means. full: an accelerator. smoke: the digits."""
     output: pathlib.Path = FOLDER
     """Folder of the results."""
 
