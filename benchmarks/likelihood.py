@@ -118,7 +118,7 @@ class Options:
     cases: tuple[str, ...] = ()
     """Only those of these names, such as metric-joint; all of the schedule if none is given."""
     schedule: Literal["reduced", "full", "smoke"] = "reduced"
-    """reduced: two CPU cores, and neither `geodesic` nor `decoded` tokens of metric means. full: an accelerator. smoke: the digits."""
+    """reduced: two CPU cores, neither `geodesic` nor `decoded` tokens. full: an accelerator. smoke: the digits."""
     output: pathlib.Path = FOLDER
     """Folder of the results."""
 
