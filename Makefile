@@ -1,5 +1,6 @@
 # make demo    the whole pipeline on scikit-learn's digits -> runs/demo
-# make test    formatter, linter, type checker, tests: most of them compiled in haste, for to compile takes longest
+# make test    formatter, linter, type checker, tests: most of them compiled in haste, for to compile takes longest; a file's
+#              tests stay together, for they share runs and compiled functions
 # Another interpreter: make test PYTHON=python3.12
 
 PYTHON ?= python3

@@ -5,12 +5,13 @@
     python -m benchmarks.likelihood --run runs/likelihood --output runs/likelihood --data-dir DIR --schedule full
 
 FashionMNIST, K = 512. The same Transformer and the same batches of images, on the tokens of each kind: of every codebook under
-`whitened` assignment, and of metric means under every assignment, all of a VAE whose bits are held at those of a code; then of
-metric means of VAEs whose β is fixed instead, and lower; and of the best of these on validation images once more, trained for
-longer and on all images. Nats of a validation and a test token, overall and by position, beside those of models that know
-frequencies; and how well the tokens reconstruct, of the last also by a decoder that is fine-tuned on them.
+`whitened` assignment, and of metric means under every assignment that the schedule has time for, all of a VAE whose bits are
+held at those of a code; then of metric means of VAEs whose β is fixed instead, and lower; and of the best of these on validation
+images once more, trained for longer and on all images. Nats of a validation and a test token, overall and by position, beside
+those of models that know frequencies; and how well the tokens reconstruct, of the last also by a decoder that is fine-tuned on
+them.
 
-Some cases alone are measured into likelihood_part.json. Writes benchmarks/results/likelihood.json.
+Writes benchmarks/results/likelihood.json; some cases alone, and the smoke schedule, likelihood_part.json.
 """
 
 import dataclasses
@@ -32,7 +33,7 @@ VARIANCES = (0.005, 0.002)
 """β of VAEs whose bits are not held."""
 
 CHOSEN = 0.002
-"""That of which the Transformer saves most of what frequencies need, on validation images."""
+"""That whose Transformer saves the largest part of what frequencies need, on validation images and the reduced schedule."""
 
 SEED = 0
 
@@ -137,7 +138,7 @@ def tokenizers_of(folder: pathlib.Path, data_dir: str | None, case: Case, schedu
 
 
 def trained(folder: pathlib.Path, data_dir: str | None, case: Case, schedule: Schedule) -> tuple[Run, Run | None]:
-    """The run of a case's Transformer, and where that is trained for long one with a decoder that is fine-tuned on its tokens."""
+    """The run of a case's Transformer; if it is long, one with a decoder that is fine-tuned on its tokens, too."""
     from train import gpt
 
     tokenizers = tokenizers_of(folder, data_dir, case, schedule)

@@ -45,20 +45,22 @@ def kinds(rows: Sequence[Row]) -> Table:
     for name in names_of(rows, "transformer"):
         validation, test = (select(rows, transformer=name, split=split) for split in ("validation", "test"))
         one = test[0]
-        frequencies, ours = (nats_of(test, model) for model in ("unigram per position", "Transformer"))
-        part = below_unigrams(test, name)
+        beta = one["noise_variance"]
         cells.append(
             [
-                *(one[field] for field in ("codebook", "assign", "noise_variance", "images", "epochs")),
+                name,
+                "held bits" if beta is None else beta,
+                *(one[field] for field in ("images", "epochs")),
                 *(
                     maybe(test, case="reconstructions", decoder=decoder, score="psnr")
                     for decoder in ("frozen", "finetuned")
                 ),
-                *(nats_of(validation, "Transformer"), frequencies, ours, part),
+                *(nats_of(test, model) for model in ("unigram per position", "Transformer")),
+                *(below_unigrams(of_split, name) for of_split in (test, validation)),
             ]
         )
-    heads = ["codebook", "assign", "β", "training images", "epochs", "PSNR dB", "fine-tuned", "validation nats"]
-    return [*heads, "unigram per position", "Transformer", "below per position, part"], cells
+    heads = ["tokens", "β", "training images", "epochs", "PSNR dB", "fine-tuned, dB", "unigram per position, nats"]
+    return [*heads, "Transformer, nats", "below per position, part", "on validation images"], cells
 
 
 def kinds_by_position(rows: Sequence[Row]) -> Table:

@@ -116,7 +116,7 @@ class Tokenizers:
     schedule: Schedule
     parts: tuple[Part, ...]
     noise_variance: float | None = None
-    """The VAE's β; None: it is moved so that KL bits are held at those of a code, at every position."""
+    """The VAE's β, which stays; None: a β that moves and holds the KL bits at those of a code, at every position."""
 
     def vae(self, seed: int) -> Run:
         """The trained continuous VAE of a seed."""
@@ -181,14 +181,11 @@ class Tokenizers:
 
     def _config(self, seed: int) -> Config:
         preset = PRESETS[self.schedule.preset]
+        data = dataclasses.replace(preset.data, data_dir=self.data_dir)
         vae = dataclasses.replace(preset.vae, seed=seed, epochs=self.schedule.epochs)
-        return dataclasses.replace(
-            preset,
-            data=dataclasses.replace(preset.data, data_dir=self.data_dir),
-            vae=vae
-            if self.noise_variance is None
-            else dataclasses.replace(vae, bits=0, noise_variance=self.noise_variance),
-        )
+        if self.noise_variance is not None:
+            vae = dataclasses.replace(vae, bits=0, noise_variance=self.noise_variance)
+        return dataclasses.replace(preset, data=data, vae=vae)
 
 
 def images_of(data: DataOptions) -> str | None:

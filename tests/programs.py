@@ -39,7 +39,7 @@ def program(name: str, *flags: str) -> Finished:
 
 
 def process(name: str, *flags: str) -> Finished:
-    """The same in a process of its own, where warnings are no errors and threads may end badly."""
+    """The same in a process of its own: for what an import says, and for Orbax's threads, whose errors pytest would report."""
     command = [sys.executable, "-m", f"train.{name}", *flags]
     found = subprocess.run(command, capture_output=True, text=True, timeout=300)
     return Finished(found.returncode, found.stdout, found.stderr)

@@ -4,10 +4,12 @@ import dataclasses
 
 import pytest
 
-from benchmarks.likelihood import CASES, SCHEDULES, Case, fields, options_of
-from benchmarks.likelihood_tables import kinds, kinds_by_position
+from benchmarks.likelihood import CASES, CHOSEN, SCHEDULES, VARIANCES, Case, fields, options_of, tokenizers_of
+from benchmarks.likelihood_tables import below_unigrams, kinds, kinds_by_position
+from benchmarks.record import FOLDER
 from geovq.config import ASSIGNMENTS, CODEBOOKS
-from train.config import PRESETS, GPTOptions
+from geovq.store import read_json
+from train.config import PRESETS, GPTOptions, VAEOptions
 from train.config_checks import check_config
 
 
@@ -30,8 +32,27 @@ def test_every_case_is_one_that_train_gpt_takes(schedule, case):
         gpt=options_of(case, found),
     )
     check_config(config, ("gpt", "finetune"))
-    assert (config.gpt.codebook, config.gpt.assign) == (case.codebook, case.assign)
-    assert config.gpt.images == (0 if case.long else found.gpt.images)
+
+
+def test_each_vae_has_a_folder_of_its_own(tmp_path):
+    found: dict[str, set[tuple[float, float]]] = {}
+    for case in CASES:
+        tokenizers = tokenizers_of(tmp_path, None, case, SCHEDULES["reduced"])
+        vae = tokenizers._config(0).vae
+        found.setdefault(tokenizers.folder.name, set()).add((vae.bits, vae.noise_variance))
+        assert case.codebook in tokenizers.schedule.codebook.codebooks
+    assert found == {
+        "held": {(9.0, VAEOptions.noise_variance)},
+        "beta-0.005": {(0, 0.005)},
+        "beta-0.002": {(0, 0.002)},
+    }
+
+
+def test_the_best_on_validation_images_is_trained_for_longer():
+    rows = read_json(FOLDER / "likelihood.json")["rows"]
+    of_validation = [row for row in rows if row["split"] == "validation"]
+    parts = {beta: below_unigrams(of_validation, Case("metric", "whitened", beta).name) or 0 for beta in VARIANCES}
+    assert max(parts, key=lambda beta: parts[beta]) == CHOSEN
 
 
 def rows_of(case: Case, nats: float):
@@ -54,18 +75,20 @@ def test_tables_have_a_line_for_each_kind():
     heads, cells = kinds(rows)
     assert [dict(zip(heads, line, strict=True)) for line in cells] == [
         {
-            "codebook": "metric",
-            "assign": assign,
+            "tokens": name,
             "β": beta,
             "training images": 200,
             "epochs": 3,
             "PSNR dB": 21.0,
-            "fine-tuned": psnr,
-            "validation nats": nats + 0.5,
-            "unigram per position": 4.0,
-            "Transformer": nats,
+            "fine-tuned, dB": psnr,
+            "unigram per position, nats": 4.0,
+            "Transformer, nats": nats,
             "below per position, part": 1 - nats / 4,
+            "on validation images": 1 - (nats + 0.5) / 4,
         }
-        for assign, beta, psnr, nats in (("joint", None, None, 3.0), ("whitened", 0.005, 22.0, 2.0))
+        for name, beta, psnr, nats in (
+            ("metric-joint", "held bits", None, 3.0),
+            ("metric-whitened-0.005-long", 0.005, 22.0, 2.0),
+        )
     ]
     assert kinds_by_position(rows)[1] == [["metric-joint", 3.0, 4.0], ["metric-whitened-0.005-long", 2.0, 3.0]]

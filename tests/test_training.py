@@ -207,6 +207,9 @@ def test_fewer_training_images_are_drawn_and_their_labels_with_them(started, tmp
     np.testing.assert_array_equal(found["train_labels"], dataset.train_labels[drawn])
     for part in ("val", "test"):
         assert len(found[part]) == len(found[f"{part}_labels"]) == len(getattr(dataset, f"{part}_images"))
+    stage.finish("gpt/tokens.npz")
+    with pytest.raises(InputError, match=r"expected tokens of all images, found those of 300 training images at most"):
+        image_tokens.given(made, made, {"data": data.sha256}, "whitened")
 
 
 @pytest.fixture(scope="module")

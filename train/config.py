@@ -173,7 +173,7 @@ class GPTOptions:
     probes: int = 0
     """Products that a Jacobian is sketched by, for assignments that need one; 96 for joint lose nothing here; 0 = exact."""
     images: int = 0
-    """At most so many training images, drawn at random: some assignments take long; 0 = all."""
+    """At most so many training images, drawn by data.split_seed, where tokens take long; others stay whole; 0 = all."""
     price: float = 0.0
     """Squared intensity that a nat costs: amortised and joint tokens that the Transformer of --prior expects; 0 = nothing."""
     start: StartName = "random"

@@ -33,7 +33,7 @@ class Expected(NamedTuple):
 
 
 def save(run: Run, data: stages.Images, stage: Stage, expected: Expected | None = None) -> None:
-    """Assigns tokens to all images, or to as many training images as the options say.
+    """Assigns tokens to all images, or of those for training to at most gpt.images.
 
     Where the graph's components were dropped, images with a token that no code can be reached from are left out, and counted.
 
@@ -57,7 +57,7 @@ def save(run: Run, data: stages.Images, stage: Stage, expected: Expected | None 
     lost: dict[str, int] = {}
     for part in PARTS:
         images, labels = getattr(data.dataset, f"{part}_images"), getattr(data.dataset, f"{part}_labels")
-        if part == "train" and options.images:
+        if part == "train" and options.images:  # the same for all seeds of Transformers, which can share them
             drawn = draw(np.arange(len(images)), options.images, run.config.data.split_seed)
             images, labels = images[drawn], labels[drawn]
         label = f"gpt: {part} tokens ({options.codebook}, {options.assign})"
@@ -183,7 +183,12 @@ def given(made: Run, run: Run, inputs: Mapping[str, str], codebook: str) -> dict
             it has left images out.
     """
     made.outputs("gpt")
-    _check_same(made, run, inputs, {"codebook": codebook, "images": 0})
+    _check_same(made, run, inputs, {"codebook": codebook})
+    if made.config.gpt.images:
+        raise InputError(
+            f"{made.folder}: expected tokens of all images, found those of {made.config.gpt.images:,} training images at most; "
+            "name a run that was trained with --gpt.images 0."
+        )
     if left_out := sum(lost(made).values()):
         raise InputError(
             f"{made.folder}: expected tokens of all images, found {left_out:,} images without, since components of the graph "
