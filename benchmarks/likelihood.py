@@ -179,8 +179,8 @@ def measured(run: Run, tuned: Run | None = None) -> list[Row]:
     images = check_images(stages.images(run.config.data).dataset.test_images)
     decoders = {"frozen": tokenizers.modelled(run, "euclidean")}  # decoding is the same for all assignments
     decoders |= {} if tuned is None else {"finetuned": tokenizers.load_finetuned(tuned.folder)}
+    tokens = image_tokens.load(run)["test"].reshape(-1, *run.config.vae.grid)
     for name, tokenizer in decoders.items():
-        tokens = image_tokens.load(run)["test"].reshape(-1, *tokenizer.token_shape)
         rows.append(row({"case": "reconstructions", "decoder": name}, "psnr", psnr(images, tokenizer.decode(tokens))))
     return [{"split": "test", **found} for found in rows]
 
