@@ -21,8 +21,7 @@ that are nearest to training images. More samples of each class are in RUN/gener
 import dataclasses
 
 from benchmarks.generation_schedules import Extent
-from benchmarks.generation_systems import SYSTEMS
-from geovq.checks import InputError
+from benchmarks.generation_systems import SYSTEMS, check_names
 from train.cli import parse, run_program
 
 
@@ -38,8 +37,7 @@ def main() -> None:
     """Runs the benchmark."""
     asked, options = parse(__doc__, ("data",), Options(), bound=False)
     known = {system.name: system for system in SYSTEMS}
-    if unknown := [name for name in options.systems if name not in known]:
-        raise InputError(f"systems: expected some of {', '.join(known)}, found {unknown[0]!r}; change --systems.")
+    check_names(options.systems, known)
 
     from benchmarks.generation_figures import confused, confusion, copies, side_by_side, trade
     from benchmarks.generation_program import measured_into

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from benchmarks.generation_rows import Measured, measure, seeds_in
 from benchmarks.generation_runs import Generation
-from benchmarks.generation_schedules import SCHEDULES, Extent, schedule_label
+from benchmarks.generation_schedules import SCHEDULES, Extent, Schedule, schedule_label
 from benchmarks.generation_systems import System
 from benchmarks.means import Table
 from benchmarks.record import save
@@ -23,6 +23,7 @@ def measured_into(
     asked: Run,
     extent: Extent,
     tables: Mapping[str, Callable[[Sequence[Row]], Table]],
+    schedules: Mapping[str, Schedule] = SCHEDULES,
 ) -> tuple[pathlib.Path, Measured]:
     """Measures systems, which are trained first where they are not yet, prints their tables and writes the results file.
 
@@ -34,6 +35,7 @@ def measured_into(
         asked: The run folder, and where the images are.
         extent: How long, and where to.
         tables: Of rows, by caption.
+        schedules: By the names that extents have.
 
     Returns:
         The results file's path without an ending, and what was measured.
@@ -41,7 +43,7 @@ def measured_into(
     Raises:
         InputError: Seeds that a system does not have that is wanted by name.
     """
-    schedule = SCHEDULES[extent.schedule]
+    schedule = schedules[extent.schedule]
     seeds = tuple(dict.fromkeys(extent.seeds)) or schedule.seeds
     generation = Generation(asked.folder, images_of(asked.config.data), schedule)
     systems = {name: system for name, system in known.items() if name in wanted or not wanted}

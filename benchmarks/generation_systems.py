@@ -5,8 +5,10 @@ Transformer serves every decoder of its tokens. Some tokens are what the Transfo
 """
 
 import dataclasses
+from collections.abc import Collection, Iterable
 from typing import Any, Literal
 
+from geovq.checks import InputError
 from geovq.config import AssignmentName, CodebookName, StartName
 
 
@@ -130,3 +132,13 @@ EXPERIMENTS = {
     "8 as 7, `joint` tokens": System("metric", "joint", "perceptual"),
 }
 """Those of benchmarks.study: the original three experiments, what they meant to do next, sharper textures, and our best."""
+
+
+def check_names(wanted: Iterable[str], known: Collection[str]) -> None:
+    """Refuses systems that a benchmark does not have.
+
+    Raises:
+        InputError: Names the first, and all that there are.
+    """
+    if unknown := [name for name in wanted if name not in known]:
+        raise InputError(f"systems: expected some of {', '.join(known)}, found {unknown[0]!r}; change --systems.")

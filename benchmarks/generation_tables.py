@@ -1,6 +1,6 @@
 """The tables of benchmarks.generation, benchmarks.perceptual and benchmarks.entropy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from benchmarks.likelihood_tables import below_unigrams
@@ -51,7 +51,15 @@ def _frechet(rows: Sequence[Row], name: str, weight: float = 1.0, rises: bool = 
 
 def reached(rows: Sequence[Row]) -> Table:
     """What the benchmark set out to reach, as far as its rows are there."""
-    bars = (_likely_tokens, _best_tokens, _as_asked, _texture)
+    return _bars(rows, (_likely_tokens, _best_tokens, _as_asked, _texture))
+
+
+def apart(rows: Sequence[Row]) -> Table:
+    """Of these, which tokens give nearer samples than others."""
+    return _bars(rows, (_best_tokens,))
+
+
+def _bars(rows: Sequence[Row], bars: Sequence[Callable[[Sequence[Row]], Iterator[Bar]]]) -> Table:
     cells: list[list[object]] = [[*found, "yes" if there else "no"] for bar in bars for *found, there in bar(rows)]
     return ["what", "seeds", "found (95%)", "wanted", "reached"], cells
 

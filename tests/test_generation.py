@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import generation_program
+from benchmarks import generation_program, longer
 from benchmarks.generation_brackets import BLUR, SHOWN, UNPAIRED
 from benchmarks.generation_cells import GUIDANCE, VERSION, kept
 from benchmarks.generation_figures import (
@@ -25,6 +25,8 @@ from benchmarks.generation_runs import Generation
 from benchmarks.generation_schedules import SCHEDULES, Extent, schedule_label
 from benchmarks.generation_systems import EXPERIMENTS, ONCE, REPLICATED, SYSTEMS
 from benchmarks.generation_tables import (
+    COMPARED,
+    apart,
     further,
     guidance,
     prices,
@@ -37,6 +39,7 @@ from benchmarks.means import difference_of, interval_of, mean_of
 from benchmarks.study_tables import ORIGINAL, honest, legacy
 from benchmarks.tokenizer_systems import begun_as, images_of
 from geovq.checks import InputError
+from geovq.store import read_json
 from train.config import PRESETS, DataOptions
 from train.config_checks import check_config
 from train.judge import PAIRS
@@ -76,6 +79,33 @@ def test_large_transformers_are_trained_less_and_one_more():
     assert label.startswith("full: 100 epochs of the small Transformer, 200 in long training; decoders")
     label = schedule_label("reduced", reduced, [small, large, first])
     assert label.startswith("reduced: 2 epochs of the small Transformer and 1 epoch of the large Transformer, at most")
+
+
+def test_longer_training_is_of_what_was_to_be_compared():
+    wanted = {name for pair in COMPARED for name in pair if not name.endswith("perceptual")}
+    assert {*longer.COMPARED} == wanted | {"metric-joint"}
+    usual, found = SCHEDULES["reduced"], longer.SCHEDULES["reduced"]
+    for system in longer.COMPARED.values():
+        assert found.epochs_of(system) == 3 * usual.epochs_of(system) == 6
+    assert dataclasses.replace(found, epochs=usual.epochs, seeds=usual.seeds) == usual
+
+
+def test_a_benchmark_of_schedules_of_its_own(tmp_path, monkeypatch):
+    asked, seen = Run(tmp_path, PRESETS["quick"]), []
+    monkeypatch.setattr(Generation, "classifier", lambda self: SimpleNamespace(fingerprint=lambda stage: "sha"))
+
+    def measured(generation, classifier, systems, seeds, field):
+        seen.append((generation.schedule, tuple(systems), seeds))
+        return Measured([], {}, {}, ())
+
+    monkeypatch.setattr(generation_program, "measure", measured)
+    known = longer.COMPARED
+    for wanted in ((), ("metric-joint",)):
+        measured_into("longer", "name", known, wanted, asked, Extent(output=tmp_path), {}, longer.SCHEDULES)
+    schedule = longer.SCHEDULES["reduced"]
+    assert seen == [(schedule, tuple(known), (0,)), (schedule, ("metric-joint",), (0,))]
+    assert read_json(tmp_path / "longer.json")["meta"]["schedule"].startswith("reduced: 6 epochs of the small")
+    assert (tmp_path / "longer_part.json").exists()
 
 
 def test_one_trained_longer_shares_its_tokens_with_one_that_is_not():
@@ -339,13 +369,15 @@ def test_nats_are_wanted_of_all_whitened_tokens(tokens, transformer, nats, enoug
     assert (row["what"], row["reached"]) == (f"nats of {transformer} below unigrams per position, part", enough)
 
 
-@pytest.mark.parametrize(("frechet", "apart"), [(30.0, "yes"), (38.5, "no"), (45.0, "no")])
-def test_intervals_have_to_be_apart(tokens, frechet, apart):
+@pytest.mark.parametrize(("frechet", "enough"), [(30.0, "yes"), (38.5, "no"), (45.0, "no")])
+def test_intervals_have_to_be_apart(tokens, frechet, enough):
     of = {"case": "samples", "name": "metric-joint-finetuned", "guidance": 1.0, "score": "frechet"}
     tokens.append(made(value=frechet, seed=0, **of))
     row = by_first(reached(tokens))[1]
     assert row["found (95%)"].endswith("; 40 (39 to 41)")
-    assert (row["reached"], row["seeds"]) == (apart, 1)
+    assert (row["reached"], row["seeds"]) == (enough, 1)
+    columns, cells = apart(tokens)
+    assert [dict(zip(columns, line, strict=True)) for line in cells] == [row]
 
 
 def test_differences_are_taken_seed_by_seed(tokens):
