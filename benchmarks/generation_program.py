@@ -1,4 +1,4 @@
-"""What benchmarks.generation and benchmarks.study do alike: they measure systems, print their tables and write the results."""
+"""What benchmarks.generation, longer and study do alike: they measure systems, print their tables and write the results."""
 
 import pathlib
 from collections.abc import Callable, Collection, Mapping, Sequence
