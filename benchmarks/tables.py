@@ -100,6 +100,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {
     "generation_positions": ("generation", lambda rows: markdown(*likelihood_tables.positions(rows))),
     "generation_guidance": ("generation", lambda rows: markdown(*generation_tables.guidance(rows))),
     "longer_systems": ("longer", lambda rows: markdown(*generation_tables.systems(rows))),
+    "longer_further": ("longer", lambda rows: markdown(*generation_tables.further(rows))),
     "longer_guidance": ("longer", lambda rows: markdown(*generation_tables.guidance(rows))),
     "longer_apart": ("longer", lambda rows: markdown(*generation_tables.apart(rows))),
     "likelihood": ("likelihood", lambda rows: markdown(*likelihood_tables.kinds(rows))),
