@@ -38,9 +38,9 @@ VERSION = 4
 """Of what is computed: another one makes every cell again."""
 
 
-def label_of(made_by: dict[str, str], judge: Judge, validation: Validation) -> dict[str, Any]:
-    """What a cell is made from, beside the networks of these fingerprints."""
-    return {"version": VERSION, "made_by": made_by, "judge": judge.fingerprint, "images": len(validation.images)}
+def label_of(made_by: dict[str, str], judge: Judge, count: int) -> dict[str, Any]:
+    """What a cell of this many images is made from, beside the networks of these fingerprints."""
+    return {"version": VERSION, "made_by": made_by, "judge": judge.fingerprint, "images": count}
 
 
 def kept(
@@ -69,7 +69,7 @@ def reconstructed(folder: pathlib.Path, trained: Trained, seed: int, judge: Judg
     tokens = {"tokens": trained.run.outputs("gpt")["gpt/tokens.npz"]}
     rows = kept(
         folder / f"tokens-{system.tokens}-{system.decoder}-{seed}.npz",
-        label_of(trained.made_by() | tokens, judge, validation),
+        label_of(trained.made_by() | tokens, judge, len(validation.images)),
         lambda: (reconstructions(trained.run, trained.tokenizer(), judge, validation), {}),
     )[0]
     if system.codebook not in CODEBOOKS:
@@ -92,23 +92,23 @@ class Cell(NamedTuple):
     """Those samples without guidance that are nearest to training images, and these."""
 
 
-def cell(folder: pathlib.Path, trained: Trained, judge: Judge, validation: Validation) -> Cell:
-    """What is found of a Transformer and a decoder; FOLDER/NAME-SEED.png shows its samples."""
+def cell(folder: pathlib.Path, trained: Trained, judge: Judge, count: int) -> Cell:
+    """What is found of a Transformer and a decoder by this many samples; FOLDER/NAME-SEED.png shows some of them."""
     system, frozen, run = trained.system, trained._replace(tuned=None), trained.run
     path = folder / f"{system.name}-{trained.seed}.npz"
 
     def compute() -> tuple[list[Row], dict[str, np.ndarray]]:
         tokens = kept(
             folder / f"samples-{system.transformer}-{trained.seed}.npz",
-            {"version": VERSION, "made_by": frozen.made_by("gpt"), "images": len(validation.images)},
-            lambda: ([], sampled(run, system.transformer, len(validation.images))),
+            {"version": VERSION, "made_by": frozen.made_by("gpt"), "images": count},
+            lambda: ([], sampled(run, system.transformer, count)),
         )[1]
         found = samples(run, tokens, trained.tokenizer(), judge)
         save_grid(path.with_suffix(".png"), dict(zip(stages.class_names(run), found.samples, strict=True)))
         pictures = {"samples": found.samples, "nearest": found.nearest}
         return likelihood(run) + found.rows, {name: np.round(255 * x).astype(np.uint8) for name, x in pictures.items()}
 
-    rows, arrays = kept(path, label_of(trained.made_by("gpt"), judge, validation), compute)
+    rows, arrays = kept(path, label_of(trained.made_by("gpt"), judge, count), compute)
     return Cell(rows, *(arrays[name] / np.float32(255) for name in ("samples", "nearest")))
 
 

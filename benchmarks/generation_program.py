@@ -57,7 +57,7 @@ def measured_into(
     for caption, table in tables.items():
         print(f"\n{caption}\n{text_table(*table(found.rows))}", flush=True)
     name = f"{results}_part" if len(systems) < len(known) or extent.schedule == "smoke" else results
-    label = f"{schedule_label(extent.schedule, schedule, known.values())}; {schedule.images:,} images in a set"
+    label = schedule_label(extent.schedule, schedule, known.values())
     seeds_of_rows = seeds_in(found.rows, asked.config.data.split_seed, generation)
     save(name, found.rows, seeds_of_rows, label, extent.output, classifier=classifier.fingerprint("classifier"))
     return extent.output / name, found

@@ -46,7 +46,9 @@ def measure(
     folder = generation.folder / "generation"
     rows = list(
         kept(
-            folder / "real.npz", label_of({}, judge, validation), lambda: (controls(classifier, judge, validation), {})
+            folder / "real.npz",
+            label_of({}, judge, len(validation.images)),
+            lambda: (controls(classifier, judge, validation), {}),
         )[0]
     )
     for first in dict.fromkeys(generation.tokenizer_seed(seed) for seed in seeds):
@@ -67,7 +69,7 @@ def measure(
                 rows += [
                     of | {"seed": of_tokens} | r for r in reconstructed(folder, trained, of_tokens, judge, validation)
                 ]
-            found = cell(folder, trained, judge, validation)
+            found = cell(folder, trained, judge, generation.schedule.samples)
             rows += [of | {"seed": seed} | r for r in found.rows]
             pictures.setdefault(name, found.samples)
             nearest.setdefault(name, found.nearest)
@@ -75,7 +77,7 @@ def measure(
 
 
 def _of_vae(folder: pathlib.Path, run: Run, judge: Judge, validation: Validation) -> list[Row]:
-    made_from = label_of({"vae": run.fingerprint("vae")}, judge, validation)
+    made_from = label_of({"vae": run.fingerprint("vae")}, judge, len(validation.images))
     return kept(folder / f"{run.folder.name}.npz", made_from, lambda: (of_vae(run, judge, validation), {}))[0]
 
 

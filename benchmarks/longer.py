@@ -5,8 +5,9 @@
     python -m benchmarks.longer --run runs/smoke --output runs/smoke --schedule smoke       the digits, to try it
 
 As benchmarks.generation, whose reduced schedule has two epochs: here `joint` tokens of metric means, Euclidean medoids and a
-VQ-VAE's tokens have three times as many, and one seed. By the decoder that the codes were made for, and by one that is fine-tuned
-on the tokens. Takes a run folder of its own, for a folder holds one Transformer for each kind of tokens.
+VQ-VAE's tokens have five times as many, and one seed. By the decoder that the codes were made for, and by one that is fine-tuned
+on the tokens. As many samples as there are test images, twice those of benchmarks.generation. Takes a run folder of its own, for
+a folder holds one Transformer for each kind of tokens.
 
 Writes benchmarks/results/longer.json and longer_samples.png; some systems alone, and the smoke schedule, into files that end in
 _part.
@@ -27,15 +28,20 @@ COMPARED = {
 }
 """The systems, by name."""
 
-TIMES = 3
+TIMES = 5
 """How many times the epochs of benchmarks.generation."""
 
 SCHEDULES = {
-    name: dataclasses.replace(usual, epochs=usual.epochs._replace(usual=TIMES * usual.epochs.usual), seeds=(0,))
+    name: dataclasses.replace(
+        usual,
+        epochs=usual.epochs._replace(usual=TIMES * usual.epochs.usual),
+        samples=2 * usual.samples,
+        seeds=(0,),
+    )
     for name, usual in USUAL.items()
     if name != "full"
 }
-"""One seed: the Transformers take half an hour each."""
+"""One seed: the Transformers take most of an hour each."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Options(Extent):
     """Which systems, how long, and where to."""
 
     schedule: Literal["reduced", "smoke"] = "reduced"
-    """reduced: six epochs, two CPU cores. smoke: the digits."""
+    """reduced: ten epochs, two CPU cores. smoke: the digits."""
     systems: tuple[str, ...] = ()
     """Only those of these names, such as metric-joint-finetuned; all if none is given."""
 

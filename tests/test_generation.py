@@ -79,6 +79,9 @@ def test_large_transformers_are_trained_less_and_one_more():
     assert label.startswith("full: 100 epochs of the small Transformer, 200 in long training; decoders")
     label = schedule_label("reduced", reduced, [small, large, first])
     assert label.startswith("reduced: 2 epochs of the small Transformer and 1 epoch of the large Transformer, at most")
+    assert label.endswith("; decoders tuned in 2 passes; 5,000 images in a set")
+    label = schedule_label("reduced", dataclasses.replace(reduced, samples=10_000), [small])
+    assert label.endswith("; 10,000 samples, else 5,000 images in a set")
 
 
 def test_longer_training_is_of_what_was_to_be_compared():
@@ -86,8 +89,9 @@ def test_longer_training_is_of_what_was_to_be_compared():
     assert {*longer.COMPARED} == wanted | {"metric-joint"}
     usual, found = SCHEDULES["reduced"], longer.SCHEDULES["reduced"]
     for system in longer.COMPARED.values():
-        assert found.epochs_of(system) == 3 * usual.epochs_of(system) == 6
-    assert dataclasses.replace(found, epochs=usual.epochs, seeds=usual.seeds) == usual
+        assert found.epochs_of(system) == 5 * usual.epochs_of(system) == 10
+    assert found.samples == 10_000
+    assert dataclasses.replace(found, epochs=usual.epochs, samples=usual.samples, seeds=usual.seeds) == usual
 
 
 def test_a_benchmark_of_schedules_of_its_own(tmp_path, monkeypatch):
@@ -104,7 +108,7 @@ def test_a_benchmark_of_schedules_of_its_own(tmp_path, monkeypatch):
         measured_into("longer", "name", known, wanted, asked, Extent(output=tmp_path), {}, longer.SCHEDULES)
     schedule = longer.SCHEDULES["reduced"]
     assert seen == [(schedule, tuple(known), (0,)), (schedule, ("metric-joint",), (0,))]
-    assert read_json(tmp_path / "longer.json")["meta"]["schedule"].startswith("reduced: 6 epochs of the small")
+    assert read_json(tmp_path / "longer.json")["meta"]["schedule"].startswith("reduced: 10 epochs of the small")
     assert (tmp_path / "longer_part.json").exists()
 
 
