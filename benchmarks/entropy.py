@@ -15,7 +15,7 @@ from typing import Any, Literal
 from benchmarks.generation_runs import Generation
 from benchmarks.generation_schedules import SCHEDULES
 from benchmarks.generation_systems import System
-from benchmarks.record import FOLDER, save
+from benchmarks.record import FOLDER, file_name, save
 from benchmarks.rows import Row
 from benchmarks.tokenizer_systems import images_of
 from train.cli import parse, run_program
@@ -96,7 +96,7 @@ def main() -> None:
     print(text_table(*prices_of_nats(rows)), flush=True)
     made_with = {"split": asked.config.data.split_seed, f"networks {SEED}": SEED}
     label = f"{options.schedule}: the Transformer of {run.config.gpt.epochs} epochs"
-    save("entropy" if options.schedule != "smoke" else "entropy_part", rows, made_with, label, options.output)
+    save(file_name("entropy", options.schedule), rows, made_with, label, options.output)
 
 
 if __name__ == "__main__":

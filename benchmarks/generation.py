@@ -2,7 +2,7 @@
 
     python -m benchmarks.generation --run runs/generation --data-dir DIR                        two CPU cores, many hours; resumes
     python -m benchmarks.generation --run runs/generation --data-dir DIR --seeds 0 --systems metric-whitened vqvae-euclidean
-    python -m benchmarks.generation --run runs/full --output runs/full --data-dir DIR --schedule full      for an accelerator
+    python -m benchmarks.generation --run runs/full --data-dir DIR --schedule full             for an accelerator
 
 FashionMNIST, K = 512. Tokens of Euclidean and geodesic medoids, of metric means under several assignments, and of a VQ-VAE; of
 some, the decoder fine-tuned on the tokens, without and with a price on LPIPS. 5,000 samples of each Transformer stand beside the
@@ -11,7 +11,8 @@ coverage, class accuracy, nearest training images; and nats per token. Real vali
 brackets. On the reduced schedule seeds are those of the Transformers, over the tokens of one VAE and one VQ-VAE, and systems that
 are not compared have the first alone.
 
-What is complete in the run folder is not made again. Some systems alone are measured into files of their own, which end in _part.
+What is complete in the run folder is not made again. Some systems or seeds alone are measured into files of their own, which end
+in _part, the full schedule into those that end in _full.
 Writes benchmarks/results/generation.json; generation_trade.png, how good samples are against how well tokens reconstruct and are
 predicted; generation_samples.png, two samples of every class; generation_confusion.png, what classes samples are seen as;
 generation_confused.png, samples of the two classes that real images are confused in most; and generation_nearest.png, those

@@ -8,7 +8,7 @@ from benchmarks.generation_runs import Generation
 from benchmarks.generation_schedules import SCHEDULES, Extent, Schedule, schedule_label
 from benchmarks.generation_systems import System
 from benchmarks.means import Table
-from benchmarks.record import save
+from benchmarks.record import file_name, save
 from benchmarks.rows import Row
 from benchmarks.tokenizer_systems import images_of
 from geovq.report import text_table
@@ -28,7 +28,7 @@ def measured_into(
     """Measures systems, which are trained first where they are not yet, prints their tables and writes the results file.
 
     Args:
-        results: Name of the file of all systems; that of some, or of the smoke schedule, ends in _part.
+        results: Name of the file of all systems and seeds; others end as `file_name` says.
         field: Of its rows, for the system's name.
         known: All systems, by name.
         wanted: Names of those to measure; all if there is none.
@@ -56,7 +56,8 @@ def measured_into(
     found = measure(generation, classifier, systems, seeds, field)
     for caption, table in tables.items():
         print(f"\n{caption}\n{text_table(*table(found.rows))}", flush=True)
-    name = f"{results}_part" if len(systems) < len(known) or extent.schedule == "smoke" else results
+    whole = len(systems) == len(known) and {*schedule.seeds} <= {*seeds}
+    name = file_name(results, extent.schedule, whole)
     label = schedule_label(extent.schedule, schedule, known.values())
     seeds_of_rows = seeds_in(found.rows, asked.config.data.split_seed, generation)
     save(name, found.rows, seeds_of_rows, label, extent.output, classifier=classifier.fingerprint("classifier"))

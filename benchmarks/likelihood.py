@@ -2,7 +2,7 @@
 
     python -m benchmarks.likelihood --run runs/likelihood --data-dir DIR                    two CPU cores, some hours; resumes
     python -m benchmarks.likelihood --run runs/likelihood --data-dir DIR --cases refined-whitened metric-local
-    python -m benchmarks.likelihood --run runs/likelihood --output runs/likelihood --data-dir DIR --schedule full
+    python -m benchmarks.likelihood --run runs/likelihood-full --data-dir DIR --schedule full  for an accelerator
 
 FashionMNIST, K = 512. The same Transformer and the same batches of images, on the tokens of each kind: of every codebook under
 `whitened` assignment, and of metric means under every assignment that the schedule has time for, all of a VAE whose bits are
@@ -11,14 +11,15 @@ images once more, trained for longer and on all images. Nats of a validation and
 those of models that know frequencies; and how well the tokens reconstruct, of the last also by a decoder that is fine-tuned on
 them.
 
-Writes benchmarks/results/likelihood.json; some cases alone, and the smoke schedule, likelihood_part.json.
+Writes benchmarks/results/likelihood.json; the full schedule likelihood_full.json; some cases alone, and the smoke schedule,
+likelihood_part.json.
 """
 
 import dataclasses
 import pathlib
 from typing import Any, Literal, NamedTuple, get_args
 
-from benchmarks.record import FOLDER, save
+from benchmarks.record import FOLDER, file_name, save
 from benchmarks.rows import Row
 from benchmarks.tokenizer_systems import CODEBOOKS, Tokenizers, begun_as, images_of
 from benchmarks.tokenizer_systems import SCHEDULES as TOKENIZER_SCHEDULES
@@ -217,11 +218,11 @@ def main() -> None:
             of = fields(case, run.config.gpt, len(image_tokens.load(run)["train"]))
             rows += [of | row for row in measured(run, tuned)]
     print(text_table(*kinds(rows)), flush=True)
-    whole = options.schedule != "smoke" and set(options.cases) in (set(), {*known})
+    name = file_name("likelihood", options.schedule, set(options.cases) in (set(), {*known}))
     split, codebook = asked.config.data.split_seed, schedule.tokenizer.codebook.seed
     seeds = {"split": split, "codebook": codebook, f"networks {SEED}": SEED}
     label = f"{options.schedule}: VAEs of {schedule.tokenizer.epochs} epochs"
-    save("likelihood" if whole else "likelihood_part", rows, seeds, label, options.output)
+    save(name, rows, seeds, label, options.output)
 
 
 if __name__ == "__main__":

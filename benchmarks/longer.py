@@ -9,7 +9,7 @@ VQ-VAE's tokens have five times as many, and one seed. By the decoder that the c
 on the tokens. As many samples as there are test images, twice those of benchmarks.generation. Takes a run folder of its own, for
 a folder holds one Transformer for each kind of tokens.
 
-Writes benchmarks/results/longer.json and longer_samples.png; some systems alone, and the smoke schedule, into files that end in
+Writes benchmarks/results/longer.json and longer_samples.png; some systems alone, and the smoke schedule, write files that end in
 _part.
 """
 

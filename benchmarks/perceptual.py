@@ -13,7 +13,7 @@ import dataclasses
 import pathlib
 from typing import Literal
 
-from benchmarks.record import FOLDER, save
+from benchmarks.record import FOLDER, file_name, save
 from benchmarks.rows import Row
 from benchmarks.tokenizer_systems import SCHEDULES, Tokenizers, images_of
 from train.cli import parse, run_program
@@ -75,7 +75,7 @@ def main() -> None:
     print(text_table(*prices(rows)), flush=True)
     made_with = {"split": asked.config.data.split_seed, f"networks {SEED}": SEED}
     label = f"{options.schedule}: one pass for each price"
-    save("perceptual" if options.schedule != "smoke" else "perceptual_part", rows, made_with, label, options.output)
+    save(file_name("perceptual", options.schedule), rows, made_with, label, options.output)
 
 
 if __name__ == "__main__":

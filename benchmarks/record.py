@@ -18,6 +18,18 @@ def no_options(description: str) -> None:
     parser.parse_args()
 
 
+def file_name(benchmark: str, schedule: str, whole: bool = True) -> str:
+    """The name of a benchmark's results file that leaves those of other extents as they are.
+
+    Args:
+        benchmark: Its name, which is the file's for all of the reduced schedule.
+        schedule: reduced, full or smoke; the file of full ends in _full, that of smoke in _part.
+        whole: Whether all of the schedule was measured; if not, the file ends in _part.
+    """
+    ending = "_full" if schedule == "full" else ""
+    return f"{benchmark}_part" if schedule == "smoke" or not whole else f"{benchmark}{ending}"
+
+
 def save(
     name: str,
     rows: Sequence[Mapping[str, Any]],

@@ -2,7 +2,7 @@
 
     python -m benchmarks.study --run runs/generation --data-dir DIR                 two CPU cores, many hours; resumes
     python -m benchmarks.study --run runs/generation --data-dir DIR --rows 1 3      only rows whose names begin so
-    python -m benchmarks.study --run runs/full --output runs/full --data-dir DIR --schedule full    for an accelerator
+    python -m benchmarks.study --run runs/full --data-dir DIR --schedule full       for an accelerator
 
 Two tables. In the original columns: PSNR, SSIM and LPIPS of *generated* images beside *unrelated* test images, with real images
 under the same protocol, and each experiment's quantization error in its own unit. In ours: every test image beside its own
@@ -10,8 +10,8 @@ reconstruction, quantization errors in common units, and samples beside real ima
 
 The run folder may be that of benchmarks.generation on the same schedule, whose tokens, Transformers and decoders are then used
 again; what is complete there is not made again. Reduced, training the Transformer of a row takes at most 45 minutes. Some rows
-alone are measured into files of their own, which end in _part. Writes benchmarks/results/study.json and study_samples.png, two
-samples of every class for each row.
+or seeds alone are measured into files of their own, which end in _part, the full schedule into those that end in _full. Writes
+benchmarks/results/study.json and study_samples.png, two samples of every class for each row.
 """
 
 import dataclasses

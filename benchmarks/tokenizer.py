@@ -8,14 +8,15 @@ FashionMNIST, K = 512 and 1024, three seeds of all networks. Every codebook with
 and without its posterior's noise; decoders fine-tuned on tokens; two codes a token; VQ-VAE and FSQ trained end to end, also with
 our assignments; random Gaussian codes. Nothing is chosen on the test images. All that is complete in the run folder is used
 again. Fine-tuning comes on top of the epochs that all have: another three, and eight of 8,000 images; a VQ-VAE has it, too.
-Writes benchmarks/results/tokenizer.json and tokenizer_ladder.png; a part of the study writes tokenizer_part.json and its figure.
+Writes benchmarks/results/tokenizer.json and tokenizer_ladder.png; the full schedule writes tokenizer_full.json and its figure, a
+part of the study, and the smoke schedule, tokenizer_part.json and its figure.
 """
 
 import dataclasses
 import pathlib
 from typing import Literal
 
-from benchmarks.record import FOLDER, save
+from benchmarks.record import FOLDER, file_name, save
 from benchmarks.tokenizer_systems import LEVELS, PARTS, SCHEDULES, Part, Tokenizers, images_of
 from geovq.checks import InputError
 from train.cli import parse, run_program
@@ -66,8 +67,8 @@ def main() -> None:
         f"{options.schedule}: {schedule.epochs} epochs of every network, fine-tuning on top, "
         f"{schedule.images:,} test images"
     )
-    whole = not options.codes and not options.seeds and options.parts == PARTS and options.schedule != "smoke"
-    name = "tokenizer" if whole else "tokenizer_part"
+    whole = not options.codes and not options.seeds and options.parts == PARTS
+    name = file_name("tokenizer", options.schedule, whole)
     save(
         name,
         rows,

@@ -36,6 +36,7 @@ from benchmarks.generation_tables import (
 )
 from benchmarks.likelihood_tables import likelihood, positions
 from benchmarks.means import difference_of, interval_of, mean_of
+from benchmarks.record import file_name
 from benchmarks.study_tables import ORIGINAL, honest, legacy
 from benchmarks.tokenizer_systems import begun_as, images_of
 from geovq.checks import InputError
@@ -135,7 +136,7 @@ def test_only_what_is_compared_has_all_seeds_on_the_reduced_schedule(tmp_path):
 
 @pytest.mark.parametrize(
     ("seeds", "name", "missing"),
-    [((), "study", 0), ((0,), "study", 0), ((0, 1), "study", 0), ((1, 2), "study_part", 4)],
+    [((), "study", 0), ((0,), "study_part", 0), ((2, 1, 0), "study", 0), ((1, 2), "study_part", 4)],
 )
 def test_a_results_file_that_lacks_systems_says_so(seeds, name, missing, tmp_path, monkeypatch, capsys):
     asked = Run(tmp_path, PRESETS["quick"])
@@ -152,6 +153,20 @@ def test_a_results_file_that_lacks_systems_says_so(seeds, name, missing, tmp_pat
     assert sum(experiment in printed for experiment in EXPERIMENTS) == missing
     with pytest.raises(InputError, match="seeds: expected 0, the only one of 3 geodesic medoids"):
         measured_into("study", "experiment", EXPERIMENTS, ["3 geodesic medoids"], asked, Extent(seeds=(1,)), {})
+
+
+@pytest.mark.parametrize(
+    ("schedule", "whole", "name"),
+    [
+        ("reduced", True, "study"),
+        ("reduced", False, "study_part"),
+        ("full", True, "study_full"),
+        ("full", False, "study_part"),
+        ("smoke", True, "study_part"),
+    ],
+)
+def test_results_of_one_extent_leave_those_of_another(schedule, whole, name):
+    assert file_name("study", schedule, whole) == name
 
 
 def test_cells_of_other_settings_need_another_version():
