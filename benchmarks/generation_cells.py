@@ -92,23 +92,31 @@ class Cell(NamedTuple):
     """Those samples without guidance that are nearest to training images, and these."""
 
 
-def cell(folder: pathlib.Path, trained: Trained, judge: Judge, count: int) -> Cell:
-    """What is found of a Transformer and a decoder by this many samples; FOLDER/NAME-SEED.png shows some of them."""
+def cell(folder: pathlib.Path, trained: Trained, judge: Judge, count: int, sets: int = 1) -> Cell:
+    """What is found of a Transformer and a decoder; FOLDER/NAME-SEED.png shows samples.
+
+    Args:
+        folder: Of the files.
+        trained: The Transformer and the decoder.
+        judge: By whom samples are seen.
+        count: Samples in a set.
+        sets: How many sets; scores are means over them.
+    """
     system, frozen, run = trained.system, trained._replace(tuned=None), trained.run
     path = folder / f"{system.name}-{trained.seed}.npz"
 
     def compute() -> tuple[list[Row], dict[str, np.ndarray]]:
         tokens = kept(
             folder / f"samples-{system.transformer}-{trained.seed}.npz",
-            {"version": VERSION, "made_by": frozen.made_by("gpt"), "images": count},
-            lambda: ([], sampled(run, system.transformer, count)),
+            {"version": VERSION, "made_by": frozen.made_by("gpt"), "images": count, "sets": sets},
+            lambda: ([], sampled(run, system.transformer, count, sets)),
         )[1]
-        found = samples(run, tokens, trained.tokenizer(), judge)
+        found = samples(run, tokens, trained.tokenizer(), judge, sets)
         save_grid(path.with_suffix(".png"), dict(zip(stages.class_names(run), found.samples, strict=True)))
         pictures = {"samples": found.samples, "nearest": found.nearest}
         return likelihood(run) + found.rows, {name: np.round(255 * x).astype(np.uint8) for name, x in pictures.items()}
 
-    rows, arrays = kept(path, label_of(trained.made_by("gpt"), judge, count), compute)
+    rows, arrays = kept(path, label_of(trained.made_by("gpt"), judge, count) | {"sets": sets}, compute)
     return Cell(rows, *(arrays[name] / np.float32(255) for name in ("samples", "nearest")))
 
 
@@ -158,10 +166,10 @@ def errors(run: Run, tokenizer: Tokenizer) -> list[Row]:
     return [row(case, name, values.reshape(len(images), -1).mean(axis=1)) for name, values in found.items()]
 
 
-def _asked(run: Run, count: int) -> Int[np.ndarray, " n"]:
-    """As many images of each class."""
+def _asked(run: Run, count: int, sets: int) -> Int[np.ndarray, " n"]:
+    """As many images of each class in each set."""
     classes = len(stages.class_names(run))
-    return np.repeat(np.arange(classes, dtype=np.int32), -(-count // classes))
+    return np.tile(np.repeat(np.arange(classes, dtype=np.int32), -(-count // classes)), sets)
 
 
 def _guidance(run: Run) -> dict[str, tuple[float, bool]]:
@@ -170,9 +178,9 @@ def _guidance(run: Run) -> dict[str, tuple[float, bool]]:
     return {weight_name(*weight): weight for weight in weights}
 
 
-def sampled(run: Run, name: str, count: int) -> dict[str, Int[np.ndarray, "n t"]]:
-    """Tokens of new images, as many of each class, by the name of their guidance."""
-    model, labels = networks.trained_gpt(run), _asked(run, count)
+def sampled(run: Run, name: str, count: int, sets: int) -> dict[str, Int[np.ndarray, "n t"]]:
+    """Tokens of new images, set after set, as many of each class, by the name of their guidance."""
+    model, labels = networks.trained_gpt(run), _asked(run, count, sets)
     found: dict[str, np.ndarray] = {}
     for called, (weight, rises) in _guidance(run).items():
         with Progress(f"generation: {name}, samples, guidance {called}", len(labels), "images") as progress:
@@ -187,14 +195,18 @@ def sampled(run: Run, name: str, count: int) -> dict[str, Int[np.ndarray, "n t"]
     return found
 
 
-def samples(run: Run, tokens: Mapping[str, Int[np.ndarray, "n t"]], tokenizer: Tokenizer, judge: Judge) -> Cell:
+def samples(
+    run: Run, tokens: Mapping[str, Int[np.ndarray, "n t"]], tokenizer: Tokenizer, judge: Judge, sets: int
+) -> Cell:
     """Scores of sampled tokens, with and without guidance, decoded; and some of the images."""
     rows: list[Row] = []
     for called, (weight, rises) in _guidance(run).items():
         images = tokenizer.decode(tokens[called].reshape(-1, *tokenizer.token_shape))
-        found, asked = judge.look(images), _asked(run, len(images)) if run.config.gpt.conditional else None
+        found, asked = judge.look(images), None
+        if run.config.gpt.conditional:
+            asked = _asked(run, len(images) // sets, sets)
         case: Row = {"case": "samples", "guidance": weight, "rises": rises}
-        rows += set_rows(case, judge, found, asked)
+        rows += set_rows(case, judge, found, asked, sets)
         kinds = found.classes if asked is None else asked
         rows.append(diversity(case, images, kinds))
         if weight == 1:

@@ -69,7 +69,7 @@ def measure(
                 rows += [
                     of | {"seed": of_tokens} | r for r in reconstructed(folder, trained, of_tokens, judge, validation)
                 ]
-            found = cell(folder, trained, judge, generation.schedule.samples)
+            found = cell(folder, trained, judge, len(validation.images), generation.schedule.sets)
             rows += [of | {"seed": seed} | r for r in found.rows]
             pictures.setdefault(name, found.samples)
             nearest.setdefault(name, found.nearest)

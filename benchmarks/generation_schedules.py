@@ -33,10 +33,10 @@ class Schedule:
     """Products that a Jacobian is sketched by, where an assignment is not given whole ones."""
     epochs: Epochs
     images: int
-    """Real images and reconstructions in a set, at most."""
-    samples: int
-    """Samples in a set. Distances to them are the surer the more there are, and there are only so many validation images."""
+    """Images in a set, at most."""
     seeds: tuple[int, ...]
+    sets: int = 1
+    """Sets of samples of a Transformer. Scores are means over them: larger sets would not compare with those of real images."""
     whole: bool = False
     """Whether every seed has tokenizers of its own and all systems; else Transformers alone are trained anew, and not all."""
     codes: int | None = None
@@ -68,7 +68,6 @@ _REDUCED = Schedule(
     epochs=Epochs(short=2, usual=2, long=10, large=1),
     limit=", at most 45 minutes each on two CPU cores",
     images=5_000,
-    samples=5_000,
     seeds=(0, 1, 2),
 )
 
@@ -89,7 +88,6 @@ SCHEDULES = {
         probes={"geodesic": 4, "joint": 4},
         epochs=Epochs(short=1, usual=1, long=2, large=1),
         images=60,
-        samples=60,
         seeds=(0,),
         codes=16,
     ),
@@ -121,8 +119,7 @@ def schedule_label(name: str, schedule: Schedule, systems: Collection[System]) -
         trained.append(f"{_counted(epochs.large)} of the large Transformer")
     over = "" if schedule.whole else ", all seeds over the same tokens"
     tuned = f"decoders tuned in {schedule.tokenizer.finetune.epochs[0]} passes"
-    many = "" if schedule.samples == schedule.images else f"{schedule.samples:,} samples, else "
-    sets = f"{many}{schedule.images:,} images in a set"
+    sets = f"{schedule.images:,} images in a set" + (f", {schedule.sets} sets of samples" if schedule.sets > 1 else "")
     return f"{name}: {' and '.join(trained)}{schedule.limit}{over}; {tuned}; {sets}"
 
 

@@ -6,8 +6,8 @@
 
 As benchmarks.generation, whose reduced schedule has two epochs: here `joint` tokens of metric means, Euclidean medoids and a
 VQ-VAE's tokens have five times as many, and one seed. By the decoder that the codes were made for, and by one that is fine-tuned
-on the tokens. As many samples as there are test images, twice those of benchmarks.generation. Takes a run folder of its own, for
-a folder holds one Transformer for each kind of tokens.
+on the tokens. Two sets of samples, for narrower intervals. Takes a run folder of its own, for a folder holds one Transformer for
+each kind of tokens.
 
 Writes benchmarks/results/longer.json and longer_samples.png; some systems alone, and the smoke schedule, write files that end in
 _part.
@@ -35,7 +35,7 @@ SCHEDULES = {
     name: dataclasses.replace(
         usual,
         epochs=usual.epochs._replace(usual=TIMES * usual.epochs.usual),
-        samples=2 * usual.samples,
+        sets=2,
         seeds=(0,),
     )
     for name, usual in USUAL.items()

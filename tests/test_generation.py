@@ -81,8 +81,8 @@ def test_large_transformers_are_trained_less_and_one_more():
     label = schedule_label("reduced", reduced, [small, large, first])
     assert label.startswith("reduced: 2 epochs of the small Transformer and 1 epoch of the large Transformer, at most")
     assert label.endswith("; decoders tuned in 2 passes; 5,000 images in a set")
-    label = schedule_label("reduced", dataclasses.replace(reduced, samples=10_000), [small])
-    assert label.endswith("; 10,000 samples, else 5,000 images in a set")
+    label = schedule_label("reduced", dataclasses.replace(reduced, sets=2), [small])
+    assert label.endswith("; 5,000 images in a set, 2 sets of samples")
 
 
 def test_longer_training_is_of_what_was_to_be_compared():
@@ -91,8 +91,7 @@ def test_longer_training_is_of_what_was_to_be_compared():
     usual, found = SCHEDULES["reduced"], longer.SCHEDULES["reduced"]
     for system in longer.COMPARED.values():
         assert found.epochs_of(system) == 5 * usual.epochs_of(system) == 10
-    assert found.samples == 10_000
-    assert dataclasses.replace(found, epochs=usual.epochs, samples=usual.samples, seeds=usual.seeds) == usual
+    assert dataclasses.replace(found, epochs=usual.epochs, sets=1, seeds=usual.seeds) == usual
 
 
 def test_a_benchmark_of_schedules_of_its_own(tmp_path, monkeypatch):

@@ -93,3 +93,37 @@ def test_diversity_is_the_distance_of_pairs_of_one_class(rng):
     assert diversity({}, images, labels, pairs=1)["n"] == 2
     same = diversity({}, np.repeat(images[:1], 9, axis=0), labels)
     assert same["value"] == pytest.approx(0, abs=1e-6)
+
+
+def test_scores_of_sets_are_means_over_them(judge, rng):
+    """Two sets of 60 score as sets of 60, and not as one of 120."""
+    found = Judged(rng.standard_normal((120, 6)) + 0.3, rng.integers(0, 3, 120))
+    asked = rng.integers(0, 3, 120)
+    pooled = by_score(set_rows({}, judge, found, asked, sets=2))
+    halves = [
+        by_score(set_rows({}, judge, Judged(*(part[half] for part in found)), asked[half]))
+        for half in (slice(60), slice(60, None))
+    ]
+    assert {*pooled} == {*halves[0]}
+    for score, row in pooled.items():
+        assert row["value"] == pytest.approx(np.mean([half[score]["value"] for half in halves])), score
+    single = by_score(set_rows({}, judge, found, asked))
+    assert single["frechet"]["value"] < 0.9 * pooled["frechet"]["value"]
+    assert single["coverage"]["value"] > pooled["coverage"]["value"]
+    assert {score: row["n"] for score, row in pooled.items()} == {
+        **dict.fromkeys(("frechet", "kid"), 60),
+        **dict.fromkeys(("recall", "coverage"), 50),
+        **dict.fromkeys(("precision", "density", "nearest_distance", "copied", "class_accuracy"), 120),
+    }
+
+
+def test_intervals_over_sets_are_those_of_their_mean(judge, rng):
+    """Half the variance for a score over generated images, all of it for one that is over the same real images, too."""
+    sets = [Judged(rng.standard_normal((200, 6)) + 0.3, np.zeros(200, int)) for _ in range(2)]
+    pooled = by_score(set_rows({}, judge, Judged(*map(np.concatenate, zip(*sets, strict=True))), sets=2))
+    alone = [by_score(set_rows({}, judge, found)) for found in sets]
+    for score, factor in (("frechet", 2**-0.5), ("density", 2**-0.5), ("kid", 1.0)):
+        width, widths = (
+            np.mean([rows[score]["high"] - rows[score]["low"] for rows in found]) for found in ([pooled], alone)
+        )
+        assert width == pytest.approx(factor * widths, rel=0.2), score

@@ -126,7 +126,7 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     system = System("kmeans", "whitened")
     trained = Trained(system, 0, run, None)
     lost = reconstructed(tmp_path / "generation", trained, 0, judge, validation)
-    sampled, pictures, nearest = cell(tmp_path / "generation", trained, judge, 50)
+    sampled, pictures, nearest = cell(tmp_path / "generation", trained, judge, 40, 2)
     rows = lost + sampled
     assert (pictures.shape, nearest.shape) == ((10, 10, 28, 28, 1), (2, 10, 28, 28, 1))
     found = {(r["case"], r["score"]): r for r in rows if r.get("position") is None and r.get("guidance", 1.0) == 1.0}
@@ -161,8 +161,8 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     for score in of_sets:
         assert {case for case, name in found if name == score} == {"reconstructions", "samples"}, score
     assert {r["guidance"] for r in rows if r["case"] == "samples"} == {1.0, 1.5, 2.0}
-    sets = {r["case"]: r["n"] for r in rows if r["score"] == "frechet"}
-    assert sets == {"reconstructions": 40, "samples": 50}
+    assert {r["n"] for r in rows if r["score"] == "frechet"} == {40}
+    assert {r["n"] for r in rows if r["case"] == "samples" and r["score"] == "class_accuracy"} == {80}
 
     for made in ("sampled", "samples", "reconstructions", "errors"):  # what is there is not made again
         monkeypatch.setattr(generation_cells, made, None)
@@ -170,7 +170,7 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     tokenizers = types.SimpleNamespace(vae=lambda seed: run)
     generation: Any = types.SimpleNamespace(
         folder=tmp_path,
-        schedule=types.SimpleNamespace(images=40, samples=50, seeds=(0, 1)),
+        schedule=types.SimpleNamespace(images=40, sets=2, seeds=(0, 1)),
         tokenizers=tokenizers,
         trained=lambda system, seed: trained,
         has=lambda asked, seed: asked is system or seed == 0,
@@ -195,7 +195,7 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     psnr = {r["system"]: r["value"] for r in everything.rows if r["case"] == "unpaired" and r["score"] == "psnr"}
     assert psnr["real"] < psnr["real, blurred"] < psnr["mean image"]  # why unpaired scores say nothing of images
     with pytest.raises(TypeError):
-        cell(tmp_path / "generation", trained, judge._replace(fingerprint="another"), 50)
+        cell(tmp_path / "generation", trained, judge._replace(fingerprint="another"), 40, 2)
 
 
 def test_likelihoods_are_those_of_evaluation(whole):

@@ -1,6 +1,6 @@
 """Generated images beside real ones, in the features of a run's classifier."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -72,34 +72,44 @@ class Judge(NamedTuple):
         return cls(look, accuracy, train, test, nearest, classes, run.fingerprint("classifier"))
 
 
-def set_rows(fields: Row, judge: Judge, found: Judged, asked: Int[np.ndarray, " n"] | None = None) -> list[Row]:
+def set_rows(
+    fields: Row, judge: Judge, found: Judged, asked: Int[np.ndarray, " n"] | None = None, sets: int = 1
+) -> list[Row]:
     """Scores of a set of images beside the real test images.
 
-    They depend on the number of images; and a set of the classifier's own training images seems nearer than it is.
+    They depend on the number of images in a set; and a set of the classifier's own training images seems nearer than it is.
 
     Args:
         fields: What the set is.
         judge: By whom it is seen.
-        found: What it makes of the set.
+        found: What it makes of the set, or of several of the same size, one after another.
         asked: Classes that the images were to be of; None where none were asked for.
+        sets: How many sets. Scores are means over them, which compare with those of one set and are surer.
 
     Returns:
         frechet, kid, precision, recall, density, coverage, nearest_distance (to the nearest training image, over that of test
         images), copied (the part that is nearer to a training image than all but 1% of the test images are: 0.01 where nothing
-        was memorised) and, where classes were asked for, class_accuracy. Their 95% intervals are over the images of the set,
+        was memorised) and, where classes were asked for, class_accuracy. Their 95% intervals are over the images of the sets,
         those of recall and coverage over the test images, and that of kid over both: none holds what another training would
-        give.
+        give. n of frechet and kid is that of one set.
     """
-    fields, n = fields | {"classifier_accuracy": judge.accuracy}, len(found.features)
+    fields, real = fields | {"classifier_accuracy": judge.accuracy}, judge.test.features
+    parts = np.split(found.features, sets)
     intervals = {
-        "frechet": set_scores.frechet_interval(judge.test.features, found.features),
-        "kid": _kernel_interval(judge.test.features, found.features),
+        "frechet": _over_sets([set_scores.frechet_interval(real, part) for part in parts], sets**0.5),
+        "kid": _over_sets([_kernel_interval(real, part) for part in parts], 1.0),  # of the same real images
     }
     rows: list[Row] = [
-        {**fields, "score": name, "value": mean, "low": low, "high": high, "n": n}
+        {**fields, "score": name, "value": mean, "low": low, "high": high, "n": len(parts[0])}
         for name, (mean, low, high) in intervals.items()
     ]
-    near = set_scores.closeness(judge.test.features, found.features)._asdict()
+    of_sets = set_scores.Closeness(*zip(*(set_scores.closeness(real, part) for part in parts), strict=True))
+    near = {
+        "precision": np.concatenate(of_sets.precision),
+        "recall": np.mean(of_sets.recall, axis=0),
+        "density": np.concatenate(of_sets.density),
+        "coverage": np.mean(of_sets.coverage, axis=0),
+    }
     of_test, nearest = (
         judge.nearest.distances,
         set_scores.nearest_training(judge.train.features, found.features).distances,
@@ -108,6 +118,12 @@ def set_rows(fields: Row, judge: Judge, found: Judged, asked: Int[np.ndarray, " 
     if asked is not None:
         near["class_accuracy"] = found.classes == asked
     return rows + [row(fields, name, np.asarray(values, np.float64)) for name, values in near.items()]
+
+
+def _over_sets(intervals: Sequence[scores.Interval], narrower: float) -> scores.Interval:
+    """The mean of intervals, by this factor narrower."""
+    mean, low, high = np.mean(intervals, axis=0)
+    return scores.Interval(float(mean), float(mean - (mean - low) / narrower), float(mean + (high - mean) / narrower))
 
 
 def _kernel_interval(real: Float[np.ndarray, "m f"], found: Float[np.ndarray, "n f"]) -> scores.Interval:
