@@ -21,13 +21,13 @@ that are nearest to training images. More samples of each class are in RUN/gener
 
 import dataclasses
 
-from benchmarks.generation_schedules import Extent
+from benchmarks.generation_schedules import UsualExtent
 from benchmarks.generation_systems import SYSTEMS, check_names
 from train.cli import parse, run_program
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(Extent):
+class Options(UsualExtent):
     """Which systems, how long, and where to."""
 
     systems: tuple[str, ...] = ()

@@ -99,12 +99,20 @@ SCHEDULES = {
 class Extent:
     """How long a benchmark runs, and where its results go."""
 
-    schedule: Literal["reduced", "full", "smoke"] = "reduced"
-    """reduced: two epochs of most Transformers, two CPU cores. full: 50 or more, an accelerator. smoke: the digits."""
+    schedule: str = "reduced"
+    """Name of the schedule."""
     seeds: tuple[int, ...] = ()
     """Only these seeds; all of the schedule if none is given."""
     output: pathlib.Path = FOLDER
     """Folder of the results."""
+
+
+@dataclasses.dataclass(frozen=True)
+class UsualExtent(Extent):
+    """That on one of `SCHEDULES`."""
+
+    schedule: Literal["reduced", "full", "smoke"] = "reduced"
+    """reduced: two epochs of most Transformers, two CPU cores. full: 50 or more, an accelerator. smoke: the digits."""
 
 
 def schedule_label(name: str, schedule: Schedule, systems: Collection[System]) -> str:

@@ -73,14 +73,16 @@ def _likely_tokens(rows: Sequence[Row]) -> Iterator[Bar]:
 
 
 def _best_tokens(rows: Sequence[Row]) -> Iterator[Bar]:
-    for name, peer in COMPARED:
-        ours, other = _frechet(rows, name), _frechet(rows, peer)
-        if ours and other:
-            what, seeds = f"Fréchet distance of {name}; of {peer}", min(ours.seeds, other.seeds)
-            of = {"case": "samples", "score": "frechet", **PLAIN}
-            paired = difference_of(rows, of | {"name": name}, of | {"name": peer})
-            found = f"{ours}; {other}" + (f"; seed by seed {paired}" if paired else "")
-            yield what, seeds, found, "less, intervals apart", ours.high < other.low
+    for weight in ((1.0, False), (2.0, True)):
+        under = "" if weight == (1.0, False) else f", guidance {weight_name(*weight)}"
+        for name, peer in COMPARED:
+            ours, other = (_frechet(rows, system, *weight) for system in (name, peer))
+            if ours and other:
+                what, seeds = f"Fréchet distance of {name}; of {peer}{under}", min(ours.seeds, other.seeds)
+                of = {"case": "samples", "score": "frechet", "guidance": weight[0], "rises": weight[1]}
+                paired = difference_of(rows, of | {"name": name}, of | {"name": peer})
+                found = f"{ours}; {other}" + (f"; seed by seed {paired}" if paired else "")
+                yield what, seeds, found, "less, intervals apart", ours.high < other.low
 
 
 def _as_asked(rows: Sequence[Row]) -> Iterator[Bar]:

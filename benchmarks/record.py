@@ -19,15 +19,16 @@ def no_options(description: str) -> None:
 
 
 def file_name(benchmark: str, schedule: str, whole: bool = True) -> str:
-    """The name of a benchmark's results file that leaves those of other extents as they are.
+    """The name of a benchmark's results file: all of a schedule is written over by nothing else.
 
     Args:
-        benchmark: Its name, which is the file's for all of the reduced schedule.
-        schedule: reduced, full or smoke; the file of full ends in _full, that of smoke in _part.
-        whole: Whether all of the schedule was measured; if not, the file ends in _part.
+        benchmark: Its name, which is that of the file of all of the reduced schedule.
+        schedule: Its name, in which the file of all of another one ends.
+        whole: Whether all of the schedule was measured. Parts of any, and all of smoke, share a file that ends in _part.
     """
-    ending = "_full" if schedule == "full" else ""
-    return f"{benchmark}_part" if schedule == "smoke" or not whole else f"{benchmark}{ending}"
+    if schedule == "smoke" or not whole:
+        return f"{benchmark}_part"
+    return benchmark if schedule == "reduced" else f"{benchmark}_{schedule}"
 
 
 def save(

@@ -16,7 +16,7 @@ benchmarks/results/study.json and study_samples.png, two samples of every class 
 
 import dataclasses
 
-from benchmarks.generation_schedules import Extent
+from benchmarks.generation_schedules import UsualExtent
 from benchmarks.generation_systems import EXPERIMENTS
 from benchmarks.study_tables import honest, legacy
 from geovq.checks import InputError
@@ -24,7 +24,7 @@ from train.cli import parse, run_program
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(Extent):
+class Options(UsualExtent):
     """Which rows, how long, and where to."""
 
     rows: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ def main() -> None:
     from benchmarks.generation_figures import side_by_side
     from benchmarks.generation_program import measured_into
 
-    names = [name for name in EXPERIMENTS if name.startswith(options.rows)]
+    names = [name for name in EXPERIMENTS if name.startswith(options.rows)] if options.rows else []
     tables = {"In the original columns": legacy, "In ours": honest}
     path, found = measured_into("study", "experiment", EXPERIMENTS, names, asked, options, tables)
     side_by_side(found.pictures, path.with_name(f"{path.name}_samples.png"))

@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from geovq.checks import InputError
+from geovq.checks import InputError, check_whole
 from geovq.config import GPTConfig
 
 Attend = Callable[
@@ -193,8 +194,10 @@ def loss(
             Only at 0 is the result a likelihood: validate at 0.
 
     Raises:
-        InputError: As the model does.
+        InputError: As the model does, or label_smoothing outside its range.
     """
+    if not 0 <= label_smoothing < 1:
+        raise InputError(f"label_smoothing: expected a number in [0, 1), found {label_smoothing}; 0 is none.")
     return cross_entropy(model(tokens, labels, key=key), tokens, label_smoothing).mean()
 
 
@@ -211,13 +214,16 @@ def check_config(config: GPTConfig) -> None:
     """Refuses sizes that make no model.
 
     Raises:
-        InputError: A size that is not positive, a negative number of classes, heads that do not divide the width, dropout or
-            class_dropout outside [0, 1), or class_dropout without classes.
+        InputError: A size that is no positive whole number, a negative number of classes, a grid that is not (h, w), heads that
+            do not divide the width, dropout or class_dropout outside [0, 1), or class_dropout without classes.
     """
-    if min(config.codes, *config.grid, config.layers, config.width, config.heads) < 1 or config.classes < 0:
-        raise InputError(
-            f"GPT: expected sizes of at least 1 and classes of at least 0, found {config}; change those that are less."
-        )
+    if np.shape(config.grid) != (2,):
+        raise InputError(f"GPT: expected a grid (h, w) of tokens, found {config.grid}; give (1, t) to a sequence.")
+    for name in ("codes", "layers", "width", "heads"):
+        check_whole(f"GPT: {name}", getattr(config, name))
+    for side in config.grid:
+        check_whole("GPT: grid", side)
+    check_whole("GPT: classes", config.classes, 0)
     if config.width % config.heads:
         raise InputError(
             f"GPT: expected a width that the heads divide, found width {config.width} and {config.heads} heads; "

@@ -199,7 +199,7 @@ def _check_request(model, n, labels, temperature, top_k, top_p, offset, chunk) -
         raise InputError(
             f"offset: expected offset + n of at most {_ROWS:,}, found {offset + n:,}; take another key for more rows."
         )
-    if not 0 <= temperature < float("inf"):
+    if np.ndim(temperature) or not 0 <= temperature < float("inf"):
         raise InputError(f"temperature: expected a finite number of at least 0, found {temperature}; 0 is greedy.")
     if top_k > codes:
         raise InputError(f"top_k: expected 0..{codes}, found {top_k}; 0 keeps all {codes} codes.")
@@ -226,7 +226,7 @@ def _checked_guidance(config: GPTConfig, guidance: float | np.ndarray) -> Float[
         )
     if (weights != 1).any() and not config.class_dropout:
         raise InputError(
-            "guidance: expected 1 for a model that was trained without class_dropout, found another weight; train one with it."
+            f"guidance: expected 1 for a model that was trained without class_dropout, found {guidance}; train one with it."
         )
     return np.broadcast_to(weights, config.length)
 

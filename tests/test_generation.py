@@ -87,11 +87,13 @@ def test_large_transformers_are_trained_less_and_one_more():
 
 def test_longer_training_is_of_what_was_to_be_compared():
     wanted = {name for pair in COMPARED for name in pair if not name.endswith("perceptual")}
-    assert {*longer.COMPARED} == wanted | {"metric-joint"}
-    usual, found = SCHEDULES["reduced"], longer.SCHEDULES["reduced"]
-    for system in longer.COMPARED.values():
-        assert found.epochs_of(system) == 5 * usual.epochs_of(system) == 10
-    assert dataclasses.replace(found, epochs=usual.epochs, sets=1, seeds=usual.seeds) == usual
+    assert {*longer.SYSTEMS} == wanted | {"metric-joint"}
+    assert {*longer.SYSTEMS} - {*longer.NEAREST} == {"euclidean-euclidean", "euclidean-euclidean-finetuned"}
+    usual = SCHEDULES["reduced"]
+    for name, epochs in (("reduced", 6), ("long", 10)):
+        found = longer.SCHEDULES[name]
+        assert {found.epochs_of(system) for system in longer.SYSTEMS.values()} == {epochs}
+        assert dataclasses.replace(found, epochs=usual.epochs, sets=1, seeds=usual.seeds) == usual
 
 
 def test_a_benchmark_of_schedules_of_its_own(tmp_path, monkeypatch):
@@ -103,12 +105,16 @@ def test_a_benchmark_of_schedules_of_its_own(tmp_path, monkeypatch):
         return Measured([], {}, {}, ())
 
     monkeypatch.setattr(generation_program, "measure", measured)
-    known = longer.COMPARED
-    for wanted in ((), ("metric-joint",)):
-        measured_into("longer", "name", known, wanted, asked, Extent(output=tmp_path), {}, longer.SCHEDULES)
-    schedule = longer.SCHEDULES["reduced"]
-    assert seen == [(schedule, tuple(known), (0,)), (schedule, ("metric-joint",), (0,))]
-    assert read_json(tmp_path / "longer.json")["meta"]["schedule"].startswith("reduced: 10 epochs of the small")
+    known, reduced, long = longer.SYSTEMS, longer.SCHEDULES["reduced"], longer.SCHEDULES["long"]
+    for name, wanted in (("reduced", ()), ("reduced", ("metric-joint",)), ("long", ())):
+        measured_into("longer", "name", known, wanted, asked, Extent(name, output=tmp_path), {}, longer.SCHEDULES)
+    assert seen == [
+        (reduced, tuple(known), (0,)),
+        (reduced, ("metric-joint",), (0,)),
+        (long, tuple(known), (0,)),
+    ]
+    for name, beginning in (("longer", "reduced: 6 epochs of the small"), ("longer_long", "long: 10 epochs")):
+        assert read_json(tmp_path / f"{name}.json")["meta"]["schedule"].startswith(beginning)
     assert (tmp_path / "longer_part.json").exists()
 
 

@@ -176,6 +176,12 @@ def test_learns_sequences_by_heart(smoothing):
     assert loss(nnx.merge(graphdef, params), TOKENS, LABELS) < 0.25
 
 
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0])
+def test_refuses_smoothing_out_of_range(smoothing):
+    with pytest.raises(InputError, match=r"label_smoothing: expected a number in \[0, 1\)"):
+        loss(make(), TOKENS, label_smoothing=smoothing)
+
+
 def test_holds_parameters_alone_and_works_as_a_tree():
     model = make(3)
     assert all(isinstance(leaf, nnx.Param) for _, leaf in nnx.to_flat_state(nnx.state(model)))
@@ -188,7 +194,11 @@ def test_holds_parameters_alone_and_works_as_a_tree():
     [
         ({"codes": 0}, "at least 1"),
         ({"layers": 0}, "at least 1"),
-        ({"classes": -1}, "classes of at least 0"),
+        ({"classes": -1}, "classes: expected a whole number of at least 0"),
+        ({"width": 8.0}, "width: expected a whole number of at least 1"),
+        ({"grid": (5,)}, r"a grid \(h, w\) of tokens, found \(5,\)"),
+        ({"grid": (1, 5, 1)}, r"a grid \(h, w\) of tokens"),
+        ({"grid": (0, 5)}, "grid: expected a whole number of at least 1, found 0"),
         ({"width": 9}, "choose 8"),
         ({"dropout": 1.0}, r"\[0, 1\)"),
         ({"classes": 3, "class_dropout": -0.1}, r"class_dropout in \[0, 1\)"),

@@ -15,6 +15,7 @@ from train.blocks import in_blocks
 from train.config import (
     PRESETS,
     BaselineOptions,
+    ClassifierOptions,
     CodebookOptions,
     Config,
     DataOptions,
@@ -326,6 +327,15 @@ def test_presets_are_legal(preset):
 def test_options_out_of_range_are_named(config, message):
     with pytest.raises(InputError, match=message):
         check_config(config, ("gpt", "finetune", "sample"))
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "digits"])
+def test_a_classifier_of_digits_is_not_trained_on_mirrored_ones(dataset):
+    config = Config(data=DataOptions(dataset=dataset))
+    with pytest.raises(InputError, match=rf"classifier\.mirror: expected none for {dataset}"):
+        check_config(config, ("data", "classifier"))
+    check_config(config, ("data", "vae"))
+    check_config(dataclasses.replace(config, classifier=ClassifierOptions(mirror=False)), ("data", "classifier"))
 
 
 @pytest.mark.parametrize("gpt", [GPTOptions(class_dropout=0), GPTOptions(conditional=False)])

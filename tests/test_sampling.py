@@ -115,7 +115,8 @@ def test_a_prefix_is_kept_and_the_rest_follows_it(p):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"guidance": 2.0}, "guidance: expected 1 for a model that was trained without class_dropout"),
+        ({"guidance": 2.0}, "guidance: expected 1 for a model that was trained without class_dropout, found 2.0"),
+        ({"temperature": np.ones(2)}, "temperature: expected a finite number of at least 0"),
         ({"guidance": -1.0}, "guidance: expected a finite number of at least 0"),
         ({"guidance": np.ones(4)}, "or one for each of 5 tokens"),
         ({"prefix": np.zeros((2, 6), int)}, r"prefix: expected shape \(2, p\) with p of at most 5, found \(2, 6\)"),

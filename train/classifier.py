@@ -39,9 +39,8 @@ def run(run: Run) -> None:
     if stage is None:
         return
 
-    params = jax.tree.map(
-        np.array, params
-    )  # on the host, for the loop's first step takes the memory of what is on the device
+    # On the host, for the loop's first step takes the memory of what is on the device.
+    params = jax.tree.map(np.array, params)
 
     def loss(params, key, batch, labels):
         drawn, dropped = jax.random.split(key)

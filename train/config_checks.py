@@ -30,6 +30,11 @@ def check_config(config: Config, sections: tuple[str, ...]) -> None:
             f"data_dir: expected none for digits, which are built in, found {config.data.data_dir}; name the --dataset of the "
             "folder, or leave --data-dir out."
         )
+    if "classifier" in sections and config.classifier.mirror and config.data.dataset != "fashion_mnist":
+        raise InputError(
+            f"classifier.mirror: expected none for {config.data.dataset}, whose classes are not the same in a mirror; give "
+            "--classifier.no-mirror."
+        )
     if gpt.width % gpt.heads:
         raise InputError(f"gpt.heads: expected a divisor of gpt.width ({gpt.width}), found {gpt.heads}; change one.")
     if not 1 <= codebook.stages <= 4:

@@ -17,8 +17,8 @@ weights, which is often better than the weights themselves (--gpt.average 0.999)
 
 Needs RUN/vae and RUN/codebook, or the stage whose codes it takes. `joint` tokens take longer to assign than a Transformer takes
 to train: with --tokens-of they are copied from a run that has the same, with --gpt.images they are those of fewer images. Writes
-RUN/gpt/tokens.npz, RUN/gpt/checkpoints and RUN/gpt/metrics.jsonl. Training stops early when validation nats per token stop
-falling, and keeps the best parameters. Run it again to go on after an interruption.
+RUN/gpt/tokens.npz, RUN/gpt/checkpoints and RUN/gpt/metrics.jsonl. It keeps the parameters of the fewest validation nats
+per token, and with --gpt.patience stops early where they no longer fall. Run it again to go on after an interruption.
 """
 
 import dataclasses
