@@ -11,6 +11,7 @@ from benchmarks.means import Table
 from benchmarks.record import file_name, save
 from benchmarks.rows import Row
 from benchmarks.tokenizer_systems import images_of
+from geovq.checks import check_whole
 from geovq.report import text_table
 from train.run import Run
 
@@ -41,8 +42,10 @@ def measured_into(
         The results file's path without an ending, and what was measured.
 
     Raises:
-        InputError: Seeds that a system does not have that is wanted by name.
+        InputError: A negative seed, or seeds that a system does not have that is wanted by name.
     """
+    for seed in extent.seeds:
+        check_whole("seeds", seed, 0)
     schedule = schedules[extent.schedule]
     seeds = tuple(dict.fromkeys(extent.seeds)) or schedule.seeds
     generation = Generation(asked.folder, images_of(asked.config.data), schedule)

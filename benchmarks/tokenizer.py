@@ -18,7 +18,7 @@ from typing import Literal
 
 from benchmarks.record import FOLDER, file_name, save
 from benchmarks.tokenizer_systems import LEVELS, PARTS, SCHEDULES, Part, Tokenizers, images_of
-from geovq.checks import InputError
+from geovq.checks import InputError, check_whole
 from train.cli import parse, run_program
 
 
@@ -52,6 +52,8 @@ def main() -> None:
     from benchmarks.tokenizer_figures import ladder
     from benchmarks.tokenizer_rows import comparisons, rows_of
 
+    for seed in options.seeds:
+        check_whole("seeds", seed, 0)
     schedule = SCHEDULES[options.schedule]
     schedule = dataclasses.replace(
         schedule, codes=options.codes or schedule.codes, seeds=options.seeds or schedule.seeds

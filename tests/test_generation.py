@@ -156,6 +156,8 @@ def test_a_results_file_that_lacks_systems_says_so(seeds, name, missing, tmp_pat
     printed = capsys.readouterr().out
     assert ("left out" in printed) == bool(missing)
     assert sum(experiment in printed for experiment in EXPERIMENTS) == missing
+    with pytest.raises(InputError, match="seeds: expected a whole number of at least 0, found -1"):
+        measured_into("study", "experiment", EXPERIMENTS, (), asked, Extent(seeds=(0, -1)), {})
     with pytest.raises(InputError, match="seeds: expected 0, the only one of 3 geodesic medoids"):
         measured_into("study", "experiment", EXPERIMENTS, ["3 geodesic medoids"], asked, Extent(seeds=(1,)), {})
 
