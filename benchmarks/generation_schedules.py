@@ -126,7 +126,8 @@ def schedule_label(name: str, schedule: Schedule, systems: Collection[System]) -
     if any(system.large for system in systems):
         trained.append(f"{_counted(epochs.large)} of the large Transformer")
     over = "" if schedule.whole else ", all seeds over the same tokens"
-    tuned = f"decoders tuned in {schedule.tokenizer.finetune.epochs[0]} passes"
+    passes = schedule.tokenizer.finetune.epochs[0]
+    tuned = f"decoders tuned in {passes} pass{'es' if passes > 1 else ''}"
     sets = f"{schedule.images:,} images in a set" + (f", {schedule.sets} sets of samples" if schedule.sets > 1 else "")
     return f"{name}: {' and '.join(trained)}{schedule.limit}{over}; {tuned}; {sets}"
 
