@@ -10,11 +10,11 @@ benchmarks/results/encoding.json and encoding.png.
 import dataclasses
 import pathlib
 
-from benchmarks.record import FOLDER, save
-from benchmarks.rows import Row, number_row
-from benchmarks.timing import in_turn, ratio_row
-from geovq.config import CodebookName
-from train.cli import parse, run_program
+from benchmarks.common.record import FOLDER, save
+from benchmarks.common.rows import Row, number_row
+from benchmarks.common.timing import in_turn, ratio_row
+from geovq.models.config import CodebookName
+from train.run.command_line import parse, run_program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,14 +49,15 @@ def main() -> None:
     import jax
     import numpy as np
 
-    from benchmarks.tokenizer_cells import TestImages
-    from benchmarks.tokenizer_figures import speed
-    from geovq.autoencoder import encode_images
-    from geovq.report import text_table
-    from geovq.scores import psnr
-    from geovq.vae import callables
-    from train import networks, stages, tokenizers
-    from train.scoring import row
+    from benchmarks.tokenizer.cells import TestImages
+    from benchmarks.tokenizer.figures import speed
+    from geovq.decoder.autoencoder import encode_images
+    from geovq.models.spatial_vae import callables
+    from geovq.scores.reconstruction import psnr
+    from train.evaluation.report import text_table
+    from train.evaluation.scoring import row
+    from train.stages import inputs as stages
+    from train.stages import networks, tokenizers
 
     test = TestImages.drawn(run, options.images)
     base = tokenizers.of_codebook(run, options.codebook, "whitened")

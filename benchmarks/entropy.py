@@ -12,13 +12,13 @@ import dataclasses
 import pathlib
 from typing import Any, Literal
 
-from benchmarks.generation_runs import Generation
-from benchmarks.generation_schedules import SCHEDULES
-from benchmarks.generation_systems import System
-from benchmarks.record import FOLDER, file_name, save
-from benchmarks.rows import Row
-from benchmarks.tokenizer_systems import images_of
-from train.cli import parse, run_program
+from benchmarks.common.record import FOLDER, file_name, save
+from benchmarks.common.rows import Row
+from benchmarks.generation.runs import Generation
+from benchmarks.generation.schedules import SCHEDULES
+from benchmarks.generation.systems import System
+from benchmarks.tokenizer.systems import images_of
+from train.run.command_line import parse, run_program
 
 PRICES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
 """What a nat costs, squared intensity; 0: tokens by their error alone."""
@@ -46,14 +46,14 @@ def measured(tokenizer: Any, images: Any, start: Any, nats: Any, assign: str) ->
         tokenizer: With kinds of images.
         images: In [0, 1].
         start: Tokens that the Transformer was trained on.
-        nats: What it expects, see `geovq.entropy`.
+        nats: What it expects, see `geovq.tokenizer.entropy_constrained`.
         assign: By whose steps tokens descend.
     """
     import numpy as np
 
-    from geovq import scores
-    from geovq.entropy import assign_entropy_constrained
-    from train.scoring import row
+    from geovq.scores import reconstruction as scores
+    from geovq.tokenizer.entropy_constrained import assign_entropy_constrained
+    from train.evaluation.scoring import row
 
     def scored(tokens: Any, **fields: Any) -> list[Row]:
         needed = np.take_along_axis(nats(tokens), tokens[..., None], axis=3).mean(axis=(1, 2, 3))
@@ -76,11 +76,12 @@ def main() -> None:
     """Runs the benchmark."""
     asked, options = parse(__doc__, ("data",), Options(), bound=False)
 
-    from benchmarks.generation_tables import prices_of_nats
-    from geovq.checks import check_images
-    from geovq.entropy import code_nats
-    from geovq.report import text_table
-    from train import image_tokens, networks, stages, tokenizers
+    from benchmarks.generation.tables import prices_of_nats
+    from geovq.tokenizer.entropy_constrained import code_nats
+    from geovq.validation import check_images
+    from train.evaluation.report import text_table
+    from train.stages import image_tokens, networks, tokenizers
+    from train.stages import inputs as stages
 
     schedule = SCHEDULES[options.schedule]
     run = (

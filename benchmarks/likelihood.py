@@ -19,16 +19,16 @@ import dataclasses
 import pathlib
 from typing import Any, Literal, NamedTuple, get_args
 
-from benchmarks.record import FOLDER, file_name, save
-from benchmarks.rows import Row
-from benchmarks.tokenizer_systems import CODEBOOKS, Tokenizers, begun_as, images_of
-from benchmarks.tokenizer_systems import SCHEDULES as TOKENIZER_SCHEDULES
-from benchmarks.tokenizer_systems import Schedule as TokenizerSchedule
-from geovq.checks import InputError
-from geovq.config import AssignmentName, CodebookName
-from train.cli import parse, run_program
-from train.config import PRESETS, FinetuneOptions, GPTOptions, tokenizer_stages
-from train.run import Run
+from benchmarks.common.record import FOLDER, file_name, save
+from benchmarks.common.rows import Row
+from benchmarks.tokenizer.systems import CODEBOOKS, Tokenizers, begun_as, images_of
+from benchmarks.tokenizer.systems import SCHEDULES as TOKENIZER_SCHEDULES
+from benchmarks.tokenizer.systems import Schedule as TokenizerSchedule
+from geovq.models.config import AssignmentName, CodebookName
+from geovq.validation import InputError
+from train.config.options import PRESETS, FinetuneOptions, GPTOptions, tokenizer_stages
+from train.run.command_line import parse, run_program
+from train.run.folder import Run
 
 VARIANCES = (0.005, 0.002)
 """β of VAEs whose bits are not held."""
@@ -170,11 +170,12 @@ def measured(run: Run, tuned: Run | None = None) -> list[Row]:
         run: With the tokens and the Transformer.
         tuned: With a decoder that was fine-tuned on these tokens.
     """
-    from benchmarks.generation_cells import likelihood
-    from geovq.checks import check_images
-    from geovq.scores import psnr
-    from train import image_tokens, stages, tokenizers
-    from train.scoring import row
+    from benchmarks.generation.cells import likelihood
+    from geovq.scores.reconstruction import psnr
+    from geovq.validation import check_images
+    from train.evaluation.scoring import row
+    from train.stages import image_tokens, tokenizers
+    from train.stages import inputs as stages
 
     rows = [{"split": "validation", **found} for found in likelihood(run, "val")] + likelihood(run, "test")
     images = check_images(stages.images(run.config.data).dataset.test_images)
@@ -207,9 +208,9 @@ def main() -> None:
     if unknown := [name for name in options.cases if name not in known]:
         raise InputError(f"cases: expected some of {', '.join(known)}, found {unknown[0]!r}; change --cases.")
 
-    from benchmarks.likelihood_tables import kinds
-    from geovq.report import text_table
-    from train import image_tokens
+    from benchmarks.generation.likelihood_tables import kinds
+    from train.evaluation.report import text_table
+    from train.stages import image_tokens
 
     rows: list[Row] = []
     for name, case in known.items():

@@ -17,10 +17,10 @@ alone, other seeds alone, and the smoke schedule, files that end in _part.
 import dataclasses
 from typing import Literal
 
-from benchmarks.generation_schedules import SCHEDULES as USUAL
-from benchmarks.generation_schedules import Extent, Schedule
-from benchmarks.generation_systems import REPLICATED, check_names
-from train.cli import parse, run_program
+from benchmarks.generation.schedules import SCHEDULES as USUAL
+from benchmarks.generation.schedules import Extent, Schedule
+from benchmarks.generation.systems import REPLICATED, check_names
+from train.run.command_line import parse, run_program
 
 SYSTEMS = {
     system.name: system
@@ -65,9 +65,9 @@ def main() -> None:
     known = NEAREST if options.schedule == "long" else SYSTEMS
     check_names(options.systems, known)
 
-    from benchmarks.generation_figures import side_by_side
-    from benchmarks.generation_program import measured_into
-    from benchmarks.generation_tables import apart, guidance, systems
+    from benchmarks.generation.figures import side_by_side
+    from benchmarks.generation.program import measured_into
+    from benchmarks.generation.tables import apart, guidance, systems
 
     tables = {"Samples": systems, "Guidance": guidance, "What was wanted": apart}
     path, found = measured_into("longer", "name", known, options.systems, asked, options, tables, SCHEDULES)

@@ -12,10 +12,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.record import save
-from benchmarks.rows import Row
-from benchmarks.timing import in_turn, ratio_row, seconds_row
-from train.cli import parse, run_program
+from benchmarks.common.record import save
+from benchmarks.common.rows import Row
+from benchmarks.common.timing import in_turn, ratio_row, seconds_row
+from train.run.command_line import parse, run_program
 
 CODES = 512
 ROUNDS = 7
@@ -38,8 +38,8 @@ def compare(graph: Any, with_libraries: bool) -> list[Row]:
     """All ways on one graph."""
     import numpy as np
 
-    from benchmarks import medoids_nearest
-    from geovq.shortest import nearest, nearest_medoid, places
+    from benchmarks.medoids import libraries as medoids_nearest
+    from geovq.medoids.nearest import nearest, nearest_medoid, places
 
     medoids = np.random.default_rng(0).choice(graph.shape[0], CODES, replace=False)
 
@@ -82,12 +82,13 @@ def main() -> None:
 
     import numpy as np
 
-    from benchmarks import medoids_graphs
-    from geovq.autoencoder import encode_images
-    from geovq.checks import check_images
-    from geovq.decoders import single
-    from geovq.vae import callables
-    from train import networks, stages
+    from benchmarks.medoids import graphs as medoids_graphs
+    from geovq.decoder.adapters import single
+    from geovq.decoder.autoencoder import encode_images
+    from geovq.models.spatial_vae import callables
+    from geovq.validation import check_images
+    from train.stages import inputs as stages
+    from train.stages import networks
 
     dataset = stages.images(run.config.data).dataset
     images = check_images(np.concatenate([dataset.train_images, dataset.val_images])[: options.images])

@@ -13,12 +13,12 @@ import dataclasses
 import pathlib
 from typing import Literal
 
-from benchmarks.record import FOLDER, file_name, save
-from benchmarks.rows import Row
-from benchmarks.tokenizer_systems import SCHEDULES, Tokenizers, images_of
-from train.cli import parse, run_program
-from train.config import FinetuneOptions
-from train.run import Run
+from benchmarks.common.record import FOLDER, file_name, save
+from benchmarks.common.rows import Row
+from benchmarks.tokenizer.systems import SCHEDULES, Tokenizers, images_of
+from train.config.options import FinetuneOptions
+from train.run.command_line import parse, run_program
+from train.run.folder import Run
 
 PRICES = (0.0, 10.0, 20.0, 40.0)
 """What a unit of LPIPS costs, in squared intensity."""
@@ -43,10 +43,11 @@ def short(options: FinetuneOptions) -> FinetuneOptions:
 
 def scored(run: Run, count: int) -> list[Row]:
     """The validation images beside their reconstructions by one decoder."""
-    from geovq import scores
-    from geovq.checks import check_images
-    from train import stages, tokenizers
-    from train.scoring import row
+    from geovq.scores import reconstruction as scores
+    from geovq.validation import check_images
+    from train.evaluation.scoring import row
+    from train.stages import inputs as stages
+    from train.stages import tokenizers
 
     images = check_images(stages.images(run.config.data).dataset.val_images[:count])
     tokenizer = tokenizers.load_finetuned(run.folder)
@@ -60,8 +61,8 @@ def main() -> None:
     """Runs the benchmark."""
     asked, options = parse(__doc__, ("data",), Options(), bound=False)
 
-    from benchmarks.generation_tables import prices
-    from geovq.report import text_table
+    from benchmarks.generation.tables import prices
+    from train.evaluation.report import text_table
 
     schedule = SCHEDULES[options.schedule]
     tokenizers = Tokenizers(asked.folder, images_of(asked.config.data), schedule, ())

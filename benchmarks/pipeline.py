@@ -7,10 +7,10 @@ Runs train.pipeline in the run folder, or takes the run that is complete there. 
 the rows of the run's results.json, and the seconds of every stage.
 """
 
-from benchmarks.record import save
-from geovq.store import read_json
-from train.cli import NoExtra, parse, run_program
+from benchmarks.common.record import save
+from geovq.storage import read_json
 from train.pipeline import SECTIONS, STAGES, run
+from train.run.command_line import NoExtra, parse, run_program
 
 
 def main() -> None:

@@ -11,10 +11,10 @@ code has the same 9 bits. Resumes in RUN/beta-*. Writes benchmarks/results/rate.
 import dataclasses
 from typing import Any
 
-from benchmarks.record import save
-from train.cli import NoExtra, parse, run_program
-from train.config import Config
-from train.run import Run
+from benchmarks.common.record import save
+from train.config.options import Config
+from train.run.command_line import NoExtra, parse, run_program
+from train.run.folder import Run
 
 NOISE_VARIANCES = (0.005, 0.011, 0.025, 0.06)
 EPOCHS = 2
@@ -27,8 +27,8 @@ def posterior(run: Run, images: Any) -> Any:
     import jax.numpy as jnp
     from flax import nnx
 
-    from geovq.chunks import map_chunks
-    from train import networks
+    from geovq.batching.chunks import map_chunks
+    from train.stages import networks
 
     graphdef, params = nnx.split(networks.trained_vae(run, images.shape[1:]))
 
@@ -47,18 +47,19 @@ def scored(run: Run) -> list[dict[str, Any]]:
     """The rows of one VAE."""
     import numpy as np
 
-    from geovq.assign import assign_euclidean, assign_whitened
-    from geovq.autoencoder import decode_latents, encode_images
-    from geovq.checks import check_images
-    from geovq.decoders import single
-    from geovq.execution import REPEATABLE
-    from geovq.geometry import draw
-    from geovq.kmeans import POINTS, kmeans
-    from geovq.metric import token_metrics
-    from geovq.scores import psnr
-    from geovq.vae import callables
-    from train import networks, stages
-    from train.scoring import Row, row
+    from geovq.assignment.nearest import assign_euclidean, assign_whitened
+    from geovq.batching.run import DEFAULT_PLAN
+    from geovq.decoder.adapters import single
+    from geovq.decoder.autoencoder import decode_latents, encode_images
+    from geovq.geometry.measured import draw
+    from geovq.metric.batched import token_metrics
+    from geovq.models.spatial_vae import callables
+    from geovq.numerics.kmeans import POINTS, kmeans
+    from geovq.scores.reconstruction import psnr
+    from geovq.validation import check_images
+    from train.evaluation.scoring import Row, row
+    from train.stages import inputs as stages
+    from train.stages import networks
 
     data = stages.images(run.config.data)
     images = check_images(data.dataset.val_images)
@@ -69,7 +70,7 @@ def scored(run: Run) -> list[dict[str, Any]]:
     k, seed = run.config.codebook.codes, run.config.codebook.seed
     sample = draw(train_latents.reshape(-1, d), POINTS, seed)
     codes, _ = kmeans(sample, k, root=np.eye(d, dtype=np.float32), seed=seed)
-    metrics = token_metrics(single(decode), draw(train_latents, MEASURED_IMAGES, seed), plan=REPEATABLE)
+    metrics = token_metrics(single(decode), draw(train_latents, MEASURED_IMAGES, seed), plan=DEFAULT_PLAN)
     tokens = {
         "euclidean": assign_euclidean(latents.reshape(-1, d), codes),
         "whitened": assign_whitened(latents.reshape(-1, d), codes, metrics.reshape(-1, d, d).mean(axis=0)),
@@ -105,8 +106,8 @@ def main() -> None:
     """Runs the benchmark."""
     asked, _ = parse(__doc__, ("data",), NoExtra(), bound=False)
 
-    from geovq.report import text_table
     from train import vae
+    from train.evaluation.report import text_table
 
     rows: list[dict[str, Any]] = []
     for noise_variance in NOISE_VARIANCES:

@@ -14,8 +14,8 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks.record import no_options, save
-from geovq.store import read_json
+from benchmarks.common.record import no_options, save
+from geovq.storage import read_json
 from train.pipeline import STAGES
 
 SECONDS = 900

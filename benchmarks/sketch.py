@@ -9,9 +9,9 @@ exact metrics. The random numbers of a seed are the same for all images. Writes 
 
 from typing import Any
 
-from benchmarks.record import save
-from benchmarks.rows import Row
-from train.cli import NoExtra, parse, run_program
+from benchmarks.common.record import save
+from benchmarks.common.rows import Row
+from train.run.command_line import NoExtra, parse, run_program
 
 PROBES = (8, 16, 32, 64, 128)
 SEEDS = (0, 1, 2)
@@ -25,17 +25,18 @@ def main() -> None:
 
     import numpy as np
 
-    from geovq.assign import assign_euclidean, assign_local, assign_whitened
-    from geovq.autoencoder import decode_latents, encode_images
-    from geovq.checks import check_images
-    from geovq.decoders import single
-    from geovq.metric import token_metrics
-    from geovq.report import text_table
-    from geovq.scores import psnr
-    from geovq.vae import callables
-    from train import networks, stages, tokenizers
-    from train.progress import Progress
-    from train.scoring import row
+    from geovq.assignment.nearest import assign_euclidean, assign_local, assign_whitened
+    from geovq.decoder.adapters import single
+    from geovq.decoder.autoencoder import decode_latents, encode_images
+    from geovq.metric.batched import token_metrics
+    from geovq.models.spatial_vae import callables
+    from geovq.scores.reconstruction import psnr
+    from geovq.validation import check_images
+    from train.evaluation.report import text_table
+    from train.evaluation.scoring import row
+    from train.loop.progress import Progress
+    from train.stages import inputs as stages
+    from train.stages import networks, tokenizers
 
     images = check_images(stages.images(run.config.data).dataset.test_images)
     encode, decode_batch = callables(networks.trained_vae(run, images.shape[1:]))

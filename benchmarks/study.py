@@ -16,11 +16,11 @@ benchmarks/results/study.json and study_samples.png, two samples of every class 
 
 import dataclasses
 
-from benchmarks.generation_schedules import UsualExtent
-from benchmarks.generation_systems import EXPERIMENTS
-from benchmarks.study_tables import honest, legacy
-from geovq.checks import InputError
-from train.cli import parse, run_program
+from benchmarks.generation.schedules import UsualExtent
+from benchmarks.generation.study_tables import honest, legacy
+from benchmarks.generation.systems import EXPERIMENTS
+from geovq.validation import InputError
+from train.run.command_line import parse, run_program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +38,8 @@ def main() -> None:
         if not any(name.startswith(wanted) for name in EXPERIMENTS):
             raise InputError(f"rows: expected beginnings of {'; '.join(EXPERIMENTS)}, found {wanted!r}; change --rows.")
 
-    from benchmarks.generation_figures import side_by_side
-    from benchmarks.generation_program import measured_into
+    from benchmarks.generation.figures import side_by_side
+    from benchmarks.generation.program import measured_into
 
     names = [name for name in EXPERIMENTS if name.startswith(options.rows)] if options.rows else []
     tables = {"In the original columns": legacy, "In ours": honest}

@@ -9,22 +9,19 @@ import pathlib
 import re
 from collections.abc import Callable, Collection
 
-from benchmarks import (
-    generation_tables,
-    likelihood_tables,
-    medoids_tables,
-    metric_tables,
-    study_tables,
-    tokenizer_tables,
-)
-from benchmarks.markdown import captioned, markdown
-from benchmarks.means import judged_by
-from benchmarks.record import FOLDER, no_options
-from benchmarks.rows import Row, value_of
-from geovq.checks import InputError
-from geovq.store import read_json, write_bytes
-from train.cli import run_program
-from train.presentation import tables
+from benchmarks.common.markdown import captioned, markdown
+from benchmarks.common.means import judged_by
+from benchmarks.common.record import FOLDER, no_options
+from benchmarks.common.rows import Row, value_of
+from benchmarks.generation import likelihood_tables, study_tables
+from benchmarks.generation import tables as generation_tables
+from benchmarks.medoids import tables as medoids_tables
+from benchmarks.metric import tables as metric_tables
+from benchmarks.tokenizer import tables as tokenizer_tables
+from geovq.storage import read_json, write_bytes
+from geovq.validation import InputError
+from train.evaluation.presentation import tables
+from train.run.command_line import run_program
 
 _HERE = pathlib.Path(__file__).parents[1]
 

@@ -8,7 +8,7 @@ import sys
 from typing import NamedTuple
 from unittest import mock
 
-from train.cli import run_program
+from train.run.command_line import run_program
 
 
 class Finished(NamedTuple):
@@ -26,7 +26,7 @@ def program(name: str, *flags: str) -> Finished:
     with (
         mock.patch.object(sys, "argv", [module.__file__, *flags]),
         mock.patch.object(sys, "unraisablehook", sys.unraisablehook),
-        mock.patch("train.cli.use_huge_pages"),
+        mock.patch("train.run.command_line.use_huge_pages"),
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(said),
     ):

@@ -10,11 +10,11 @@ On FashionMNIST, with the networks, the batches and the schedule of the VAE, six
     python -m train.baseline --preset quick --data-dir DIR --baseline.system fsq --run runs/fsq
 
 Writes RUN/baseline/checkpoints and RUN/baseline/metrics.jsonl. Run it again to go on after an interruption.
-`train.tokenizers.load_baseline` gives its tokenizer, with any of our assignments.
+`train.stages.tokenizers.load_baseline` gives its tokenizer, with any of our assignments.
 """
 
-from train.cli import NoExtra, parse, run_program
-from train.run import Run
+from train.run.command_line import NoExtra, parse, run_program
+from train.run.folder import Run
 
 
 def run(run: Run) -> None:
@@ -24,10 +24,12 @@ def run(run: Run) -> None:
     import numpy as np
     from flax import nnx
 
-    from geovq.assign import nearest_codes
-    from geovq.chunks import map_chunks
-    from geovq.quantizers import bounded, moved, new_codes, rounded, straight_through
-    from train import loop, networks, stages, steps
+    from geovq.assignment.nearest import nearest_codes
+    from geovq.batching.chunks import map_chunks
+    from geovq.models.quantizers import bounded, moved, new_codes, rounded, straight_through
+    from train.loop import loop, steps
+    from train.stages import inputs as stages
+    from train.stages import networks
     from train.vae import scaled
 
     options, vae_options = run.config.baseline, run.config.vae

@@ -12,8 +12,8 @@ Needs images alone. Writes RUN/classifier/checkpoints, metrics.jsonl and accurac
 again to go on after an interruption.
 """
 
-from train.cli import NoExtra, parse, run_program
-from train.run import Run
+from train.run.command_line import NoExtra, parse, run_program
+from train.run.folder import Run
 
 
 def run(run: Run) -> None:
@@ -23,11 +23,13 @@ def run(run: Run) -> None:
     import optax
     from flax import nnx
 
-    from geovq.chunks import map_chunks
-    from geovq.classifier import augmented
-    from geovq.store import write_json
-    from train import loop, networks, stages, steps
-    from train.scoring import row
+    from geovq.batching.chunks import map_chunks
+    from geovq.storage import write_json
+    from train.evaluation.scoring import row
+    from train.loop import loop, steps
+    from train.stages import inputs as stages
+    from train.stages import networks
+    from train.stages.classifier import augmented
     from train.vae import scaled
 
     options = run.config.classifier

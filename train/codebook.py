@@ -8,28 +8,29 @@ Two codes for a token, of 1024 each, the second refining what the first leaves o
     python -m train.codebook --run runs/two --codebook.codebooks whitened metric --codebook.stages 2 --codebook.codes 1024
 
 Needs RUN/vae. Writes RUN/codebook/geometry.npz (latents, metrics, graph) and one tokenizer file for each codebook, which
-`geovq.tokenizer.Tokenizer.load` reads. What an interrupted run finished is not made again.
+`geovq.tokenizer.tokenizer.Tokenizer.load` reads. What an interrupted run finished is not made again.
 """
 
 import time
 
-from train.cli import NoExtra, parse, run_program
-from train.run import Run
+from train.run.command_line import NoExtra, parse, run_program
+from train.run.folder import Run
 
 _SECONDS = 5.0
 
 
 def run(run: Run) -> None:
     """Builds the run's codebooks, unless that is done."""
-    from geovq.autoencoder import encode_images
-    from geovq.checks import check_images
-    from geovq.decoders import single
-    from geovq.fitting import Recipe, fit_codebook
-    from geovq.geometry import measure
-    from geovq.tokenizer import Tokenizer
-    from geovq.vae import callables
-    from train import networks, stages
-    from train.progress import Progress
+    from geovq.codebook.fit import Recipe, fit_codebook
+    from geovq.decoder.adapters import single
+    from geovq.decoder.autoencoder import encode_images
+    from geovq.geometry.measured import measure
+    from geovq.models.spatial_vae import callables
+    from geovq.tokenizer.tokenizer import Tokenizer
+    from geovq.validation import check_images
+    from train.loop.progress import Progress
+    from train.stages import inputs as stages
+    from train.stages import networks
 
     options = run.config.codebook
     data = stages.images(run.config.data)

@@ -6,18 +6,21 @@ Needs RUN/vae, RUN/codebook and RUN/gpt. Writes RUN/results.json, RUN/reconstruc
 and prints the table. All scores are means over the test images, with 95% bootstrap intervals in results.json.
 """
 
-from train.cli import NoExtra, parse, run_program
-from train.run import Run
+from train.run.command_line import NoExtra, parse, run_program
+from train.run.folder import Run
 
 
 def run(run: Run) -> None:
     """Scores the run, unless that is done."""
     import numpy as np
 
-    from geovq.report import save_grid
-    from geovq.store import read_json, save_arrays, write_results
-    from geovq.vae import callables
-    from train import blocks, networks, presentation, scoring, stages, tokenizers
+    from geovq.models.spatial_vae import callables
+    from geovq.storage import read_json, save_arrays, write_results
+    from train.evaluation import presentation, scoring
+    from train.evaluation.report import save_grid
+    from train.run import blocks
+    from train.stages import inputs as stages
+    from train.stages import networks, tokenizers
 
     data = stages.images(run.config.data)
     inputs = {"data": data.sha256, **{name: run.fingerprint(name) for name in ("vae", "codebook", "gpt")}}

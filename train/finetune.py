@@ -20,15 +20,15 @@ compared in docs/transformer.md).
 
 Needs RUN/vae and RUN/codebook, or, for --finetune.codebook vqvae, RUN/baseline, whose decoder and codes it goes on with; a run
 folder holds one fine-tuning. Writes RUN/finetune/tokenizer.npz, which holds the decoder's parameters with the codes, and a
-folder for each round. `train.tokenizers.load_finetuned` reads it, with any assignment but geodesic. Run it again to go on
+folder for each round. `train.stages.tokenizers.load_finetuned` reads it, with any assignment but geodesic. Run it again to go on
 after an interruption.
 """
 
 import dataclasses
 import pathlib
 
-from train.cli import parse, run_program
-from train.run import Run, stored_run
+from train.run.command_line import parse, run_program
+from train.run.folder import Run, stored_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,13 +52,15 @@ def run(run: Run, tokens_of: Run | None = None) -> None:
     import jax
     import numpy as np
 
-    from geovq.autoencoder import BATCH
-    from geovq.checks import InputError, check_images
-    from geovq.chunks import map_chunks
-    from geovq.scores import psnr
-    from train import image_tokens, stages, steps, tokenizers
-    from train.rounds import assigned, image_costs, of_round, trained_round
-    from train.stage_record import Stage
+    from geovq.batching.chunks import map_chunks
+    from geovq.decoder.autoencoder import BATCH
+    from geovq.scores.reconstruction import psnr
+    from geovq.validation import InputError, check_images
+    from train.loop import steps
+    from train.run.stage_record import Stage
+    from train.stages import image_tokens, tokenizers
+    from train.stages import inputs as stages
+    from train.stages.rounds import assigned, image_costs, of_round, trained_round
 
     options = run.config.finetune
     needs = ("baseline",) if options.codebook == "vqvae" else ("vae", "codebook")

@@ -6,8 +6,8 @@
     python -m train.gpt --run runs/vq --gpt.codebook baseline --gpt.assign euclidean         after train.baseline
 
 On tokens that are assigned anew, so that they decode well and are what the Transformer of another run with the same tokenizer
-expects (entropy-constrained, geovq.entropy; docs/transformer.md says what it brings), where runs/priced is a copy of runs/quick
-without gpt:
+expects (entropy-constrained, geovq.tokenizer.entropy_constrained; docs/transformer.md says what it brings), where runs/priced
+is a copy of runs/quick without gpt:
 
     python -m train.gpt --run runs/priced --prior runs/quick --gpt.assign amortised --gpt.price 0.1
 
@@ -24,9 +24,9 @@ per token, and with --gpt.patience stops early where they no longer fall. Run it
 import dataclasses
 import pathlib
 
-from train.cli import parse, run_program
-from train.config import token_sections, tokenizer_stages
-from train.run import Run, stored_run
+from train.config.options import token_sections, tokenizer_stages
+from train.run.command_line import parse, run_program
+from train.run.folder import Run, stored_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +52,12 @@ def run(run: Run, tokens_of: Run | None = None, prior: Run | None = None) -> Non
         InputError: A stage is not complete, the other run's tokens are not those of this one or not of its tokenizer, or a price
             without a prior or a prior without a price.
     """
-    from geovq.checks import InputError
-    from train import image_tokens, loop, stages, steps
-    from train.gpt_model import begun, gpt_model
-    from train.stage_record import Stage
+    from geovq.validation import InputError
+    from train.loop import loop, steps
+    from train.run.stage_record import Stage
+    from train.stages import image_tokens
+    from train.stages import inputs as stages
+    from train.stages.gpt_model import begun, gpt_model
 
     options, began = run.config.gpt, Stage(run.folder, "gpt")
     assigned = (began.folder / "tokens.npz").exists()  # then the prior is not needed any more

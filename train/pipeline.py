@@ -10,10 +10,10 @@ study's schedule, for an accelerator. DIR holds the four official IDX files; wit
 
 import time
 
-from geovq.checks import InputError
-from train.cli import NoExtra, parse, run_program
-from train.config import Config, tokenizer_stages
-from train.run import Run
+from geovq.validation import InputError
+from train.config.options import Config, tokenizer_stages
+from train.run.command_line import NoExtra, parse, run_program
+from train.run.folder import Run
 
 SECTIONS = ("data", "vae", "codebook", "gpt", "sample", "evaluate")
 STAGES = ("vae", "codebook", "gpt", "sample", "evaluate")

@@ -13,11 +13,11 @@ import dataclasses
 import math
 import pathlib
 
-from geovq.checks import InputError
-from train.cli import parse, run_program
-from train.config import Config, token_sections, tokenizer_stages
-from train.run import Run
-from train.stage_record import Stage
+from geovq.validation import InputError
+from train.config.options import Config, token_sections, tokenizer_stages
+from train.run.command_line import parse, run_program
+from train.run.folder import Run
+from train.run.stage_record import Stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +40,9 @@ def needs(config: Config) -> tuple[str, ...]:
 
 def run(run: Run) -> None:
     """The pipeline's stage: samples of every class as RUN/samples.png, unless that is done."""
-    from geovq.report import save_grid
-    from geovq.store import save_arrays
-    from train import presentation
+    from geovq.storage import save_arrays
+    from train.evaluation import presentation
+    from train.evaluation.report import save_grid
 
     inputs = {name: run.fingerprint(name) for name in needs(run.config)}
     stage = run.begin("sample", (*token_sections(run.config), "gpt", "sample"), inputs)
@@ -73,9 +73,10 @@ def draw(run: Run, label: str | None = None, keep: int = 0):
     import jax
     import numpy as np
 
-    from geovq.sampling import rising, sample
-    from train import image_tokens, networks, stages, tokenizers
-    from train.progress import Progress
+    from geovq.models.sampling import rising, sample
+    from train.loop.progress import Progress
+    from train.stages import image_tokens, networks, tokenizers
+    from train.stages import inputs as stages
 
     options, conditional = run.config.sample, run.config.gpt.conditional
     names, length = stages.class_names(run), math.prod(run.config.vae.grid)
@@ -136,7 +137,7 @@ def _check_tuned(run: Run) -> None:
 
 def main() -> None:
     """Runs the program: options may differ from the pipeline's, whose samples stay."""
-    from geovq.report import save_grid
+    from train.evaluation.report import save_grid
 
     run, request = parse(__doc__, ("data", "sample"), Request(), needs=needs, bound=False)
     name = (request.label or "all").lower().replace("/", "-").replace(" ", "-")

@@ -15,8 +15,8 @@ At another rate, held by a controller, for a codebook of K = 4096 (--bits 0 leav
 Writes RUN/vae/checkpoints and RUN/vae/metrics.jsonl. Run it again to go on after an interruption.
 """
 
-from train.cli import NoExtra, parse, run_program
-from train.run import Run
+from train.run.command_line import NoExtra, parse, run_program
+from train.run.folder import Run
 
 _OFF_RATE = 10
 """Which epoch is the best: the least squared error, a missed bit costing so many times the first price of one."""
@@ -31,10 +31,12 @@ def run(run: Run) -> None:
     import numpy as np
     from flax import nnx
 
-    from geovq.chunks import map_chunks
-    from geovq.rate import next_prices
-    from geovq.vae import negative_elbo
-    from train import loop, networks, stages, steps
+    from geovq.batching.chunks import map_chunks
+    from geovq.models.rate import next_prices
+    from geovq.models.spatial_vae import negative_elbo
+    from train.loop import loop, steps
+    from train.stages import inputs as stages
+    from train.stages import networks
 
     options = run.config.vae
     data = stages.images(run.config.data)

@@ -1,0 +1,1 @@
+"""Rows of results, where they go, times in turn, intervals."""

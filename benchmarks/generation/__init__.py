@@ -1,0 +1,1 @@
+"""Samples of Transformers on tokens of every kind, compared with real images."""

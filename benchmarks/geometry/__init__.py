@@ -1,0 +1,1 @@
+"""How right edges, graph distances and single metrics are."""

@@ -1,0 +1,1 @@
+"""Cached against uncached sampling; a training step compared with PyTorch's."""

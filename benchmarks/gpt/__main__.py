@@ -1,0 +1,190 @@
+"""Is the Transformer fast? Cached sampling beside uncached, and a training step beside the same model in PyTorch.
+
+    python -m benchmarks.gpt
+
+Some ten minutes on two CPU cores, with nothing beside it. Tokens are random, for their values change no time. All ways have a
+turn in each round, after cached sampling has given the tokens of uncached sampling, and PyTorch the logits of the same weights;
+where PyTorch is not installed its rows are left out (pip install -e '.[peers]'). Writes benchmarks/results/gpt.json.
+"""
+
+import dataclasses
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.common.record import no_options, save
+from benchmarks.common.rows import Row
+from benchmarks.common.timing import in_turn, ratio_row, seconds_row
+from train.config.options import GPTOptions
+from train.run.command_line import run_program
+
+SIZES = {"4/256/4": GPTOptions(), "8/512/8": GPTOptions(layers=8, width=512, heads=8)}
+"""Layers, width and heads: the study's Transformers."""
+
+BATCHES = (64, 256)
+"""Sequences that are sampled together."""
+
+CODES, GRID, CLASSES = 512, (4, 4), 10
+ROUNDS = 7
+STEPS = 5
+"""Training steps in a turn."""
+
+ONE_STEP = "--one-step"
+"""Prints the seconds of a training step of the small model, and nothing else: a process cannot change its own memory pages."""
+
+
+def model_of(options: GPTOptions) -> Any:
+    """The Transformer with its initial weights."""
+    from flax import nnx
+
+    from geovq.models.config import GPTConfig
+    from geovq.models.gpt import GPT
+
+    config = GPTConfig(
+        CODES,
+        GRID,
+        CLASSES,
+        options.layers,
+        options.width,
+        options.heads,
+        dropout=options.dropout,
+        class_dropout=options.class_dropout,
+        bfloat16=options.bfloat16,
+    )
+    return GPT(config, rngs=nnx.Rngs(options.seed))
+
+
+def batch_of(n: int) -> tuple[Any, Any]:
+    """Tokens and labels."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    return rng.integers(0, CODES, (n, GRID[0] * GRID[1]), np.int32), rng.integers(0, CLASSES, n, np.int32)
+
+
+def our_steps(model: Any, options: GPTOptions) -> Callable[[], None]:
+    """So many training steps, as `train.gpt` makes them."""
+    import jax
+    import jax.numpy as jnp
+
+    from train.loop import loop, steps
+    from train.stages.gpt_model import gpt_model
+
+    tokens, labels = batch_of(options.batch_size)
+    named = {"train": tokens, "train_labels": labels, "val": tokens, "val_labels": labels}
+    trained = gpt_model(model, named, options, steps.Schedule.of(len(tokens), options))
+    call = loop.compiled_steps(trained.step)
+    state = jax.tree.map(jnp.array, trained.state)
+
+    def some_steps() -> None:
+        nonlocal state
+        for number in range(STEPS):
+            state, means = call(state, [jax.random.key(number)], [(tokens, labels)])
+        jax.block_until_ready((state, means))
+
+    return some_steps
+
+
+def training(name: str, options: GPTOptions) -> list[Row]:
+    """A training step, of a small model one in half precision too, and PyTorch's."""
+    import numpy as np
+
+    from benchmarks.gpt.peers import torch_peer
+
+    model = model_of(options)
+    tokens, labels = batch_of(options.batch_size)
+    ways = {"ours": our_steps(model, options)}
+    if options == SIZES["4/256/4"]:  # it may be slow
+        half = dataclasses.replace(options, bfloat16=True)
+        ways["ours in bfloat16"] = our_steps(model_of(half), half)
+    peer = torch_peer(model, options)
+    if peer is not None:
+        np.testing.assert_allclose(peer.logits(tokens, labels), model(tokens, labels), atol=1e-4)
+        step = peer.step
+
+        def peer_steps() -> None:
+            for _ in range(STEPS):
+                step(tokens, labels)
+
+        ways["PyTorch"] = peer_steps
+    seconds = {way: [s / STEPS for s in turns] for way, turns in in_turn(ways, ROUNDS).items()}
+    fields = {"case": "training step", "sizes": name}
+    rows = [seconds_row(fields | {"peer": way}, turns) for way, turns in seconds.items()]
+    return rows + [ratio_row(fields | {"peer": way}, turns, seconds["ours"]) for way, turns in seconds.items()]
+
+
+def sampling(name: str, options: GPTOptions, n: int) -> list[Row]:
+    """Cached sampling, and a pass over the whole sequence for each of its tokens."""
+    import jax
+    import numpy as np
+    from flax import nnx
+
+    from geovq.models.sampling import draw_token, sample
+
+    model, key = model_of(options), jax.random.key(1)
+    labels = batch_of(n)[1]
+    graphdef, params = nnx.split(model)
+
+    @jax.jit
+    def whole_sequences(params: Any, labels: Any) -> Any:
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, np.arange(n, dtype=np.uint32))
+
+        def draw_next(position: Any, tokens: Any) -> Any:
+            logits = nnx.merge(graphdef, params)(tokens, labels)[:, position]
+            here = jax.vmap(jax.random.fold_in, (0, None))(keys, position)
+            return tokens.at[:, position].set(jax.vmap(lambda k, x: draw_token(k, x, 1.0, 0, 1.0))(here, logits))
+
+        return jax.lax.fori_loop(0, model.config.length, draw_next, np.zeros((n, model.config.length), np.int32))
+
+    ways: dict[str, Callable[[], Any]] = {
+        "ours": lambda: sample(model, key, n, labels, chunk=n),
+        "without a cache": lambda: np.asarray(whole_sequences(params, labels)),
+    }
+    np.testing.assert_array_equal(ways["ours"](), ways["without a cache"]())
+    seconds = in_turn(ways, ROUNDS)
+    fields = {"case": "sampling", "sizes": name, "batch": n}
+    rows = [seconds_row(fields | {"peer": way}, turns) for way, turns in seconds.items()]
+    return rows + [ratio_row(fields | {"peer": way}, turns, seconds["ours"]) for way, turns in seconds.items()]
+
+
+def pages() -> list[Row]:
+    """A training step with ordinary memory pages and with huge ones, each in processes of its own."""
+    seconds: dict[str, list[float]] = {"ours": [], "ordinary pages": []}
+    for _ in range(3):
+        for way, tunables in (("ours", "glibc.malloc.hugetlb=1"), ("ordinary pages", "")):
+            found = subprocess.run(
+                [sys.executable, "-m", "benchmarks.gpt", ONE_STEP],
+                env=os.environ | {"GLIBC_TUNABLES": tunables},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            seconds[way].append(float(found.stdout))
+    fields = {"case": "memory pages", "sizes": "4/256/4"}
+    return [ratio_row(fields | {"peer": way}, turns, seconds["ours"]) for way, turns in seconds.items()]
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    if sys.argv[1:] == [ONE_STEP]:
+        options = SIZES["4/256/4"]
+        print(statistics.median(in_turn({"ours": our_steps(model_of(options), options)}, ROUNDS)["ours"]) / STEPS)
+        return
+    no_options(__doc__)
+    from train.evaluation.report import text_table
+
+    rows = [row for name, options in SIZES.items() for row in training(name, options)]
+    rows += [row for name, options in SIZES.items() for n in BATCHES for row in sampling(name, options, n)]
+    rows += pages()
+    table = [
+        [*(r.get(f) for f in ("case", "sizes", "batch", "peer")), r["value"]] for r in rows if r["score"] == "ratio"
+    ]
+    print(text_table(["case", "layers/width/heads", "batch", "way", "times as long as ours"], table))
+    save("gpt", rows, {"model": 0}, f"{ROUNDS} rounds in turn")
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,1 @@
+"""k-medoids on graphs: quality, speed and memory."""

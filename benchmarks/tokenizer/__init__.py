@@ -1,0 +1,1 @@
+"""Every codebook and assignment compared with VQ-VAE and FSQ."""

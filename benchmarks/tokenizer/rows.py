@@ -1,0 +1,205 @@
+"""Rows of benchmarks.tokenizer out of its cells: means over seeds and images, and paired differences with their intervals."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.common.rows import Row
+from benchmarks.tokenizer.systems import HEADLINE
+from geovq.scores import tokens as token_scores
+from geovq.scores.reconstruction import bootstrap_interval
+
+Arrays = Mapping[str, np.ndarray]
+
+IMAGE_SCORES = (
+    "psnr",
+    "ssim",
+    "lpips",
+    "image_error",
+    "latent_error",
+    "metric_error",
+    "geodesic_error",
+    "bits_per_token",
+)
+
+
+class Case(NamedTuple):
+    """What a cell is of; the fields of its rows."""
+
+    codes: int
+    """K, or 0 for the continuous VAE."""
+    system: str
+    decoder: str
+    codebook: str
+    assign: str
+    codes_per_token: int = 1
+
+    @property
+    def name(self) -> str:
+        """Of the cell's file, without the seed."""
+        parts = (str(self.codes), self.system, self.decoder, self.codebook, self.assign, str(self.codes_per_token))
+        return "-".join(parts)
+
+
+Found = Mapping[Case, Sequence[Arrays]]
+"""The cells of every case, one for each seed."""
+
+
+def rows_of(case: Case, cells: Sequence[Arrays], probes: int | None = None) -> list[Row]:
+    """Scores of a case: per-image values are averaged over seeds, and their mean has a bootstrap interval over the images."""
+    fields: Row = {"case": "scores", **case._asdict(), "probes": probes, "seeds": len(cells)}
+    rows = []
+    for score in (name for name in IMAGE_SCORES if name in cells[0]):
+        values = np.stack([cell[score] for cell in cells])
+        mean, low, high = bootstrap_interval(values.mean(axis=0))
+        spread = float(values.mean(axis=1).std(ddof=1)) if len(cells) > 1 else None
+        rows.append({**fields, "score": score, "value": mean, "low": low, "high": high, "n": values.shape[1]})
+        rows[-1]["std_over_seeds"] = spread
+    if "bits_of_tokens" in cells[0]:
+        spread = float(np.mean([cell["bits_of_tokens"].std() for cell in cells]))
+        rows.append({**fields, "score": "bits_per_token_std", **_alone(spread, cells[0]["bits_of_tokens"].size)})
+    if "tokens" in cells[0]:
+        tokens = [cell["tokens"] for cell in cells]
+        for score, measure in (("usage", token_scores.usage), ("perplexity", token_scores.perplexity)):
+            stages = [column for found in tokens for column in _stages(found, case.codes_per_token)]
+            value = float(np.mean([measure(column, int(cells[0]["k"])) for column in stages]))
+            rows.append({**fields, "score": score, **_alone(value, tokens[0].size)})
+    return rows
+
+
+def _stages(tokens: np.ndarray, codes_per_token: int) -> list[np.ndarray]:
+    """Tokens of each stage by itself, for each has codes of its own."""
+    return [tokens] if codes_per_token == 1 else list(np.moveaxis(tokens, -1, 0))
+
+
+def _alone(value: float, n: int) -> Row:
+    return {"value": value, "low": None, "high": None, "n": n}
+
+
+def difference(
+    name: str, codes: int, better: Sequence[Arrays], worse: Sequence[Arrays], bar: float | None, score: str = "psnr"
+) -> Row:
+    """A paired difference of two cases on the same images, averaged over seeds, with its interval over the images."""
+    n = min(len(better[0][score]), len(worse[0][score]))
+    values = np.mean([a[score][:n] - b[score][:n] for a, b in zip(better, worse, strict=True)], axis=0)
+    mean, low, high = bootstrap_interval(values)
+    return {
+        "case": "comparison",
+        "name": name,
+        "codes": codes,
+        "score": f"{score}_difference",
+        "value": mean,
+        "low": low,
+        "high": high,
+        "n": n,
+        "seeds": len(better),
+        "bar": bar,
+    }
+
+
+class Comparison(NamedTuple):
+    """A difference of two cases that the study set out to look at, and the least that was wanted of it."""
+
+    name: str
+    better: tuple[str, str, str]
+    """System, codebook and assignment."""
+    worse: tuple[str, str, str]
+    bar: float | None = None
+    score: str = "psnr"
+
+
+VAE, VQ = ("vae", "-", "-"), ("vqvae", "vqvae")
+BEST, TUNED, TUNED_VQ = ("ours", HEADLINE), ("ours", "finetuned"), ("vqvae", "finetuned")
+
+COMPARISONS = (
+    Comparison(
+        "whitened over euclidean k-means", ("ours", "whitened", "whitened"), ("ours", "kmeans", "euclidean"), 1.0
+    ),
+    Comparison("local over whitened", (*BEST, "local"), (*BEST, "whitened"), 0.0),
+    Comparison("whitened-position over whitened", (*BEST, "whitened-position"), (*BEST, "whitened")),
+    Comparison("joint over whitened", (*BEST, "joint"), (*BEST, "whitened"), 0.8),
+    Comparison("joint over whitened codes, whitened", (*BEST, "joint"), ("ours", "whitened", "whitened"), 0.8),
+    Comparison("amortised over whitened", (*BEST, "amortised"), (*BEST, "whitened")),
+    Comparison("fine-tuned amortised over VQ-VAE", (*TUNED, "amortised"), (*VQ, "euclidean")),
+    Comparison("sketched joint over exact", (*BEST, "joint-sketched"), (*BEST, "joint"), -0.1),
+    Comparison("decoded over joint", (*BEST, "decoded"), (*BEST, "joint")),
+    Comparison("decoded over VQ-VAE", (*BEST, "decoded"), (*VQ, "euclidean"), 0.5),
+    Comparison("k-means over geodesic medoids, both joint", ("ours", "kmeans", "joint"), ("ours", "geodesic", "joint")),
+    Comparison("fine-tuned joint over VQ-VAE", (*TUNED, "joint"), (*VQ, "euclidean"), 1.3),
+    Comparison("fine-tuned joint over VQ-VAE with joint", (*TUNED, "joint"), (*VQ, "joint"), 0.2),
+    Comparison("fine-tuned decoded over VQ-VAE with decoded", (*TUNED, "decoded"), (*VQ, "decoded"), 0.2),
+    Comparison("fine-tuned joint over continuous VAE", (*TUNED, "joint"), VAE, 0.0),
+    Comparison("fine-tuned decoded over continuous VAE", (*TUNED, "decoded"), VAE, 0.0),
+    Comparison("fine-tuned joint over VQ-VAE fine-tuned alike", (*TUNED, "joint"), (*TUNED_VQ, "joint")),
+    Comparison("VQ-VAE's joint over its own assignment", (*VQ, "joint"), (*VQ, "euclidean")),
+    Comparison("FSQ over VQ-VAE", ("fsq", "fsq", "euclidean"), (*VQ, "euclidean")),
+    # Of LPIPS less is better, so what is wanted is at most 0.
+    Comparison("decoded over VQ-VAE", (*BEST, "decoded"), (*VQ, "euclidean"), 0.0, "lpips"),
+    Comparison("fine-tuned joint over VQ-VAE", (*TUNED, "joint"), (*VQ, "euclidean"), 0.0, "lpips"),
+    Comparison("fine-tuned joint over VQ-VAE with joint", (*TUNED, "joint"), (*VQ, "joint"), None, "lpips"),
+)
+
+
+class Part(NamedTuple):
+    """Part of the way from one case to another that a third one makes, and the least that was wanted of it."""
+
+    name: str
+    bar: float
+    least: tuple[str, str, str]
+    some: tuple[str, str, str] | tuple[str, str, str, int]
+    """System, codebook, assignment and, if several, codes a token."""
+    most: tuple[str, str, str]
+
+
+ONE, TWO = ("ours", "whitened", "whitened"), ("ours", "residual", "whitened", 2)
+PARTS = (
+    Part("gap to the continuous VAE closed by a second code", 0.7, ONE, TWO, VAE),
+    Part(
+        "joint's gain over whitened that amortised has",
+        0.6,
+        (*BEST, "whitened"),
+        (*BEST, "amortised"),
+        (*BEST, "joint"),
+    ),
+)
+
+
+def comparisons(found: Found, k: int) -> list[Row]:
+    """What the study set out to look at, for one K."""
+
+    def of(system: str, codebook: str, assign: str, stages: int = 1) -> Sequence[Arrays] | None:
+        decoders = {"finetuned": "finetuned", "vqvae": "end-to-end", "fsq": "end-to-end"}
+        codes = 0 if system == "vae" else k
+        return found.get(Case(codes, system, decoders.get(codebook, "frozen"), codebook, assign, stages))
+
+    rows = []
+    for name, left, right, bar, score in COMPARISONS:
+        better, worse = of(*left), of(*right)
+        if better is not None and worse is not None:
+            rows.append(difference(name, k, better, worse, bar, score))
+    for part in PARTS:
+        least, some, most = of(*part.least), of(*part.some), of(*part.most)
+        if least is not None and some is not None and most is not None:
+            rows.append(_part(part, k, least, some, most))
+    return rows
+
+
+def _part(part: Part, k: int, least: Sequence[Arrays], some: Sequence[Arrays], most: Sequence[Arrays]) -> Row:
+    """Its share in dB, with an interval over the images."""
+    gap = np.mean([a["psnr"] - b["psnr"] for a, b in zip(most, least, strict=True)], axis=0)
+    won = np.mean([a["psnr"] - b["psnr"] for a, b in zip(some, least, strict=True)], axis=0)
+    draws = np.random.default_rng(0).integers(len(gap), size=(1000, len(gap)))
+    low, high = np.quantile(won[draws].mean(axis=1) / gap[draws].mean(axis=1), (0.025, 0.975))
+    return {
+        "case": "comparison",
+        "name": part.name,
+        "codes": k,
+        "score": "part",
+        "value": float(won.mean() / gap.mean()),
+        "low": float(low),
+        "high": float(high),
+        "n": len(gap),
+        "seeds": len(least),
+        "bar": part.bar,
+    }

@@ -1,0 +1,167 @@
+"""The tables of benchmarks.tokenizer and benchmarks.encoding."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.common.markdown import markdown
+from benchmarks.common.rows import Row, maybe, row_of, select
+
+_SCORES = (
+    "psnr",
+    "ssim",
+    "lpips",
+    "usage",
+    "perplexity",
+    "latent_error",
+    "metric_error",
+    "geodesic_error",
+    "image_error",
+)
+
+_HEADLINE: tuple[tuple[str, dict[str, str]], ...] = (
+    ("the VAE, not quantized", {"system": "vae", "assign": "-"}),
+    ("FSQ, trained end to end", {"system": "fsq", "assign": "euclidean"}),
+    ("VQ-VAE, trained end to end", {"system": "vqvae", "decoder": "end-to-end", "assign": "euclidean"}),
+    ("VQ-VAE, `joint` assignment", {"system": "vqvae", "decoder": "end-to-end", "assign": "joint"}),
+    ("VQ-VAE, `joint`, decoder fine-tuned", {"system": "vqvae", "decoder": "finetuned", "assign": "joint"}),
+    ("ours, k-means, `euclidean`", {"system": "ours", "codebook": "kmeans", "assign": "euclidean"}),
+    ("ours, `refined`, `whitened`", {"system": "ours", "codebook": "refined", "assign": "whitened"}),
+    ("ours, `refined`, `amortised`", {"system": "ours", "codebook": "refined", "assign": "amortised"}),
+    ("ours, `refined`, `joint`", {"system": "ours", "codebook": "refined", "assign": "joint"}),
+    ("ours, `joint`, decoder fine-tuned", {"system": "ours", "decoder": "finetuned", "assign": "joint"}),
+)
+"""The rows by which a newcomer sees how well it does, and the fields of each."""
+
+
+def headline(rows: list[Row]) -> str:
+    """The systems that matter most, with K = 512: PSNR with its interval, SSIM and LPIPS."""
+    cells: list[list[Any]] = []
+    for label, fields in _HEADLINE:
+        of: dict[str, Any] = {"case": "scores", "codes": 0 if fields["system"] == "vae" else 512, **fields}
+        psnr, ssim, lpips = (row_of(rows, score=score, **of) for score in ("psnr", "ssim", "lpips"))
+        interval = f"{psnr['low']:.2f} to {psnr['high']:.2f}"
+        cells.append([label, psnr["value"], interval, ssim["value"], lpips["value"]])
+    return markdown(["system", "PSNR dB", "95% interval", "SSIM", "LPIPS"], cells)
+
+
+def reached(rows: list[Row]) -> str:
+    """What the study set out to reach: differences with their intervals, and what was wanted; of LPIPS less is better."""
+    cells = []
+    for row in select(rows, case="comparison"):
+        unit, sign = {"psnr_difference": ("dB", 1), "lpips_difference": ("LPIPS", -1), "part": ("part", 1)}[
+            row["score"]
+        ]
+        bar, there = row["bar"], None
+        if bar is not None:
+            there = "yes" if sign * row["value"] >= sign * bar else "no"
+            bar = f"at {'least' if sign > 0 else 'most'} {bar:g}"
+        interval = f"{row['low']:.3f} to {row['high']:.3f}"
+        cells.append([row["codes"], row["name"], unit, row["value"], interval, bar, there, row["n"], row["seeds"]])
+    heads = ["K", "difference", "of", "mean", "95% interval", "wanted", "reached", "images", "seeds"]
+    return markdown(heads, cells)
+
+
+def ladder(rows: list[Row]) -> str:
+    """What each step from plain codes to fine-tuned tokens wins or loses, beginning with the VAE."""
+    cells: list[list[Any]] = []
+    vae = maybe(rows, case="scores", score="psnr", system="vae", assign="-")
+    for k in sorted({row["codes"] for row in rows if row["case"] == "scores"}):
+        found = steps(rows, k)
+        before = vae if found else None
+        if before is not None:
+            cells.append([k, "continuous VAE", before, None])
+        for label, row in found:
+            cells.append([k, label, row["value"], None if before is None else row["value"] - before])
+            before = row["value"]
+    return markdown(["K", "step", "PSNR dB", "over the one before, dB"], cells)
+
+
+def systems(rows: list[Row]) -> str:
+    """All scores of the other systems, of fine-tuned decoders, and of two codes a token."""
+    scores = [row for row in rows if row["case"] == "scores"]
+    compared = [r for r in scores if r["system"] != "ours" or r["decoder"] != "frozen" or r["codes_per_token"] > 1]
+    return _scores(compared)
+
+
+def codebooks(rows: list[Row]) -> str:
+    """All scores of the frozen VAE with one code a token: every codebook with every assignment."""
+    return _scores(select(rows, case="scores", system="ours", decoder="frozen", codes_per_token=1))
+
+
+def meaning(rows: list[Row]) -> str:
+    """What codes say of the class, how stable they are across seeds, and how robust to noise."""
+    cases: dict[tuple[Any, ...], dict[str, float]] = {}
+    for row in rows:
+        if row["case"] == "semantics":
+            cases.setdefault((row["codes"], row["codebook"]), {})[row["score"]] = row["value"]
+    names = {
+        "class_nmi": "NMI with classes",
+        "class_purity": "purity",
+        "stability_ami": "AMI between seeds",
+        "kept_under_noise": "kept under noise",
+    }
+    cells = [[*case, *(found.get(score) for score in names)] for case, found in cases.items()]
+    return markdown(["K", "codebook", *names.values()], cells)
+
+
+def _scores(rows: list[Row]) -> str:
+    keys = ("codes", "system", "decoder", "codebook", "assign", "codes_per_token", "probes")
+    cases: dict[tuple[Any, ...], dict[str, float]] = {}
+    for row in rows:
+        cases.setdefault(tuple(row[key] for key in keys), {})[row["score"]] = row["value"]
+    shown = [score for score in _SCORES if any(score in found for found in cases.values())]
+    names = {"psnr": "PSNR dB", "ssim": "SSIM", "lpips": "LPIPS", "latent_error": "latent²", "metric_error": "ΔᵀGΔ"}
+    names |= {"geodesic_error": "geodesic", "image_error": "decoded error"}
+    columns = [
+        "K",
+        "system",
+        "decoder",
+        "codebook",
+        "assign",
+        "codes a token",
+        "probes",
+        *(names.get(s, s) for s in shown),
+    ]
+    return markdown(columns, [[*case, *(found.get(score) for score in shown)] for case, found in cases.items()])
+
+
+def encoding(rows: list[Row]) -> str:
+    """One line for each assignment."""
+    quality = {row.get("assign"): row["value"] for row in rows if row["score"] == "psnr"}
+    against = {(row["assign"], row["peer"]): row["value"] for row in rows if row["score"] == "ratio"}
+    cells = [
+        [
+            row["assign"],
+            row["value"],
+            against[row["assign"], "encoder"],
+            against[row["assign"], "joint"],
+            quality.get(row["assign"]),
+        ]
+        for row in rows
+        if row["score"] == "images_per_second"
+    ]
+    return markdown(["assign", "images a second", "time / encoder's", "time / joint's", "PSNR dB"], cells)
+
+
+LADDER = (
+    ("k-means, euclidean", {"codebook": "kmeans", "assign": "euclidean", "decoder": "frozen"}),
+    ("whitened codes, whitened", {"codebook": "whitened", "assign": "whitened", "decoder": "frozen"}),
+    ("metric means, whitened", {"codebook": "metric", "assign": "whitened", "decoder": "frozen"}),
+    ("refined, whitened-position", {"codebook": "refined", "assign": "whitened-position", "decoder": "frozen"}),
+    ("refined, local", {"codebook": "refined", "assign": "local", "decoder": "frozen"}),
+    ("refined, amortised", {"codebook": "refined", "assign": "amortised", "decoder": "frozen"}),
+    ("refined, joint", {"codebook": "refined", "assign": "joint", "decoder": "frozen"}),
+    ("refined, decoded", {"codebook": "refined", "assign": "decoded", "decoder": "frozen"}),
+    ("fine-tuned, joint", {"assign": "joint", "decoder": "finetuned"}),
+    ("fine-tuned, decoded", {"assign": "decoded", "decoder": "finetuned"}),
+)
+"""The steps from plain post-hoc codes to the best, and the fields of their rows."""
+
+
+def steps(rows: Sequence[Row], k: int) -> list[tuple[str, Row]]:
+    """The ladder's rows of PSNR that there are, for one K."""
+    found = []
+    for label, fields in LADDER:
+        of: dict[str, Any] = {"case": "scores", "score": "psnr", "system": "ours", "codes": k, **fields}
+        found += [(label, row) for row in select(rows, **of)]
+    return found

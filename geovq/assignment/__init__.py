@@ -1,0 +1,1 @@
+"""Latents to tokens: every token by itself, or all tokens of an image together."""

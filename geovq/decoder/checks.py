@@ -1,0 +1,146 @@
+"""What has no pullback metric is refused: decoders that are not differentiable, not finite, or not of one latent alone."""
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Float
+
+from geovq.decoder.adapters import decode_one, flat, structure
+from geovq.validation import InputError
+
+_accepted: set[Hashable] = set()
+
+
+def check_decoder(decode: Partial, latents: Float[np.ndarray, "n ..."]) -> None:
+    """Refuses what has no pullback metric. A decoder is looked at once in a process, whatever its parameters.
+
+    Args:
+        decode: Decoder of one latent.
+        latents: Some latents that it takes, n >= 1.
+
+    Raises:
+        InputError: A decoder that JAX cannot trace, or not differentiate in both modes, whose output is empty or not of floats,
+            or, for one from `single` or made of such, whose image of a latent depends on the rest of the batch.
+    """
+    key = structure(decode, latents.shape[1:]), latents.dtype.name
+    if key in _accepted:
+        return
+    latent = jax.ShapeDtypeStruct(latents.shape[1:], jax.dtypes.canonicalize_dtype(latents.dtype))
+    try:
+        image = jax.eval_shape(decode, latent)
+    except InputError:
+        raise
+    except Exception as error:  # the caller's function may fail in any way
+        raise InputError(
+            f"decoder: expected a function of one latent {latent.shape} that JAX can trace, found {said(error)}; "
+            "check that shape, switch modules to evaluation mode, write the rest in jax.numpy, and wrap a decoder of batches in "
+            "geovq.single."
+        ) from error
+    for leaf in jax.tree.leaves(image):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise InputError(
+                f"decoder: expected intensities as floats, found {leaf.dtype}; return them before rounding."
+            )
+    if sum(leaf.size for leaf in jax.tree.leaves(image)) == 0:
+        raise InputError(
+            f"decoder: expected at least one intensity, found an empty output for a latent {latent.shape}."
+        )
+    try:
+        # As the kernels do it: jax.jvp alone lets a custom_vjp pass.
+        jax.eval_shape(lambda z: jax.vmap(jax.linearize(decode, z)[1])(z[None]), latent)
+        jax.eval_shape(lambda z: jax.vjp(decode, z)[1](decode(z)), latent)
+    except Exception as error:
+        raise InputError(
+            f"decoder: expected a function that JAX can differentiate, found {said(error)}; give the part that fails "
+            "a derivative, or write it in jax.numpy."
+        ) from error
+    for part in jax.tree.leaves(decode, is_leaf=_of_batches):
+        if _of_batches(part) and _takes(part, latent):
+            check_rows_apart("decoder", part.args[0], latents[:2])
+    _accepted.add(key)
+
+
+def _of_batches(part: Any) -> bool:
+    return isinstance(part, Partial) and part.func is decode_one
+
+
+def _takes(part: Partial, latent: jax.ShapeDtypeStruct) -> bool:
+    """Whether a part of a decoder takes the whole decoder's latents, as the members of an ensemble do."""
+    try:
+        jax.eval_shape(part, latent)
+    except Exception:  # its latents are others, which only the whole decoder can make
+        return False
+    return True
+
+
+_NEGLIGIBLE = 0.005
+"""Share of the largest value: above what rounding does on an accelerator, below what batch statistics do."""
+
+
+def check_rows_apart(name: str, function: Callable, rows: np.ndarray) -> None:
+    """Refuses a function of batches whose result for a row depends on the other rows, as batch statistics make it.
+
+    Args:
+        name: What the message calls the function.
+        function: Takes a batch (n, ...) to an array, or a tree of arrays, with the same leading size.
+        rows: A batch of at least one row.
+
+    Raises:
+        InputError: A function that takes no batches of any size, or another result for the first row alone than beside another.
+    """
+    first = rows[:1]
+    other = rows[1:2]
+    if len(other) == 0 or np.array_equal(other, first):
+        other = np.full_like(first, first.mean() <= 0.5)  # zeros or ones, whichever has another mean
+    try:
+        alone, together = function(first), function(np.concatenate([first, other]))
+    except Exception as error:  # the caller's function may fail in any way
+        raise InputError(
+            f"{name}: expected a function of batches of any size, found that it fails with {said(error)}; give it the axis n."
+        ) from error
+    for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
+        if a.shape[:1] != (1,) or b.shape != (2, *a.shape[1:]):
+            raise InputError(
+                f"{name}: expected one result for each row, found shapes {a.shape} of one row and {b.shape} of two; keep "
+                "the axis n."
+            )
+        if not jnp.issubdtype(a.dtype, jnp.floating):
+            raise InputError(f"{name}: expected floats, found {a.dtype}; return them before rounding.")
+        allowed = max(_NEGLIGIBLE, 4 * float(jnp.finfo(a.dtype).eps)) * max(1e-6, float(jnp.abs(a).max()))
+        difference = float(jnp.abs(a[0] - b[0]).max())
+        if difference > allowed:
+            raise InputError(
+                f"{name}: expected the same result for a row alone as in a batch, found a difference of {difference:.3g}; "
+                "switch batch normalization to evaluation mode, and leave out other batch statistics."
+            )
+
+
+def check_changes(decode: Partial, latents: Float[np.ndarray, "n ..."], found: np.ndarray) -> None:
+    """Refuses a decoder whose derivatives vanish everywhere although the image changes.
+
+    Args:
+        decode: Decoder of one latent.
+        latents: Where the derivatives were taken.
+        found: Metrics, sketches or sums of them.
+
+    Raises:
+        InputError: A decoder that rounds or stops its gradients, as far as the first latent and the one farthest from it tell.
+    """
+    if found.any():
+        return
+    farthest = np.abs(latents - latents[0]).reshape(len(latents), -1).sum(axis=1).argmax()
+    first, other = (np.asarray(flat(decode, jnp.asarray(latents[i]))) for i in (0, farthest))
+    if not np.array_equal(first, other):
+        raise InputError(
+            "decoder: expected derivatives, found that all vanish although the image changes; remove rounding, "
+            "thresholds and stop_gradient."
+        )
+
+
+def said(error: Exception) -> str:
+    """The kind of an error and the first line of what it says."""
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"

@@ -1,0 +1,1 @@
+"""Graphs of nearest neighbours between latents."""

@@ -1,0 +1,1 @@
+"""Shortest-path k-medoids on graphs, without a distance matrix."""

@@ -1,0 +1,203 @@
+"""Lengths of edges by decoding points along them: the truth that the lengths from cached metrics are held against.
+
+An edge is walked straight in latent space, in equal steps, and the distances between consecutive images are added up. That
+is the length of the image's curve as the steps become small, and never more than that. An edge between tokens is walked twice, in
+the context and at the position of either end, as its length from cached metrics has a term for either end.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array, Bool, Float, Int
+
+from geovq.batching.chunks import Progress, map_chunks
+from geovq.batching.run import settle
+from geovq.decoder.adapters import Decoder, as_partial, flat
+from geovq.decoder.checks import check_decoder
+from geovq.metric.edge_lengths import check_edges
+from geovq.validation import InputError, check_finite
+
+
+class Refined(NamedTuple):
+    """Lengths of m edges, each from as few segments as it needs."""
+
+    lengths: Float[np.ndarray, " m"]
+    """In intensity units."""
+    segments: Int[np.ndarray, " m"]
+    """Steps that the length is the sum of."""
+    converged: Bool[np.ndarray, " m"]
+    """Whether the last doubling changed the length by less than the tolerance."""
+
+
+def polyline_length(
+    decode: Decoder, start: Float[Array, "..."], end: Float[Array, "..."], segments: int
+) -> Float[Array, ""]:
+    """Length of the polyline through the images of equally spaced points from one latent to another.
+
+    Args:
+        decode: Takes one latent to one image of any shape, in intensity units.
+        start: Latent of any shape: (d,) or (h, w, d).
+        end: Latent of the same shape.
+        segments: Steps, at least 1; 1 gives the chord.
+
+    Returns:
+        In intensity units; in float32, rounding may add about 1e-7·‖image‖ a step.
+    """
+    points = jnp.linspace(start, end, segments + 1)
+    return path_length(jax.vmap(functools.partial(flat, decode))(points))
+
+
+def path_length(images: Float[Array, "s p"]) -> Float[Array, ""]:
+    """Sum of the Euclidean distances between consecutive images."""
+    return jnp.linalg.norm(jnp.diff(images, axis=0), axis=1).sum()
+
+
+def polyline_lengths(
+    decode: Decoder,
+    latents: Float[np.ndarray, "n ... d"],
+    senders: Int[np.ndarray, " m"],
+    receivers: Int[np.ndarray, " m"],
+    *,
+    segments: int,
+    chunk: int | None = None,
+    progress: Progress | None = None,
+) -> Float[np.ndarray, " m"]:
+    """`polyline_length` of m edges.
+
+    Args:
+        decode: Takes one latent (d,), or one grid (h, w, d), to one image of any shape.
+        latents: Latents (n, d) of one field, or grids (n, h, w, d), whose tokens the edges join: a token is named by its place in
+            `latents.reshape(-1, d)`, and its edges are the mean of the walk in its own context and the one in the other's.
+        senders: One end of every edge.
+        receivers: The other end.
+        segments: Steps of every walk, at least 1.
+        chunk: Walks that are decoded at once; None takes what suits the machine.
+        progress: Called after every chunk with the walks done: one for an edge of a field, two for one between tokens.
+
+    Returns:
+        Lengths (m,), in intensity units.
+
+    Raises:
+        InputError: Latents of another rank, NaN or infinity, edges that do not fit, fewer than one segment, or a decoder that
+            gives NaN.
+    """
+    decode, latents, senders, receivers = _checked(decode, latents, senders, receivers)
+    return _lengths(decode, latents, senders, receivers, segments, chunk, progress)
+
+
+def refine_lengths(
+    decode: Decoder,
+    latents: Float[np.ndarray, "n ... d"],
+    senders: Int[np.ndarray, " m"],
+    receivers: Int[np.ndarray, " m"],
+    *,
+    tolerance: float = 0.02,
+    at_most: int = 64,
+    chunk: int | None = None,
+    progress: Progress | None = None,
+) -> Refined:
+    """`polyline_lengths` with as many segments as an edge needs: 1, 2, 4, … until a doubling changes its length little.
+
+    Doubling keeps the points that there are, so no length falls but by rounding. The error of a smooth walk falls by four with
+    each doubling: it is about a third of the last change.
+
+    Args:
+        decode: As for `polyline_lengths`.
+        latents: As for `polyline_lengths`.
+        senders: One end of every edge.
+        receivers: The other end.
+        tolerance: Relative change below which an edge has converged and is left alone, > 0.
+        at_most: Segments after which an edge is left as it is, a power of two, at least 2.
+        chunk: Walks that are decoded at once; None takes what suits the machine.
+        progress: Called after every chunk with the walks done; how many there will be is not known before.
+
+    Returns:
+        Lengths, and how each came about.
+
+    Raises:
+        InputError: What `polyline_lengths` refuses, a tolerance that is not > 0, or an `at_most` that is not such a power.
+    """
+    decode, latents, senders, receivers = _checked(decode, latents, senders, receivers)
+    if not tolerance > 0:
+        raise InputError(f"tolerance: expected a relative change > 0, found {tolerance}.")
+    if at_most < 2 or at_most & (at_most - 1):
+        raise InputError(f"at_most: expected a power of two of at least 2, found {at_most}.")
+    lengths = _lengths(decode, latents, senders, receivers, 1, chunk, progress)
+    segments = np.ones(len(senders), np.int32)
+    converged = np.zeros(len(senders), bool)
+    while not converged.all() and segments.max() < at_most:
+        todo = np.flatnonzero(~converged)
+        segments[todo] *= 2
+        finer = _lengths(decode, latents, senders[todo], receivers[todo], int(segments[todo[0]]), chunk, progress)
+        converged[todo] = np.abs(finer - lengths[todo]) <= tolerance * finer
+        lengths[todo] = finer
+    return Refined(lengths, segments, converged)
+
+
+def _checked(
+    decode: Decoder, latents: np.ndarray, senders: np.ndarray, receivers: np.ndarray
+) -> tuple[Partial, np.ndarray, np.ndarray, np.ndarray]:
+    latents = np.asarray(latents)
+    if latents.ndim not in (2, 4) or latents.size == 0:
+        raise InputError(
+            f"latents: expected a non-empty array (n, d) or grids (n, h, w, d), found shape {latents.shape}; reshape it."
+        )
+    check_finite("latents", latents)
+    decode = as_partial(decode)
+    check_decoder(decode, latents)
+    return decode, latents, *check_edges(senders, receivers, latents.size // latents.shape[-1])
+
+
+def _lengths(
+    decode: Partial,
+    latents: np.ndarray,
+    senders: np.ndarray,
+    receivers: np.ndarray,
+    segments: int,
+    chunk: int | None,
+    progress: Progress | None,
+) -> np.ndarray:
+    """`polyline_lengths` of checked input."""
+    if segments < 1:
+        raise InputError(f"segments: expected at least 1, found {segments}.")
+    if len(senders) == 0:
+        return np.zeros(0, latents.dtype)
+    plan = settle()
+    if chunk is None:
+        chunk = max(1, plan.passes // (segments + 1))
+    if chunk < 1:
+        raise InputError(f"chunk: expected at least 1 walk, found {chunk}.")
+    walk = _compiled(segments, plan.options)
+    own, other = senders, receivers
+    if latents.ndim == 4:
+        own, other = np.concatenate([own, other]), np.concatenate([other, own])
+    lengths = map_chunks(
+        lambda i, j: walk(decode, *_walks(latents, i, j)), own, other, chunk=chunk, pad=True, progress=progress
+    )
+    if not np.isfinite(lengths).all():
+        raise InputError(
+            f"decoder: expected finite images, found NaN or infinity along {int((~np.isfinite(lengths)).sum())} of "
+            f"{len(lengths)} walks; check the decoder between the latents."
+        )
+    return lengths.reshape(-1, len(senders)).mean(axis=0)
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled(segments: int, options: tuple[tuple[str, str], ...]) -> Callable:
+    kernel = functools.partial(polyline_length, segments=segments)
+    return jax.jit(jax.vmap(kernel, in_axes=(None, 0, 0)), compiler_options=dict(options))
+
+
+def _walks(latents: np.ndarray, own: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where walks begin, whole latents of a field or grids, and where they end: the same with the other token in the place."""
+    places, d = math.prod(latents.shape[1:-1]), latents.shape[-1]
+    starts = latents[own // places]
+    ends = starts.reshape(len(own), places, d).copy()
+    ends[np.arange(len(own)), own % places] = latents.reshape(-1, d)[other]
+    return starts, ends.reshape(starts.shape)

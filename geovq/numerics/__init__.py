@@ -1,0 +1,1 @@
+"""Matrix roots, k-means and codes that add up."""

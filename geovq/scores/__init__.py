@@ -1,0 +1,1 @@
+"""What is reported of reconstructions, tokens and sets of images."""

@@ -1,0 +1,1 @@
+"""Tokenizer, the public face: fit, encode, decode, save, load."""

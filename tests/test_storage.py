@@ -1,0 +1,136 @@
+"""Files of arrays: what was saved comes back, and what was changed does not."""
+
+import os
+
+import numpy as np
+import pytest
+
+from geovq.storage import (
+    digest,
+    load_arrays,
+    read_json,
+    save_arrays,
+    stored_digest,
+    write_bytes,
+    write_json,
+    write_results,
+)
+from geovq.validation import InputError
+
+
+@pytest.fixture
+def arrays() -> dict[str, np.ndarray]:
+    return {"a": np.arange(6, dtype=np.int32).reshape(2, 3), "empty": np.zeros((0, 2)), "scalar": np.array(1.5)}
+
+
+def test_round_trip(tmp_path, arrays):
+    sha = save_arrays(tmp_path / "x.npz", arrays, {"kind": "test", "sizes": [1, 2]})
+    found, meta = load_arrays(tmp_path / "x.npz")
+    assert meta == {"kind": "test", "sizes": [1, 2]}
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array, strict=True)
+    assert sha == stored_digest(tmp_path / "x.npz") == digest(arrays, meta)
+    assert os.listdir(tmp_path) == ["x.npz"]
+
+
+def test_digest_sees_names_dtypes_shapes_values_and_meta(arrays):
+    base = digest(arrays)
+    changed = [
+        {**arrays, "a": arrays["a"] + 1},
+        {**arrays, "a": arrays["a"].reshape(3, 2)},
+        {**arrays, "a": arrays["a"].astype(np.uint32)},
+        {"b": arrays["a"], "empty": arrays["empty"], "scalar": arrays["scalar"]},
+    ]
+    assert len({base, *(digest(other) for other in changed), digest(arrays, {"x": 1})}) == 6
+    assert digest(arrays) == digest(dict(reversed(arrays.items())))
+
+
+@pytest.mark.parametrize("keep", [0, 10, 300, -1])
+def test_truncated_file_is_refused(tmp_path, arrays, keep):
+    path = tmp_path / "x.npz"
+    save_arrays(path, arrays, {})
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match=r"truncated or of another kind"):
+        load_arrays(path)
+
+
+def test_changed_values_are_refused(tmp_path, arrays):
+    path = tmp_path / "x.npz"
+    save_arrays(path, arrays, {})
+    with np.load(path) as file:
+        members = dict(file)
+    members["a"] = members["a"] + 1
+    np.savez(path, **members)
+    with pytest.raises(InputError, match="the content was changed"):
+        load_arrays(path)
+
+
+def test_no_flipped_bit_gives_other_arrays(tmp_path):
+    """Most bits are noticed; the others, such as dates in the archive's index, change nothing that is read."""
+    path = tmp_path / "x.npz"
+    save_arrays(path, {"a": np.arange(5)}, {"b": 1})
+    whole = path.read_bytes()
+    refused = 0
+    for position in range(len(whole)):
+        data = bytearray(whole)
+        data[position] ^= 1 << position % 8
+        path.write_bytes(data)
+        try:
+            arrays, meta = load_arrays(path)
+        except InputError:
+            refused += 1
+        else:
+            np.testing.assert_array_equal(arrays["a"], np.arange(5), strict=True)
+            assert meta == {"b": 1}
+    assert refused > len(whole) / 2
+
+
+def test_pickles_are_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, a=np.array([{"an": "object"}], dtype=object))
+    with pytest.raises(InputError, match="another kind"):
+        load_arrays(path)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"none\.npz: expected a file of arrays, found No such file"):
+        load_arrays(tmp_path / "none.npz")
+    with pytest.raises(InputError, match=r"none\.json: expected a JSON file, found none"):
+        read_json(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("rows", [[], [{"value": 1.0}], [{"value": 1.0}, {"value": None, "name": "é"}]])
+def test_results_have_a_row_to_a_line(tmp_path, rows):
+    path = tmp_path / "x.json"
+    write_results(path, {"seeds": {"split": 0}}, rows)
+    assert read_json(path) == {"meta": {"seeds": {"split": 0}}, "rows": rows}
+    assert sum(line.startswith('{"value"') for line in path.read_text().splitlines()) == len(rows)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_results(path, {}, [{"value": float("nan")}])
+
+
+def test_a_failed_write_leaves_what_stood_there(tmp_path, monkeypatch):
+    path = tmp_path / "x.json"
+    write_json(path, {"a": 1})
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left on device; free space"):
+        write_json(path, {"a": 2})
+    assert read_json(path) == {"a": 1}
+    assert os.listdir(tmp_path) == ["x.json"]
+
+
+def test_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="choose another folder"):
+        write_bytes(tmp_path / "file" / "x", b"")
+
+
+def test_damaged_json_is_refused(tmp_path):
+    (tmp_path / "x.json").write_text('{"a": ')
+    with pytest.raises(InputError, match="restore or remove it"):
+        read_json(tmp_path / "x.json")

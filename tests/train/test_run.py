@@ -1,0 +1,347 @@
+"""Run folders: what is skipped, what is refused, and what the message says."""
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from geovq.storage import read_json
+from geovq.validation import InputError
+from train.config.checks import check_config
+from train.config.options import (
+    PRESETS,
+    BaselineOptions,
+    ClassifierOptions,
+    CodebookOptions,
+    Config,
+    DataOptions,
+    FinetuneOptions,
+    GPTOptions,
+    SampleOptions,
+    VAEOptions,
+)
+from train.run.blocks import in_blocks
+from train.run.folder import Run, stored_config
+
+DEFAULT = Config()
+
+
+def begin(folder: pathlib.Path, config: Config = DEFAULT, data: str = "sha of the images"):
+    return Run(folder, config).begin("vae", ("data", "vae"), {"data": data})
+
+
+def finish(folder: pathlib.Path, stage) -> None:
+    (folder / "vae" / "out").write_text("parameters")
+    stage.finish("vae/out")
+
+
+def work(folder: pathlib.Path, config: Config = DEFAULT) -> None:
+    """A stage that was interrupted with something on the disk."""
+    begin(folder, config)
+    (folder / "vae" / "half").write_text("work")
+
+
+def test_config_is_stored_whole_and_read_back(tmp_path):
+    config = Config(data=DataOptions(dataset="digits"), vae=VAEOptions(grid=(2, 3), epochs=5))
+    begin(tmp_path, config)
+    assert stored_config(tmp_path) == config
+    assert read_json(tmp_path / "config.json")["gpt"]["layers"] == GPTOptions().layers
+    assert stored_config(tmp_path / "other") is None
+
+
+def test_complete_stage_is_skipped(tmp_path, capsys):
+    finish(tmp_path, begin(tmp_path))
+    assert begin(tmp_path) is None
+    assert "vae: complete, skipped" in capsys.readouterr().out
+
+
+def test_interrupted_stage_is_opened_again(tmp_path):
+    work(tmp_path)
+    assert begin(tmp_path) is not None
+
+
+def test_stage_whose_output_was_removed_is_made_again(tmp_path):
+    finish(tmp_path, begin(tmp_path))
+    (tmp_path / "vae" / "out").unlink()
+    assert begin(tmp_path) is not None
+
+
+def test_options_may_be_corrected_before_anything_was_made(tmp_path):
+    begin(tmp_path)
+    config = Config(vae=VAEOptions(epochs=7))
+    begin(tmp_path, config)
+    work(tmp_path, config)
+    with pytest.raises(InputError, match=r"vae\.epochs \(7 there, 30 asked\)"):
+        begin(tmp_path)
+
+
+def test_options_stay_with_the_stage_when_config_json_is_gone(tmp_path):
+    work(tmp_path)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(InputError, match=r"vae\.seed \(0 there, 1 asked\)"):
+        begin(tmp_path, Config(vae=VAEOptions(seed=1)))
+
+
+def test_an_option_younger_than_the_record_had_its_default(tmp_path):
+    work(tmp_path)
+    path = tmp_path / "vae" / "stage.json"
+    record = read_json(path)
+    del record["options"]["vae"]["bits"]
+    path.write_text(json.dumps(record))
+    begin(tmp_path)
+    with pytest.raises(InputError, match=r"vae\.bits \(9\.0 there, 5 asked\)"):
+        begin(tmp_path, Config(vae=VAEOptions(bits=5)))
+
+
+def test_other_options_are_refused_by_name(tmp_path):
+    work(tmp_path)
+    other = Config(vae=VAEOptions(epochs=7, width=5))
+    with pytest.raises(InputError, match=r"vae\.width \(24 there, 5 asked\), vae\.epochs \(30 there, 7 asked\)"):
+        begin(tmp_path, other)
+    assert stored_config(tmp_path) == Config()
+
+
+def test_the_way_out_of_other_options_works(tmp_path):
+    work(tmp_path)
+    other = Config(vae=VAEOptions(epochs=7))
+    with pytest.raises(InputError, match=rf"move {tmp_path / 'vae'} away to make it anew"):
+        begin(tmp_path, other)
+    (tmp_path / "vae").rename(tmp_path / "vae-before")
+    assert begin(tmp_path, other) is not None
+
+
+def test_files_that_say_not_what_they_are_made_from_are_refused(tmp_path):
+    work(tmp_path)
+    path = tmp_path / "vae" / "stage.json"
+    path.write_text("{")
+    with pytest.raises(
+        InputError, match=rf"found a damaged file; restore it from a copy, or move {tmp_path / 'vae'} away"
+    ):
+        begin(tmp_path)
+    path.unlink()
+    with pytest.raises(InputError, match=rf"expected a stage\.json .*, found none; move {tmp_path / 'vae'} away"):
+        begin(tmp_path, Config(vae=VAEOptions(seed=7)))
+    assert (tmp_path / "vae" / "half").read_text() == "work"
+
+
+def test_a_damaged_block_is_computed_again(tmp_path, capsys):
+    calls, done = [], []
+
+    def compute(rows: slice) -> np.ndarray:
+        calls.append(rows.start)
+        done.append(len(np.arange(1500)[rows]))
+        return np.arange(1500)[rows]
+
+    wanted = np.arange(1500)
+    for damage in (False, True):
+        if damage:
+            (tmp_path / "001000.npz").write_bytes(b"half")
+        found = in_blocks(tmp_path, compute, 1500, done.append, lambda: None)
+        np.testing.assert_array_equal(found, wanted)
+    assert calls == [0, 1000, 1000]
+    assert sum(done) == 3000
+    assert "001000.npz: damaged, computed again" in capsys.readouterr().out
+
+
+def test_options_of_a_stage_that_has_not_begun_may_change(tmp_path):
+    finish(tmp_path, begin(tmp_path))
+    config = Config(gpt=GPTOptions(epochs=3))
+    assert Run(tmp_path, config).begin("gpt", ("data", "vae", "gpt"), {}) is not None
+    assert stored_config(tmp_path) == config
+
+
+def test_images_may_move(tmp_path):
+    work(tmp_path, Config(data=DataOptions(data_dir="here")))
+    assert begin(tmp_path, Config(data=DataOptions(data_dir="there"))) is not None
+    with pytest.raises(InputError, match=r"data\.dataset"):
+        begin(tmp_path, Config(data=DataOptions(dataset="digits")))
+
+
+def test_damaged_output_is_set_aside_and_made_again(tmp_path, capsys):
+    finish(tmp_path, begin(tmp_path))
+    (tmp_path / "vae" / "out").write_text("other parameters")
+    stage = begin(tmp_path)
+    assert "vae: missing or damaged, made again: vae/out" in capsys.readouterr().out
+    assert (tmp_path / "vae" / "out.damaged").read_text() == "other parameters"
+    with pytest.raises(InputError, match="expected a complete stage"):
+        Run(tmp_path, DEFAULT).fingerprint("vae")
+    finish(tmp_path, stage)
+    assert begin(tmp_path) is None
+
+
+def test_file_of_another_run_is_not_read(tmp_path):
+    from geovq.storage import save_arrays
+
+    stage = begin(tmp_path)
+    save_arrays(tmp_path / "vae/a.npz", {"x": np.zeros(2)}, {})
+    stage.finish("vae/a.npz")
+    assert Run(tmp_path, DEFAULT).read("vae", "vae/a.npz")[0]["x"].shape == (2,)
+    save_arrays(tmp_path / "vae/a.npz", {"x": np.ones(2)}, {})
+    with pytest.raises(InputError, match="expected the file that the stage wrote, found another"):
+        Run(tmp_path, DEFAULT).read("vae", "vae/a.npz")
+
+
+def test_two_processes_do_not_work_in_one_folder(tmp_path):
+    first = Run(tmp_path, DEFAULT)
+    first.begin("vae", ("data", "vae"), {})
+    code = (
+        "import pathlib, sys\nfrom train.config.options import Config\nfrom train.run.folder import Run\n"
+        "Run(pathlib.Path(sys.argv[1]), Config()).begin('vae', ('data', 'vae'), {})"
+    )
+    found = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert "expected to be alone, found another process at work" in found.stderr
+
+
+def test_remains_of_killed_writes_are_removed(tmp_path):
+    work(tmp_path)
+    (tmp_path / "vae" / ".x.npz.1.tmp").write_text("half")
+    begin(tmp_path)
+    assert not list(tmp_path.glob("vae/.*.tmp"))
+
+
+def test_other_inputs_are_refused(tmp_path):
+    finish(tmp_path, begin(tmp_path))
+    with pytest.raises(InputError, match="from the present data, found one made from another; move"):
+        begin(tmp_path, data="other images")
+    assert (tmp_path / "vae" / "out").exists()
+
+
+def test_missing_stage_is_named(tmp_path):
+    with pytest.raises(InputError, match="expected a run folder, found none"):
+        Run(tmp_path, DEFAULT).fingerprint("vae")
+    begin(tmp_path)
+    with pytest.raises(InputError, match=r"run `python -m train.vae --run .*` first"):
+        Run(tmp_path, Config()).fingerprint("vae")
+
+
+def test_seconds_add_up_over_interruptions(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("train.run.stage_record.time.monotonic", lambda: clock[0])
+    stage = begin(tmp_path)
+    clock[0] = 5.0
+    stage.pause()
+    (tmp_path / "vae" / "half").write_text("work")
+    again = begin(tmp_path)
+    clock[0] = 8.0
+    finish(tmp_path, again)
+    assert Run(tmp_path, Config()).seconds("vae") == 8.0
+
+
+def test_damaged_record_is_refused(tmp_path):
+    work(tmp_path)
+    path = tmp_path / "vae/stage.json"
+    for content in (path.read_text()[:40], "[]"):
+        path.write_text(content)
+        with pytest.raises(InputError, match=r"stage\.json: expected"):
+            begin(tmp_path)
+
+
+def test_damaged_config_is_refused(tmp_path):
+    begin(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text()[:50])
+    with pytest.raises(InputError, match="expected the options of the run, found a damaged file"):
+        stored_config(tmp_path)
+
+
+def test_config_of_another_version_is_refused(tmp_path):
+    begin(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text().replace('"epochs"', '"rounds"'))
+    with pytest.raises(InputError, match="options of this version"):
+        stored_config(tmp_path)
+
+
+def test_every_option_is_documented():
+    """The text below a field is its help."""
+    import ast
+
+    import train.config.options
+
+    tree = ast.parse(pathlib.Path(train.config.options.__file__).read_text())
+    sections = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.endswith("Options")]
+    assert len(sections) == 9
+    for node in sections:
+        for field, text in zip(node.body[1::2], node.body[2::2], strict=True):
+            assert isinstance(field, ast.AnnAssign), node.name
+            assert isinstance(text, ast.Expr), node.name
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_legal(preset):
+    check_config(PRESETS[preset], ("gpt", "finetune"))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (Config(gpt=GPTOptions(heads=3)), r"gpt\.heads: expected a divisor of gpt\.width \(256\), found 3"),
+        (
+            Config(gpt=GPTOptions(label_smoothing=1.5)),
+            r"gpt\.label_smoothing: expected a number in \[0, 1\), found 1\.5",
+        ),
+        (
+            Config(gpt=GPTOptions(images=9)),
+            r"gpt\.images: expected at least gpt\.batch_size \(128\), or 0 for all, found 9",
+        ),
+        (
+            Config(gpt=GPTOptions(images=999, assign="amortised", price=0.1)),
+            r"gpt\.images: expected 0 for tokens with a price, .* found 999",
+        ),
+        (Config(vae=VAEOptions(noise_variance=0)), r"noise_variance: .* found 0; change --vae\.noise-variance"),
+        (Config(vae=VAEOptions(grid=(4, 0))), r"vae\.grid: expected at least 1, found \(4, 0\)"),
+        (Config(vae=VAEOptions(learning_rate=float("nan"))), r"vae\.learning_rate: expected a finite number above 0"),
+        (Config(vae=VAEOptions(bits=float("inf"))), r"vae\.bits: expected at least 0, found inf"),
+        (Config(vae=VAEOptions(width="a")), r"vae\.width: expected at least 1, found a"),  # type: ignore[arg-type]
+        (
+            Config(data=DataOptions(dataset="digits", data_dir="there")),
+            "data_dir: expected none for digits, which are built in, found there",
+        ),
+        (Config(sample=SampleOptions(top_p=2)), r"sample\.top_p"),
+        (Config(sample=SampleOptions(top_k=513)), r"sample\.top_k: expected at most the codes of a token \(512\)"),
+        (
+            Config(gpt=GPTOptions(codebook="baseline", assign="geodesic")),
+            r"gpt\.assign: expected another than geodesic for gpt\.codebook baseline",
+        ),
+        (
+            Config(
+                gpt=GPTOptions(codebook="baseline"), baseline=BaselineOptions(codes=8), sample=SampleOptions(top_k=9)
+            ),
+            r"at most the codes of a token \(8\), found 9",
+        ),
+        (Config(gpt=GPTOptions(average=1.0)), r"gpt\.average: expected a number in \[0, 1\), found 1\.0"),
+        (Config(finetune=FinetuneOptions(perceptual=-1)), r"finetune\.perceptual: expected at least 0, found -1"),
+        (
+            Config(sample=SampleOptions(decoder="finetuned")),
+            r"sample\.decoder: expected a fine-tuned decoder of the Transformer's codebook \(kmeans\), found one of whitened",
+        ),
+        (Config(sample=SampleOptions(temperature=-1)), r"sample\.temperature: expected at least 0"),
+        (Config(codebook=CodebookOptions(codebooks=("euclidean",))), r"gpt\.codebook: expected one that is built"),
+        (Config(codebook=CodebookOptions(measured_images=10)), r"more measured tokens than codes \(512\)"),
+    ],
+)
+def test_options_out_of_range_are_named(config, message):
+    with pytest.raises(InputError, match=message):
+        check_config(config, ("gpt", "finetune", "sample"))
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "digits"])
+def test_a_classifier_of_digits_is_not_trained_on_mirrored_ones(dataset):
+    config = Config(data=DataOptions(dataset=dataset))
+    with pytest.raises(InputError, match=rf"classifier\.mirror: expected none for {dataset}"):
+        check_config(config, ("data", "classifier"))
+    check_config(config, ("data", "vae"))
+    check_config(dataclasses.replace(config, classifier=ClassifierOptions(mirror=False)), ("data", "classifier"))
+
+
+@pytest.mark.parametrize("gpt", [GPTOptions(class_dropout=0), GPTOptions(conditional=False)])
+def test_guidance_wants_a_transformer_that_knows_classes_and_none(gpt):
+    guided = Config(gpt=gpt, sample=SampleOptions(guidance=2))
+    with pytest.raises(InputError, match=r"sample\.guidance: expected 1 for .* found 2; sample with"):
+        check_config(guided, ("gpt", "sample"))
+    check_config(guided, ("gpt",))
+    check_config(dataclasses.replace(guided, sample=SampleOptions(guidance=1)), ("gpt", "sample"))

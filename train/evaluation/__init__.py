@@ -1,0 +1,1 @@
+"""Scores of a run, its tables and its page."""

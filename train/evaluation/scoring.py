@@ -1,0 +1,253 @@
+"""The rows of a run's results: one number each, with the fields that say what it is of."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Float
+
+from geovq.batching.chunks import map_chunks
+from geovq.batching.run import DEFAULT_PLAN
+from geovq.decoder.adapters import single
+from geovq.decoder.autoencoder import decode_latents, encode_images
+from geovq.geometry.placed_codes import code_field, lengths_to_codes, place_codes
+from geovq.metric.batched import token_metrics
+from geovq.models.gpt import token_nats
+from geovq.models.spatial_vae import SpatialVAE, callables, negative_elbo
+from geovq.scores import reconstruction as scores
+from geovq.scores import tokens as token_scores
+from geovq.tokenizer.tokenizer import Tokenizer
+from geovq.validation import InputError, check_images
+from train.config.options import PRESETS, token_codes
+from train.loop.progress import Progress
+from train.run.blocks import in_blocks
+from train.run.folder import Run
+from train.run.provenance import provenance
+from train.run.stage_record import Stage
+from train.stages import image_tokens, networks
+from train.stages import inputs as stages
+
+Row = dict[str, Any]
+
+SHOWN = 16
+"""Test images in pictures."""
+
+PROTOCOL = {
+    "psnr": "dB, mean of the per-image values, peak 1; higher is better",
+    "ssim": f"Gaussian window of {scores.SSIM_WINDOW}, sigma {scores.SSIM_SIGMA}; higher is better",
+    "lpips": f"{scores.LPIPS_NAME}: AlexNet, the shorter side enlarged to 64 pixels; lower is better",
+    "usage": "fraction of the codes that occur",
+    "perplexity": "of the code frequencies: how many equally frequent codes would be as hard to guess; at most K",
+    "latent_error": "squared distance of a token's latent to its code, latent², mean over tokens",
+    "metric_error": "ΔᵀGΔ, first-order squared change of the image, intensity², mean over tokens",
+    "geodesic_error": "length of the shortest path to the code in the measured graph, intensity, mean over tokens",
+    "bits_per_token": "KL divergence of a token's posterior from the unit Gaussian, bits",
+    "nats_per_image": "negative evidence lower bound of a density, nats; negative where the density exceeds one",
+    "nats_per_token": "negative log-likelihood of a token given those before it, nats; unigram models know frequencies alone",
+}
+"""What the scores are, exactly."""
+
+
+class Tested(NamedTuple):
+    """The test images of a run, and what the VAE makes of them."""
+
+    images: Float[np.ndarray, "n H W C"]
+    latents: Float[np.ndarray, "n h w d"]
+    metrics: Float[np.ndarray, "n h w d d"]
+
+
+def row(fields: Row, score: str, values: np.ndarray | float, n: int | None = None) -> Row:
+    """One row of the results.
+
+    Args:
+        fields: What identifies the case.
+        score: What was measured.
+        values: One per image, whose mean is reported with its 95% bootstrap interval; or one number.
+        n: What the number was measured on, where it is one.
+    """
+    if isinstance(values, np.ndarray):
+        mean, low, high = scores.bootstrap_interval(values)
+        return {**fields, "score": score, "value": mean, "low": low, "high": high, "n": len(values)}
+    return {**fields, "score": score, "value": float(values), "low": None, "high": None, "n": n}
+
+
+def meta(run: Run) -> dict[str, Any]:
+    """How the results came about."""
+    config = run.config
+    seeds = {"split": config.data.split_seed} | {
+        name: getattr(config, name).seed for name in ("vae", "codebook", "gpt")
+    }
+    schedule = next((name for name, preset in PRESETS.items() if _same(preset, run)), "custom")
+    return provenance(seeds, schedule) | {"protocol": PROTOCOL, "images_without_tokens": image_tokens.lost(run)}
+
+
+def _same(preset: Any, run: Run) -> bool:
+    data = dataclasses.replace(run.config.data, data_dir=preset.data.data_dir)
+    return dataclasses.replace(run.config, data=data) == preset
+
+
+def tested(stage: Stage, data: stages.Images, encode: Callable, decode: Callable) -> Tested:
+    """Latents of the test images and the metrics of their tokens, kept in the stage's folder block by block."""
+    images = check_images(data.dataset.test_images)
+    latents = encode_images(encode, images)
+    with Progress("evaluate: metrics of the test tokens", len(images), "images") as progress:
+        metrics = in_blocks(
+            stage.folder / "metrics",
+            lambda rows: token_metrics(single(decode), latents[rows], plan=DEFAULT_PLAN, progress=progress),
+            len(images),
+            progress,
+            stage.pause,
+        )
+    return Tested(images, latents, metrics)
+
+
+def continuous(run: Run, vae: SpatialVAE, test: Tested) -> tuple[list[Row], np.ndarray]:
+    """Scores of the VAE without quantization, and its first reconstructions."""
+    _, decode = callables(vae)
+    reconstructions = decode_latents(decode, test.latents)
+    fields: Row = {"case": "continuous", "system": "vae", "decoder": "frozen"}
+    values = _paired("vae", test.images, reconstructions) | _elbo(run, vae, test.images)
+    rows = [row(fields, name, found) for name, found in values.items()]
+    rows.append(
+        row(
+            fields,
+            "code_bits_per_token",
+            run.config.codebook.stages * math.log2(run.config.codebook.codes),
+            len(test.images),
+        )
+    )
+    return rows, reconstructions[:SHOWN]
+
+
+def quantized(
+    run: Run, base: Tokenizer, codebook: str, test: Tested, train_images: np.ndarray
+) -> tuple[list[Row], dict[str, np.ndarray]]:
+    """Scores of one codebook with every assignment, and the first reconstructions by assignment.
+
+    The training images tell `amortised` assignment what kinds of images there are.
+
+    Where the graph's components were dropped, an image counts for a score only if the score is defined for all its tokens; the
+    row says how many did.
+    """
+    k, d = base.k, test.latents.shape[-1]
+    latents, metrics = test.latents.reshape(-1, d), test.metrics.reshape(-1, d, d)
+    placed = place_codes(stages.load_geometry(run), base.codes) if base.codes.ndim == 2 else None
+    field = None if placed is None else code_field(placed)
+    if "amortised" in run.config.evaluate.assigns:
+        base = base.amortised(train_images)
+    tokens = {
+        assign: base.replace(assign=assign, field=field).assign_latents(test.latents, test.metrics, images=test.images)
+        for assign in run.config.evaluate.assigns
+        if assign != "geodesic" or placed is not None
+    }
+    reached = {assign: np.minimum(grid, k - 1) for assign, grid in tokens.items()}
+    lengths = None
+    if placed is not None:
+        stacked = np.stack([grid.ravel() for grid in reached.values()], axis=1)
+        lengths = lengths_to_codes(placed, latents, metrics, stacked)
+    rows: list[Row] = []
+    for column, (assign, grid) in enumerate(tokens.items()):
+        fields: Row = {
+            "case": "quantized",
+            "system": "ours",
+            "decoder": "frozen",
+            "codebook": codebook,
+            "assign": assign,
+        }
+        fields |= {"codes": k, "codes_per_token": 1 if placed is not None else len(base.codes)}
+        valid = (grid < k).reshape(len(grid), -1).all(axis=1)
+        if not valid.any():
+            raise InputError(f"{codebook}, {assign}: expected images that the codes can reach, found none; use bridge.")
+        chosen = base.quantized(reached[assign]).reshape(-1, d)
+        by_token = {
+            "latent_error": token_scores.latent_errors(latents, chosen),
+            "metric_error": token_scores.metric_errors(latents, chosen, metrics),
+        }
+        if lengths is not None:
+            by_token["geodesic_error"] = lengths[:, column]
+        by_image = {name: values.reshape(len(grid), -1).mean(axis=1)[valid] for name, values in by_token.items()}
+        values = _paired(f"{codebook}, {assign}", test.images[valid], base.decode(grid[valid])) | by_image
+        rows += [row(fields, name, found[np.isfinite(found)]) for name, found in values.items()]
+        rows += [
+            row(fields, "usage", token_scores.usage(grid[valid], k), int(valid.sum())),
+            row(fields, "perplexity", token_scores.perplexity(grid[valid], k), int(valid.sum())),
+        ]
+    return rows, {assign: base.decode(grid[:SHOWN]) for assign, grid in reached.items()}
+
+
+def likelihood(run: Run) -> list[Row]:
+    """Nats per token of the Transformer on validation and test tokens, beside what uniform and unigram models need."""
+    tokens, options, k = image_tokens.load(run), run.config.gpt, token_codes(run.config)
+    rows = []
+    for part, name in (("val", "validation"), ("test", "test")):
+        found = nats(run, tokens, part).mean(axis=1)
+        systems = {"ours": found, **frequency_nats(run, tokens, part)}
+        fields: Row = {
+            "case": "likelihood",
+            "split": name,
+            "codebook": options.codebook,
+            "assign": options.assign,
+            "price": options.price,
+            "codes": k,
+        }
+        rows += [
+            row(fields | {"system": system}, "nats_per_token", value, len(found)) for system, value in systems.items()
+        ]
+    return rows
+
+
+def nats(run: Run, tokens: Mapping[str, np.ndarray], part: str) -> Float[np.ndarray, "n t"]:
+    """Nats of every token of a part under the run's Transformer, given the class where it knows classes."""
+    graphdef, params = nnx.split(networks.trained_gpt(run))
+    conditional = run.config.gpt.conditional
+
+    @jax.jit
+    def of_batch(batch, labels):
+        return token_nats(nnx.merge(graphdef, params), batch, labels if conditional else None)
+
+    return map_chunks(of_batch, tokens[part], tokens[f"{part}_labels"], chunk=500)
+
+
+def frequency_nats(run: Run, tokens: Mapping[str, np.ndarray], part: str) -> dict[str, float]:
+    """Mean nats of a token of a part under models that know frequencies of training tokens, or nothing."""
+    k = token_codes(run.config)
+    return {
+        "uniform": math.log(k),
+        "unigram": token_scores.unigram_nats(tokens["train"], tokens[part], k),
+        "unigram per position": token_scores.unigram_nats(tokens["train"], tokens[part], k, per_position=True),
+    }
+
+
+def codes_as_images(base: Tokenizer, test: Tested, count: int = 20) -> np.ndarray:
+    """The codes that most test tokens are nearest to, each decoded from a grid that holds nothing else."""
+    used = np.bincount(base.assign_latents(test.latents).ravel(), minlength=base.k)
+    best = np.argsort(-used, kind="stable")[:count]
+    return base.decode(np.broadcast_to(best.reshape(-1, *(1,) * len(base.token_shape)), (len(best), *base.token_shape)))
+
+
+def _paired(label: str, images: np.ndarray, reconstructions: np.ndarray) -> dict[str, np.ndarray]:
+    """PSNR, SSIM and LPIPS of every image."""
+    with Progress(f"evaluate: {label}", len(images), "images") as progress:
+        return {
+            "psnr": scores.psnr(images, reconstructions),
+            "ssim": scores.ssim(images, reconstructions),
+            "lpips": scores.lpips(images, reconstructions, progress=progress),
+        }
+
+
+def _elbo(run: Run, vae: SpatialVAE, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Rate and bound of every image."""
+    graphdef, params = nnx.split(vae)
+    options = run.config.vae
+
+    @jax.jit
+    def score(batch):
+        elbo = negative_elbo(nnx.merge(graphdef, params), batch, options.noise_variance, jax.random.key(options.seed))
+        return elbo.nats, elbo.bits.mean(axis=(1, 2))
+
+    nats, bits = map_chunks(score, images, chunk=500)
+    return {"nats_per_image": nats, "bits_per_token": bits}

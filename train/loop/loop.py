@@ -1,0 +1,228 @@
+"""The training loop of all networks: epochs, checkpoints, validation, early stopping, and resuming to the bit.
+
+Everything that a later step depends on is in the checkpoint or is a pure function of the seed and the step: the order of the
+images, the keys, the running sums of what is logged. So a run that was killed ends as one that was not.
+"""
+
+import json
+import math
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from geovq.batching.run import fast_options
+from geovq.storage import write_bytes
+from geovq.validation import InputError
+from train.data.datasets import epoch_order
+from train.loop.progress import Progress
+from train.loop.steps import Model, Schedule, State
+from train.run.checkpoint import Checkpoints
+
+_SETTLE_EVERY = 20
+"""Calls that may run ahead of the reading of their results."""
+
+_STEPS_PER_CALL = 20
+"""Steps of one call on an accelerator, which small models would keep waiting for the next one."""
+
+
+def train(
+    folder: pathlib.Path,
+    label: str,
+    model: Model,
+    schedule: Schedule,
+    paused: Callable[[], None],
+    *,
+    steps_per_call: int | None = None,
+) -> None:
+    """Trains, or goes on from the newest whole checkpoint; the last one holds the best parameters as its entry "best".
+
+    Args:
+        folder: Gets checkpoints/ and metrics.jsonl, one line an epoch.
+        label: Shown with the progress.
+        model: What is trained.
+        schedule: How long.
+        paused: Called after every checkpoint.
+        steps_per_call: Steps that are compiled together; None for one on a CPU, where loops lose the fast convolutions, and
+            many on an accelerator.
+
+    Raises:
+        InputError: A loss that is not finite, a checkpoint of another model, or a full disk.
+    """
+    if steps_per_call is None:
+        steps_per_call = 1 if jax.default_backend() == "cpu" else _STEPS_PER_CALL
+    steps = compiled_steps(model.step)
+    names = _means_of(model)
+    state: dict[str, Any] = {
+        "train": model.state,
+        "best": _copied(model.state["params"]),
+        "best_loss": np.float64(np.inf),
+        "best_epoch": np.int64(0),
+        "step": np.int64(0),
+        "sums": np.zeros(len(names), np.float64),
+    }
+    log = folder / "metrics.jsonl"
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+
+        def save() -> None:
+            checkpoints.save(int(state["step"]), state)
+            paused()
+
+        found = checkpoints.restore(state)
+        if found is not None:
+            state = found.state
+            print(f"{label}: going on from step {found.step:,} of {schedule.steps:,}", flush=True)
+        _truncate(log, int(state["step"]))
+        with Progress(label, schedule.steps, "steps", int(state["step"])) as progress:
+            validated: dict[str, float] = {}
+
+            def tell(means: Mapping[str, float]) -> None:
+                progress.note(", ".join(f"{name} {value:.4g}" for name, value in {**means, **validated}.items()))
+
+            while not _ended(state, schedule):
+                _finish_epoch(state, names, steps, steps_per_call, model.batch, schedule, progress, tell, save)
+                row = _validated(state, names, model, schedule)
+                _append(log, row)
+                validated = {name: value for name, value in row.items() if name.startswith("val_")}
+                tell({})
+                save()
+    ended = "stopped early" if state["step"] < schedule.steps else "ended"
+    best = f"best validation loss {float(state['best_loss']):.4g} at epoch {int(state['best_epoch'])}"
+    print(f"{label}: {ended} after epoch {int(state['step']) // schedule.steps_per_epoch}, {best}", flush=True)
+
+
+def best_parameters(folder: pathlib.Path, like: chex.ArrayTree) -> chex.ArrayTree:
+    """The best parameters of a training that has ended, in the structure of `like`."""
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        found = checkpoints.restore({"best": like})
+    assert found is not None  # the training has just saved it
+    return found.state["best"]
+
+
+def _means_of(model: Model) -> list[str]:
+    """Names of the means that a step returns, without running it."""
+    one = model.batch(np.zeros(1, np.int64))
+    return sorted(jax.eval_shape(model.step, model.state, jax.random.key(0), *one)[1])
+
+
+def compiled_steps(step: Callable) -> Callable:
+    """A function of a state and, for some steps one after the other, their keys and batches; the means come stacked."""
+
+    def steps(state: State, keys: list[jax.Array], batches: list[tuple[Any, ...]]) -> tuple[State, Any]:
+        if len(keys) == 1:
+            state, means = step(state, keys[0], *batches[0])
+            return state, jax.tree.map(lambda x: x[None], means)
+        stacked = jax.tree.map(lambda *x: jnp.stack(x), *zip(keys, batches, strict=True))
+        return jax.lax.scan(lambda state, x: step(state, x[0], *x[1]), state, stacked)
+
+    # On a CPU the compiler's faster convolutions make a step of a VAE take two thirds of the time.
+    return jax.jit(steps, donate_argnums=0, compiler_options=dict(fast_options()))
+
+
+def _finish_epoch(
+    state: dict[str, Any],
+    names: list[str],
+    steps: Callable,
+    steps_per_call: int,
+    batch: Callable[[np.ndarray], tuple[Any, ...]],
+    schedule: Schedule,
+    progress: Progress,
+    tell: Callable[[Mapping[str, float]], None],
+    save: Callable[[], None],
+) -> None:
+    """The steps that are left of the present epoch; `state` is changed in place, and its means so far are told."""
+    epoch, at = divmod(int(state["step"]), schedule.steps_per_epoch)
+    order = epoch_order(schedule.examples, schedule.seed, epoch)
+    key = jax.random.key(schedule.seed)
+    pending: list[Mapping[str, jax.Array]] = []
+    while at < schedule.steps_per_epoch:
+        first = int(state["step"])
+        # No call goes beyond a checkpoint, so that a training that was interrupted makes the same calls; what is left before
+        # one is done step by step, so that only two functions are compiled.
+        room = min(schedule.steps_per_epoch - at, schedule.checkpoint_every - first % schedule.checkpoint_every)
+        count = steps_per_call if steps_per_call <= room else 1
+        parts = order[at * schedule.batch_size : (at + count) * schedule.batch_size].reshape(count, -1)
+        keys = [jax.random.fold_in(key, first + i) for i in range(count)]
+        state["train"], means = steps(state["train"], keys, [batch(part) for part in parts])
+        state["step"], at = state["step"] + count, at + count
+        pending.append(means)
+        last = at == schedule.steps_per_epoch
+        due = state["step"] % schedule.checkpoint_every == 0 and not last
+        if due or last or len(pending) == _SETTLE_EVERY:
+            _settle(state, names, pending)
+            tell(_means_so_far(state, names, at))
+        progress(count)
+        if due:
+            save()
+
+
+def _settle(state: dict[str, Any], names: list[str], pending: list[Mapping[str, jax.Array]]) -> None:
+    """Adds the means of the last steps to the sums, one after the other, so that resuming does not change the rounding."""
+    for means in jax.device_get(pending):
+        for row in np.stack([means[name] for name in names], axis=1).astype(np.float64):
+            state["sums"] = state["sums"] + row
+    pending.clear()
+    if not np.isfinite(state["sums"]).all():
+        raise InputError(
+            f"training: expected a finite loss, found NaN or infinity by step {int(state['step']):,}; choose a lower learning "
+            "rate and another --run folder. The checkpoints from before it are kept."
+        )
+
+
+def _means_so_far(state: Mapping[str, Any], names: list[str], steps: int) -> dict[str, float]:
+    """Over the steps of the epoch that are done."""
+    return {f"train_{name}": float(x) / steps for name, x in zip(names, state["sums"], strict=True)}
+
+
+def _validated(state: dict[str, Any], names: list[str], model: Model, schedule: Schedule) -> dict[str, float]:
+    """The log's row of the epoch that has ended; keeps the parameters if they are the best so far, and clears the sums."""
+    scores = model.validate(state["train"])
+    epoch = int(state["step"]) // schedule.steps_per_epoch
+    if scores["loss"] < state["best_loss"]:
+        state["best"] = _copied(state["train"]["params"])
+        state["best_loss"], state["best_epoch"] = np.float64(scores["loss"]), np.int64(epoch)
+    row: dict[str, float] = {"epoch": epoch, "step": int(state["step"])}
+    row |= _means_so_far(state, names, schedule.steps_per_epoch)
+    row |= {f"val_{name}": float(x) for name, x in scores.items()}
+    state["sums"] = np.zeros_like(state["sums"])
+    return row
+
+
+def _ended(state: Mapping[str, Any], schedule: Schedule) -> bool:
+    if state["step"] >= schedule.steps:
+        return True
+    epoch, within = divmod(int(state["step"]), schedule.steps_per_epoch)
+    return schedule.patience > 0 and within == 0 and epoch - int(state["best_epoch"]) >= schedule.patience
+
+
+def _copied(params: chex.ArrayTree) -> chex.ArrayTree:
+    """On the host; a copy, since the next step reuses the memory of its input."""
+    return jax.tree.map(np.array, params)
+
+
+def _append(log: pathlib.Path, row: Mapping[str, float]) -> None:
+    if not all(math.isfinite(value) for value in row.values()):
+        raise InputError(
+            f"{log}: expected finite scores, found {dict(row)}; choose a lower learning rate and another --run."
+        )
+    with open(log, "a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _truncate(log: pathlib.Path, step: int) -> None:
+    """Removes the lines of steps after the checkpoint, and a line that was cut off."""
+    if not log.exists():
+        return
+    kept = []
+    for line in log.read_text().splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            break
+        if row["step"] <= step:
+            kept.append(line + "\n")
+    write_bytes(log, "".join(kept).encode())

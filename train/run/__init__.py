@@ -1,0 +1,1 @@
+"""A run folder: command line, records, checkpoints, fingerprints."""

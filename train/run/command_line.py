@@ -1,0 +1,143 @@
+"""Command lines: options from the run folder or from a preset, and from the flags."""
+
+import argparse
+import dataclasses
+import logging
+import os
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+import tyro
+
+from geovq.validation import InputError
+from train.config.checks import check_config
+from train.config.options import PRESETS, Config
+from train.run.folder import Run, stored_config
+from train.run.huge_pages import use_huge_pages
+
+DEFAULT_PRESET = "quick"
+
+Extra = TypeVar("Extra")
+
+
+@dataclasses.dataclass(frozen=True)
+class NoExtra:
+    """For programs without options of their own."""
+
+
+def parse(
+    description: str,
+    sections: tuple[str, ...],
+    extra: Extra,
+    *,
+    needs: tuple[str, ...] | Callable[[Config], tuple[str, ...]] = (),
+    bound: bool = True,
+) -> tuple[Run, Extra]:
+    """Reads the command line of a program.
+
+    A flag that is not given has the value of the preset, or, where no preset is named, the one that the run folder was made
+    with.
+
+    Args:
+        description: The program's docstring; shown by --help.
+        sections: The parts of Config whose options the program takes.
+        extra: A frozen dataclass with the options that belong to this program alone.
+        needs: Stages that have to be complete, or what they are for the options.
+        bound: Whether a folder that was made with other options of these sections is refused.
+
+    Returns:
+        The run, and the program's own options.
+
+    Raises:
+        InputError: Options out of range or other than the folder's, a missing stage, or a damaged config.json. All this is
+            found before any data or model is loaded.
+    """
+    folder, preset = _folder_and_preset()
+    default = PRESETS[preset] if preset else stored_config(folder) or PRESETS[DEFAULT_PRESET]
+    fields = [
+        ("run", _help(pathlib.Path, "Run folder; runs/PRESET if not given."), folder),
+        (
+            "preset",
+            _help(Literal["demo", "quick", "full"] | None, "Options of a new folder; quick if not given."),
+            preset,
+        ),
+        *((name, _section(name, type(getattr(default, name))), getattr(default, name)) for name in sections),
+        ("extra", Annotated[type(extra), tyro.conf.arg(name="")], extra),
+    ]
+    program = dataclasses.make_dataclass(
+        "Program", [(name, kind, dataclasses.field(default=value)) for name, kind, value in fields], frozen=True
+    )
+    parsed = cast(
+        Any,
+        tyro.cli(
+            program,
+            prog=f"python -m {pathlib.Path(sys.argv[0]).parent.name}.{pathlib.Path(sys.argv[0]).stem}",
+            description=description,
+        ),
+    )
+    config = dataclasses.replace(default, **{name: getattr(parsed, name) for name in sections})
+    check_config(config, sections)
+    run = Run(folder, config)
+    needed = needs(config) if callable(needs) else needs
+    run.check_options((*needed, *(sections if bound else ())))
+    for stage in needed:
+        run.outputs(stage)
+    return run, parsed.extra
+
+
+def run_program(main: Callable[[], None]) -> None:
+    """Calls a program's main; input that the caller can mend ends it with one line and status 2.
+
+    For the program that was started, not for one of its functions: it may start over, see `train.run.huge_pages`.
+    """
+    if not {"-h", "--help"} & {*sys.argv}:
+        use_huge_pages()
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs the tracebacks of errors that it also raises
+    sys.unraisablehook = _report_unraisable
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os._exit(1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(
+            f"error: {place}{error.strerror or error}; free space or mend the path, and run the same command again: "
+            "what was written is kept.",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(130)  # threads of the compiler may be at work still, and would crash an orderly end
+
+
+def _report_unraisable(unraisable: Any) -> None:
+    """The system's report, but for what Orbax's readers say, each of many, when one of them has failed and been reported."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
+
+
+def _folder_and_preset() -> tuple[pathlib.Path, str | None]:
+    """What --run and --preset say, ahead of the other flags, whose defaults depend on them."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--run")
+    early.add_argument("--preset")
+    found, _ = early.parse_known_args()
+    preset = found.preset if found.preset in PRESETS else None
+    return pathlib.Path(found.run or f"runs/{preset or DEFAULT_PRESET}"), preset
+
+
+def _help(kind: Any, text: str) -> Any:
+    return Annotated[kind, tyro.conf.arg(help=text)]
+
+
+def _section(name: str, kind: type) -> Any:
+    """Flags of a section are --section.option; those of the data stand without a prefix, being every program's."""
+    return Annotated[kind, tyro.conf.arg(name="")] if name == "data" else kind

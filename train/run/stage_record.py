@@ -1,0 +1,78 @@
+"""One stage of a run folder, and its record: what it is made from, and, once it is complete, what it has made."""
+
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from geovq.storage import read_json, write_json
+from geovq.validation import InputError
+from train.run.fingerprint import fingerprint
+
+
+class Stage:
+    """One stage of a run: its folder and its record."""
+
+    def __init__(self, run_folder: pathlib.Path, name: str):
+        """A stage that may not have begun.
+
+        Args:
+            run_folder: The run's folder.
+            name: Of the stage, and of its folder within.
+        """
+        self.folder = run_folder / name
+        self._run_folder = run_folder
+        self._path = self.folder / "stage.json"
+        self._since = time.monotonic()
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What stage.json says: options, inputs, outputs (None before the stage is complete), seconds; {} before it began.
+
+        Raises:
+            InputError: stage.json is damaged.
+        """
+        if not self._path.exists():
+            return {}
+        try:
+            record = read_json(self._path)
+        except InputError as error:
+            raise InputError(
+                f"{self._path}: expected the record of a stage, found a damaged file; restore it from a copy, or move "
+                f"{self.folder} away to make it anew."
+            ) from error
+        if not isinstance(record, dict) or record.keys() != {"options", "inputs", "outputs", "seconds"}:
+            raise InputError(
+                f"{self._path}: expected the record of a stage, found other content; move {self.folder} away."
+            )
+        return record
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was made yet, so that nothing is lost if it is begun with other options."""
+        return not any(path.is_file() and path != self._path for path in self.folder.rglob("*"))
+
+    def begin(self, options: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+        """Makes the folder and records what the stage is made from."""
+        write_json(self._path, {"options": options, "inputs": inputs, "outputs": None, "seconds": 0.0})
+
+    def pause(self) -> None:
+        """Adds the time spent since the last call to the record; called where work becomes durable."""
+        record, now = self.record, time.monotonic()
+        record["seconds"] = round(record["seconds"] + now - self._since, 3)
+        self._since = now
+        write_json(self._path, record)
+
+    def finish(self, *outputs: str) -> None:
+        """Records the fingerprints of the outputs: the stage is complete.
+
+        Args:
+            outputs: Paths of files or folders, within the run folder.
+        """
+        found = {path: fingerprint(self._run_folder / path) for path in outputs}
+        self.pause()
+        write_json(self._path, self.record | {"outputs": found})
+
+    def reopen(self) -> None:
+        """The stage is not complete any more."""
+        write_json(self._path, self.record | {"outputs": None})

@@ -1,0 +1,136 @@
+"""The networks of a run: with initial parameters, or trained."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from flax import nnx
+
+from geovq.models.config import GPTConfig, VAEConfig
+from geovq.models.gpt import GPT
+from geovq.models.quantizers import MovingCodes, check_levels, new_codes
+from geovq.models.spatial_vae import SpatialVAE
+from geovq.storage import read_json
+from geovq.validation import InputError
+from train.config.options import token_codes
+from train.run.checkpoint import Checkpoints, tree_digest
+from train.run.fingerprint import intact
+from train.run.folder import Run
+from train.stages import inputs as stages
+from train.stages.classifier import Classifier
+
+
+def new_vae(run: Run, image_shape: tuple[int, ...]) -> SpatialVAE:
+    """The run's VAE with its initial parameters."""
+    options = run.config.vae
+    height, width, channels = image_shape
+    config = VAEConfig((height, width, channels), options.grid, options.latent_dim, options.width, options.max_width)
+    return SpatialVAE(config, jax.random.key(options.seed))
+
+
+def trained_vae(run: Run, image_shape: tuple[int, ...]) -> SpatialVAE:
+    """The run's trained VAE.
+
+    Raises:
+        InputError: The stage is not complete, or its checkpoint is damaged.
+    """
+    graphdef, like = _untrained(lambda: new_vae(run, image_shape))
+    return nnx.merge(graphdef, _trained(run, "vae", like))
+
+
+def new_baseline(run: Run, image_shape: tuple[int, ...]) -> SpatialVAE:
+    """The run's baseline with its initial parameters: the VAE's networks; FSQ has a latent number for every level.
+
+    Raises:
+        InputError: Impossible sizes or levels.
+    """
+    levels = run.config.baseline.levels
+    if run.config.baseline.system == "vqvae":
+        return new_vae(run, image_shape)
+    check_levels(levels)
+    vae = dataclasses.replace(run.config.vae, latent_dim=len(levels))
+    return new_vae(Run(run.folder, dataclasses.replace(run.config, vae=vae)), image_shape)
+
+
+def trained_baseline(run: Run, image_shape: tuple[int, ...]) -> tuple[SpatialVAE, MovingCodes | None]:
+    """The run's trained baseline, and the codes that a VQ-VAE has.
+
+    Raises:
+        InputError: The stage is not complete, or its checkpoint is damaged.
+    """
+    options = run.config.baseline
+    graphdef, like = _untrained(lambda: new_baseline(run, image_shape))
+    codes = new_codes(options.codes, run.config.vae.latent_dim) if options.system == "vqvae" else ()
+    found = _trained(run, "baseline", {"network": like, "codes": codes})
+    return nnx.merge(graphdef, found["network"]), found["codes"] if options.system == "vqvae" else None
+
+
+def new_gpt(run: Run) -> GPT:
+    """The run's Transformer with initial weights as in GPT-2."""
+    options = run.config.gpt
+    config = GPTConfig(
+        codes=token_codes(run.config),
+        grid=run.config.vae.grid,
+        classes=len(stages.class_names(run)) if options.conditional else 0,
+        layers=options.layers,
+        width=options.width,
+        heads=options.heads,
+        dropout=options.dropout,
+        class_dropout=options.class_dropout if options.conditional else 0.0,
+        bfloat16=options.bfloat16,
+    )
+    return GPT(config, rngs=nnx.Rngs(options.seed))
+
+
+def trained_gpt(run: Run) -> GPT:
+    """The run's trained Transformer.
+
+    Raises:
+        InputError: The stage is not complete, or its checkpoint is damaged.
+    """
+    graphdef, like = _untrained(lambda: new_gpt(run))
+    return nnx.merge(graphdef, _trained(run, "gpt", like))
+
+
+def _untrained(make: Callable[[], nnx.Module]) -> tuple[Any, Any]:
+    """The structure of a network, and its parameters' shapes in the place of values, which would take seconds to draw."""
+    return nnx.split(nnx.eval_shape(make))
+
+
+def _trained(run: Run, stage: str, like: Any) -> Any:
+    """The best parameters of a trained network, in the structure of `like`, held against the fingerprint that was recorded."""
+    recorded = run.outputs(stage)[f"{stage}/checkpoints"]
+    folder = run.folder / stage / "checkpoints"
+    with Checkpoints(folder) as checkpoints:
+        found = checkpoints.restore({"best": like})
+    if found is None or tree_digest(found.state["best"]) != recorded:
+        raise InputError(
+            f"{folder}: expected the parameters that training ended with, found others or none; run `python -m "
+            f"train.{stage} --run {run.folder}`: training goes on from the newest checkpoint that is whole."
+        )
+    return found.state["best"]
+
+
+def new_classifier(run: Run, image_shape: tuple[int, ...]) -> Classifier:
+    """The run's classifier with its initial parameters."""
+    options = run.config.classifier
+    return Classifier(image_shape[2], len(stages.class_names(run)), options.width, jax.random.key(options.seed))
+
+
+def trained_classifier(run: Run, image_shape: tuple[int, ...]) -> tuple[Classifier, float]:
+    """The run's trained classifier and its accuracy on the test images.
+
+    Raises:
+        InputError: The stage is not complete, or its checkpoint or accuracy is not what was recorded.
+    """
+    graphdef, like = _untrained(lambda: new_classifier(run, image_shape))
+    classifier = nnx.merge(graphdef, _trained(run, "classifier", like))
+    name = "classifier/accuracy.json"
+    path = run.folder / name
+    if not intact(path, run.outputs("classifier")[name]):
+        raise InputError(
+            f"{path}: expected the accuracy that was measured, found another or none; move {path.parent} away and run "
+            "train.classifier again."
+        )
+    return classifier, read_json(path)["rows"][0]["value"]

@@ -1,0 +1,148 @@
+"""The tokenizers of a run: of its codebooks, of its fine-tuning, and of a baseline."""
+
+import os
+
+import numpy as np
+
+from geovq.geometry.placed_codes import code_field, place_codes
+from geovq.models.config import CODEBOOKS
+from geovq.models.quantizers import MovingCodes, bounded, grid_codes
+from geovq.models.spatial_vae import SpatialVAE, callables
+from geovq.tokenizer.tokenizer import Tokenizer
+from geovq.validation import InputError, check_images
+from train.data.datasets import SOURCES
+from train.run.folder import Run, stored_run
+from train.stages import inputs as stages
+from train.stages import networks
+
+
+def of_codebook(run: Run, codebook: str, assign: str) -> Tokenizer:
+    """A tokenizer of the run: one of its codebooks with one of the assignments.
+
+    Raises:
+        InputError: The run has no such codebook, or its files are damaged or others.
+    """
+    path = f"codebook/{codebook}.npz"
+    built = [name for name in CODEBOOKS if f"codebook/{name}.npz" in run.outputs("codebook")]
+    if codebook not in built:
+        raise InputError(f"codebook: expected one that {run.folder} has ({', '.join(built)}), found {codebook!r}.")
+    _, meta = run.read("codebook", path)
+    encode, decode = callables(networks.trained_vae(run, meta["image_shape"]))
+    stored = Tokenizer.load(run.folder / path, encode, decode)
+    if assign == "geodesic" and stored.codes.ndim == 2:
+        return stored.replace(assign=assign, field=code_field(place_codes(stages.load_geometry(run), stored.codes)))
+    return _assigning(run, stored, assign)
+
+
+def load_tokenizer(folder: str | os.PathLike, codebook: str = "kmeans", assign: str = "whitened") -> Tokenizer:
+    """A tokenizer from a run folder, its VAE included; needs no images but for amortised assignment, which measures some.
+
+    Args:
+        folder: The run folder, with complete stages vae and codebook.
+        codebook: One of those that the run built.
+        assign: One of ASSIGNMENTS.
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        InputError: No such folder or codebook, an unknown assignment, or damaged files.
+    """
+    return of_codebook(stored_run(folder), codebook, assign)
+
+
+def untuned(run: Run, images: np.ndarray) -> tuple[SpatialVAE, Tokenizer]:
+    """The VAE and the tokenizer that the run's fine-tuning starts from.
+
+    Args:
+        run: With the complete stages that it needs.
+        images: Training images.
+
+    Raises:
+        InputError: A stage is not complete, or its files are damaged or others.
+    """
+    if run.config.finetune.codebook == "vqvae":
+        vae, codes = networks.trained_baseline(run, images.shape[1:])
+        return vae, _of_baseline(run, vae, codes, images)
+    return networks.trained_vae(run, images.shape[1:]), of_codebook(run, run.config.finetune.codebook, "whitened")
+
+
+def load_finetuned(folder: str | os.PathLike, assign: str = "whitened", probes: int | None = None) -> Tokenizer:
+    """The fine-tuned tokenizer of a run, its VAE included; needs no images but for amortised assignment, which measures some.
+
+    Args:
+        folder: The run folder, with the complete stages finetune and vae, or baseline if that is what was fine-tuned.
+        assign: One of ASSIGNMENTS but geodesic, whichever it was trained on.
+        probes: As for a new tokenizer.
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        InputError: No such folder, an unknown assignment, or damaged files.
+    """
+    return _finetuned(stored_run(folder), assign, probes)
+
+
+def _finetuned(run: Run, assign: str, probes: int | None = None) -> Tokenizer:
+    path = "finetune/tokenizer.npz"
+    shape = run.read("finetune", path)[1]["image_shape"]
+    of_baseline = run.config.finetune.codebook == "vqvae"
+    vae = networks.trained_baseline(run, shape)[0] if of_baseline else networks.trained_vae(run, shape)
+    stored = Tokenizer.load(run.folder / path, *callables(vae)).replace(assign="whitened", probes=probes)
+    return _assigning(run, stored, assign)
+
+
+def _assigning(run: Run, tokenizer: Tokenizer, assign: str) -> Tokenizer:
+    """The tokenizer with an assignment for which it may have to see training images."""
+    if assign == "amortised":
+        return tokenizer.amortised(stages.images(run.config.data).dataset.train_images)
+    return tokenizer.replace(assign=assign)
+
+
+def load_baseline(folder: str | os.PathLike, images: np.ndarray, assign: str = "euclidean") -> Tokenizer:
+    """The tokenizer of a baseline that was trained end to end, with any of our assignments.
+
+    Args:
+        folder: The run folder, with the complete stage baseline.
+        images: Some training images, from which assignments take their mean metrics.
+        assign: One of ASSIGNMENTS but geodesic; euclidean is the one that it was trained with.
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        InputError: No such folder, an unknown assignment, or damaged files.
+    """
+    run = stored_run(folder)
+    return _baseline(run, check_images(images, SOURCES[run.config.data.dataset].image_shape), assign)
+
+
+def _baseline(run: Run, images: np.ndarray, assign: str) -> Tokenizer:
+    tokenizer = _of_baseline(run, *networks.trained_baseline(run, images.shape[1:]), images)
+    return tokenizer.amortised(images) if assign == "amortised" else tokenizer.replace(assign=assign)
+
+
+def modelled(run: Run, assign: str) -> Tokenizer:
+    """The tokenizer whose tokens the run's Transformer is trained on, with any assignment.
+
+    Raises:
+        InputError: A stage is not complete, or its files are damaged or others.
+    """
+    codebook = run.config.gpt.codebook
+    if codebook == "finetuned":
+        return _finetuned(run, assign)
+    if codebook == "baseline":
+        return _baseline(run, stages.images(run.config.data).dataset.train_images, assign)
+    return of_codebook(run, codebook, assign)
+
+
+def _of_baseline(run: Run, model: SpatialVAE, codes: MovingCodes | None, images: np.ndarray) -> Tokenizer:
+    """The tokenizer of a trained baseline, with the assignment that it was trained with."""
+    encode, decode = callables(model)
+    if codes is not None:
+        return Tokenizer.from_codes(encode, decode, np.asarray(codes.codes), images, assign="euclidean")
+    levels = run.config.baseline.levels
+    return Tokenizer.from_codes(
+        lambda batch: bounded(encode(batch), levels), decode, grid_codes(levels), images, assign="euclidean"
+    )
