@@ -12,11 +12,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What XLA compiles is kept for later tests and for the programs that they start; every worker has a folder of its own."""
-    kept = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-    config.add_cleanup(kept.cleanup)
+    """What XLA compiles is kept for later tests and the programs that they start, in JAX_COMPILATION_CACHE_DIR if it is set."""
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if not folder:
+        kept = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        config.add_cleanup(kept.cleanup)
+        folder = kept.name
     for name, value in (
-        ("jax_compilation_cache_dir", kept.name),
+        ("jax_compilation_cache_dir", folder),
         ("jax_persistent_cache_min_compile_time_secs", 0),
         ("jax_persistent_cache_min_entry_size_bytes", -1),
     ):
