@@ -22,7 +22,7 @@ from geovq.assignment.quadratic import Quadratic, pull
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Plan, run
 from geovq.decoder.adapters import Decoder
-from geovq.numerics.additive import summed
+from geovq.numerics.additive import sum_codes
 
 STEPS = 1
 """Each takes a gradient of the image."""
@@ -67,7 +67,7 @@ class Amortised:
             finite = finite & jnp.isfinite(moment).all()
             quadratic = Quadratic(origin.reshape(t, d), moment, coordinates, kinds.grams[kind], jnp.asarray(kinds.rest))
             best, cost = stepped(problem, quadratic, self.dampings, best, cost, target)
-            origin = summed(problem.stages, best)
+            origin = sum_codes(problem.stages, best)
         return best, jnp.where(finite, cost, jnp.nan)
 
 

@@ -18,7 +18,7 @@ from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Plan, run_summed
 from geovq.decoder.adapters import Decoder, as_partial
 from geovq.decoder.checks import check_decoder
-from geovq.numerics.additive import as_stages, summed
+from geovq.numerics.additive import as_quantizers, sum_codes
 from geovq.numerics.kmeans import kmeans
 
 _DIRECTIONS = 6
@@ -89,11 +89,11 @@ def measure_kinds(
     Raises:
         InputError: A decoder that has no derivatives, or some that are not finite.
     """
-    latents, stages = np.asarray(latents, np.float32), as_stages(codes)
+    latents, stages = np.asarray(latents, np.float32), as_quantizers(codes)
     n, d, t = len(latents), latents.shape[-1], latents[0, ..., 0].size
     directions = leading_directions(position_metrics, stages, _DIRECTIONS * t)
     mean_metric = position_metrics.reshape(-1, d, d).mean(axis=0)
-    quantized = summed(stages, assign_whitened(latents.reshape(-1, d), stages, mean_metric)).reshape(latents.shape)
+    quantized = sum_codes(stages, assign_whitened(latents.reshape(-1, d), stages, mean_metric)).reshape(latents.shape)
     places = np.einsum("nqi,qri->nqr", latents.reshape(n, t, d), directions.coordinates)
     flat, r = places.reshape(n, -1), places.shape[-1]
     count = max(1, min(kinds, len(np.unique(flat, axis=0)), n // _MEMBERS, _NUMBERS // (t * r) ** 2))

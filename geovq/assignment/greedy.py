@@ -19,7 +19,7 @@ from geovq.assignment.joint import Problem, as_problem, squared_errors
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Plan, run
 from geovq.decoder.adapters import Decoder
-from geovq.numerics.additive import summed
+from geovq.numerics.additive import sum_codes
 
 CANDIDATES = 16
 """Codes of a token that are decoded in a sweep, the present one among them."""
@@ -43,7 +43,7 @@ class DecodedStep:
     ) -> tuple[Array, Array]:
         """Tokens (h, w, S) with the one at `place` (row, column, stage) chosen anew, and their squared error."""
         row, column, stage = place
-        grid = summed(problem.stages, tokens)
+        grid = sum_codes(problem.stages, tokens)
         gradient = jax.grad(lambda z: jnp.sum((problem.decode(z) - image) ** 2))(grid)
         codes = problem.stages[stage]
         present = tokens[row, column, stage]

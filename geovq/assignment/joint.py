@@ -27,7 +27,7 @@ from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Plan, run
 from geovq.decoder.adapters import Decoder, as_partial
 from geovq.decoder.checks import check_decoder
-from geovq.numerics.additive import as_stages, summed
+from geovq.numerics.additive import as_quantizers, sum_codes
 
 JACOBIANS = 2
 """Linearisations of an image."""
@@ -104,11 +104,11 @@ class Joint:
             finite = finite & jnp.isfinite(quadratic.gram).all()
             for correction in range(1 + self.corrections):
                 if correction:
-                    here = summed(problem.stages, best)
+                    here = sum_codes(problem.stages, best)
                     quadratic = quadratic._replace(origin=here.reshape(t, d), pull=pull(problem.decode, here, image))
                 finite = finite & jnp.isfinite(quadratic.pull).all()
                 best, cost = stepped(problem, quadratic, self.dampings, best, cost, target)
-            origin = summed(problem.stages, best)
+            origin = sum_codes(problem.stages, best)
         return best, jnp.where(finite, cost, jnp.nan)
 
 
@@ -158,7 +158,7 @@ def squared_errors(
     problem: Problem, candidates: Int[Array, "c h w S"], image: Float[Array, "H W C"]
 ) -> Float[Array, " c"]:
     """‖D(Ẑ) − x‖² of several grids of tokens for one image."""
-    decoded = jax.vmap(problem.decode)(summed(problem.stages, candidates))
+    decoded = jax.vmap(problem.decode)(sum_codes(problem.stages, candidates))
     return jax.vmap(lambda one: jnp.sum((one - image) ** 2))(decoded)
 
 
@@ -207,7 +207,7 @@ def assign_joint(
     problem = as_problem(decode, latents, codes, position_metrics)
     start = np.asarray(tokens, np.int32).reshape(*latents.shape[:3], len(problem.stages))
     if directions is not None and directions < latents[0].size:
-        problem = problem._replace(directions=leading_directions(position_metrics, as_stages(codes), directions))
+        problem = problem._replace(directions=leading_directions(position_metrics, as_quantizers(codes), directions))
     tangents = latents[0].size if problem.directions is None else len(problem.directions.steps)
     kernel = Joint(tangents, jacobians, corrections, dampings)
     priced = as_prices(prices, problem, latents)
@@ -230,7 +230,7 @@ def as_problem(
     check_decoder(partial, latents)
     d = latents.shape[-1]
     metrics = np.asarray(position_metrics, np.float32).reshape(-1, d, d)
-    return Problem(partial, jnp.asarray(as_stages(codes)), jnp.asarray(metrics))
+    return Problem(partial, jnp.asarray(as_quantizers(codes)), jnp.asarray(metrics))
 
 
 def as_prices(

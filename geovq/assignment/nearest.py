@@ -23,8 +23,8 @@ from jaxtyping import Array, Float, Int
 
 from geovq.batching.chunks import map_chunks
 from geovq.geometry.placed_codes import CodeField, nearest_along
-from geovq.numerics.additive import as_stages
-from geovq.numerics.linalg import square_root
+from geovq.numerics.additive import as_quantizers
+from geovq.numerics.linalg import eigen_root
 
 _CHUNK = 16384
 """Latents of a call."""
@@ -94,7 +94,7 @@ def assign_whitened(
     Returns:
         Tokens, as `assign_euclidean`.
     """
-    root = square_root(mean_metric)
+    root = eigen_root(mean_metric)
     return assign_euclidean(latents @ root, codes @ root)
 
 
@@ -136,7 +136,7 @@ def assign_local(
 
 def _by_stages(nearest: Callable, latents: np.ndarray, codes: np.ndarray, *per_latent: np.ndarray) -> np.ndarray:
     """Tokens of all latents; `nearest` takes latents (n, d), codes (K, d) and what there is for each latent to indices (n,)."""
-    stages = as_stages(codes)
+    stages = as_quantizers(codes)
     # Distances are the same from any origin, and most precise from near the codes.
     origins = stages.mean(axis=1)
     shifted, origin = jax.device_put((stages - origins[:, None], origins.sum(axis=0)))

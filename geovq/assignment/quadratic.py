@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from geovq.assignment.nearest import first_least
 from geovq.assignment.subspace import Directions
 from geovq.decoder.adapters import Decoder, flat
-from geovq.numerics.additive import summed
+from geovq.numerics.additive import sum_codes
 
 _PRECISION = "highest"
 
@@ -157,7 +157,7 @@ def descend(
         y = y.at[q].set(jnp.matmul(coordinates[q], after, precision=_PRECISION))
         return tokens.at[q, s].set(best), move.at[q].set(after), y
 
-    move = summed(stages, tokens) - origin
+    move = sum_codes(stages, tokens) - origin
     start = tokens, move, jnp.einsum("qri,qi->qr", coordinates, move, precision=_PRECISION)
     return jax.lax.fori_loop(0, sweeps * t * count, choose, start)[0]
 

@@ -19,9 +19,9 @@ from geovq.geometry.measured import Geometry, draw
 from geovq.graph.csr import largest_component
 from geovq.medoids.search import Progress, k_medoids
 from geovq.models.config import CODEBOOKS, OF_MEANS, STACKINGS
-from geovq.numerics.additive import MAX_STAGES
-from geovq.numerics.kmeans import POINTS, kmeans, product_stages, residual_stages
-from geovq.numerics.linalg import square_root
+from geovq.numerics.additive import MAX_QUANTIZERS
+from geovq.numerics.kmeans import POINTS, kmeans, product_codes, residual_codes
+from geovq.numerics.linalg import eigen_root
 from geovq.validation import InputError, check_points, check_whole
 
 _TRIES = 10
@@ -64,13 +64,13 @@ def fit_codes(
         return _medoids(name, geometry, k, seed, progress)
     sample = draw(latents, POINTS, seed)
     _check_enough(k, len(np.unique(sample, axis=0)), "distinct latents")
-    root = np.eye(latents.shape[1], dtype=np.float32) if name == "kmeans" else square_root(geometry.mean_metric)
+    root = np.eye(latents.shape[1], dtype=np.float32) if name == "kmeans" else eigen_root(geometry.mean_metric)
     if stages == 1:
         codes = kmeans(sample, k, root=root, seed=seed)[0][None]
     elif stacking == "residual":
-        codes = residual_stages(sample, k, stages, root=root, seed=seed)
+        codes = residual_codes(sample, k, stages, root=root, seed=seed)
     else:
-        codes = product_stages(sample, k, stages, root=root, seed=seed)
+        codes = product_codes(sample, k, stages, root=root, seed=seed)
     if name in ("metric", "refined"):
         _check_enough(k, len(geometry.nodes), "measured latents")
         codes = lloyd(geometry.nodes, geometry.metrics, geometry.weights, codes, mean_metric=geometry.mean_metric).codes
@@ -91,7 +91,7 @@ def without_dead(
         The codes; a dead one has become the latent that was farthest from its own code. Where two latents cannot be told apart
         under the metric, one may stay dead.
     """
-    codes, root = codes.copy(), square_root(mean_metric)
+    codes, root = codes.copy(), eigen_root(mean_metric)
     for _ in range(_TRIES):
         tokens = assign_whitened(latents, codes, mean_metric)
         dead = np.flatnonzero(np.bincount(tokens, minlength=len(codes)) == 0)
@@ -122,7 +122,7 @@ def check_recipe(name: str, k: int, stages: int, stacking: str, d: int) -> None:
     check_whole("stages", stages)
     if stacking not in STACKINGS:
         raise InputError(f"stacking: expected one of {', '.join(STACKINGS)}, found {stacking!r}; choose one of them.")
-    most = 1 if name not in OF_MEANS else min(MAX_STAGES, d) if stacking == "product" else MAX_STAGES
+    most = 1 if name not in OF_MEANS else min(MAX_QUANTIZERS, d) if stacking == "product" else MAX_QUANTIZERS
     if not 1 <= stages <= most:
         raise InputError(
             f"stages: expected 1..{most} for the codebook {name} and {d} latent dimensions, found {stages}; take fewer, or one "

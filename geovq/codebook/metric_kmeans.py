@@ -7,7 +7,7 @@ import scipy.sparse
 from jaxtyping import Float, Int
 
 from geovq.assignment.nearest import assign_local
-from geovq.numerics.additive import summed
+from geovq.numerics.additive import sum_codes
 
 _MEAN_PART = 0.03
 """Part of the mean metric that is added to a point's own: where its own sees nothing, codes would otherwise go astray."""
@@ -92,7 +92,7 @@ def lloyd(
         for s in range(len(codes)):
             if len(codes) == 1:
                 revived = _revive(points, metrics, weights, codes, tokens)
-            rest = points - (summed(codes, tokens) - codes[s][tokens[:, s]])
+            rest = points - (sum_codes(codes, tokens) - codes[s][tokens[:, s]])
             if s == 0:
                 errors.append(float(np.average(_errors(rest - codes[0][tokens[:, 0]], metrics), weights=weights)))
             codes[s] = metric_means(rest, metrics, weights, tokens[:, s], codes[s])

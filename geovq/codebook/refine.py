@@ -21,7 +21,7 @@ from geovq.assignment.quadratic import exact_quadratic
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, run
 from geovq.decoder.adapters import Decoder
-from geovq.numerics.additive import as_stages, summed
+from geovq.numerics.additive import as_quantizers, sum_codes
 
 _DAMPING = 0.3
 """Weight λ of the mean metric."""
@@ -103,7 +103,7 @@ def refine_codes(
     Raises:
         InputError: A decoder that has no derivatives.
     """
-    stages = as_stages(codes).copy()
+    stages = as_quantizers(codes).copy()
     d = stages.shape[-1]
     keep = max(1, _NUMBERS // latents[0].size ** 2)
     images, latents = images[:keep], latents[:keep]
@@ -138,7 +138,7 @@ def _with_unused_moved(
     """Codes of which those that no token became are latents out of the images with the greatest errors, the farthest of each."""
     stages = stages.copy()
     t, d = tokens[0, ..., 0].size, latents.shape[-1]
-    rest = (latents - summed(stages, tokens)).reshape(-1, t, d)
+    rest = (latents - sum_codes(stages, tokens)).reshape(-1, t, d)
     farthest = np.argmax((rest**2).sum(axis=-1), axis=1)
     worst = np.argsort(-errors, kind="stable")
     for s, codes in enumerate(stages):
@@ -154,7 +154,7 @@ def _stepped(
 ) -> Float[np.ndarray, "S K d"]:
     """Codes after the best of the parts of a Gauss-Newton step, for these tokens; the same codes if none is better."""
     stages, metrics = np.asarray(problem.stages), np.asarray(problem.metrics)
-    origins = np.asarray(summed(stages, tokens), np.float32)
+    origins = np.asarray(sum_codes(stages, tokens), np.float32)
     grams, pulls = run(_Normal(), problem, origins, images, plan=DEFAULT_PLAN, progress=None)
     n, (t, d) = len(images), metrics.shape[:2]
     named = [tokens[..., s].ravel() for s in range(len(stages))]

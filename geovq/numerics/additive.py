@@ -12,25 +12,25 @@ from jaxtyping import Float
 
 from geovq.validation import InputError, check_finite
 
-MAX_STAGES = 4
+MAX_QUANTIZERS = 4
 
 
-def as_stages(codes: Float[np.ndarray, "..."]) -> Float[np.ndarray, "S K d"]:
+def as_quantizers(codes: Float[np.ndarray, "..."]) -> Float[np.ndarray, "S K d"]:
     """Codes (K, d) or (S, K, d) as float32 stages.
 
     Raises:
-        InputError: Another rank, more than `MAX_STAGES`, no codes, NaN or infinity.
+        InputError: Another rank, more than `MAX_QUANTIZERS`, no codes, NaN or infinity.
     """
     codes = np.asarray(codes)
-    if codes.ndim not in (2, 3) or codes.size == 0 or (codes.ndim == 3 and len(codes) > MAX_STAGES):
+    if codes.ndim not in (2, 3) or codes.size == 0 or (codes.ndim == 3 and len(codes) > MAX_QUANTIZERS):
         raise InputError(
-            f"codes: expected shape (K, d), or (S, K, d) with at most {MAX_STAGES} stages, found {codes.shape}; reshape them."
+            f"codes: expected shape (K, d), or (S, K, d) with at most {MAX_QUANTIZERS} stages, found {codes.shape}; reshape them."
         )
     check_finite("codes", codes)
     return np.asarray(codes if codes.ndim == 3 else codes[None], np.float32)
 
 
-def summed(stages: Any, tokens: Any) -> Any:
+def sum_codes(stages: Any, tokens: Any) -> Any:
     """Latents of tokens: the sums of the codes that they name.
 
     Args:

@@ -35,7 +35,7 @@ def kmeans(
     return (sums / counts[:, None]).astype(np.float32), labels
 
 
-def residual_stages(
+def residual_codes(
     points: Float[np.ndarray, "n d"], k: int, stages: int, *, root: Float[np.ndarray, "d d"], seed: int
 ) -> Float[np.ndarray, "S K d"]:
     """Stages of which each holds the means of what the ones before left over; arguments as `kmeans`."""
@@ -47,7 +47,7 @@ def residual_stages(
     return np.stack(found)
 
 
-def product_stages(
+def product_codes(
     points: Float[np.ndarray, "n d"], k: int, stages: int, *, root: Float[np.ndarray, "d d"], seed: int
 ) -> Float[np.ndarray, "S K d"]:
     """Stages with directions of their own, orthogonal under the metric and of about equal spread; arguments as `kmeans`.

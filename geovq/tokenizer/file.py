@@ -74,8 +74,8 @@ def load_tokenizer(
             f"{meta.get('version', '')}; pass what Tokenizer.save of this version wrote, or fit and save again."
         )
     parts = _under(arrays, "field")
-    neighbours = int(parts.pop("neighbours", 0))
-    field = CodeField(**parts, neighbours=neighbours) if parts else None
+    num_neighbours = int(parts.pop("num_neighbours", 0))
+    field = CodeField(**parts, num_neighbours=num_neighbours) if parts else None
     kinds = _under(arrays, "kinds")
     stored = _under(arrays, "decoder")
     if stored:

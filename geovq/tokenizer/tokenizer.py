@@ -19,7 +19,7 @@ from geovq.decoder.autoencoder import BATCH, check_autoencoder, decode_latents, 
 from geovq.geometry.measured import draw, measure
 from geovq.geometry.placed_codes import CodeField
 from geovq.metric.batched import mean_metrics
-from geovq.numerics.additive import as_stages, summed
+from geovq.numerics.additive import as_quantizers, sum_codes
 from geovq.tokenizer.checks import check_grids, check_images_of, check_latents, check_prices, check_probes, check_start
 from geovq.tokenizer.file import load_tokenizer, save_tokenizer
 from geovq.validation import InputError, check_finite, check_images, check_whole
@@ -57,7 +57,7 @@ class Tokenizer:
             InputError: Unknown or impossible assignment, codes that are not finite, or a decoder of another image shape.
         """
         codes, metrics = np.asarray(codebook.codes), np.asarray(codebook.position_metrics, np.float32)
-        as_stages(codes)
+        as_quantizers(codes)
         d = codes.shape[-1]
         if metrics.ndim != 4 or metrics.shape[2:] != (d, d):
             raise InputError(
@@ -178,8 +178,8 @@ class Tokenizer:
         geometry = measure(
             single(decode),
             latents,
-            neighbours=neighbours,
-            at_most=measured_images,
+            num_neighbours=neighbours,
+            max_images=measured_images,
             probes=probes,
             seed=seed,
             components=components,
@@ -237,7 +237,7 @@ class Tokenizer:
             raise InputError(
                 f"codes: expected {latents.shape[-1]} dimensions, those of the latents, found shape {np.shape(codes)}."
             )
-        quantized = summed(stages := as_stages(codes), _nearest(latents, stages))
+        quantized = sum_codes(stages := as_quantizers(codes), _nearest(latents, stages))
         # Where the decoder is used is at the codes, and one of a VQ-VAE has seen nothing else.
         metrics = mean_metrics(single(decode), quantized, plan=DEFAULT_PLAN).by_position
         codebook = Codebook(codes, metrics)
@@ -414,7 +414,7 @@ class Tokenizer:
 
     def quantized(self, tokens: Int[np.ndarray, "n h w"]) -> Float[np.ndarray, "n h w d"]:
         """Latents of tokens: their codes, or the sums of their codes. Tokens are not checked."""
-        return self.codes[tokens] if self.codes.ndim == 2 else summed(self.codes, tokens)
+        return self.codes[tokens] if self.codes.ndim == 2 else sum_codes(self.codes, tokens)
 
     def save(self, path: str | os.PathLike, *, decoder: bool = False) -> str:
         """Saves codes, statistics and options as one file with a checksum.
