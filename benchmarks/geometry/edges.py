@@ -94,10 +94,10 @@ def of_edges(decode: Decoder, measured: Measured, seed: int) -> list[Row]:
     trapezoid = edge_lengths(measured.z, measured.metrics, senders, receivers)
     error = np.abs(trapezoid / truth - 1)
     refine_lengths(
-        decode, measured.grids, senders[:9], receivers[:9], tolerance=1e-9, at_most=AT_MOST
+        decode, measured.grids, senders[:9], receivers[:9], tolerance=1e-9, max_segments=AT_MOST
     )  # compiles every level
     started = time.perf_counter()
-    refined = refine_lengths(decode, measured.grids, senders, receivers, tolerance=TOLERANCE, at_most=AT_MOST)
+    refined = refine_lengths(decode, measured.grids, senders, receivers, tolerance=TOLERANCE, max_segments=AT_MOST)
     seconds = time.perf_counter() - started
     decoded = _images(refined.segments)
     every = {**fields, "refined": "all"}
@@ -150,7 +150,9 @@ def of_distances(decode: Decoder, grids: np.ndarray, metrics: np.ndarray, seed: 
     measured = joined(grids[:SMALL_GRAPH_IMAGES], metrics[:SMALL_GRAPH_IMAGES])
     senders, receivers = measured.ends()
     trapezoid = edge_lengths(measured.z, measured.metrics, senders, receivers)
-    refined = refine_lengths(decode, measured.grids, senders, receivers, tolerance=TOLERANCE, at_most=AT_MOST).lengths
+    refined = refine_lengths(
+        decode, measured.grids, senders, receivers, tolerance=TOLERANCE, max_segments=AT_MOST
+    ).lengths
     print(f"edges: all {len(refined)} of a smaller graph refined", flush=True)
     m = measured.graph.shape[0]
     pairs = np.random.default_rng(seed).permutation(m)[: 2 * PAIRS].reshape(-1, 2)

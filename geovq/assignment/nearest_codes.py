@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from geovq.batching.chunks import map_chunks
-from geovq.numerics.linalg import square_root
+from geovq.numerics.linalg import eigen_root
 
 _CHUNK = 16384
 """Latents of a call."""
@@ -56,9 +56,7 @@ def nearest_code_under(
 _nearest_codes_under = jax.vmap(nearest_code_under, in_axes=(0, None, 0))
 
 
-def nearest_tokens(
-    latents: Float[np.ndarray, "n d"], codes: Float[np.ndarray, "S K d"]
-) -> Int[np.ndarray, "n S"]:
+def nearest_tokens(latents: Float[np.ndarray, "n d"], codes: Float[np.ndarray, "S K d"]) -> Int[np.ndarray, "n S"]:
     """Nearest codes in Euclidean distance.
 
     Args:
@@ -84,7 +82,7 @@ def nearest_tokens_whitened(
     Returns:
         Tokens, as `nearest_tokens`.
     """
-    root = square_root(metric)
+    root = eigen_root(metric).astype(np.float32)
     return nearest_tokens(latents @ root, codes @ root)
 
 

@@ -28,7 +28,7 @@ class CodeGraph(NamedTuple):
     metrics: Float[np.ndarray, "m d d"]
     graph: scipy.sparse.csr_array
     """Pullback lengths, in intensity units."""
-    neighbours: int
+    num_neighbours: int
     """Nodes that a code, or a new latent, is joined to."""
 
 
@@ -45,7 +45,7 @@ def place_codes(geometry: Geometry, codes: Float[np.ndarray, "K d"]) -> CodeGrap
         The graph of the geometry's nodes followed by the K codes.
     """
     m, k = len(geometry.nodes), len(codes)
-    near, _ = nearest_points(geometry.nodes, codes, min(geometry.neighbours, m))
+    near, _ = nearest_points(geometry.nodes, codes, min(geometry.num_neighbours, m))
     nodes = np.concatenate([geometry.nodes, codes.astype(geometry.nodes.dtype)])
     metrics = np.concatenate([geometry.metrics, geometry.metrics[near[:, 0]]])
     senders, receivers = np.repeat(np.arange(m, m + k), near.shape[1]), near.ravel()
@@ -55,7 +55,7 @@ def place_codes(geometry: Geometry, codes: Float[np.ndarray, "K d"]) -> CodeGrap
     columns = np.concatenate([old.col, receivers, senders])
     lengths = np.concatenate([old.data, joints, joints])
     graph = scipy.sparse.csr_array((lengths, (rows, columns)), shape=(m + k, m + k))
-    return CodeGraph(m, nodes, metrics, graph, geometry.neighbours)
+    return CodeGraph(m, nodes, metrics, graph, geometry.num_neighbours)
 
 
 class CodeField(NamedTuple):
@@ -67,7 +67,7 @@ class CodeField(NamedTuple):
     """Nearest code; K where no code can be reached (only with components="drop")."""
     distances: Float[np.ndarray, " m"]
     """Length of the path to it, in intensity units; infinite where there is none."""
-    neighbours: int
+    num_neighbours: int
     """Nodes that a new latent is joined to."""
 
 
@@ -75,7 +75,7 @@ def code_field(placed: CodeGraph) -> CodeField:
     """Nearest code of every node, in one pass from all codes at once."""
     codes = np.arange(placed.n_sampled, len(placed.nodes))
     labels, distances = nearest_medoid(placed.graph, codes, allow_unreachable=True)
-    return CodeField(placed.nodes, placed.metrics, labels, distances, placed.neighbours)
+    return CodeField(placed.nodes, placed.metrics, labels, distances, placed.num_neighbours)
 
 
 def nearest_along(
@@ -130,5 +130,5 @@ def _first_steps(
     known: CodeGraph | CodeField, latents: np.ndarray, metrics: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Nearest nodes (n, k) of new latents, and the measured lengths of the edges to them."""
-    k = min(known.neighbours, len(known.nodes))
+    k = min(known.num_neighbours, len(known.nodes))
     return attach(known.nodes, latents, k, node_metrics=known.metrics, point_metrics=metrics)

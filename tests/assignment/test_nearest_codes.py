@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from geovq.assignment.nearest import assign_euclidean, assign_local, assign_whitened
-from geovq.numerics.linalg import square_root
+from geovq.numerics.linalg import eigen_root
 from tests import reference
 
 
@@ -64,4 +64,4 @@ def test_first_of_equal_codes_is_taken():
 
 def test_square_root_of_a_singular_metric():
     metric = np.array([[4, 0], [0, 0]], np.float32)
-    np.testing.assert_allclose(square_root(metric), [[2, 0], [0, 0]], atol=1e-6)
+    np.testing.assert_allclose(eigen_root(metric), [[2, 0], [0, 0]], atol=1e-6)

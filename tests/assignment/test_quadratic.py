@@ -6,7 +6,7 @@ import pytest
 
 from geovq.assignment.quadratic import damped, descend, exact_quadratic, projected_quadratic, pull
 from geovq.assignment.subspace import leading_directions
-from geovq.numerics.additive import summed
+from geovq.numerics.additive import sum_codes
 from tests import reference
 
 H, W, D, K = 1, 3, 2, 4
@@ -124,4 +124,4 @@ def test_descent_equals_code_after_code(count, whole, decoder, grid, image, rng)
 
 def test_summed_by_hand():
     stages = np.array([[[1, 0], [2, 0]], [[0, 10], [0, 20]]], np.float32)
-    np.testing.assert_array_equal(summed(stages, np.array([[0, 1], [1, 0]])), [[1, 20], [2, 10]])
+    np.testing.assert_array_equal(sum_codes(stages, np.array([[0, 1], [1, 0]])), [[1, 20], [2, 10]])

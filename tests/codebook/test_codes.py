@@ -10,7 +10,7 @@ from geovq.codebook.metric_kmeans import full_rank
 from geovq.geometry.measured import measure
 from geovq.medoids.search import k_medoids
 from geovq.models.config import CODEBOOKS, STACKINGS
-from geovq.numerics.additive import summed
+from geovq.numerics.additive import sum_codes
 from geovq.validation import InputError
 
 CENTRES = np.array([[0, 0], [10, 0], [0, 10]], np.float32)
@@ -24,7 +24,7 @@ def latents() -> np.ndarray:
 
 @pytest.fixture
 def geometry(latents):
-    return measure(lambda z: 2 * z, latents.reshape(-1, 1, 1, 2), neighbours=5)
+    return measure(lambda z: 2 * z, latents.reshape(-1, 1, 1, 2), num_neighbours=5)
 
 
 @pytest.mark.parametrize("name", CODEBOOKS)
@@ -58,7 +58,7 @@ def test_both_medoid_codebooks_are_medoids_of_the_graph_with_their_lengths(name,
 def test_the_metric_decides_where_geodesic_medoids_lie():
     """Latents on a line, half of which the decoder stretches: more medoids go there."""
     line = np.linspace(-1, 1, 201, dtype=np.float32).reshape(-1, 1, 1, 1)
-    geometry = measure(lambda z: 100 * z * (z > 0) + z * (z <= 0), line, neighbours=2)
+    geometry = measure(lambda z: 100 * z * (z > 0) + z * (z <= 0), line, num_neighbours=2)
     straight = fit_codes("euclidean", line.reshape(-1, 1), geometry, 10, seed=0)
     geodesic = fit_codes("geodesic", line.reshape(-1, 1), geometry, 10, seed=0)
     assert 4 <= (straight > 0).sum() <= 6
@@ -69,7 +69,7 @@ def test_the_metric_decides_where_geodesic_medoids_lie():
 @pytest.mark.parametrize("k", [0, 4])
 def test_more_codes_than_distinct_latents_are_refused(name, k):
     latents = np.array([[0], [0], [1], [2]], np.float32)
-    geometry = measure(lambda z: z, latents.reshape(-1, 1, 1, 1), neighbours=1)
+    geometry = measure(lambda z: z, latents.reshape(-1, 1, 1, 1), num_neighbours=1)
     with pytest.raises(InputError, match=rf"K in 1..3, .* found {k}"):
         fit_codes(name, latents, geometry, k, seed=0)
 
@@ -85,7 +85,7 @@ def test_kmeans_draws_from_many_latents(monkeypatch, latents, geometry):
 def test_no_code_is_dead_on_the_training_set(name, rng):
     """Under the assignment that a codebook is made for; a decoder that stretches one half unevenly."""
     latents = rng.standard_normal((60, 2, 2, 3)).astype(np.float32)
-    geometry = measure(lambda z: jnp.exp(z) * jnp.array([1.0, 0.1, 3.0])[None, None], latents, neighbours=6)
+    geometry = measure(lambda z: jnp.exp(z) * jnp.array([1.0, 0.1, 3.0])[None, None], latents, num_neighbours=6)
     codes = fit_codes(name, latents.reshape(-1, 3), geometry, 40, seed=0)
     tokens = {
         "kmeans": lambda: assign_euclidean(geometry.nodes, codes),
@@ -101,14 +101,14 @@ def test_no_code_is_dead_on_the_training_set(name, rng):
 @pytest.mark.parametrize("name", ["kmeans", "whitened", "metric"])
 def test_more_stages_come_nearer(name, stacking, rng):
     latents = (rng.standard_normal((100, 2, 2, 4)) * np.array([3, 1, 1, 0.3])).astype(np.float32)
-    geometry = measure(lambda z: jnp.sin(z) + 2 * z, latents, neighbours=6)
+    geometry = measure(lambda z: jnp.sin(z) + 2 * z, latents, num_neighbours=6)
     flat = latents.reshape(-1, 4)
     errors = []
     for stages in (1, 2, 3):
         codes = fit_codes(name, flat, geometry, 8, stages=stages, stacking=stacking, seed=0)
         assert codes.shape == ((8, 4) if stages == 1 else (stages, 8, 4))
         tokens = assign_whitened(flat, codes, geometry.mean_metric).reshape(len(flat), -1)
-        moves = flat - summed(codes.reshape(stages, 8, 4), tokens)
+        moves = flat - sum_codes(codes.reshape(stages, 8, 4), tokens)
         errors.append(np.einsum("ni,ij,nj->n", moves, geometry.mean_metric, moves).mean())
     assert errors[2] < 0.8 * errors[1] < 0.8 * 0.8 * errors[0]
 
@@ -116,7 +116,7 @@ def test_more_stages_come_nearer(name, stacking, rng):
 def test_product_stages_are_orthogonal_under_the_mean_metric(rng):
     latents = (rng.standard_normal((100, 2, 2, 4)) * np.array([3, 1, 1, 0.3])).astype(np.float32)
     mixing = jnp.asarray(rng.standard_normal((4, 6)), jnp.float32)
-    geometry = measure(lambda z: z @ mixing, latents, neighbours=6)
+    geometry = measure(lambda z: z @ mixing, latents, num_neighbours=6)
     first, second = fit_codes("whitened", latents.reshape(-1, 4), geometry, 8, stages=2, stacking="product", seed=0)
     inner = (first - first.mean(0)) @ geometry.mean_metric @ (second - second.mean(0)).T
     np.testing.assert_allclose(inner, 0, atol=1e-2 * np.abs(first @ geometry.mean_metric @ first.T).max())

@@ -19,7 +19,7 @@ def decode(latents):
 def test_every_codebook(name, rng):
     latents = rng.standard_normal((80, 2, 2, 2)).astype(np.float32)
     images = np.clip(np.asarray(decode(latents)), 0, 1)
-    geometry = measure(lambda z: decode(z[None])[0], latents, neighbours=6)
+    geometry = measure(lambda z: decode(z[None])[0], latents, num_neighbours=6)
     found = fit_codebook(Recipe(name, 30), decode, images, latents, geometry, with_field=True)
     assert found.codes.shape == (30, 2)
     assert found.position_metrics.shape == (2, 2, 2, 2)

@@ -1,0 +1,123 @@
+"""Joint: all tokens of an image together, the codes whose decoded image comes out right."""
+
+import dataclasses
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, Int
+
+from geovq.assignment.base import Assigner, Codebook, Inputs
+from geovq.assignment.gauss_newton import Assigned, GaussNewton, Problem, as_problem, assign_jointly
+from geovq.assignment.quadratic import Quadratic, exact_quadratic, projected_quadratic
+from geovq.assignment.subspace import leading_directions
+from geovq.batching.chunks import Progress
+from geovq.batching.run import DEFAULT_PLAN, Plan
+from geovq.decoder.adapters import Decoder
+from geovq.validation import check_whole
+
+
+@dataclasses.dataclass(frozen=True)
+class Joint(Assigner):
+    """Gauss-Newton steps over codes on the image's squared error, with the image's own JᵀJ.
+
+    An image costs `jacobians` Jacobians, of t·d forward-mode products each or of as many as there are directions.
+    """
+
+    needs_images: ClassVar[bool] = True
+    takes_code_costs: ClassVar[bool] = True
+
+    directions: int | None = None
+    """Jacobians are taken along so many leading directions of the latents, of which a third of t·d may lose nothing; None for
+    whole Jacobians."""
+    jacobians: int = 2
+    """Linearisations of an image, at least 1."""
+    corrections: int = 3
+    """Steps after each linearisation that keep its JᵀJ and compute the gradient anew."""
+    dampings: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
+    """Weights λ of the mean metric that each step tries."""
+
+    def __post_init__(self) -> None:
+        """Refuses numbers that are not whole or too small."""
+        if self.directions is not None:
+            check_whole("directions", self.directions)
+        check_whole("jacobians", self.jacobians)
+        check_whole("corrections", self.corrections, 0)
+
+    def __call__(
+        self,
+        decode: Partial,
+        codebook: Codebook,
+        inputs: Inputs,
+        *,
+        plan: Plan = DEFAULT_PLAN,
+        progress: Progress | None = None,
+    ) -> Int[np.ndarray, "n h w S"]:
+        """Tokens, see `Assigner`; no image's error is above that of its start."""
+        return self.solve(decode, codebook, inputs, plan=plan, progress=progress).tokens
+
+    def solve(
+        self,
+        decode: Decoder,
+        codebook: Codebook,
+        inputs: Inputs,
+        *,
+        plan: Plan = DEFAULT_PLAN,
+        progress: Progress | None = None,
+    ) -> Assigned:
+        """Tokens and what every image costs; arguments and errors as for `Assigner`."""
+        size = inputs.latents[0].size
+        if self.directions is None or self.directions >= size:
+            curvature: Any = ExactCurvature()
+            problem = as_problem(decode, inputs.latents, codebook)
+        else:
+            directions = leading_directions(codebook.position_metrics, codebook.codes, self.directions)
+            curvature = ProjectedCurvature(len(directions.steps))
+            problem = as_problem(decode, inputs.latents, codebook, curvature=directions)
+        kernel = GaussNewton(curvature, self.jacobians, self.corrections, self.dampings)
+        return assign_jointly(kernel, problem, inputs, plan=plan, progress=progress)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExactCurvature:
+    """The whole JᵀJ of the image."""
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """A forward-mode product for each number of the grid."""
+        return math.prod(shape)
+
+    def __call__(
+        self,
+        problem: Problem,
+        latents: Float[Array, "h w d"],
+        origin: Float[Array, "h w d"],
+        image: Float[Array, "H W C"],
+        *,
+        at_once: int,
+    ) -> Quadratic:
+        """Around the origin."""
+        return exact_quadratic(problem.decode, origin, image, tokens=max(1, at_once // origin.shape[-1]))
+
+
+@dataclasses.dataclass(frozen=True)
+class ProjectedCurvature:
+    """JᵀJ along the directions in `Problem.curvature`; the mean metric on the residual."""
+
+    directions: int
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """A forward-mode product for each direction."""
+        return self.directions
+
+    def __call__(
+        self,
+        problem: Problem,
+        latents: Float[Array, "h w d"],
+        origin: Float[Array, "h w d"],
+        image: Float[Array, "H W C"],
+        *,
+        at_once: int,
+    ) -> Quadratic:
+        """Around the origin."""
+        return projected_quadratic(problem.decode, origin, image, problem.curvature, at_once=at_once)
