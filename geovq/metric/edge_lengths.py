@@ -33,7 +33,7 @@ def edge_length(
     return 0.5 * (norm(metric_a, step) + norm(metric_b, step))
 
 
-def edge_lengths(
+def measure_edges(
     z: Float[np.ndarray, "n d"],
     metrics: Float[np.ndarray, "n d d"],
     senders: Int[np.ndarray, " m"],

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from geovq.batching.chunks import Progress, map_chunks
-from geovq.scores.lpips import installed_weights, perceptual_distances
+from geovq.scores.lpips_network import installed_weights, perceptual_distances
 from geovq.validation import InputError, check_finite, check_images, check_whole
 
 LPIPS_NAME = "lpips-alex-64"
