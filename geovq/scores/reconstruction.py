@@ -6,7 +6,7 @@ import dm_pix
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 
 from geovq.batching.chunks import Progress, map_chunks
 from geovq.validation import InputError, check_finite, check_images
@@ -22,14 +22,15 @@ SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 
 IMAGES_AT_ONCE = 64
 
+Images = Float[np.ndarray, "n H W C"] | UInt8[np.ndarray, "n H W C"]
+"""Intensities in [0, 1], or bytes in 0..255."""
 
-def psnr(
-    images: Float[np.ndarray, "n H W C"], reconstructions: Float[np.ndarray, "n H W C"]
-) -> Float[np.ndarray, " n"]:
+
+def psnr(images: Images, reconstructions: Images) -> Float[np.ndarray, " n"]:
     """Peak signal-to-noise ratio of every pair, for a peak of 1.
 
     Args:
-        images: Intensities in [0, 1].
+        images: Intensities in [0, 1], or bytes.
         reconstructions: Of the same shape.
 
     Returns:
@@ -41,16 +42,14 @@ def psnr(
     return np.asarray(map_chunks(_psnr, *_check_pairs(images, reconstructions), chunk=IMAGES_AT_ONCE))
 
 
-def ssim(
-    images: Float[np.ndarray, "n H W C"], reconstructions: Float[np.ndarray, "n H W C"]
-) -> Float[np.ndarray, " n"]:
+def ssim(images: Images, reconstructions: Images) -> Float[np.ndarray, " n"]:
     """Structural similarity of every pair: Gaussian window of 11 taps, sigma 1.5 pixels, windows inside the image only.
 
     Equals scikit-image's `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
     data_range=1)`; channels are averaged.
 
     Args:
-        images: Intensities in [0, 1], both sides of 11 pixels or more.
+        images: Intensities in [0, 1], or bytes; both sides of 11 pixels or more.
         reconstructions: Of the same shape.
 
     Returns:
@@ -73,8 +72,8 @@ def ssim(
 
 
 def lpips(
-    images: Float[np.ndarray, "n H W C"],
-    reconstructions: Float[np.ndarray, "n H W C"],
+    images: Images,
+    reconstructions: Images,
     progress: Progress | None = None,
 ) -> Float[np.ndarray, " n"]:
     """Perceptual distance of every pair, `LPIPS_NAME`: AlexNet, images enlarged to 64 pixels.
@@ -82,7 +81,7 @@ def lpips(
     Images whose shorter side has fewer than 64 pixels are enlarged to that bilinearly; larger ones keep their size.
 
     Args:
-        images: Intensities in [0, 1], one or three channels.
+        images: Intensities in [0, 1], or bytes; one or three channels.
         reconstructions: Of the same shape.
         progress: Called with the images done.
 
