@@ -1,1 +1,5 @@
-"""Latents to tokens: every token by itself, or all tokens of an image together."""
+"""Assignment of latents to codes, one file for each way. Imports `geovq.geometry` and the packages before it."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,7 +7,7 @@ gives the same bits.
 
 import functools
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +49,7 @@ class Settled(NamedTuple):
     mesh: Mesh | None
 
 
+@runtime_checkable
 class Kernel(Hashable, Protocol):
     """Something to compute for one row; hashable, and equal to another that compiles to the same code."""
 

@@ -18,7 +18,7 @@ from geovq.graph.csr import edges, largest_component, neighbour_graph, reweight
 from geovq.graph.deduplicate import group_means, merge_duplicates
 from geovq.graph.neighbours import nearest_neighbours
 from geovq.metric.batched import mean_metrics, token_metrics
-from geovq.metric.edge_lengths import edge_lengths
+from geovq.metric.edge_lengths import measure_edges
 from geovq.models.config import COMPONENTS
 from geovq.validation import InputError
 
@@ -127,7 +127,7 @@ def connect(
     else:
         dropped = len(merged.points) - len(largest_component(straight))
     bridges = (straight.nnz - arcs) // 2
-    lengths = edge_lengths(merged.points, node_metrics, *edges(straight))
+    lengths = measure_edges(merged.points, node_metrics, *edges(straight))
     by_position = metrics.mean(axis=0, dtype=np.float64)
     mean = by_position.mean(axis=(0, 1))
     geodesic = reweight(straight, lengths)

@@ -8,11 +8,11 @@ from jaxtyping import Float, Int
 from scipy.sparse.csgraph import dijkstra
 
 from geovq.geometry.measured import Geometry
-from geovq.graph.attach import attach, nearest_label
+from geovq.graph.attach import attach_points, nearest_label
 from geovq.graph.csr import MIN_LENGTH
 from geovq.graph.neighbours import nearest_points
 from geovq.medoids.nearest import nearest_medoid
-from geovq.metric.edge_lengths import edge_lengths
+from geovq.metric.edge_lengths import measure_edges
 from geovq.validation import check_tokens
 
 _CODES = 32
@@ -49,7 +49,7 @@ def place_codes(geometry: Geometry, codes: Float[np.ndarray, "K d"]) -> CodeGrap
     nodes = np.concatenate([geometry.nodes, codes.astype(geometry.nodes.dtype)])
     metrics = np.concatenate([geometry.metrics, geometry.metrics[near[:, 0]]])
     senders, receivers = np.repeat(np.arange(m, m + k), near.shape[1]), near.ravel()
-    joints = np.maximum(edge_lengths(nodes, metrics, senders, receivers), MIN_LENGTH)
+    joints = np.maximum(measure_edges(nodes, metrics, senders, receivers), MIN_LENGTH)
     old = geometry.geodesic.tocoo()
     rows = np.concatenate([old.row, senders, receivers])
     columns = np.concatenate([old.col, receivers, senders])
@@ -131,4 +131,4 @@ def _first_steps(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Nearest nodes (n, k) of new latents, and the measured lengths of the edges to them."""
     k = min(known.num_neighbours, len(known.nodes))
-    return attach(known.nodes, latents, k, node_metrics=known.metrics, point_metrics=metrics)
+    return attach_points(known.nodes, latents, k, node_metrics=known.metrics, point_metrics=metrics)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, Int32
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from geovq.graph.csr import check_graph
+from geovq.graph.csr import AnyGraph, check_graph
 from geovq.validation import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def compiled() -> types.ModuleType | None:
 
 
 def nearest_medoid(
-    graph: csr_array, medoids: Int[np.ndarray, " k"], *, allow_unreachable: bool = False
+    graph: AnyGraph, medoids: Int[np.ndarray, " k"], *, allow_unreachable: bool = False
 ) -> tuple[Int32[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Nearest medoid of every node in shortest-path length, by one multi-source Dijkstra.
 

@@ -10,7 +10,7 @@ from jax.tree_util import Partial
 
 from geovq.metric.batched import pullback_metrics, token_metrics
 from geovq.metric.curve_lengths import polyline_length, polyline_lengths, refine_lengths
-from geovq.metric.edge_lengths import edge_lengths
+from geovq.metric.edge_lengths import measure_edges
 from geovq.validation import InputError
 from tests import reference
 
@@ -85,11 +85,11 @@ def test_short_edges_have_the_length_of_their_metrics(rng):
     with jax.enable_x64(True):
         z = np.repeat(rng.standard_normal((5, 1, 3)), 2, axis=1) + 1e-4 * rng.standard_normal((5, 2, 3))
         z, senders = z.reshape(10, 3), 2 * np.arange(5)
-        from_metrics = edge_lengths(z, pullback_metrics(wave, z), senders, senders + 1)
+        from_metrics = measure_edges(z, pullback_metrics(wave, z), senders, senders + 1)
         decoded = polyline_lengths(wave, z, senders, senders + 1, segments=4)
         np.testing.assert_allclose(from_metrics, decoded, rtol=1e-7)
         grids = z.reshape(5, 2, 1, 3)
-        from_metrics = edge_lengths(z, token_metrics(wave, grids).reshape(10, 3, 3), senders, senders + 1)
+        from_metrics = measure_edges(z, token_metrics(wave, grids).reshape(10, 3, 3), senders, senders + 1)
         decoded = polyline_lengths(wave, grids, senders, senders + 1, segments=4)
         # A metric is known at one end of the walk in its context only, so the error falls as the step and not as its square.
         np.testing.assert_allclose(from_metrics, decoded, rtol=1e-4)

@@ -1,0 +1,13 @@
+from .assignment.dispatch import Codebook as Codebook
+from .batching.run import Plan as Plan
+from .decoder.adapters import from_linen as from_linen
+from .decoder.adapters import from_nnx as from_nnx
+from .decoder.adapters import single as single
+from .graph.csr import knn_graph as knn_graph
+from .medoids.estimator import GeodesicKMedoids as GeodesicKMedoids
+from .medoids.search import k_medoids as k_medoids
+from .metric.batched import mean_metrics as mean_metrics
+from .metric.batched import pullback_metrics as pullback_metrics
+from .metric.batched import token_metrics as token_metrics
+from .tokenizer.tokenizer import Tokenizer as Tokenizer
+from .validation import InputError as InputError

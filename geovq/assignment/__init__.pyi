@@ -1,0 +1,10 @@
+from .amortised import assign_amortised as assign_amortised
+from .clusters import Kinds as Kinds
+from .dispatch import Codebook as Codebook
+from .greedy import assign_decoded as assign_decoded
+from .joint import assign_joint as assign_joint
+from .nearest import assign_euclidean as assign_euclidean
+from .nearest import assign_geodesic as assign_geodesic
+from .nearest import assign_local as assign_local
+from .nearest import assign_whitened as assign_whitened
+from .nearest import assign_whitened_position as assign_whitened_position
