@@ -1,4 +1,11 @@
-from .assignment.dispatch import Codebook as Codebook
+from .assignment.amortised import Amortised as Amortised
+from .assignment.base import Codebook as Codebook
+from .assignment.geodesic import Geodesic as Geodesic
+from .assignment.greedy import Greedy as Greedy
+from .assignment.joint import Joint as Joint
+from .assignment.local import Local as Local
+from .assignment.nearest import Nearest as Nearest
+from .assignment.whitened import Whitened as Whitened
 from .batching.run import Plan as Plan
 from .decoder.adapters import from_linen as from_linen
 from .decoder.adapters import from_nnx as from_nnx

@@ -18,7 +18,9 @@ HEAVY = ("jax", "flax", "numpy", "scipy", "sklearn", "numba", "optax", "lpips_ja
 
 SNIPPET = """
 import numpy as np
-from geovq import GeodesicKMedoids, InputError, Plan, Tokenizer, k_medoids, knn_graph, pullback_metrics, single
+from geovq import (
+    GeodesicKMedoids, InputError, Joint, Plan, Tokenizer, Whitened, k_medoids, knn_graph, pullback_metrics, single
+)
 
 
 def encode(images: np.ndarray) -> np.ndarray:
@@ -32,6 +34,8 @@ metrics: np.ndarray = pullback_metrics(lambda z: 2 * z, points, plan=Plan(passes
 labels: np.ndarray = GeodesicKMedoids(2).fit(points).labels_
 tokenizer = Tokenizer.load("tokens.npz", encode, single(encode))
 codes: np.ndarray = tokenizer.codes
+quick = tokenizer.replace(assigner=Whitened(per_position=True))
+exact = tokenizer.replace(assigner=Joint(jacobians=1))
 try:
     tokens: np.ndarray = tokenizer.encode(np.zeros((1, 4, 4, 1)))
 except InputError as error:

@@ -1,4 +1,7 @@
-"""Assignment of latents to codes, one file for each way. Imports `geovq.geometry` and the packages before it."""
+"""Latents to tokens: one assigner a file (`base` says what each is), below them the nearest codes and the Gauss-Newton loop.
+
+Imports `geovq.geometry` and the packages before it.
+"""
 
 import lazy_loader
 

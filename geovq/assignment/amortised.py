@@ -3,7 +3,6 @@
 import dataclasses
 from typing import ClassVar, Self
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
@@ -121,14 +120,9 @@ class ClusterCurvature:
         at_once: int,
     ) -> Quadratic:
         """Around the origin, with the gradient there."""
-        clusters: ImageClusters = jax.tree.map(jnp.asarray, problem.curvature)
-        t, _, d = clusters.coordinates.shape
-        at = jnp.einsum("qri,qi->qr", clusters.coordinates, latents.reshape(t, d), precision="highest")
-        nearest = jnp.argmin(jnp.sum((clusters.centres - at[None]) ** 2, axis=(1, 2)))
-        return Quadratic(
-            origin.reshape(t, d),
-            error_gradient(problem.decode, origin, image),
-            clusters.coordinates,
-            clusters.grams[nearest],
-            clusters.residual,
-        )
+        centres, grams, coordinates, residual = (jnp.asarray(part) for part in problem.curvature)
+        t, _, d = coordinates.shape
+        at = jnp.einsum("qri,qi->qr", coordinates, latents.reshape(t, d), precision="highest")
+        nearest = jnp.argmin(jnp.sum((centres - at[None]) ** 2, axis=(1, 2)))
+        gradient = error_gradient(problem.decode, origin, image)
+        return Quadratic(origin.reshape(t, d), gradient, coordinates, grams[nearest], residual)

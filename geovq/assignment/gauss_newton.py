@@ -9,7 +9,7 @@ that the true error never rises. Where codes have costs, the sum of the error an
 
 import dataclasses
 from collections.abc import Hashable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +57,7 @@ class Target(NamedTuple):
     code_costs: Float[Array, "t S K"] | None = None
 
 
+@runtime_checkable
 class Curvature(Hashable, Protocol):
     """Where the linearised error of an image comes from."""
 

@@ -1,9 +1,9 @@
 """Codes moved to where decoded images come out right: joint assignment and metric means, in turn, from any codebook.
 
 With the tokens of some images fixed, the error of these images is linearised at their codes. One step δ of all codes together
-then minimises Σ ‖r − JPδ‖² + λ Σ (Pδ)ᵀḠ(Pδ), where P says which code each token is: the Gauss-Newton step of least squares. If tokens
-did not act together, the solution would be the metric mean (ΣG)⁻¹ΣGz of every cell; since they do, conjugate gradients solve the
-normal equations (Hestenes & Stiefel 1952).
+then minimises Σ ‖r − JPδ‖² + λ Σ (Pδ)ᵀḠ(Pδ), where P says which code each token is: the Gauss-Newton step of least squares. If
+tokens did not act together, the solution would be the metric mean (ΣG)⁻¹ΣGz of every cell; since they do, conjugate gradients
+solve the normal equations (Hestenes & Stiefel 1952).
 """
 
 import dataclasses

@@ -116,7 +116,9 @@ class Constant(Assigner):
 def test_an_assigner_of_ones_own(fitted, images, tmp_path):
     tokenizer = fitted["whitened"].replace(assigner=Constant())
     np.testing.assert_array_equal(tokenizer.encode(images), 3)
-    with pytest.raises(InputError, match=r"assigner: expected one of Nearest, .*, which files can hold, found Constant"):
+    with pytest.raises(
+        InputError, match=r"assigner: expected one of Nearest, .*, which files can hold, found Constant"
+    ):
         tokenizer.save(tmp_path / "t.npz")
     assert not (tmp_path / "t.npz").exists()
 
@@ -259,9 +261,7 @@ def test_vae_of_other_sizes_is_refused_on_loading(tmp_path, fitted):
 def test_statistics_that_are_missing_are_refused(fitted):
     with pytest.raises(InputError, match="geometry: expected the measured graph in which Geodesic finds its paths"):
         fitted["whitened"].replace(assigner=Geodesic())
-    with pytest.raises(
-        InputError, match=r"images: expected training images.*replace\(assigner=Amortised\(\), images="
-    ):
+    with pytest.raises(InputError, match=r"images: expected training images.*replace\(assigner=Amortised\(\), images="):
         fitted["whitened"].replace(assigner=Amortised())
     with pytest.raises(InputError, match="Amortised expects its statistics, found none"):
         Tokenizer(encode, decode, fitted["joint"].codebook, assigner=Amortised(), image_shape=(2, 4, 1))
@@ -389,7 +389,9 @@ def test_greedy_improves_any_tokens(images, fitted):
     assert after.sum() < before.sum()
     with pytest.raises(InputError, match="start: expected 3 grids, one for each image, found 60"):
         fitted["greedy"].encode(images[:3], start=tokens)
-    with pytest.raises(InputError, match=r"start: expected tokens only for Amortised, Joint and Greedy.* found Nearest"):
+    with pytest.raises(
+        InputError, match=r"start: expected tokens only for Amortised, Joint and Greedy.* found Nearest"
+    ):
         fitted["nearest"].encode(images, start=tokens)
 
 
