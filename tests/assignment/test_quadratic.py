@@ -95,7 +95,7 @@ def test_damping_adds_the_mean_metric_of_each_token_alone(decoder, grid, image, 
     roots = rng.standard_normal((H * W, D, D)).astype(np.float32)
     metrics = roots @ roots.swapaxes(1, 2)
     move = rng.standard_normal((H * W, D)).astype(np.float32)
-    added = value(damp(quadratic, metrics, jnp.float32(0.3)), move) - value(quadratic, move)
+    added = value(damp(quadratic, jnp.asarray(metrics), jnp.float32(0.3)), move) - value(quadratic, move)
     np.testing.assert_allclose(added, 0.3 * np.einsum("qi,qij,qj->", move, metrics, move), rtol=1e-3)
 
 
