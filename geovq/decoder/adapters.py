@@ -22,7 +22,7 @@ from geovq.validation import InputError
 
 AnyArray = Array | np.ndarray
 
-Decoder = Callable[[Array], Any]
+Decoder = Callable[[Any], Any]
 """One latent, of any shape, to one image, of any shape, in intensity units."""
 
 

@@ -21,7 +21,7 @@ from geovq.batching.run import settle
 from geovq.decoder.adapters import Decoder, as_partial, flat
 from geovq.decoder.checks import check_decoder
 from geovq.metric.edge_lengths import check_edges
-from geovq.validation import InputError, check_finite
+from geovq.validation import InputError, check_finite, check_whole
 
 
 class Refined(NamedTuple):
@@ -164,15 +164,13 @@ def _lengths(
     progress: Progress | None,
 ) -> np.ndarray:
     """`polyline_lengths` of checked input."""
-    if segments < 1:
-        raise InputError(f"segments: expected at least 1, found {segments}.")
+    check_whole("segments", segments)
     if len(senders) == 0:
         return np.zeros(0, latents.dtype)
     plan = settle()
     if chunk is None:
         chunk = max(1, plan.passes // (segments + 1))
-    if chunk < 1:
-        raise InputError(f"chunk: expected at least 1 walk, found {chunk}.")
+    check_whole("chunk", chunk)
     walk = _compiled(segments, plan.options)
     own, other = senders, receivers
     if latents.ndim == 4:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from sklearn.neighbors import NearestNeighbors
 
+from geovq.numerics.linalg import eigen_root
 from geovq.scores.intervals import Interval, check_resampling
 from geovq.validation import InputError, check_points, check_whole
 
@@ -143,8 +144,7 @@ def _moments(features: Float[np.ndarray, "n f"]) -> tuple[Float[np.ndarray, " f"
 
 def _frechet(mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, other_covariance: np.ndarray) -> float:
     # tr (ΣΣ')^½ is the sum of the roots of the eigenvalues of Σ^½ Σ' Σ^½, which is symmetric.
-    values, vectors = np.linalg.eigh(covariance)
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    root = eigen_root(covariance)
     cross = np.linalg.eigvalsh(root @ other_covariance @ root)
     gap = float(((mean - other_mean) ** 2).sum())
     return gap + float(np.trace(covariance) + np.trace(other_covariance) - 2 * np.sqrt(np.maximum(cross, 0)).sum())

@@ -1,17 +1,19 @@
 """What is reported about tokens: how many codes are used, what guessing them costs, how far they are from the latents."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from geovq.batching.chunks import map_chunks
+from geovq.numerics.linalg import quadratic_form
 from geovq.validation import InputError, check_finite, check_points, check_tokens
 
 SMOOTHING = 0.5
 """Added to the count of every code before frequencies are taken (Krichevsky and Trofimov, 1981)."""
 
 TOKENS_AT_ONCE = 4096
+
+_quadratic_form = jax.jit(quadratic_form)
 
 
 def usage(tokens: Int[np.ndarray, "n ..."], k: int) -> float:
@@ -120,13 +122,7 @@ def metric_errors(
     if metrics.shape != wanted:
         raise InputError(f"metrics: expected one (d, d) a latent, {wanted}, found {metrics.shape}; reshape them.")
     check_finite("metrics", metrics)
-    return np.asarray(map_chunks(_squared_length, moves, metrics, chunk=TOKENS_AT_ONCE))
-
-
-@jax.jit
-@jax.vmap
-def _squared_length(move: Float[Array, " d"], metric: Float[Array, "d d"]) -> Float[Array, ""]:
-    return jnp.dot(jnp.dot(metric, move, precision="highest"), move, precision="highest")
+    return np.asarray(map_chunks(_quadratic_form, moves, metrics, chunk=TOKENS_AT_ONCE))
 
 
 def _moves(latents: np.ndarray, quantized: np.ndarray) -> Float[np.ndarray, "n d"]:
