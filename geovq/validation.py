@@ -107,29 +107,31 @@ def check_points(name: str, points: np.ndarray) -> np.ndarray:
     return points
 
 
-def check_tokens(tokens: np.ndarray, k: int, name: str = "tokens") -> np.ndarray:
-    """Tokens as int32 in 0..k-1.
+def check_tokens(tokens: np.ndarray, num_codes: int, name: str = "tokens") -> np.ndarray:
+    """Tokens as int32 in 0..K-1.
 
     Args:
         tokens: Integer array of any shape, the first axis counting images.
-        k: Number of codes.
+        num_codes: Number of codes K.
         name: What the message calls them.
 
     Returns:
         int32 array of the same shape.
 
     Raises:
-        InputError: A dtype that is not integer, or tokens outside 0..k-1, with their count and the first position.
+        InputError: A dtype that is not integer, or tokens outside 0..K-1, with their count and the first position.
     """
     tokens = np.asarray(tokens)
     if not np.issubdtype(tokens.dtype, np.integer):
-        raise InputError(f"{name}: expected integers in 0..{k - 1}, found {tokens.dtype}; pass what encode returned.")
-    bad = (tokens < 0) | (tokens >= k)
+        raise InputError(
+            f"{name}: expected integers in 0..{num_codes - 1}, found {tokens.dtype}; pass what encode returned."
+        )
+    bad = (tokens < 0) | (tokens >= num_codes)
     if bad.any():
         first = tuple(int(i) for i in np.argwhere(bad)[0])
         images = int(bad.reshape(len(tokens), -1).any(axis=1).sum())
         raise InputError(
-            f"{name}: expected integers in 0..{k - 1}, found {int(bad.sum())} outside, in {images} images, the first "
+            f"{name}: expected integers in 0..{num_codes - 1}, found {int(bad.sum())} outside, in {images} images, the first "
             f"at {first} with value {int(tokens[first])}; drop those images or assign them again."
         )
     return tokens.astype(np.int32)

@@ -86,7 +86,7 @@ def swap_search(
         left, productive = True, True
         while left and productive:
             costs, before = search.costs(), search.n_swaps
-            drawn = _drawn(costs, batch, rng)
+            drawn = _draw(costs, batch, rng)
             left = spend(drawn)
             productive = search.n_swaps - before > _PRODUCTIVE * len(drawn)
         order = rng.permutation(n)
@@ -98,7 +98,7 @@ def swap_search(
     return Searched(search.state.medoids, search.n_swaps, search.n_candidates, search.failed >= n)
 
 
-def _drawn(costs: np.ndarray, count: int, rng: np.random.Generator) -> Int[np.ndarray, " c"]:
+def _draw(costs: np.ndarray, count: int, rng: np.random.Generator) -> Int[np.ndarray, " c"]:
     """So many nodes, or all that cost something, in proportion to their costs."""
     sums = np.cumsum(costs)
     drawn = np.searchsorted(sums, rng.random(count) * sums[-1], side="right")

@@ -183,7 +183,7 @@ def test_energy_is_the_squared_length_of_an_even_walk():
         ({"paths": np.zeros((0, 3, 2))}, r"found \(0, 3, 2\)"),
         ({"paths": np.full((1, 3, 2), np.inf, np.float32)}, "paths: expected finite"),
         ({"iterations": 0}, "iterations: expected a whole number of at least 1"),
-        ({"tolerance": 0.0}, "tolerance > 0"),
+        ({"tolerance": 0.0}, "tolerance: expected a number > 0"),
         ({"chunk": 0}, "chunk: expected a whole number of at least 1"),
         ({"decode": lambda z: np.sqrt(np.asarray(z))}, "JAX can trace"),
         ({"decode": lambda z: jnp.sqrt(z - 1)}, "lengths of the decoded paths: expected finite"),

@@ -44,7 +44,7 @@ def test_the_zero_matrix_counts_as_the_identity_where_there_is_a_floor():
 
 
 def test_quadratic_forms_by_hand_and_written_out(rng):
-    assert quadratic_form(np.array([1.0, 2.0]), np.diag([3.0, 5.0])) == 23
+    assert quadratic_form(np.array([[1.0, 2.0]]), np.diag([3.0, 5.0])[None]) == [23]
     moves, metrics = rng.standard_normal((2, 6, 4)), np.stack([[positive(rng, 4)] * 6] * 2)
     found = quadratic_form(moves, metrics)
     assert found.shape == (2, 6)
