@@ -18,7 +18,7 @@ from geovq.validation import InputError
 _META = "__meta__"
 
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""What a damaged archive raises: a flipped bit can even make it look encrypted, or packed in a way that nobody knows."""
+"""Errors of a damaged archive: a flipped bit can make it look encrypted, or packed by an unknown method."""
 
 
 def digest(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None) -> str:
@@ -47,7 +47,7 @@ def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
         data: The whole content.
 
     Raises:
-        InputError: The disk is full, or the place cannot be written; what stood there before is untouched.
+        InputError: The disk is full, or the file cannot be written; an older file there is untouched.
     """
     path = pathlib.Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -68,7 +68,7 @@ def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
             temporary.unlink(missing_ok=True)
         raise InputError(
             f"{path}: expected to write {len(data):,} bytes, found: {error.strerror or error}; "
-            "free space or choose another folder. What stood there before is untouched."
+            "free space or choose another folder. An older file there is untouched."
         ) from error
 
 
@@ -107,7 +107,7 @@ def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta:
         meta: JSON-serialisable values.
 
     Returns:
-        The digest of what was saved.
+        The digest of the content.
 
     Raises:
         InputError: The file cannot be written.
@@ -121,7 +121,7 @@ def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta:
 
 
 def load_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Loads what `save_arrays` wrote; never unpickles.
+    """Loads a file of `save_arrays`; never unpickles.
 
     Args:
         path: The file to read.

@@ -1,4 +1,4 @@
-"""How a kernel runs on this machine: how much of it at once, with which compiler options, on how many devices.
+"""How a kernel runs on this machine: rows at once, compiler options, devices.
 
 A kernel is written for one row. Here it is batched, compiled and cut into chunks. Small chunks win on a CPU, where they stay
 in the cache, and large ones on an accelerator, so the default depends on the kind of machine, and on nothing else: the same call
@@ -37,11 +37,11 @@ class Plan(NamedTuple):
 
 
 DEFAULT_PLAN = Plan()
-"""What is good on most machines of a kind, on the default device."""
+"""Defaults for the kind of machine, on the default device."""
 
 
 class Settled(NamedTuple):
-    """A plan without open questions."""
+    """A plan with all its defaults filled in."""
 
     passes: int
     options: Options
@@ -50,7 +50,7 @@ class Settled(NamedTuple):
 
 @runtime_checkable
 class Kernel(Hashable, Protocol):
-    """Something to compute for one row; hashable, and equal to another that compiles to the same code."""
+    """A computation for one row. It is hashable, and equal to another that compiles to the same code."""
 
     def passes(self, shape: tuple[int, ...]) -> int:
         """Passes through the decoder that a latent of this shape takes, beside the first."""
@@ -75,13 +75,13 @@ def fast_options() -> Options:
 
 
 def settle(plan: Plan = DEFAULT_PLAN) -> Settled:
-    """The plan with its defaults put in.
+    """The plan with its defaults filled in.
 
     Args:
-        plan: What is not None in it is kept.
+        plan: Fields that are not None are kept.
 
     Raises:
-        InputError: Something else than a plan, or one without passes.
+        InputError: Not a Plan, or fewer than one pass.
     """
     if not isinstance(plan, Plan):
         raise InputError(f"plan: expected a geovq.Plan, found {plan!r}; pass Plan(passes=...).")
@@ -142,7 +142,7 @@ def _chunk(kernel: Kernel, rows: tuple[np.ndarray, ...], plan: Settled) -> int:
 
 def _function(kernel: Kernel, decode: Shared, plan: Settled, *, summed: bool = False) -> Callable:
     """The compiled kernel, as a function of a chunk of rows on the host."""
-    compiled = _compiled(kernel, plan, summed=summed)
+    compiled = _compile(kernel, plan, summed=summed)
     if plan.mesh is None:
         return functools.partial(compiled, decode)
     everywhere = jax.device_put(decode, NamedSharding(plan.mesh, PartitionSpec()))
@@ -151,7 +151,7 @@ def _function(kernel: Kernel, decode: Shared, plan: Settled, *, summed: bool = F
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(kernel: Kernel, plan: Settled, *, summed: bool) -> Callable:
+def _compile(kernel: Kernel, plan: Settled, *, summed: bool) -> Callable:
     """Function of a decoder and a chunk of rows; `summed` also takes which rows count, and adds them up on each device."""
 
     def every(decode: Shared, *rows: Any) -> Any:
@@ -175,11 +175,11 @@ def _compiled(kernel: Kernel, plan: Settled, *, summed: bool) -> Callable:
 
 
 def check_rows_finite(first: int, found: Any) -> None:
-    """Refuses what was computed of a decoder and is not finite, as soon as it is there.
+    """Checks that what a decoder gave is finite.
 
     Args:
         first: Number of the first row.
-        found: What was computed of some rows: an array, or a tree of arrays.
+        found: Results of some rows: an array, or a tree of arrays.
 
     Raises:
         InputError: Naming the first bad row.

@@ -1,7 +1,7 @@
-"""The measured latent space: sampled latents with their metrics, the graph between them, and where codes lie in it.
+"""The measured latent space: sampled latents with their metrics, and the graph between them.
 
-On R^d the pullback metric is a sampled field: it is known at latents that came out of images, each in the context of its own
-grid. So distances are path lengths over those latents.
+On R^d the pullback metric is a sampled field: it is known at latents of images, each in the context of its own grid. So distances
+are lengths of paths over those latents.
 """
 
 from typing import NamedTuple
@@ -19,37 +19,38 @@ from geovq.graph.deduplicate import group_means, merge_duplicates
 from geovq.graph.neighbours import nearest_neighbours
 from geovq.metric.batched import mean_metrics, token_metrics
 from geovq.metric.edge_lengths import measure_edges
-from geovq.models.config import COMPONENTS
 from geovq.validation import InputError, check_whole
+
+COMPONENTS = ("bridge", "drop")
 
 # Grids over which the mean metric is taken exactly where the others are sketched.
 _MEAN_GRIDS = 1000
 
 
 class Geometry(NamedTuple):
-    """m distinct latents, how the decoder's image changes around each, and the graph between them."""
+    """m distinct latents, their metrics, and the graph between them."""
 
     nodes: Float[np.ndarray, "m d"]
     weights: Float[np.ndarray, " m"]
-    """How many of the sampled tokens had this latent."""
+    """Number of sampled tokens with this latent."""
     metrics: Float[np.ndarray, "m d d"]
     """Mean metric of those tokens, intensity²."""
     mean_metric: Float[np.ndarray, "d d"]
-    """Mean metric of all sampled tokens (of at most 1,000 grids where metrics are sketched), intensity²: what `whitened` uses."""
+    """Mean metric of all sampled tokens, intensity²; of at most 1,000 grids where metrics are sketched."""
     position_metrics: Float[np.ndarray, "h w d d"]
-    """The same at each position of the grid: what `whitened-position` and the damping of `joint` use."""
+    """The same at each position of the grid."""
     straight: scipy.sparse.csr_array
     """k-NN graph with Euclidean lengths."""
     geodesic: scipy.sparse.csr_array
     """The same edges with pullback lengths, in intensity units."""
     num_neighbours: int
-    """Nearest neighbours that a node was joined to."""
+    """Nearest neighbours that every node is joined to."""
     recall: float
     """Fraction of the true nearest neighbours that were found, over a sample of nodes."""
     bridges: int
-    """Edges that were added to join the graph's components."""
+    """Edges added to join the graph's components."""
     dropped: int
-    """Nodes outside the largest component, where components are dropped: no medoid is chosen among them."""
+    """Nodes outside the largest component, with components="drop": none of them becomes a medoid."""
 
 
 def measure(
@@ -69,11 +70,11 @@ def measure(
         decode: Takes one grid (h, w, d) to one image, in intensity units.
         grids: Latents (n, h, w, d).
         num_neighbours: Nearest neighbours k that a node is joined to.
-        max_images: Grids that are measured; where there are more, so many are drawn at random. None measures all.
+        max_images: At most so many grids are measured, drawn at random. None measures all.
         probes: Random probes of sketched metrics, see `geovq.metric.batched.token_metrics`; None for exact ones.
         seed: Of every random choice.
-        components: "bridge" joins the graph's components by the shortest edges between them; "drop" leaves them apart, as the
-            original study did: then the codes come from the largest, and what lies in the others gets no valid token.
+        components: "bridge" joins the graph's components by the shortest edges between them. "drop" leaves them apart, as the
+            original study did: codes come from the largest one, and latents in the others get no valid token.
         progress: Called with the grids done while metrics are computed.
 
     Returns:
@@ -86,6 +87,7 @@ def measure(
     if components not in COMPONENTS:
         raise InputError(f"components: expected one of {', '.join(COMPONENTS)}, found {components!r}.")
     if max_images is not None:
+        check_whole("max_images", max_images)
         grids = draw(grids, max_images, seed)
     metrics = token_metrics(decode, grids, probes=probes, seed=seed, plan=DEFAULT_PLAN, progress=progress)
     geometry = connect(grids, metrics, num_neighbours=num_neighbours, seed=seed, components=components)
@@ -100,7 +102,7 @@ def measure(
 
 
 def draw(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """`count` of the rows, drawn at random without replacement, in their order; all where there are no more."""
+    """`count` of the rows (n, ...), drawn at random without replacement, in their order; all of them where n <= count."""
     check_whole("count", count)
     chosen = np.random.default_rng(seed).permutation(len(rows))[:count]
     return rows[np.sort(chosen)]
@@ -114,7 +116,7 @@ def connect(
     seed: int = 0,
     components: str = "bridge",
 ) -> Geometry:
-    """`measure` where the metrics of the tokens, (n, h, w, d, d), are at hand already."""
+    """`measure` with metrics of the tokens (n, h, w, d, d) that were computed before."""
     d = grids.shape[-1]
     merged = merge_duplicates(grids.reshape(-1, d))
     node_metrics = group_means(metrics.reshape(-1, d * d), merged).reshape(-1, d, d)

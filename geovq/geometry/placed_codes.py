@@ -59,7 +59,7 @@ def place_codes(geometry: Geometry, codes: Float[np.ndarray, "K d"]) -> CodeGrap
 
 
 class CodeField(NamedTuple):
-    """The nearest code of every node along the graph: all that is needed to assign new latents."""
+    """The nearest code of every node along the graph: enough to assign new latents."""
 
     nodes: Float[np.ndarray, "m d"]
     metrics: Float[np.ndarray, "m d d"]
@@ -100,7 +100,7 @@ def lengths_to_codes(
     metrics: Float[np.ndarray, "n d d"],
     tokens: Int[np.ndarray, "n c"],
 ) -> Float[np.ndarray, "n c"]:
-    """Length of the shortest path from each latent to codes that it was given, nearest or not.
+    """Length of the shortest path from each latent to given codes.
 
     Args:
         placed: Codes in their graph.

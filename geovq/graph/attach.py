@@ -1,4 +1,4 @@
-"""New points attached to a graph: edges to their nearest nodes, measured like all others, and then along the nodes' own paths."""
+"""New points attached to a graph by edges to their nearest nodes, which are measured like all others."""
 
 import numpy as np
 from jaxtyping import Float, Int, Int32
@@ -33,12 +33,10 @@ def attach_points(
         or Euclidean.
 
     Raises:
-        InputError: Metrics at the nodes or at the points alone.
+        InputError: Metrics at the nodes without metrics at the points, or the reverse.
     """
     if (node_metrics is None) != (point_metrics is None):
-        raise InputError(
-            "metrics: expected some at the nodes and at the points, or none, found one of them; give both."
-        )
+        raise InputError("metrics: expected metrics at nodes and points, or none, found only one of them; give both.")
     near, lengths = nearest_points(nodes, points, k)
     if node_metrics is None or point_metrics is None:
         return near, lengths
@@ -59,13 +57,13 @@ def nearest_label(
     labels: Int[np.ndarray, " n"],
     distances: Float[np.ndarray, " n"],
 ) -> tuple[Int32[np.ndarray, " q"], Float[np.ndarray, " q"]]:
-    """Label of the nearest medoid of new points: over one of their edges, then as far as it is from there.
+    """Nearest medoid of new points: over one of their edges, then along the shortest path of that node.
 
     Args:
         near: Nodes that each point is attached to.
         steps: Lengths of the edges.
         labels: Nearest medoid of every node.
-        distances: How far it is.
+        distances: Length of the path to it.
 
     Returns:
         Labels and lengths (q,).

@@ -1,4 +1,4 @@
-"""Exact duplicates merged, and counted."""
+"""Exact duplicates merged and counted."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ class Merged(NamedTuple):
 
 
 def group_means(rows: Float[np.ndarray, "n d"], merged: Merged) -> Float[np.ndarray, "u d"]:
-    """Mean of what belongs to the copies of each point, (n, d) -> (u, d); the same array where there are no copies."""
+    """Mean over the copies of each point, (n, d) -> (u, d); the same array where there are no copies."""
     n, u = len(rows), len(merged.weights)
     if u == n:
         return rows

@@ -82,7 +82,7 @@ def nearest_neighbours(points: Float[np.ndarray, "n d"], k: int, *, method: str 
 def nearest_points(
     points: Float[np.ndarray, "n d"], queries: Float[np.ndarray, "q d"], k: int
 ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
-    """Exactly the k <= n points nearest to each query, nearest first, and how far they are; query by query."""
+    """Exactly the k <= n points nearest to each query, nearest first, and how far they are."""
     return _exact(points, queries, k)
 
 

@@ -1,4 +1,4 @@
-"""What k-medoids makes small."""
+"""The cost that k-medoids minimises."""
 
 import math
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from geovq.medoids.nearest import nearest
 
 MIN_GAIN = 1e-12
-"""Rounding of a sum may make a tie look like a gain: a smaller gain than this share of what it is taken from is none."""
+"""Least gain that counts, as a share of the cost: rounding of a sum may make a tie look like a gain."""
 
 
 class Objective(NamedTuple):
@@ -24,7 +24,7 @@ class Objective(NamedTuple):
     """1 or 2."""
 
     def costs(self, distances: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """What every node costs."""
+        """Cost of every node."""
         return self.weights * distances**self.power
 
     def cost(self, distances: Float[np.ndarray, " n"]) -> float:

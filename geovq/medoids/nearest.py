@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @functools.cache
-def compiled() -> types.ModuleType | None:
+def load_kernels() -> types.ModuleType | None:
     """`geovq.medoids.kernels`, or None and one warning where numba is not installed."""
     try:
         from geovq.medoids import kernels as searches
@@ -92,7 +92,7 @@ def check_medoids(medoids: Int[np.ndarray, " k"], n: int) -> Int[np.ndarray, " k
 
 def nearest(graph: csr_array, sources: np.ndarray) -> tuple[Int32[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Node of the nearest source of every node of a checked graph, and how far it is; -1 and infinity without a path."""
-    searches = compiled()
+    searches = load_kernels()
     n = graph.shape[0]
     if searches is None:
         distances, _, near = dijkstra(graph, directed=True, indices=sources, min_only=True, return_predecessors=True)

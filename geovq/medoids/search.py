@@ -17,13 +17,13 @@ from scipy.sparse.csgraph import connected_components, reverse_cuthill_mckee
 
 from geovq.graph.csr import AnyGraph, check_graph
 from geovq.medoids.cost import Objective, with_exact_sums
-from geovq.medoids.nearest import compiled, label_nodes, nearest
+from geovq.medoids.nearest import label_nodes, load_kernels, nearest
 from geovq.medoids.seeding import seed_medoids
 from geovq.medoids.voronoi import voronoi
 from geovq.validation import InputError, check_finite, check_whole
 
 Progress = Callable[[str, int, float], None]
-"""Called with what is going on ("seed", "swap" or "voronoi"), how many candidates or rounds of it are done, and the cost."""
+"""Called with the phase ("seed", "swap" or "voronoi"), its candidates or rounds so far, and the cost."""
 
 # "auto": a candidate is compared with about 2 n / k nodes, so these are so many comparisons for every node, and in all.
 _EACH = 512
@@ -86,11 +86,11 @@ def k_medoids(
         max_candidates: Nodes that are tried as medoids, some of them more than once. "auto" is 256 k, work in proportion to the
             edges of the graph, or what takes seconds where that is more; None is as many as it takes until no swap gains, which
             for a million nodes is hours.
-        max_seconds: The search ends after this time; None for no limit. What is found by then is returned.
+        max_seconds: The search ends after this time with what it has found; None for no limit.
         progress: Called now and then.
 
     Returns:
-        Medoids, and the labels, distances and cost that one last pass over the graph as it was given finds.
+        Medoids, with labels, distances and cost from one last pass over the graph as it was given.
 
     Raises:
         InputError: What `check_graph` refuses; a graph that is not connected; k, power, the budget or weights outside the ranges
@@ -119,7 +119,7 @@ def k_medoids(
     if progress is not None:
         progress("seed", k, objective.cost(nearest(objective.graph, medoids)[1]))
     found = None
-    if k > 1 and max_candidates != 0 and compiled() is not None:
+    if k > 1 and max_candidates != 0 and load_kernels() is not None:
         from geovq.medoids.swap import swap_search  # needs numba
 
         found = swap_search(objective, medoids, rng, max_candidates, swaps_end, functools.partial(say, "swap"))

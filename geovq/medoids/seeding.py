@@ -5,7 +5,7 @@ from jaxtyping import Int
 from scipy.sparse import csr_array
 
 from geovq.medoids.cost import Objective
-from geovq.medoids.nearest import arcs, compiled, nearest
+from geovq.medoids.nearest import arcs, load_kernels, nearest
 
 
 def seed_medoids(objective: Objective, k: int, rng: np.random.Generator) -> Int[np.ndarray, " k"]:
@@ -20,7 +20,7 @@ def seed_medoids(objective: Objective, k: int, rng: np.random.Generator) -> Int[
         Distinct nodes (k,), int32.
     """
     graph = objective.graph
-    searches = compiled()
+    searches = load_kernels()
     space = None if searches is None else searches.new_work(graph.shape[0])
     medoids = np.empty(k, dtype=np.int32)
     medoids[0] = _draw(objective.weights, rng)

@@ -131,7 +131,7 @@ class _Search:
         self._pool.shutdown()
 
     def costs(self) -> Float[np.ndarray, " n"]:
-        """What every node costs."""
+        """Cost of every node."""
         return self._objective.costs(self.state.reach[:, 0])
 
     def recount(self) -> None:

@@ -1,4 +1,4 @@
-"""Lengths of edges by decoding points along them: the truth that the lengths from cached metrics are held against.
+"""Lengths of edges by decoding points along them: the truth for the lengths from cached metrics.
 
 An edge is walked straight in latent space, in equal steps, and the distances between consecutive images are added up. That
 is the length of the image's curve as the steps become small, and never more than that. An edge between tokens is walked twice, in
@@ -171,7 +171,7 @@ def _lengths(
     if chunk is None:
         chunk = max(1, plan.passes // (segments + 1))
     check_whole("chunk", chunk)
-    walk = _compiled(segments, plan.options)
+    walk = _compile(segments, plan.options)
     own, other = senders, receivers
     if latents.ndim == 4:
         own, other = np.concatenate([own, other]), np.concatenate([other, own])
@@ -187,7 +187,7 @@ def _lengths(
 
 
 @functools.lru_cache(maxsize=32)
-def _compiled(segments: int, options: tuple[tuple[str, str], ...]) -> Callable:
+def _compile(segments: int, options: tuple[tuple[str, str], ...]) -> Callable:
     kernel = functools.partial(polyline_length, segments=segments)
     return jax.jit(jax.vmap(kernel, in_axes=(None, 0, 0)), compiler_options=dict(options))
 

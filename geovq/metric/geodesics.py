@@ -116,7 +116,7 @@ def find_geodesics(
     if chunk is None:
         chunk = max(1, plan.passes // paths.shape[1])
     check_whole("chunk", chunk)
-    measure, start, step, place = _compiled(plan.options)
+    measure, start, step, place = _compile(plan.options)
     chunks = functools.partial(map_chunks, chunk=chunk, pad=True)
 
     first_lengths, first_energies = chunks(functools.partial(measure, decode), paths)
@@ -241,7 +241,7 @@ def _take_step(decode: Partial, whitening: _Whitening, path: Array, state: _Desc
 
 
 @functools.cache
-def _compiled(options: Options) -> tuple[Callable, Callable, Callable, Callable]:
+def _compile(options: Options) -> tuple[Callable, Callable, Callable, Callable]:
     """`_measure`, `_initial_descent`, `_take_step` and `_place_points` for many paths."""
 
     def of_many(kernel: Callable, axes: tuple[int | None, ...]) -> Callable:

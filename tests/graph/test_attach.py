@@ -56,5 +56,5 @@ def test_points_do_not_influence_each_other(monkeypatch):
 
 
 def test_half_of_the_metrics_is_refused():
-    with pytest.raises(InputError, match="at the nodes and at the points, or none"):
+    with pytest.raises(InputError, match="metrics at nodes and points, or none, found only one"):
         attach_points(NODES, POINTS, 5, node_metrics=metrics(60, 1))

@@ -51,7 +51,7 @@ def sphere(z):
 
 
 def great_circles(z, source):
-    cosines = [float(sphere(point) @ sphere(source)) for point in z]
+    cosines = np.asarray(jax.vmap(sphere)(z)) @ np.asarray(sphere(source))
     return np.arccos(np.clip(cosines, -1, 1))
 
 
