@@ -24,8 +24,9 @@ from benchmarks.common.rows import Row
 from benchmarks.tokenizer.systems import CODEBOOKS, Tokenizers, begun_as, images_of
 from benchmarks.tokenizer.systems import SCHEDULES as TOKENIZER_SCHEDULES
 from benchmarks.tokenizer.systems import Schedule as TokenizerSchedule
-from geovq.models.config import AssignmentName, CodebookName
+from geovq.codebook.names import CodebookName
 from geovq.validation import InputError
+from train.config.names import AssignerName
 from train.config.options import PRESETS, FinetuneOptions, GPTOptions, tokenizer_stages
 from train.run.command_line import parse, run_program
 from train.run.folder import Run
@@ -43,7 +44,7 @@ class Case(NamedTuple):
     """A kind of tokens, and how long their Transformer is trained."""
 
     codebook: CodebookName
-    assign: AssignmentName
+    assign: AssignerName
     noise_variance: float | None = None
     """The VAE's β; None: its bits are held."""
     long: bool = False
@@ -58,7 +59,7 @@ class Case(NamedTuple):
 
 CASES = (
     *(Case(codebook, "whitened") for codebook in CODEBOOKS),
-    *(Case("metric", assign) for assign in get_args(AssignmentName) if assign != "whitened"),
+    *(Case("metric", assign) for assign in get_args(AssignerName) if assign != "whitened"),
     *(Case("metric", "whitened", variance) for variance in VARIANCES),
     Case("metric", "whitened", CHOSEN, long=True),
 )
@@ -72,10 +73,10 @@ class Schedule(NamedTuple):
     gpt: GPTOptions
     """Of all Transformers but the long one."""
     long: GPTOptions
-    probes: dict[AssignmentName, int]
+    probes: dict[AssignerName, int]
     """Products that a Jacobian is sketched by, where an assignment is not given whole ones."""
     codes: int
-    left_out: tuple[AssignmentName, ...] = ()
+    left_out: tuple[AssignerName, ...] = ()
     """Assignments that take too long."""
 
 

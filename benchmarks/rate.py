@@ -35,10 +35,10 @@ def posterior(run: Run, images: Any) -> Any:
     @jax.jit
     def sampled(batch):
         model = nnx.merge(graphdef, params)
-        mean, logvar = model.posteriors(batch)
+        mean, logvar = model.encoder.posteriors(batch)
         noise = jax.random.normal(jax.random.key(1), mean.shape)
         bits = 0.5 * jnp.sum(mean**2 + jnp.exp(logvar) - 1 - logvar, axis=-1) / jnp.log(2)
-        return jnp.clip(model.decode(mean + jnp.exp(logvar / 2) * noise), 0, 1), bits
+        return jnp.clip(model.decoder(mean + jnp.exp(logvar / 2) * noise), 0, 1), bits
 
     return map_chunks(sampled, images, chunk=500)
 

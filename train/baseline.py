@@ -23,10 +23,10 @@ def run(run: Run) -> None:
     import jax.numpy as jnp
     import numpy as np
     from flax import nnx
+    from geovq.models.quantizers import bounded, moved, new_codes, rounded, straight_through
 
     from geovq.assignment.nearest import nearest_codes
     from geovq.batching.chunks import map_chunks
-    from geovq.models.quantizers import bounded, moved, new_codes, rounded, straight_through
     from train.loop import loop, steps
     from train.stages import inputs as stages
     from train.stages import networks

@@ -9,7 +9,8 @@ from benchmarks.common.record import FOLDER
 from benchmarks.generation.systems import System
 from benchmarks.tokenizer.systems import SCHEDULES as TOKENIZER_SCHEDULES
 from benchmarks.tokenizer.systems import Schedule as TokenizerSchedule
-from geovq.models.config import AssignmentName, CodebookName
+from geovq.codebook.names import CodebookName
+from train.config.names import AssignerName
 from train.config.options import PRESETS, CodebookOptions, FinetuneOptions, GPTOptions
 
 
@@ -29,7 +30,7 @@ class Schedule:
     tokenizer: TokenizerSchedule
     """Of all but the Transformer."""
     gpt: GPTOptions
-    probes: dict[AssignmentName, int]
+    probes: dict[AssignerName, int]
     """Products that a Jacobian is sketched by, where an assignment is not given whole ones."""
     epochs: Epochs
     images: int

@@ -22,8 +22,12 @@ from geovq.batching.run import DEFAULT_PLAN, Plan
 from geovq.decoder.adapters import single
 from geovq.geometry.placed_codes import CodeField
 from geovq.metric.batched import token_metrics
-from geovq.models.config import ASSIGNMENTS
 from geovq.validation import InputError
+
+ASSIGNMENTS = ("euclidean", "whitened", "whitened-position", "local", "geodesic", "amortised", "joint", "decoded")
+
+TAKES_PRICES = ("amortised", "joint")
+"""Assignments that can weigh the image's error against what tokens cost beside it."""
 
 NEEDS_METRICS = ("local", "geodesic")
 """Assignments that need the metric of every token."""

@@ -15,10 +15,10 @@ from jaxtyping import Float
 
 from geovq.assignment.nearest import assign_whitened
 from geovq.codebook.metric_kmeans import lloyd
+from geovq.codebook.names import CODEBOOKS, COMPOSITIONS, OF_MEANS
 from geovq.geometry.measured import Geometry, draw
 from geovq.graph.csr import largest_component
 from geovq.medoids.search import Progress, k_medoids
-from geovq.models.config import CODEBOOKS, OF_MEANS, STACKINGS
 from geovq.numerics.additive import MAX_STAGES
 from geovq.numerics.kmeans import POINTS, kmeans, product_stages, residual_stages
 from geovq.numerics.linalg import square_root
@@ -120,8 +120,10 @@ def check_recipe(name: str, k: int, stages: int, stacking: str, d: int) -> None:
         raise InputError(f"codebook: expected one of {', '.join(CODEBOOKS)}, found {name!r}; choose one of them.")
     check_whole("codes", k, 0)
     check_whole("stages", stages)
-    if stacking not in STACKINGS:
-        raise InputError(f"stacking: expected one of {', '.join(STACKINGS)}, found {stacking!r}; choose one of them.")
+    if stacking not in COMPOSITIONS:
+        raise InputError(
+            f"stacking: expected one of {', '.join(COMPOSITIONS)}, found {stacking!r}; choose one of them."
+        )
     most = 1 if name not in OF_MEANS else min(MAX_STAGES, d) if stacking == "product" else MAX_STAGES
     if not 1 <= stages <= most:
         raise InputError(

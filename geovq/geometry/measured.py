@@ -19,8 +19,9 @@ from geovq.graph.deduplicate import group_means, merge_duplicates
 from geovq.graph.neighbours import nearest_neighbours
 from geovq.metric.batched import mean_metrics, token_metrics
 from geovq.metric.edge_lengths import edge_lengths
-from geovq.models.config import COMPONENTS
 from geovq.validation import InputError
+
+COMPONENTS = ("bridge", "drop")
 
 # Grids over which the mean metric is taken exactly where the others are sketched.
 _MEAN_GRIDS = 1000

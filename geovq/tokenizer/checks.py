@@ -3,8 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from geovq.assignment.dispatch import NEEDS_IMAGES, Codebook
-from geovq.models.config import TAKES_PRICES
+from geovq.assignment.dispatch import NEEDS_IMAGES, TAKES_PRICES, Codebook
 from geovq.validation import InputError, check_finite, check_images, check_tokens, check_whole
 
 

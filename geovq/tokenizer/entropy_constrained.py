@@ -13,9 +13,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float, Int
 
+from geovq.assignment.dispatch import TAKES_PRICES
 from geovq.batching.chunks import Progress, map_chunks
 from geovq.batching.run import DEFAULT_PLAN, Plan
-from geovq.models.config import TAKES_PRICES
 from geovq.models.gpt import GPT
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError, check_images, check_whole

@@ -7,9 +7,9 @@ import pytest
 from geovq.assignment.nearest import assign_euclidean, assign_local, assign_whitened
 from geovq.codebook.codes import fit_codes
 from geovq.codebook.metric_kmeans import full_rank
+from geovq.codebook.names import CODEBOOKS, COMPOSITIONS
 from geovq.geometry.measured import measure
 from geovq.medoids.search import k_medoids
-from geovq.models.config import CODEBOOKS, STACKINGS
 from geovq.numerics.additive import summed
 from geovq.validation import InputError
 
@@ -97,7 +97,7 @@ def test_no_code_is_dead_on_the_training_set(name, rng):
     assert len(np.unique(tokens)) == 40
 
 
-@pytest.mark.parametrize("stacking", STACKINGS)
+@pytest.mark.parametrize("stacking", COMPOSITIONS)
 @pytest.mark.parametrize("name", ["kmeans", "whitened", "metric"])
 def test_more_stages_come_nearer(name, stacking, rng):
     latents = (rng.standard_normal((100, 2, 2, 4)) * np.array([3, 1, 1, 0.3])).astype(np.float32)

@@ -7,8 +7,8 @@ import pytest
 from geovq.assignment.nearest import assign_euclidean, assign_whitened
 from geovq.codebook.codes import without_dead
 from geovq.codebook.fit import Recipe, fit_codebook
+from geovq.codebook.names import CODEBOOKS
 from geovq.geometry.measured import measure
-from geovq.models.config import CODEBOOKS
 
 
 def decode(latents):

@@ -10,10 +10,10 @@ from flax import nnx
 
 from geovq.assignment.amortised import assign_amortised
 from geovq.assignment.clusters import measure_kinds
-from geovq.assignment.dispatch import Codebook
+from geovq.assignment.dispatch import TAKES_PRICES, Codebook
 from geovq.assignment.joint import assign_joint
 from geovq.decoder.adapters import single
-from geovq.models.config import TAKES_PRICES, GPTConfig
+from geovq.models.config import GPTConfig
 from geovq.models.gpt import GPT
 from geovq.tokenizer.entropy_constrained import assign_entropy_constrained, code_nats
 from geovq.tokenizer.tokenizer import Tokenizer

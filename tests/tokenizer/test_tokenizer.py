@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from geovq.assignment.dispatch import NEEDS_IMAGES, Codebook
-from geovq.models.config import ASSIGNMENTS, CODEBOOKS, STACKINGS
+from geovq.assignment.dispatch import ASSIGNMENTS, NEEDS_IMAGES, Codebook
+from geovq.codebook.names import CODEBOOKS, COMPOSITIONS
 from geovq.models.token_data import keep_valid
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError
@@ -265,7 +265,7 @@ def test_codes_of_another_model(images, tmp_path):
 
 
 @pytest.mark.parametrize("assign", [name for name in ASSIGNMENTS if name != "geodesic"])
-@pytest.mark.parametrize("stacking", STACKINGS)
+@pytest.mark.parametrize("stacking", COMPOSITIONS)
 def test_several_codes_a_token(stacking, assign, images, tmp_path):
     wide = Partial(lambda z: decode(z[..., :1] + 0.3 * z[..., 1:]))
 

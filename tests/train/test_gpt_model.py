@@ -29,7 +29,7 @@ def tokens(rng):
 @pytest.mark.parametrize("conditional", [True, False])
 def test_labels_tell_what_they_can_and_validation_is_a_likelihood(tokens, conditional):
     config = GPTConfig(
-        codes=CLASSES,
+        num_codes=CLASSES,
         grid=(2, 2),
         classes=CLASSES if conditional else 0,
         class_dropout=0.25 if conditional else 0.0,

@@ -10,10 +10,10 @@ import sys
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from geovq.models.quantizers import grid_codes
 
 from benchmarks import entropy
 from benchmarks.perceptual import scored, short
-from geovq.models.quantizers import grid_codes
 from geovq.numerics.linalg import square_root
 from geovq.scores import reconstruction as scores
 from geovq.storage import load_arrays

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable
 
-from geovq.models.config import OF_MEANS, TAKES_PRICES
+from geovq.codebook.names import OF_MEANS
+from geovq.models.config import TAKES_PRICES
 from geovq.validation import InputError
 from train.config.options import Config, token_codes
 

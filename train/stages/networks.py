@@ -6,10 +6,10 @@ from typing import Any
 
 import jax
 from flax import nnx
+from geovq.models.quantizers import MovingCodes, check_levels, new_codes
 
 from geovq.models.config import GPTConfig, VAEConfig
 from geovq.models.gpt import GPT
-from geovq.models.quantizers import MovingCodes, check_levels, new_codes
 from geovq.models.spatial_vae import SpatialVAE
 from geovq.storage import read_json
 from geovq.validation import InputError

@@ -3,10 +3,10 @@
 import os
 
 import numpy as np
-
-from geovq.geometry.placed_codes import code_field, place_codes
-from geovq.models.config import CODEBOOKS
 from geovq.models.quantizers import MovingCodes, bounded, grid_codes
+
+from geovq.codebook.names import CODEBOOKS
+from geovq.geometry.placed_codes import code_field, place_codes
 from geovq.models.spatial_vae import SpatialVAE, callables
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError, check_images
