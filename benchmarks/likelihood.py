@@ -82,16 +82,16 @@ class Schedule(NamedTuple):
 
 _USUAL = GPTOptions(start="codes", average=0.999, patience=0, batch_size=64, dropout=0.0)
 
-_TUNING = FinetuneOptions(codebook="metric", rounds=1, epochs=(2,), val_images=1000)
+_TUNING = FinetuneOptions(codebook="metric", rounds=1, epochs=(2,), max_val_images=1000)
 
 SCHEDULES = {
     "reduced": Schedule(
         tokenizer=dataclasses.replace(TOKENIZER_SCHEDULES["reduced"], epochs=8, finetune=_TUNING),
-        gpt=dataclasses.replace(_USUAL, images=15_000, epochs=3),
+        gpt=dataclasses.replace(_USUAL, max_images=15_000, epochs=3),
         long=dataclasses.replace(_USUAL, epochs=6),
         probes={"local": 64, "joint": 96},
         codes=512,
-        left_out=("geodesic", "decoded"),
+        left_out=("geodesic", "greedy"),
     ),
     "full": Schedule(
         tokenizer=dataclasses.replace(TOKENIZER_SCHEDULES["full"], finetune=dataclasses.replace(_TUNING, epochs=(6,))),
@@ -104,11 +104,11 @@ SCHEDULES = {
         tokenizer=dataclasses.replace(
             TOKENIZER_SCHEDULES["smoke"], finetune=dataclasses.replace(_TUNING, epochs=(1,), batch_size=64)
         ),
-        gpt=dataclasses.replace(PRESETS["demo"].gpt, epochs=1, images=200, patience=0),
+        gpt=dataclasses.replace(PRESETS["demo"].gpt, epochs=1, max_images=200, patience=0),
         long=dataclasses.replace(PRESETS["demo"].gpt, epochs=2, patience=0),
         probes={"geodesic": 4, "joint": 4},
         codes=16,
-        left_out=("decoded",),
+        left_out=("greedy",),
     ),
 }
 """reduced: two CPU cores. full: for an accelerator. smoke: the digits, to try it."""
@@ -141,7 +141,7 @@ def tokenizers_of(folder: pathlib.Path, data_dir: str | None, case: Case, schedu
 
 def trained(folder: pathlib.Path, data_dir: str | None, case: Case, schedule: Schedule) -> tuple[Run, Run | None]:
     """The run of a case's Transformer; if it is long, one with a decoder that is fine-tuned on its tokens, too."""
-    from train import gpt
+    from train.stages import gpt
 
     tokenizers = tokenizers_of(folder, data_dir, case, schedule)
     made = tokenizers.ours(schedule.codes, SEED)
@@ -158,7 +158,7 @@ def options_of(case: Case, schedule: Schedule) -> GPTOptions:
     return dataclasses.replace(
         schedule.long if case.long else schedule.gpt,
         codebook=case.codebook,
-        assign=case.assign,
+        assigner=case.assign,
         probes=schedule.probes.get(case.assign, 0),
         seed=SEED,
     )
@@ -180,7 +180,7 @@ def measured(run: Run, tuned: Run | None = None) -> list[Row]:
 
     rows = [{"split": "validation", **found} for found in likelihood(run, "val")] + likelihood(run, "test")
     images = check_images(stages.images(run.config.data).dataset.test_images)
-    decoders = {"frozen": tokenizers.modelled(run, "euclidean")}  # decoding is the same for all assignments
+    decoders = {"frozen": tokenizers.of_gpt(run, "euclidean")}  # decoding is the same for all assignments
     decoders |= {} if tuned is None else {"finetuned": tokenizers.load_finetuned(tuned.folder)}
     tokens = image_tokens.load(run)["test"].reshape(-1, *run.config.vae.grid)
     for name, tokenizer in decoders.items():

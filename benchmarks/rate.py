@@ -67,7 +67,7 @@ def scored(run: Run) -> list[dict[str, Any]]:
     train_latents = encode_images(encode, check_images(data.dataset.train_images))
     latents = encode_images(encode, images)
     d = latents.shape[-1]
-    k, seed = run.config.codebook.codes, run.config.codebook.seed
+    k, seed = run.config.codebook.num_codes, run.config.codebook.seed
     sample = draw(train_latents.reshape(-1, d), POINTS, seed)
     codes, _ = kmeans(sample, k, root=np.eye(d, dtype=np.float32), seed=seed)
     metrics = token_metrics(single(decode), draw(train_latents, MEASURED_IMAGES, seed), plan=DEFAULT_PLAN)
@@ -106,8 +106,8 @@ def main() -> None:
     """Runs the benchmark."""
     asked, _ = parse(__doc__, ("data",), NoExtra(), bound=False)
 
-    from train import vae
     from train.evaluation.report import text_table
+    from train.stages import vae
 
     rows: list[dict[str, Any]] = []
     for noise_variance in NOISE_VARIANCES:

@@ -1,9 +1,9 @@
 """The rate of a VAE, in bits of a token, and its control: one of K codes costs log2 K bits, so a token should carry as many.
 
 Without control, KL bits lie unevenly: tokens at the corners of an image carry hardly any, tokens in the middle twice the mean,
-while each becomes one of the same K codes. The controller gives every position of the grid a multiplier of its bits and changes it
-until the position carries the target in the mean; how many bits a token of one image takes is left to the encoder. (Xu et al. 2025,
-"Vector Quantization using Gaussian Variational Autoencoder", bound the divergence of every single token instead.)
+while each becomes one of the same K codes. The controller gives every position of the grid a multiplier of its bits, and changes
+it until the position carries the target in the mean; the encoder decides how many bits a token of one image takes. (Xu et al.
+2025, "Vector Quantization using Gaussian Variational Autoencoder", bound the divergence of every single token instead.)
 """
 
 import math

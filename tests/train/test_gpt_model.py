@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from train.loop.steps import Schedule
+from train.stages.gpt_model import gpt_model
 
 from geovq.models.config import GPTConfig
 from geovq.models.gpt import GPT, token_nats
 from train.config.options import GPTOptions
-from train.loop.steps import Schedule
-from train.stages.gpt_model import gpt_model
 
 CLASSES = 4
 

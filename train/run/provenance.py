@@ -24,10 +24,9 @@ def provenance(seeds: Mapping[str, int] | Sequence[int], schedule: str) -> dict[
     """
     import jax
 
-    program = sys.modules["__main__"].__spec__
     arguments = [_without_folder(word) for argument in sys.argv[1:] for word in argument.split("=")]
     return {
-        "command": " ".join(["python -m", program.name if program else os.path.basename(sys.argv[0]), *arguments]),
+        "command": " ".join(["python -m", _program(), *arguments]),
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in (*PACKAGES, *filter(_installed, OPTIONAL))},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
@@ -36,6 +35,11 @@ def provenance(seeds: Mapping[str, int] | Sequence[int], schedule: str) -> dict[
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "schedule": schedule,
     }
+
+
+def _program() -> str:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name.removesuffix(".__main__") if spec else os.path.basename(sys.argv[0])
 
 
 def _installed(name: str) -> bool:
