@@ -8,6 +8,8 @@ import jax
 import numpy as np
 import pytest
 
+from tests.runs import expected, started, tuned, whole  # noqa: F401
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 

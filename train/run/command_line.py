@@ -19,6 +19,7 @@ from train.config.checks import check_config
 from train.config.options import PRESETS, Config
 from train.run.folder import Run, stored_config
 from train.run.huge_pages import use_huge_pages
+from train.run.provenance import program_name
 
 DEFAULT_PRESET = "quick"
 
@@ -131,16 +132,6 @@ def run_program(main: Callable[[], None]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(130)  # threads of the compiler may be at work still, and would crash an orderly end
-
-
-def program_name() -> str:
-    """The module that is run: python -m NAME; of a package, the package itself."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is not None:
-        return spec.name.removesuffix(".__main__")
-    path = pathlib.Path(sys.argv[0])  # a file, or a test that calls main
-    folder = path.parent
-    return folder.name if path.stem == "__main__" else f"{folder.name}.{path.stem}"
 
 
 def _long(argument: str) -> str:

@@ -55,7 +55,7 @@ class VAETask(Task):
         return {
             "params": self._params,
             "optimizer": self._optimizer.init(self._params),
-            "multipliers": jnp.full(self._options.grid, self._options.noise_variance),
+            "multipliers": jnp.full(self._options.grid, self._options.noise_variance, jnp.float32),
         }
 
     def batch(self, indices: np.ndarray) -> tuple[Any, ...]:
