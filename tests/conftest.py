@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.runs import expected, started, tuned, whole  # noqa: F401
+pytest_plugins = ["tests.runs"]
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

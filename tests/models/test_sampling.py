@@ -12,11 +12,10 @@ from geovq.validation import InputError
 from tests import reference
 from tests.models.test_gpt import make
 
-pytestmark = pytest.mark.optimised
-
 KEY = jax.random.key(3)
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("labels", [None, np.array([0, 2, 1, 2])])
 @pytest.mark.parametrize(
     "settings",
@@ -64,6 +63,7 @@ def test_half_precision_is_cached_in_half_precision():
     assert {leaf.dtype for leaf in jax.tree.leaves(cache)} == {jnp.dtype("bfloat16")}
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("guidance", [3.0, 0.0, sampling.rising_guidance(3.0, 5)])
 def test_guidance_equals_two_models_without_cache(guidance):
     model, labels = make(3, scale=20.0, class_dropout=0.1), np.array([0, 2, 1])
@@ -128,6 +128,7 @@ def test_impossible_guidance_and_prefixes_are_refused(options, message):
         sample(make(), KEY, 2, **options)
 
 
+@pytest.mark.optimised
 def test_rows_do_not_depend_on_the_request():
     model = make(scale=20.0)
     whole = sample(model, KEY, 7)

@@ -42,3 +42,10 @@ def test_help_shows_the_commands_and_loads_no_jax():
         assert f"python -m {name}" in printed, name
         assert "__main__" not in printed, name
         assert not loaded, name
+
+
+def test_a_program_without_its_extra_says_what_to_install():
+    code = "import runpy, sys; sys.modules['tyro'] = None; runpy.run_module('train.vae', run_name='__main__')"
+    found = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, timeout=60)
+    assert found.returncode == 1
+    assert found.stderr == "error: this program needs more than the library alone: pip install 'geovq[train]'\n"
