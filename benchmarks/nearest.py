@@ -39,13 +39,13 @@ def compare(graph: Any, with_libraries: bool) -> list[Row]:
     import numpy as np
 
     from benchmarks.medoids import libraries as medoids_nearest
-    from geovq.medoids.nearest import nearest, nearest_medoid, places
+    from geovq.medoids.nearest import labels_of, nearest, nearest_medoid
 
     medoids = np.random.default_rng(0).choice(graph.shape[0], CODES, replace=False)
 
     def one_pass() -> tuple[Any, Any]:
         near, distances = nearest(graph, medoids)
-        return places(medoids, near), distances
+        return labels_of(medoids, near), distances
 
     truth = nearest_medoid(graph, medoids)
     for found in (one_pass(), medoids_nearest.scipy_min_only(graph, medoids)):

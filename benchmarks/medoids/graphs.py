@@ -14,7 +14,7 @@ from geovq.graph.csr import edges, neighbour_graph, reweight
 from geovq.graph.deduplicate import group_means, merge_duplicates
 from geovq.graph.neighbours import nearest_neighbours
 from geovq.metric.batched import token_metrics
-from geovq.metric.edge_lengths import edge_lengths
+from geovq.metric.edge_lengths import measure_edges
 
 NEIGHBOURS = 16
 PROBES = 32
@@ -73,6 +73,6 @@ def connect(points: np.ndarray, measure: Callable[[], np.ndarray] | None) -> Mea
         started = time.perf_counter()
         d = points.shape[1]
         of_nodes = group_means(metrics.reshape(-1, d * d), merged).reshape(-1, d, d)
-        graph = reweight(graph, edge_lengths(merged.points, of_nodes, *edges(graph)))
+        graph = reweight(graph, measure_edges(merged.points, of_nodes, *edges(graph)))
         timed("lengths", started)
     return Measured(merged.points, merged.weights, graph, seconds, found.recall, (graph.nnz - unbridged) // 2)

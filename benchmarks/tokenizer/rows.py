@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.common.rows import Row
 from benchmarks.tokenizer.systems import HEADLINE
 from geovq.scores import tokens as token_scores
-from geovq.scores.reconstruction import bootstrap_interval
+from geovq.scores.intervals import bootstrap_interval
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
 
 from benchmarks.common.rows import Row
-from geovq.scores.reconstruction import bootstrap_interval
+from geovq.scores.intervals import bootstrap_interval
 from geovq.tokenizer.tokenizer import Tokenizer
 
 NOISE = 0.1

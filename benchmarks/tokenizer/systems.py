@@ -242,6 +242,7 @@ def two_codes(run: Run, k: int, seed: int, stacking: str) -> "Tokenizer":
     """A tokenizer of two whitened codes for every token."""
     from geovq.assignment.dispatch import Codebook
     from geovq.codebook.codes import fit_codes
+
     from geovq.decoder.autoencoder import encode_images
     from geovq.models.spatial_vae import callables
     from geovq.tokenizer.tokenizer import Tokenizer

@@ -7,6 +7,6 @@ CompositionName = Literal["residual", "product"]
 
 CODEBOOKS: tuple[str, ...] = get_args(CodebookName)
 OF_MEANS: tuple[str, ...] = ("kmeans", "whitened", "metric", "refined")
-"""Codebooks whose codes are means: only they can have several quantizers."""
+"""Codebooks whose codes are means: only they can have several codes a token."""
 
 COMPOSITIONS: tuple[str, ...] = get_args(CompositionName)

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from geovq.decoder.adapters import Decoder, flat
+from geovq.decoder.adapters import AnyArray, Decoder, flat
+from geovq.numerics.linalg import quadratic_form
 
 _PRECISION = "highest"  # accelerators would round the factors of a product to ten bits or so
 
@@ -50,13 +51,13 @@ def grid_metric(decode: Decoder, grid: Float[Array, "h w d"], *, tokens: int | N
 
     dims = jnp.arange(d)
 
-    def of_token(place: Array) -> Array:
-        steps = jnp.zeros((d, h * w, d), grid.dtype).at[dims, place, dims].set(1)
+    def of_token(index: Array) -> Array:
+        steps = jnp.zeros((d, h * w, d), grid.dtype).at[dims, index, dims].set(1)
         return _gram(jax.vmap(push)(steps.reshape(d, h, w, d)))
 
-    places = jnp.arange(h * w)
+    indices = jnp.arange(h * w)
     whole = tokens is None or tokens >= h * w
-    metrics = jax.vmap(of_token)(places) if whole else jax.lax.map(of_token, places, batch_size=tokens)
+    metrics = jax.vmap(of_token)(indices) if whole else jax.lax.map(of_token, indices, batch_size=tokens)
     return _nan_unless_finite(image, metrics.reshape(h, w, d, d))
 
 
@@ -76,9 +77,9 @@ def sketch(decode: Decoder, latent: Float[Array, "..."], probes: int, key: PRNGK
     Returns:
         (r, *latent.shape), in float32 at least, in intensity per latent.
     """
-    image, pull = jax.vjp(lambda z: flat(decode, z), latent)
+    image, transpose = jax.vjp(lambda z: flat(decode, z), latent)
     signs = jax.random.rademacher(key, (probes, image.size), image.dtype)
-    factor = jax.vmap(lambda probe: pull(probe)[0])(signs)
+    factor = jax.vmap(lambda probe: transpose(probe)[0])(signs)
     wide = jnp.promote_types(factor.dtype, jnp.float32)  # 1/√r rounded to bfloat16 would bias every metric
     return _nan_unless_finite(image, factor.astype(wide) / jnp.sqrt(probes).astype(wide))
 
@@ -100,14 +101,14 @@ def _gram(rows: Float[Array, "... d p"]) -> Float[Array, "... d d"]:
     return jnp.matmul(rows, rows.swapaxes(-1, -2), precision=_PRECISION, preferred_element_type=wide)
 
 
-def inner(metric: Float[Array, "d d"], u: Float[Array, " d"], v: Float[Array, " d"]) -> Float[Array, ""]:
+def inner(metric: Float[AnyArray, "d d"], u: Float[AnyArray, " d"], v: Float[AnyArray, " d"]) -> Float[Array, ""]:
     """Inner product uᵀGv of two steps, in intensity²."""
     return jnp.einsum("i,ij,j->", u, metric, v, precision=_PRECISION)
 
 
-def norm(metric: Float[Array, "d d"], v: Float[Array, " d"]) -> Float[Array, ""]:
+def norm(metric: Float[AnyArray, "d d"], v: Float[AnyArray, " d"]) -> Float[Array, ""]:
     """Length √(vᵀGv) of a step, in intensity units; its gradient at 0 is 0."""
-    square = inner(metric, v, v)
+    square = quadratic_form(jnp.asarray(v), jnp.asarray(metric))
     positive = square > 0  # rounding may leave a square just below zero
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
 

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from geovq.assignment.joint import Joint
 from geovq.models.fsq import grid_codes
 from geovq.storage import load_arrays
 from tests.programs import program
@@ -34,13 +35,13 @@ def test_baselines_learn_and_take_our_assigners(system, codes, trained):
     data = load("digits")
     images, target = data.val_images, data.val_images.astype(np.float32) / 255
     own = load_baseline(folder, data.train_images)
-    assert own.k == codes
+    assert own.num_codes == codes
     if system == "fsq":
         np.testing.assert_array_equal(own.codes, grid_codes((3, 5)))
     found = own.decode(own.encode(images))
     psnr = -10 * np.log10(((found - target) ** 2).mean(axis=(1, 2, 3))).mean()
     np.testing.assert_allclose(psnr, max(row["val_psnr"] for row in rows), atol=0.05)
-    joint = own.replace(assign="joint")
+    joint = own.replace(assigner=Joint(jacobians=1, corrections=0))
     assert ((joint.decode(joint.encode(images)) - target) ** 2).sum() < ((found - target) ** 2).sum()
 
 

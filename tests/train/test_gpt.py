@@ -12,7 +12,7 @@ from flax import nnx
 
 from geovq.models.config import GPTConfig
 from geovq.models.gpt import GPT, token_nats
-from geovq.numerics.linalg import square_root
+from geovq.numerics.linalg import eigen_root
 from geovq.storage import load_arrays
 from geovq.tokenizer.entropy_constrained import assign_entropy_constrained, code_nats
 from geovq.validation import InputError
@@ -145,7 +145,7 @@ def test_tokens_with_a_weight_of_nats_are_what_the_prior_expects(expected):
     images, tokenizer = load("digits").test_images, load_tokenizer(weighed.folder, "whitened", "amortised")
     nats = code_nats(networks.trained_gpt(first))
     before, found = (image_tokens.load(made)["test"].reshape(-1, 4, 4) for made in (first, weighed))
-    again = assign_entropy_constrained(tokenizer, images, nats, price=0.5, start=before)
+    again = assign_entropy_constrained(tokenizer, images, nats, nat_weight=0.5, start=before)
     np.testing.assert_array_equal(found, again)
 
     def costs(tokens):
@@ -229,8 +229,8 @@ def test_tokens_start_with_the_rows_of_their_codes_if_asked(tuned, tmp_path, sta
     still = ["--gpt.learning-rate", "1e-9", "--gpt.average", "0", "--gpt.epochs", "1", "--gpt.start", start]
     succeed("gpt", folder, "--gpt.codebook", "finetuned", "--gpt.assigner", "whitened", *ONE_EPOCH, *still)
     made = run_of(folder)
-    found, plain, codebook = networks.trained_gpt(made), networks.new_gpt(made), load_finetuned(folder).codebook
-    placed = (codebook.codes - codebook.codes.mean(axis=0)) @ square_root(codebook.mean_metric)
+    found, plain, tokenizer = networks.trained_gpt(made), networks.new_gpt(made), load_finetuned(folder)
+    placed = (tokenizer.codes - tokenizer.codes.mean(axis=0)) @ eigen_root(tokenizer.mean_metric)
     for rows, others in ((found.codes[...], plain.codes[...]), (found.head.kernel[...].T, plain.head.kernel[...].T)):
         projection = np.linalg.lstsq(placed, rows, rcond=None)[0]
         assert np.allclose(placed @ projection, rows, atol=1e-4) == (start == "codes")

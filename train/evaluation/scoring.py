@@ -14,7 +14,7 @@ from geovq.batching.chunks import map_chunks
 from geovq.batching.run import DEFAULT_PLAN
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import decode_latents, encode_images
-from geovq.geometry.placed_codes import code_field, lengths_to_codes, place_codes
+from geovq.geometry.placed_codes import lengths_to_codes, place_codes
 from geovq.metric.batched import token_metrics
 from geovq.models.gpt import token_nats
 from geovq.models.spatial_vae import SpatialVAE, callables, negative_elbo
@@ -22,7 +22,7 @@ from geovq.scores import reconstruction as scores
 from geovq.scores import tokens as token_scores
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError, check_images
-from train.config.assigners import with_assigner
+from train.config.assigners import make_assigner
 from train.config.names import ASSIGNERS
 from train.config.options import PRESETS, token_codes
 from train.loop.progress import Progress
@@ -118,20 +118,16 @@ def score_codebook(
     Where the graph's components were dropped, an image counts for a score only if the score is defined for all its tokens; the
     row says how many did.
     """
-    k, d = tokenizer.k, test.latents.shape[-1]
+    k, d = tokenizer.num_codes, test.latents.shape[-1]
     latents, metrics = test.latents.reshape(-1, d), test.metrics.reshape(-1, d, d)
-    placed = place_codes(inputs.load_geometry(run), tokenizer.codes) if tokenizer.codes.ndim == 2 else None
+    geometry = inputs.load_geometry(run)
+    placed = place_codes(geometry, tokenizer.codes) if tokenizer.num_quantizers == 1 else None
     tokens: dict[str, np.ndarray] = {}
     for name in ASSIGNERS if run.config.evaluate.all else run.config.evaluate.assigners:
-        if name == "amortised":
-            chosen = tokenizer.amortised(train_images)
-        elif name == "geodesic":
-            if placed is None:  # several codes of a token lie in no graph
-                continue
-            chosen = tokenizer.replace(assign=name, field=code_field(placed))
-        else:
-            chosen = with_assigner(tokenizer, name)
-        tokens[name] = chosen.assign_latents(test.latents, test.metrics, images=test.images)
+        assigner = make_assigner(name)
+        if tokenizer.num_quantizers <= assigner.max_quantizers:  # several codes of a token lie in no graph
+            chosen = tokenizer.replace(assigner=assigner, images=train_images, geometry=geometry)
+            tokens[name] = chosen.assign_latents(test.latents, metrics=test.metrics, images=test.images)
     reached = {assign: np.minimum(grid, k - 1) for assign, grid in tokens.items()}
     lengths = None
     if placed is not None:
@@ -146,11 +142,11 @@ def score_codebook(
             "codebook": codebook,
             "assign": assign,
         }
-        fields |= {"codes": k, "codes_per_token": 1 if placed is not None else len(tokenizer.codes)}
+        fields |= {"codes": k, "codes_per_token": tokenizer.num_quantizers}
         valid = (grid < k).reshape(len(grid), -1).all(axis=1)
         if not valid.any():
             raise InputError(f"{codebook}, {assign}: expected images that the codes can reach, found none; use bridge.")
-        quantized = tokenizer.quantized(reached[assign]).reshape(-1, d)
+        quantized = tokenizer.dequantize(reached[assign]).reshape(-1, d)
         by_token = {
             "latent_error": token_scores.latent_errors(latents, quantized),
             "metric_error": token_scores.metric_errors(latents, quantized, metrics),
@@ -212,7 +208,7 @@ def frequency_nats(run: Run, tokens: Mapping[str, np.ndarray], part: str) -> dic
 
 def codes_as_images(tokenizer: Tokenizer, test: Measured, count: int = 20) -> np.ndarray:
     """The codes that most test tokens are nearest to, each decoded from a grid that holds nothing else."""
-    used = np.bincount(tokenizer.assign_latents(test.latents).ravel(), minlength=tokenizer.k)
+    used = np.bincount(tokenizer.assign_latents(test.latents).ravel(), minlength=tokenizer.num_codes)
     best, shape = np.argsort(-used, kind="stable")[:count], tokenizer.token_shape
     return tokenizer.decode(np.broadcast_to(best.reshape(-1, *(1,) * len(shape)), (len(best), *shape)))
 

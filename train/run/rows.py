@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from geovq.scores.reconstruction import bootstrap_interval
+from geovq.scores.intervals import bootstrap_interval
 
 Row = dict[str, Any]
 

@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, PyTree, UInt8
 
-from geovq.assignment.nearest import nearest_codes
+from geovq.assignment.nearest_codes import nearest_codes
 from geovq.batching.chunks import map_chunks
 from geovq.models.fsq import bound, round_levels
 from geovq.models.spatial_vae import SpatialVAE

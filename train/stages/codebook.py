@@ -2,7 +2,9 @@
 
 import time
 
-from geovq.codebook.fit import Recipe, fit_codebook
+from geovq.assignment.whitened import Whitened
+from geovq.codebook.fit import fit_codebook
+from geovq.codebook.recipe import Recipe
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import encode_images
 from geovq.geometry.measured import measure
@@ -33,8 +35,8 @@ def run(run: Run) -> None:
             geometry = measure(
                 single(decode),
                 latents,
-                neighbours=options.num_neighbours,
-                at_most=options.max_images,
+                num_neighbours=options.num_neighbours,
+                max_images=options.max_images,
                 probes=options.probes or None,
                 seed=options.seed,
                 components=options.components,
@@ -57,9 +59,9 @@ def run(run: Run) -> None:
         found = fit_codebook(
             recipe, decode, images, latents, geometry, progress=lines.refining, medoid_progress=lines.searching
         )
-        Tokenizer(encode, decode, found, assign="whitened", image_shape=images.shape[1:]).save(file)
+        Tokenizer(encode, decode, found, assigner=Whitened(), image_shape=images.shape[1:]).save(file)
         stage.pause()
-        print(f"codebook: {name}, {found.codes.shape[-2]} codes -> {file}", flush=True)
+        print(f"codebook: {name}, {found.num_codes} codes -> {file}", flush=True)
     stage.finish(inputs.GEOMETRY, *(f"codebook/{name}.npz" for name in options.codebooks))
 
 

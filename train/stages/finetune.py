@@ -8,7 +8,7 @@ from geovq.decoder.autoencoder import BATCH
 from geovq.scores.reconstruction import psnr
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError, check_images
-from train.config.assigners import with_assigner
+from train.config.assigners import make_assigner
 from train.config.options import FinetuneOptions
 from train.loop.schedule import Schedule
 from train.run.folder import Run
@@ -49,15 +49,15 @@ def run(run: Run, tokens_of: Run | None = None) -> None:
     stage = run.begin("finetune", sections, made_from)
     if stage is None:
         return
-    probes, assigners = options.probes or None, options.assigners
+    assigners = [make_assigner(name, options.probes) for name in options.assigners]
     vae, tokenizer = tokenizers.before_finetuning(run, train_images)
-    tokenizer = with_assigner(tokenizer, assigners[-1], probes)
+    tokenizer = tokenizer.replace(assigner=assigners[-1])
     validation = _Validation(options, data.dataset.val_images, stage, None if given is None else given["val"])
     best, best_tokenizer, kept = validation.cost(tokenizer, 0), tokenizer, 0
     for number in range(1, options.rounds + 1):
-        starting = with_assigner(tokenizer, value_of_round(assigners, number), probes)
+        starting = tokenizer.replace(assigner=value_of_round(assigners, number))
         vae, tokenizer = train_round(options, data.dataset, vae, starting, stage, number, given)
-        tokenizer = with_assigner(tokenizer, assigners[-1], probes)
+        tokenizer = tokenizer.replace(assigner=assigners[-1])
         cost = validation.cost(tokenizer, number)
         if cost >= best:
             break

@@ -81,7 +81,7 @@ def initial_gpt(run: Run) -> GPT:
     if options.start == "codes":
         tokenizer = tokenizers.of_gpt(run, "euclidean")  # codes are the same for all assigners
         key = jax.random.fold_in(jax.random.key(options.seed), _ROWS_KEY)
-        start_at_codes(gpt, tokenizer.codes, tokenizer.codebook.mean_metric, key)
+        start_at_codes(gpt, tokenizer.codes, tokenizer.mean_metric, key)
     return gpt
 
 

@@ -14,7 +14,6 @@ from geovq.models.token_data import keep_valid
 from geovq.storage import save_arrays
 from geovq.tokenizer.entropy_constrained import CodeNats, assign_entropy_constrained, code_nats
 from geovq.validation import InputError, check_tokens
-from train.config.assigners import with_assigner
 from train.config.options import GPTOptions, token_codes
 from train.loop.progress import Progress
 from train.run.blocks import in_blocks, remove
@@ -100,11 +99,16 @@ def expected_by(prior: Run, run: Run, made_from: Mapping[str, str]) -> Expected:
 def _encoder(run: Run, expected: Expected | None) -> Callable[[str, np.ndarray, slice, Done], np.ndarray]:
     """What takes a part, its images and some rows of them to their tokens (n, h, w)."""
     options = run.config.gpt
-    chosen = with_assigner(tokenizers.of_gpt(run, options.assigner), options.assigner, options.probes or None)
+    chosen = tokenizers.of_gpt(run, options.assigner, options.probes)
     if expected is None:
-        return lambda part, images, rows, done: chosen.encode(images[rows], done)
+        return lambda part, images, rows, done: chosen.encode(images[rows], progress=done)
     return lambda part, images, rows, done: assign_entropy_constrained(
-        chosen, images[rows], expected.nats, price=options.nat_weight, start=expected.start[part][rows], progress=done
+        chosen,
+        images[rows],
+        expected.nats,
+        nat_weight=options.nat_weight,
+        start=expected.start[part][rows],
+        progress=done,
     )
 
 

@@ -1,6 +1,6 @@
 """A round of fine-tuning: tokens of the training images, and the decoder and codes trained on them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, PyTree, UInt8
 
-from geovq.assignment.dispatch import NEEDS_IMAGES, NEEDS_METRICS, Codebook
+from geovq.assignment.base import Codebook
 from geovq.batching.chunks import map_chunks
 from geovq.batching.run import DEFAULT_PLAN
 from geovq.decoder.adapters import single
@@ -17,8 +17,8 @@ from geovq.decoder.autoencoder import BATCH
 from geovq.geometry.measured import draw
 from geovq.metric.batched import mean_metrics
 from geovq.models.spatial_vae import Decoder, SpatialVAE, callables
-from geovq.numerics.additive import as_stages, summed
-from geovq.scores.lpips import installed_weights, perceptual_distances
+from geovq.numerics.additive import sum_codes
+from geovq.scores.lpips_network import installed_weights, perceptual_distances
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images
 from train.config.options import FinetuneOptions
@@ -45,14 +45,14 @@ def assign_images(tokenizer: Tokenizer, images: np.ndarray, stage: Stage, name: 
     with Progress(label, len(images), "images") as progress:
         return in_blocks(
             stage.folder / name,
-            lambda rows: tokenizer.encode(images[rows], progress),
+            lambda rows: tokenizer.encode(images[rows], progress=progress),
             len(images),
             progress,
             stage.pause,
         )
 
 
-def value_of_round(values: tuple[_Value, ...], number: int) -> _Value:
+def value_of_round(values: Sequence[_Value], number: int) -> _Value:
     """What an option says for a round, counted from 1; the last value holds for all further rounds."""
     return values[min(number, len(values)) - 1]
 
@@ -135,7 +135,7 @@ class FinetuneTask(GradientTask):
         self, params: PyTree, tokens: Int[Array, "n h w S"], images: UInt8[Array, "n H W C"]
     ) -> dict[str, Float[Array, " n"]]:
         decode = nnx.merge(self._graphdef, params["decoder"])
-        return image_costs(self._options, to_intensities(images), decode(summed(params["codes"], tokens)))
+        return image_costs(self._options, to_intensities(images), decode(sum_codes(params["codes"], tokens)))
 
 
 def train_round(
@@ -164,7 +164,7 @@ def train_round(
     folder = stage.folder / f"round-{number}"
     images, val_images = data.train_images, data.val_images[: options.max_val_images]
     if given is None:
-        if options.max_images and tokenizer.assign in NEEDS_METRICS + NEEDS_IMAGES:
+        if options.max_images and (tokenizer.assigner.needs_images or tokenizer.assigner.needs_metrics):
             images = draw(images, options.max_images, options.seed)
         tokens, val_tokens = (
             assign_images(tokenizer, of, stage, f"round-{number}/{part}", f"finetune: round {number}, {name} tokens")
@@ -173,33 +173,23 @@ def train_round(
     else:
         tokens, val_tokens = given["train"], given["val"][: len(val_images)]
     schedule = Schedule.of(len(images), options)._replace(epochs=value_of_round(options.epochs, number))
-    one_code = tokenizer.codes.ndim == 2
-    if one_code:
+    if tokenizer.num_quantizers == 1:
         tokens, val_tokens = tokens[..., None], val_tokens[..., None]
-    task = FinetuneTask(vae, as_stages(tokenizer.codes), images, tokens, val_images, val_tokens, options, schedule)
+    task = FinetuneTask(vae, tokenizer.codebook.codes, images, tokens, val_images, val_tokens, options, schedule)
     loop.train(folder, f"finetune: round {number}", task, schedule, stage.pause)
     best: Any = loop.best_parameters(folder, task.params)
     trained = nnx.clone(vae)
     trained.decoder = task.decoder(best)
-    codes = np.asarray(best["codes"])[0] if one_code else np.asarray(best["codes"])
+    codes = np.asarray(best["codes"])
     if options.codebook == "vqvae":
-        made = Tokenizer.from_codes(
-            *callables(trained), codes, images, assign=tokenizer.assign, probes=tokenizer.probes
-        )
-        return trained, made
+        return trained, Tokenizer.from_codes(*callables(trained), codes, images, assigner=tokenizer.assigner)
     return trained, _measure(trained, codes, tokenizer, images)
 
 
-def _measure(vae: SpatialVAE, codes: np.ndarray, before: Tokenizer, images: np.ndarray) -> Tokenizer:
+def _measure(vae: SpatialVAE, codes: Float[np.ndarray, "S K d"], before: Tokenizer, images: np.ndarray) -> Tokenizer:
     """A tokenizer of the VAE and codes, with its mean metrics."""
     encode, decode = callables(vae)
     some = np.asarray(encode(check_images(draw(images, _MEASURED, 0))))
     metrics = mean_metrics(single(decode), some, plan=DEFAULT_PLAN).by_position
-    return Tokenizer(
-        encode,
-        decode,
-        Codebook(codes, metrics),
-        assign=before.assign,
-        image_shape=before.image_shape,
-        probes=before.probes,
-    )
+    codebook = Codebook(codes, metrics.astype(np.float32))
+    return Tokenizer(encode, decode, codebook, assigner=before.assigner, image_shape=before.image_shape)
