@@ -13,7 +13,7 @@ import pathlib
 from benchmarks.common.record import FOLDER, save
 from benchmarks.common.rows import Row, number_row
 from benchmarks.common.timing import in_turn, ratio_row
-from geovq.models.config import CodebookName
+from geovq.codebook.names import CodebookName
 from train.run.command_line import parse, run_program
 
 

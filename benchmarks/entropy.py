@@ -87,7 +87,7 @@ def main() -> None:
     run = (
         Generation(asked.folder, images_of(asked.config.data), schedule).trained(System("metric", "whitened"), SEED).run
     )
-    nats, tokenizer = code_nats(networks.trained_gpt(run)), tokenizers.modelled(run, "amortised")
+    nats, tokenizer = code_nats(networks.trained_gpt(run)), tokenizers.of_gpt(run, "amortised")
     tokens = image_tokens.load(run)["val"].reshape(-1, *tokenizer.token_shape)
     images = check_images(stages.images(run.config.data).dataset.val_images)
     rows: list[Row] = []

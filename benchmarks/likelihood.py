@@ -24,8 +24,9 @@ from benchmarks.common.rows import Row
 from benchmarks.tokenizer.systems import CODEBOOKS, Tokenizers, begun_as, images_of
 from benchmarks.tokenizer.systems import SCHEDULES as TOKENIZER_SCHEDULES
 from benchmarks.tokenizer.systems import Schedule as TokenizerSchedule
-from geovq.models.config import AssignmentName, CodebookName
+from geovq.codebook.names import CodebookName
 from geovq.validation import InputError
+from train.config.names import AssignerName
 from train.config.options import PRESETS, FinetuneOptions, GPTOptions, tokenizer_stages
 from train.run.command_line import parse, run_program
 from train.run.folder import Run
@@ -43,7 +44,7 @@ class Case(NamedTuple):
     """A kind of tokens, and how long their Transformer is trained."""
 
     codebook: CodebookName
-    assign: AssignmentName
+    assign: AssignerName
     noise_variance: float | None = None
     """The VAE's β; None: its bits are held."""
     long: bool = False
@@ -58,7 +59,7 @@ class Case(NamedTuple):
 
 CASES = (
     *(Case(codebook, "whitened") for codebook in CODEBOOKS),
-    *(Case("metric", assign) for assign in get_args(AssignmentName) if assign != "whitened"),
+    *(Case("metric", assign) for assign in get_args(AssignerName) if assign != "whitened"),
     *(Case("metric", "whitened", variance) for variance in VARIANCES),
     Case("metric", "whitened", CHOSEN, long=True),
 )
@@ -72,25 +73,25 @@ class Schedule(NamedTuple):
     gpt: GPTOptions
     """Of all Transformers but the long one."""
     long: GPTOptions
-    probes: dict[AssignmentName, int]
+    probes: dict[AssignerName, int]
     """Products that a Jacobian is sketched by, where an assignment is not given whole ones."""
     codes: int
-    left_out: tuple[AssignmentName, ...] = ()
+    left_out: tuple[AssignerName, ...] = ()
     """Assignments that take too long."""
 
 
 _USUAL = GPTOptions(start="codes", average=0.999, patience=0, batch_size=64, dropout=0.0)
 
-_TUNING = FinetuneOptions(codebook="metric", rounds=1, epochs=(2,), val_images=1000)
+_TUNING = FinetuneOptions(codebook="metric", rounds=1, epochs=(2,), max_val_images=1000)
 
 SCHEDULES = {
     "reduced": Schedule(
         tokenizer=dataclasses.replace(TOKENIZER_SCHEDULES["reduced"], epochs=8, finetune=_TUNING),
-        gpt=dataclasses.replace(_USUAL, images=15_000, epochs=3),
+        gpt=dataclasses.replace(_USUAL, max_images=15_000, epochs=3),
         long=dataclasses.replace(_USUAL, epochs=6),
         probes={"local": 64, "joint": 96},
         codes=512,
-        left_out=("geodesic", "decoded"),
+        left_out=("geodesic", "greedy"),
     ),
     "full": Schedule(
         tokenizer=dataclasses.replace(TOKENIZER_SCHEDULES["full"], finetune=dataclasses.replace(_TUNING, epochs=(6,))),
@@ -103,11 +104,11 @@ SCHEDULES = {
         tokenizer=dataclasses.replace(
             TOKENIZER_SCHEDULES["smoke"], finetune=dataclasses.replace(_TUNING, epochs=(1,), batch_size=64)
         ),
-        gpt=dataclasses.replace(PRESETS["demo"].gpt, epochs=1, images=200, patience=0),
+        gpt=dataclasses.replace(PRESETS["demo"].gpt, epochs=1, max_images=200, patience=0),
         long=dataclasses.replace(PRESETS["demo"].gpt, epochs=2, patience=0),
         probes={"geodesic": 4, "joint": 4},
         codes=16,
-        left_out=("decoded",),
+        left_out=("greedy",),
     ),
 }
 """reduced: two CPU cores. full: for an accelerator. smoke: the digits, to try it."""
@@ -140,7 +141,7 @@ def tokenizers_of(folder: pathlib.Path, data_dir: str | None, case: Case, schedu
 
 def trained(folder: pathlib.Path, data_dir: str | None, case: Case, schedule: Schedule) -> tuple[Run, Run | None]:
     """The run of a case's Transformer; if it is long, one with a decoder that is fine-tuned on its tokens, too."""
-    from train import gpt
+    from train.stages import gpt
 
     tokenizers = tokenizers_of(folder, data_dir, case, schedule)
     made = tokenizers.ours(schedule.codes, SEED)
@@ -157,7 +158,7 @@ def options_of(case: Case, schedule: Schedule) -> GPTOptions:
     return dataclasses.replace(
         schedule.long if case.long else schedule.gpt,
         codebook=case.codebook,
-        assign=case.assign,
+        assigner=case.assign,
         probes=schedule.probes.get(case.assign, 0),
         seed=SEED,
     )
@@ -179,7 +180,7 @@ def measured(run: Run, tuned: Run | None = None) -> list[Row]:
 
     rows = [{"split": "validation", **found} for found in likelihood(run, "val")] + likelihood(run, "test")
     images = check_images(stages.images(run.config.data).dataset.test_images)
-    decoders = {"frozen": tokenizers.modelled(run, "euclidean")}  # decoding is the same for all assignments
+    decoders = {"frozen": tokenizers.of_gpt(run, "euclidean")}  # decoding is the same for all assignments
     decoders |= {} if tuned is None else {"finetuned": tokenizers.load_finetuned(tuned.folder)}
     tokens = image_tokens.load(run)["test"].reshape(-1, *run.config.vae.grid)
     for name, tokenizer in decoders.items():

@@ -1,6 +1,6 @@
 """What does a price on LPIPS in the fine-tuning of a decoder buy, and what does it cost in PSNR?
 
-    python -m benchmarks.perceptual --run runs/tokenizer --data-dir DIR         ten minutes on two CPU cores; resumes
+    python -m benchmarks.lpips_weight --run runs/tokenizer --data-dir DIR         ten minutes on two CPU cores; resumes
 
 FashionMNIST, K = 512. Fine-tunes the decoder of one VAE and its metric codes once for every price, in one pass through
 the whitened tokens of the training images, and compares PSNR and LPIPS on validation images. The run folder may be that of
@@ -38,7 +38,7 @@ class Options:
 
 def short(options: FinetuneOptions) -> FinetuneOptions:
     """One pass of these options."""
-    return dataclasses.replace(options, assigns=("whitened",), rounds=1, epochs=(1,))
+    return dataclasses.replace(options, assigners=("whitened",), rounds=1, epochs=(1,))
 
 
 def scored(run: Run, count: int) -> list[Row]:
@@ -52,7 +52,7 @@ def scored(run: Run, count: int) -> list[Row]:
     images = check_images(stages.images(run.config.data).dataset.val_images[:count])
     tokenizer = tokenizers.load_finetuned(run.folder)
     decoded = tokenizer.decode(tokenizer.encode(images))
-    fields: Row = {"case": "price", "price": run.config.finetune.perceptual, "split": "validation", "system": "ours"}
+    fields: Row = {"case": "price", "price": run.config.finetune.lpips_weight, "split": "validation", "system": "ours"}
     fields |= {"codebook": "finetuned", "assign": "whitened", "decoder": "finetuned", "codes": tokenizer.k}
     return [row(fields, "psnr", scores.psnr(images, decoded)), row(fields, "lpips", scores.lpips(images, decoded))]
 
@@ -69,10 +69,10 @@ def main() -> None:
     tuning = short(schedule.finetune)
     rows: list[Row] = []
     for price in PRICES:
-        priced = dataclasses.replace(tuning, perceptual=price)
+        priced = dataclasses.replace(tuning, lpips_weight=price)
         made = tokenizers.ours(schedule.codes[0], SEED)
         run = tokenizers.tuned_otherwise(f"price-{price:g}-{schedule.codes[0]}-{SEED}", made, priced)
-        rows += scored(run, tuning.val_images)
+        rows += scored(run, tuning.max_val_images)
     print(text_table(*prices(rows)), flush=True)
     made_with = {"split": asked.config.data.split_seed, f"networks {SEED}": SEED}
     label = f"{options.schedule}: one pass for each price"

@@ -35,10 +35,10 @@ def posterior(run: Run, images: Any) -> Any:
     @jax.jit
     def sampled(batch):
         model = nnx.merge(graphdef, params)
-        mean, logvar = model.posteriors(batch)
+        mean, logvar = model.encoder.posteriors(batch)
         noise = jax.random.normal(jax.random.key(1), mean.shape)
         bits = 0.5 * jnp.sum(mean**2 + jnp.exp(logvar) - 1 - logvar, axis=-1) / jnp.log(2)
-        return jnp.clip(model.decode(mean + jnp.exp(logvar / 2) * noise), 0, 1), bits
+        return jnp.clip(model.decoder(mean + jnp.exp(logvar / 2) * noise), 0, 1), bits
 
     return map_chunks(sampled, images, chunk=500)
 
@@ -67,7 +67,7 @@ def scored(run: Run) -> list[dict[str, Any]]:
     train_latents = encode_images(encode, check_images(data.dataset.train_images))
     latents = encode_images(encode, images)
     d = latents.shape[-1]
-    k, seed = run.config.codebook.codes, run.config.codebook.seed
+    k, seed = run.config.codebook.num_codes, run.config.codebook.seed
     sample = draw(train_latents.reshape(-1, d), POINTS, seed)
     codes, _ = kmeans(sample, k, root=np.eye(d, dtype=np.float32), seed=seed)
     metrics = token_metrics(single(decode), draw(train_latents, MEASURED_IMAGES, seed), plan=DEFAULT_PLAN)
@@ -106,8 +106,8 @@ def main() -> None:
     """Runs the benchmark."""
     asked, _ = parse(__doc__, ("data",), NoExtra(), bound=False)
 
-    from train import vae
     from train.evaluation.report import text_table
+    from train.stages import vae
 
     rows: list[dict[str, Any]] = []
     for noise_variance in NOISE_VARIANCES:

@@ -14,6 +14,8 @@ import pytest
 
 from tests.typechecker import annotations_off, typechecker
 
+pytest_plugins = ["tests.runs"]
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = pathlib.Path(__file__).parents[1]

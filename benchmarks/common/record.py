@@ -7,14 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from geovq.storage import write_results
-from train.run.provenance import provenance
+from train.run.provenance import program_name, provenance
 
 FOLDER = pathlib.Path(__file__).parents[1] / "results"
 
 
 def no_options(description: str) -> None:
     """For benchmarks without options: answers --help, and refuses anything else."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {program_name()}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.parse_args()
 
 

@@ -12,12 +12,12 @@ from benchmarks.common.means import weight_name
 from benchmarks.generation.brackets import SHOWN, UNPAIRED, Validation, gallery, unpaired
 from benchmarks.generation.runs import Trained
 from geovq.batching.run import DEFAULT_PLAN
+from geovq.codebook.names import CODEBOOKS
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import encode_images
 from geovq.geometry.placed_codes import lengths_to_codes, place_codes
 from geovq.metric.batched import token_metrics
-from geovq.models.config import CODEBOOKS
-from geovq.models.sampling import rising, sample
+from geovq.models.sampling import rising_guidance, sample
 from geovq.models.spatial_vae import callables
 from geovq.scores import reconstruction as scores
 from geovq.scores import tokens as token_scores
@@ -191,7 +191,7 @@ def sampled(run: Run, name: str, count: int, sets: int) -> dict[str, Int[np.ndar
                 jax.random.key(run.config.gpt.seed),
                 len(labels),
                 labels if run.config.gpt.conditional else None,
-                guidance=rising(weight, model.config.length) if rises else weight,
+                guidance=rising_guidance(weight, model.config.length) if rises else weight,
                 progress=progress,
             )
     return found

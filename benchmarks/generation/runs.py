@@ -38,7 +38,7 @@ class Trained(NamedTuple):
 
         if self.tuned is not None:
             return tokenizers.load_finetuned(self.tuned.folder)
-        return tokenizers.modelled(self.run, "euclidean")  # decoding is the same for all assignments
+        return tokenizers.of_gpt(self.run, "euclidean")  # decoding is the same for all assignments
 
     def made_by(self, *stages: str) -> dict[str, str]:
         """Fingerprints of the tokenizer, of the fine-tuning if there is one, and of more stages of the run."""
@@ -77,7 +77,7 @@ class Generation:
 
     def classifier(self) -> Run:
         """The trained classifier, in whose features all images are compared."""
-        from train import classifier
+        from train.stages import classifier
 
         preset = PRESETS[self.schedule.tokenizer.preset]
         data = dataclasses.replace(preset.data, data_dir=self.data_dir)
@@ -108,7 +108,7 @@ class Generation:
 
     def trained(self, system: System, seed: int) -> "Trained":
         """The system's Transformer, over tokens that another may have been trained on before, and its decoder."""
-        from train import gpt
+        from train.stages import gpt
 
         made = self._tokenizer(system, seed)
         config = dataclasses.replace(made.config, gpt=self.options(system, seed))
@@ -139,9 +139,9 @@ class Generation:
         options = dataclasses.replace(
             self.schedule.gpt,
             codebook=system.codebook,
-            assign=system.assign,
+            assigner=system.assign,
             probes=self.schedule.probes.get(system.assign, 0),
-            price=NAT if system.priced else 0.0,
+            nat_weight=NAT if system.priced else 0.0,
             conditional=system.conditional,
             start=system.start,
             epochs=self.schedule.epochs_of(system),
@@ -154,7 +154,7 @@ class Generation:
         return dataclasses.replace(
             self.schedule.tokenizer.finetune,
             codebook="vqvae" if system.codebook == "baseline" else system.codebook,
-            perceptual=PERCEPTUAL if system.decoder == "perceptual" else 0.0,
+            lpips_weight=PERCEPTUAL if system.decoder == "perceptual" else 0.0,
         )
 
     def _tuned(self, system: System, seed: int, tokens_of: Run) -> Run | None:

@@ -9,7 +9,8 @@ from benchmarks.common.record import FOLDER
 from benchmarks.generation.systems import System
 from benchmarks.tokenizer.systems import SCHEDULES as TOKENIZER_SCHEDULES
 from benchmarks.tokenizer.systems import Schedule as TokenizerSchedule
-from geovq.models.config import AssignmentName, CodebookName
+from geovq.codebook.names import CodebookName
+from train.config.names import AssignerName
 from train.config.options import PRESETS, CodebookOptions, FinetuneOptions, GPTOptions
 
 
@@ -29,7 +30,7 @@ class Schedule:
     tokenizer: TokenizerSchedule
     """Of all but the Transformer."""
     gpt: GPTOptions
-    probes: dict[AssignmentName, int]
+    probes: dict[AssignerName, int]
     """Products that a Jacobian is sketched by, where an assignment is not given whole ones."""
     epochs: Epochs
     images: int
@@ -59,7 +60,7 @@ def _tokenizers(name: str, finetune: FinetuneOptions) -> TokenizerSchedule:
     return dataclasses.replace(schedule, codebook=codebook, finetune=finetune)
 
 
-_TUNING = FinetuneOptions(codebook="metric", rounds=1, epochs=(2,), val_images=1000)
+_TUNING = FinetuneOptions(codebook="metric", rounds=1, epochs=(2,), max_val_images=1000)
 
 _REDUCED = Schedule(
     tokenizer=_tokenizers("reduced", _TUNING),
@@ -75,7 +76,7 @@ SCHEDULES = {
     "reduced": _REDUCED,
     "full": dataclasses.replace(
         _REDUCED,
-        tokenizer=_tokenizers("full", dataclasses.replace(_TUNING, epochs=(6,), val_images=5000)),
+        tokenizer=_tokenizers("full", dataclasses.replace(_TUNING, epochs=(6,), max_val_images=5000)),
         gpt=GPTOptions(average=0.999, patience=0),
         probes={},
         epochs=Epochs(short=50, usual=100, long=200, large=100),
@@ -83,7 +84,7 @@ SCHEDULES = {
         whole=True,
     ),
     "smoke": Schedule(
-        tokenizer=_tokenizers("smoke", dataclasses.replace(_TUNING, epochs=(1,), val_images=32, batch_size=64)),
+        tokenizer=_tokenizers("smoke", dataclasses.replace(_TUNING, epochs=(1,), max_val_images=32, batch_size=64)),
         gpt=dataclasses.replace(PRESETS["demo"].gpt, average=0.9, patience=0),
         probes={"geodesic": 4, "joint": 4},
         epochs=Epochs(short=1, usual=1, long=2, large=1),

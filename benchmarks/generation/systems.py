@@ -8,8 +8,9 @@ import dataclasses
 from collections.abc import Collection, Iterable
 from typing import Any, Literal
 
-from geovq.models.config import AssignmentName, CodebookName, StartName
+from geovq.codebook.names import CodebookName
 from geovq.validation import InputError
+from train.config.names import AssignerName, StartName
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +18,7 @@ class System:
     """Tokens, the Transformer over them, and the decoder of its samples."""
 
     codebook: CodebookName | Literal["baseline"]
-    assign: AssignmentName
+    assign: AssignerName
     decoder: Literal["own", "finetuned", "perceptual"] = "own"
     """own: what the codes were made for. finetuned: that, trained on the tokens. perceptual: the same with a price on LPIPS."""
     priced: bool = False

@@ -70,14 +70,15 @@ def our_steps(model: Any, options: GPTOptions) -> Callable[[], None]:
     import jax
     import jax.numpy as jnp
 
-    from train.loop import loop, steps
-    from train.stages.gpt_model import gpt_model
+    from train.loop import loop
+    from train.loop.schedule import Schedule
+    from train.stages.gpt import GPTTask
 
     tokens, labels = batch_of(options.batch_size)
     named = {"train": tokens, "train_labels": labels, "val": tokens, "val_labels": labels}
-    trained = gpt_model(model, named, options, steps.Schedule.of(len(tokens), options))
-    call = loop.compiled_steps(trained.step)
-    state = jax.tree.map(jnp.array, trained.state)
+    task = GPTTask(model, named, options, Schedule.of(len(tokens), options))
+    call = loop.compile_steps(task.step)
+    state = jax.tree.map(jnp.array, task.initial_state())
 
     def some_steps() -> None:
         nonlocal state

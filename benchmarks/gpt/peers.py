@@ -97,7 +97,7 @@ def torch_peer(model: GPT, options: GPTOptions) -> Peer | None:
         peer.train()
         known, wanted = torch.tensor(labels).long(), torch.tensor(tokens).long()
         known = torch.where(torch.rand(len(known)) < config.class_dropout, config.classes, known)
-        found = peer(wanted, known).view(-1, config.codes)
+        found = peer(wanted, known).view(-1, config.num_codes)
         loss = functional.cross_entropy(found, wanted.view(-1), label_smoothing=options.label_smoothing)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

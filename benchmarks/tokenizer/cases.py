@@ -8,8 +8,8 @@ from benchmarks.tokenizer.cells import Arrays, Cells, Measured, TestImages, cont
 from benchmarks.tokenizer.rows import Case
 from benchmarks.tokenizer.semantics import kept_under_noise, semantic_rows
 from benchmarks.tokenizer.systems import CODEBOOKS, HEADLINE, Schedule, Tokenizers, gaussian, two_codes
-from geovq.models.config import BaselineName
 from geovq.tokenizer.tokenizer import Tokenizer
+from train.config.names import BaselineName
 from train.run.folder import Run
 from train.stages import inputs as stages
 from train.stages import tokenizers

@@ -9,8 +9,9 @@ import pathlib
 import shutil
 from typing import TYPE_CHECKING, Literal, get_args
 
-from geovq.models.config import BaselineName, CodebookName
+from geovq.codebook.names import CodebookName
 from geovq.validation import InputError
+from train.config.names import BaselineName
 from train.config.options import PRESETS, BaselineOptions, CodebookOptions, Config, DataOptions, FinetuneOptions
 from train.run.folder import Run
 
@@ -60,13 +61,13 @@ _REDUCED = Schedule(
     compared_probes=96,
     codes=(512, 1024),
     seeds=(0, 1, 2),
-    codebook=CodebookOptions(codebooks=CODEBOOKS, measured_images=1500),
+    codebook=CodebookOptions(codebooks=CODEBOOKS, max_images=1500),
     finetune=FinetuneOptions(
         codebook="metric",
-        assigns=("whitened", "joint"),
+        assigners=("whitened", "joint"),
         probes=96,
-        images=8000,
-        val_images=1000,
+        max_images=8000,
+        max_val_images=1000,
         rounds=2,
         epochs=(3, 8),
     ),
@@ -79,8 +80,8 @@ SCHEDULES = {
         images=10_000,
         lpips_images=10_000,
         probes=0,
-        codebook=CodebookOptions(codebooks=CODEBOOKS, measured_images=4000),
-        finetune=FinetuneOptions(codebook="metric", assigns=("whitened", "joint"), rounds=4),
+        codebook=CodebookOptions(codebooks=CODEBOOKS, max_images=4000),
+        finetune=FinetuneOptions(codebook="metric", assigners=("whitened", "joint"), rounds=4),
     ),
     "smoke": Schedule(
         preset="demo",
@@ -91,13 +92,13 @@ SCHEDULES = {
         compared_probes=8,
         codes=(16,),
         seeds=(0,),
-        codebook=CodebookOptions(codebooks=CODEBOOKS, measured_images=40, neighbours=6),
+        codebook=CodebookOptions(codebooks=CODEBOOKS, max_images=40, num_neighbours=6),
         finetune=FinetuneOptions(
             codebook="metric",
-            assigns=("whitened", "joint"),
+            assigners=("whitened", "joint"),
             probes=4,
-            images=64,
-            val_images=32,
+            max_images=64,
+            max_val_images=32,
             rounds=2,
             epochs=(1,),
             batch_size=32,
@@ -120,7 +121,7 @@ class Tokenizers:
 
     def vae(self, seed: int) -> Run:
         """The trained continuous VAE of a seed."""
-        from train import vae
+        from train.stages import vae
 
         run = Run(self.folder / f"vae-{seed}", self._config(seed))
         vae.run(run)
@@ -128,7 +129,7 @@ class Tokenizers:
 
     def ours(self, k: int, seed: int) -> Run:
         """That VAE with its codebooks of K codes."""
-        from train import codebook
+        from train.stages import codebook
 
         trained, run = self.vae(seed), self._ours(k, seed)
         begun_as(trained, run, ("vae",))
@@ -137,7 +138,7 @@ class Tokenizers:
 
     def tuned(self, k: int, seed: int) -> Run:
         """That one with its decoder fine-tuned."""
-        from train import finetune
+        from train.stages import finetune
 
         run = self.ours(k, seed)
         finetune.run(run)
@@ -145,7 +146,7 @@ class Tokenizers:
 
     def tuned_otherwise(self, name: str, made: Run, options: FinetuneOptions, tokens_of: Run | None = None) -> Run:
         """What a run has made, fine-tuned by these options, in a run folder of this name; on a Transformer's tokens if given."""
-        from train import finetune
+        from train.stages import finetune
 
         run = Run(self.folder / name, dataclasses.replace(made.config, finetune=options))
         begun_as(made, run, ("baseline",) if options.codebook == "vqvae" else ("vae", "codebook"))
@@ -154,19 +155,19 @@ class Tokenizers:
 
     def baseline(self, system: BaselineName, k: int, seed: int) -> Run:
         """A trained VQ-VAE or FSQ of K codes."""
-        from train import baseline
+        from train.stages import baseline
 
         config = self._config(seed)
-        options = dataclasses.replace(config.baseline, system=system, codes=k)
+        options = dataclasses.replace(config.baseline, system=system, num_codes=k)
         if system == "fsq":
-            options = dataclasses.replace(options, codes=BaselineOptions.codes, levels=LEVELS[k])
+            options = dataclasses.replace(options, num_codes=BaselineOptions.num_codes, levels=LEVELS[k])
         run = Run(self.folder / f"{system}-{k}-{seed}", dataclasses.replace(config, baseline=options))
         baseline.run(run)
         return run
 
     def tuned_vqvae(self, k: int, seed: int) -> Run:
         """A trained VQ-VAE whose decoder and codes are fine-tuned as ours are."""
-        from train import finetune
+        from train.stages import finetune
 
         trained = self.baseline("vqvae", k, seed)
         options = dataclasses.replace(self.schedule.finetune, codebook="vqvae")
@@ -175,7 +176,7 @@ class Tokenizers:
         return run
 
     def _ours(self, k: int, seed: int) -> Run:
-        codebook = dataclasses.replace(self.schedule.codebook, codes=k)
+        codebook = dataclasses.replace(self.schedule.codebook, num_codes=k)
         config = dataclasses.replace(self._config(seed), codebook=codebook, finetune=self.schedule.finetune)
         return Run(self.folder / f"ours-{k}-{seed}", config)
 
@@ -241,6 +242,7 @@ def two_codes(run: Run, k: int, seed: int, stacking: str) -> "Tokenizer":
     """A tokenizer of two whitened codes for every token."""
     from geovq.assignment.dispatch import Codebook
     from geovq.codebook.codes import fit_codes
+
     from geovq.decoder.autoencoder import encode_images
     from geovq.models.spatial_vae import callables
     from geovq.tokenizer.tokenizer import Tokenizer

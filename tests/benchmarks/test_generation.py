@@ -66,8 +66,8 @@ def test_every_system_is_one_that_train_gpt_takes(schedule, system, tmp_path):
     if system.decoder != "own":
         tuned = dataclasses.replace(config, finetune=generation.tuning(system))
         check_config(tuned, ("finetune",))
-        assert bool(tuned.finetune.perceptual) == (system.decoder == "perceptual")
-    assert (config.gpt.codebook, config.gpt.assign) == (system.codebook, system.assign)
+        assert bool(tuned.finetune.lpips_weight) == (system.decoder == "perceptual")
+    assert (config.gpt.codebook, config.gpt.assigner) == (system.codebook, system.assign)
     assert (config.gpt.layers > 4) == system.large
 
 

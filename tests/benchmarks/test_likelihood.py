@@ -7,9 +7,10 @@ import pytest
 from benchmarks.common.record import FOLDER
 from benchmarks.generation.likelihood_tables import below_unigrams, kinds, kinds_by_position
 from benchmarks.likelihood import CASES, CHOSEN, SCHEDULES, VARIANCES, Case, fields, options_of, tokenizers_of
-from geovq.models.config import ASSIGNMENTS, CODEBOOKS
+from geovq.codebook.names import CODEBOOKS
 from geovq.storage import read_json
 from train.config.checks import check_config
+from train.config.names import ASSIGNERS
 from train.config.options import PRESETS, GPTOptions, VAEOptions
 
 
@@ -17,7 +18,7 @@ def test_every_codebook_and_every_assignment_is_there_once():
     assert len({case.name for case in CASES}) == len(CASES)
     held = [case for case in CASES if case.noise_variance is None]
     assert {case.codebook for case in held if case.assign == "whitened"} == {*CODEBOOKS}
-    assert {case.assign for case in held if case.codebook == "metric"} == {*ASSIGNMENTS}
+    assert {case.assign for case in held if case.codebook == "metric"} == {*ASSIGNERS}
     assert [case._replace(long=False) in CASES for case in CASES if case.long] == [True]
 
 

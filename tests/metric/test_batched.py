@@ -46,7 +46,7 @@ def test_tokens_have_the_metric_of_their_own_context(rng):
 
 @pytest.mark.usefixtures("x64")
 def test_vae_decoder_equals_central_differences(rng):
-    vae = SpatialVAE(VAEConfig((8, 8, 1), (2, 2), latent_dim=3, width=4, max_width=8), jax.random.key(0))
+    vae = SpatialVAE(VAEConfig((8, 8, 1), (2, 2), latent_dim=3, width=4, max_width=8), rngs=nnx.Rngs(0))
     nnx.update(vae, jax.tree.map(lambda p: p.astype(jnp.float64), nnx.state(vae)))
     decode = single(callables(vae)[1])
     grid = rng.standard_normal((1, 2, 2, 3))
@@ -179,7 +179,7 @@ def test_a_bad_latent_is_named_before_the_rest_is_computed(rng):
 
 
 def test_float32_is_near_float64_for_a_vae(rng):
-    vae = SpatialVAE(VAEConfig((14, 14, 1), (2, 2), latent_dim=8, width=8), jax.random.key(0))
+    vae = SpatialVAE(VAEConfig((14, 14, 1), (2, 2), latent_dim=8, width=8), rngs=nnx.Rngs(0))
     grids = rng.standard_normal((2, 2, 2, 8))
     found = token_metrics(single(callables(vae)[1]), grids.astype(np.float32))
     with jax.enable_x64(True):
