@@ -1,18 +1,15 @@
 """Times of alternatives in turn, and the memory that a call takes."""
 
 import pathlib
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.common.rows import Row
-
 
 def in_turn(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every way in every round; all ways have a turn in each, after one that does not count.
+    """Seconds of every way in every round; all ways have a turn in each, after a first round that does not count.
 
-    Each round begins with another way, since what ran before a way tells on it.
+    Each round begins with another way, since a way is affected by the one that ran before it.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     names = list(ways)
@@ -24,20 +21,6 @@ def in_turn(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, 
             if number:
                 seconds[name].append(time.perf_counter() - started)
     return seconds
-
-
-def seconds_row(fields: Row, values: list[float]) -> Row:
-    """Median of repeated measurements, between the least and the greatest."""
-    return {**fields, "score": "seconds", **_spread(values)}
-
-
-def ratio_row(fields: Row, values: list[float], ours: list[float]) -> Row:
-    """Median over the rounds of how many times longer than ours it took."""
-    return {**fields, "score": "ratio", **_spread([a / b for a, b in zip(values, ours, strict=True)])}
-
-
-def _spread(values: list[float]) -> Row:
-    return {"value": statistics.median(values), "low": min(values), "high": max(values), "n": len(values)}
 
 
 _RESET_PEAK = pathlib.Path("/proc/self/clear_refs")
