@@ -1,7 +1,8 @@
 """Rows of results, one number each: how they are built, chosen, and averaged over seeds.
 
 A row is flat: the fields that identify the number, then `score`, `value`, `low`, `high` (ends of an interval, or None) and `n`
-(what was measured: images, rounds, edges). Every benchmark builds its rows here.
+(what was measured: images, rounds, edges). Every benchmark builds its rows here. Programs import this before they parse, so JAX
+and SciPy are imported late.
 """
 
 import statistics
@@ -9,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata, t
 
 from geovq.validation import InputError
 
@@ -25,7 +25,7 @@ PLAIN: Row = {"guidance": 1.0, "rises": False}
 
 
 def row(
-    fields: Row, score: str, value: float, low: float | None = None, high: float | None = None, n: int | None = None
+    fields: Row, score: str, value: float, n: int | None = None, low: float | None = None, high: float | None = None
 ) -> Row:
     """A row of results.
 
@@ -33,9 +33,9 @@ def row(
         fields: They identify the number.
         score: What was measured.
         value: The number.
+        n: How many cases it was measured on.
         low: Lower end of its interval; None for a number without one.
         high: Upper end.
-        n: How many cases it was measured on.
     """
     ends = [None if end is None else float(end) for end in (low, high)]
     return {**fields, "score": score, "value": float(value), "low": ends[0], "high": ends[1], "n": n}
@@ -43,9 +43,10 @@ def row(
 
 def mean_row(fields: Row, score: str, values: np.ndarray) -> Row:
     """The mean of one value per image (n,), with its 95% bootstrap interval over the images."""
-    from geovq.scores.reconstruction import bootstrap_interval  # late: it imports JAX, which tables do not need
+    from geovq.scores.reconstruction import bootstrap_interval
 
-    return row(fields, score, *bootstrap_interval(np.asarray(values, np.float64)), len(values))
+    mean, low, high = bootstrap_interval(np.asarray(values, np.float64))
+    return row(fields, score, mean, len(values), low, high)
 
 
 def statistic_row(fields: Row, score: str, statistic: Callable[..., float], *columns: np.ndarray) -> Row:
@@ -60,12 +61,12 @@ def statistic_row(fields: Row, score: str, statistic: Callable[..., float], *col
     rng, n = np.random.default_rng(0), len(columns[0])
     draws = [rng.integers(n, size=n) for _ in range(RESAMPLES)]
     ends = np.quantile([statistic(*(column[drawn] for column in columns)) for drawn in draws], (0.025, 0.975))
-    return row(fields, score, statistic(*columns), *ends, n)
+    return row(fields, score, statistic(*columns), n, *ends)
 
 
 def spread_row(fields: Row, score: str, values: Sequence[float]) -> Row:
     """The median of repeated measurements; the interval is the least and the greatest."""
-    return row(fields, score, statistics.median(values), min(values), max(values), len(values))
+    return row(fields, score, statistics.median(values), len(values), min(values), max(values))
 
 
 def ratio_row(fields: Row, values: Sequence[float], ours: Sequence[float], score: str = "ratio") -> Row:
@@ -80,11 +81,15 @@ def percentile(q: float) -> Callable[[np.ndarray], float]:
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
     """Rank correlation."""
+    from scipy.stats import rankdata
+
     return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
 
 
 def separation(indicator: np.ndarray, bad: np.ndarray) -> float:
     """Probability that a bad case has a larger indicator than a good one (area under the ROC curve); 0.5 if all are alike."""
+    from scipy.stats import rankdata
+
     count = int(bad.sum())
     if count in (0, len(bad)):
         return 0.5
@@ -190,7 +195,9 @@ def difference_of(rows: Sequence[Row], one: Row, other: Row) -> Mean | None:
 
 def _half_width(spread: float, seeds: int) -> float:
     """Half of the 95% t interval of a mean over seeds with this standard deviation."""
-    return float(t.ppf(0.975, seeds - 1)) * spread / seeds**0.5
+    from scipy.special import stdtrit
+
+    return float(stdtrit(seeds - 1, 0.975)) * spread / seeds**0.5
 
 
 def mean_of(rows: Sequence[Row], **wanted: object) -> float | None:
@@ -202,3 +209,14 @@ def mean_of(rows: Sequence[Row], **wanted: object) -> float | None:
 def nats_of(rows: Sequence[Row], model: str, **wanted: object) -> float | None:
     """Nats of a test token under a model, mean over seeds; None where it was not measured."""
     return mean_of(rows, case="likelihood", model=model, score="nats_per_token", position=None, **wanted)
+
+
+def judged_by(rows: Sequence[Row]) -> str:
+    """A sentence on the classifier in whose features sets of images were compared; empty where none were."""
+    accuracy = next((r["classifier_accuracy"] for r in rows if "classifier_accuracy" in r), None)
+    return "" if accuracy is None else f"The classifier is right on {accuracy:.2%} of the test images."
+
+
+def weight_name(weight: float, rises: bool) -> str:
+    """The name of guidance in tables and files."""
+    return f"1 to {weight:g}" if rises else f"{weight:g}"

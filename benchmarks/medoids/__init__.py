@@ -1,1 +1,1 @@
-"""k-medoids on graphs: quality, speed and memory."""
+"""How good and how fast are k-medoids on graphs, compared with other ways to them?"""

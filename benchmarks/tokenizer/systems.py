@@ -1,7 +1,7 @@
-"""The systems of benchmarks.tokenizer: how each is trained, on which schedule, and its tokenizer.
+"""The systems of benchmarks.tokenizer: how each is trained, at which size, and its tokenizer.
 
-Every network has the sizes, the batches and the number of epochs of the VAE; fine-tuning comes on top. What is complete
-in the run folder is not made again.
+Every network has the sizes, the batches and the number of epochs of the VAE; fine-tuning comes on top. What is complete in the
+run folder is not made again.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ import pathlib
 import shutil
 from typing import TYPE_CHECKING, Literal, get_args
 
-from geovq.models.config import BaselineName, CodebookName
+from geovq.models.config import BaselineName, CodebookName, StackingName
 from geovq.validation import InputError
 from train.config.options import PRESETS, BaselineOptions, CodebookOptions, Config, DataOptions, FinetuneOptions
 from train.run.folder import Run
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from geovq.tokenizer.tokenizer import Tokenizer
 
 CODEBOOKS: tuple[CodebookName, ...] = ("kmeans", "whitened", "metric", "refined", "euclidean", "geodesic")
+Size = Literal["reduced", "full", "smoke"]
+"""How much is measured: for two CPU cores, for an accelerator, or the digits, to try it."""
+
 Part = Literal["vqvae", "finetuned", "frozen", "several", "gaussian", "fsq"]
 PARTS: tuple[Part, ...] = get_args(Part)
 """The systems, in the order in which they are computed."""
@@ -26,7 +29,7 @@ HEADLINE = "refined"
 """The codebook that is compared with other systems; chosen on validation images."""
 
 LEVELS = {512: (8, 8, 8), 1024: (8, 5, 5, 5), 16: (4, 4)}
-"""FSQ's levels for K codes: those that its paper names, of which 8x5x5x5 is 1000."""
+"""FSQ's levels for K codes, from its paper; 8x5x5x5 is 1000."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,14 +41,14 @@ class Schedule:
     epochs: int
     """Of every network."""
     images: int
-    """Test images, drawn at random once, on which every system is scored with every assignment."""
+    """Test images, drawn once, on which every system is scored with every assignment."""
     lpips_images: int
-    """The first of these that are scored by LPIPS where a row is not compared with other systems."""
+    """The first of these that LPIPS scores where a row is not compared with other systems."""
     probes: int
     """Directions of `joint` assignment where a row is not compared with other systems; 0 = whole Jacobians."""
     compared_probes: int
     """Of the sketched assignment that is compared with the exact one."""
-    codes: tuple[int, ...]
+    num_codes: tuple[int, ...]
     seeds: tuple[int, ...]
     codebook: CodebookOptions
     finetune: FinetuneOptions
@@ -58,7 +61,7 @@ _REDUCED = Schedule(
     lpips_images=500,
     probes=96,
     compared_probes=96,
-    codes=(512, 1024),
+    num_codes=(512, 1024),
     seeds=(0, 1, 2),
     codebook=CodebookOptions(codebooks=CODEBOOKS, measured_images=1500),
     finetune=FinetuneOptions(
@@ -72,7 +75,7 @@ _REDUCED = Schedule(
     ),
 )
 
-SCHEDULES = {
+SIZES: dict[Size, Schedule] = {
     "reduced": _REDUCED,
     "full": dataclasses.replace(
         _REDUCED,
@@ -89,7 +92,7 @@ SCHEDULES = {
         lpips_images=12,
         probes=4,
         compared_probes=8,
-        codes=(16,),
+        num_codes=(16,),
         seeds=(0,),
         codebook=CodebookOptions(codebooks=CODEBOOKS, measured_images=40, neighbours=6),
         finetune=FinetuneOptions(
@@ -131,12 +134,12 @@ class Tokenizers:
         from train import codebook
 
         trained, run = self.vae(seed), self._ours(k, seed)
-        begun_as(trained, run, ("vae",))
+        start_from(trained, run, ("vae",))
         codebook.run(run)
         return run
 
     def tuned(self, k: int, seed: int) -> Run:
-        """That one with its decoder fine-tuned."""
+        """The same with its decoder fine-tuned."""
         from train import finetune
 
         run = self.ours(k, seed)
@@ -144,11 +147,11 @@ class Tokenizers:
         return run
 
     def tuned_otherwise(self, name: str, made: Run, options: FinetuneOptions, tokens_of: Run | None = None) -> Run:
-        """What a run has made, fine-tuned by these options, in a run folder of this name; on a Transformer's tokens if given."""
+        """The tokenizer of a run, fine-tuned with these options in a folder of this name; on a Transformer's tokens if given."""
         from train import finetune
 
         run = Run(self.folder / name, dataclasses.replace(made.config, finetune=options))
-        begun_as(made, run, ("baseline",) if options.codebook == "vqvae" else ("vae", "codebook"))
+        start_from(made, run, ("baseline",) if options.codebook == "vqvae" else ("vae", "codebook"))
         finetune.run(run, tokens_of)
         return run
 
@@ -188,21 +191,20 @@ class Tokenizers:
         return dataclasses.replace(preset, data=data, vae=vae)
 
 
-def images_of(data: DataOptions) -> str | None:
-    """Where the images of a benchmark are that settles everything else about them.
+def check_data(data: DataOptions) -> None:
+    """Refuses options of the images: a benchmark's schedule decides everything but their folder.
 
     Raises:
-        InputError: Another of their options was given.
+        InputError: Another option than the folder was given.
     """
     if dataclasses.replace(data, data_dir=None) != DataOptions():
         raise InputError(
             f"data: expected the images of the benchmark's schedule, found other options, {data}; give --data-dir alone."
         )
-    return data.data_dir
 
 
-def begun_as(made: Run, run: Run, copied: tuple[str, ...]) -> None:
-    """Gives a run that has no folder yet some stages of another.
+def start_from(made: Run, run: Run, copied: tuple[str, ...]) -> None:
+    """Copies some stages of another run into one that has no folder yet.
 
     Raises:
         InputError: It has a folder, whose copy of a stage is not what the other has by now.
@@ -237,7 +239,7 @@ def gaussian(run: Run, k: int, seed: int, assign: str) -> "Tokenizer":
     return Tokenizer.from_codes(*callables(networks.trained_vae(run, images.shape[1:])), codes, images, assign=assign)
 
 
-def two_codes(run: Run, k: int, seed: int, stacking: str) -> "Tokenizer":
+def two_codes(run: Run, k: int, seed: int, composition: StackingName) -> "Tokenizer":
     """A tokenizer of two whitened codes for every token."""
     from geovq.assignment.dispatch import Codebook
     from geovq.codebook.codes import fit_codes
@@ -252,6 +254,6 @@ def two_codes(run: Run, k: int, seed: int, stacking: str) -> "Tokenizer":
     encode, decode = callables(networks.trained_vae(run, images.shape[1:]))
     latents, geometry = encode_images(encode, images), stages.load_geometry(run)
     flat = latents.reshape(-1, latents.shape[-1])
-    codes = fit_codes("whitened", flat, geometry, k, stages=2, stacking=stacking, seed=seed)
+    codes = fit_codes("whitened", flat, geometry, k, stages=2, stacking=composition, seed=seed)
     codebook = Codebook(codes, geometry.position_metrics)
     return Tokenizer(encode, decode, codebook, assign="whitened", image_shape=images.shape[1:])
