@@ -156,7 +156,7 @@ def main() -> None:
     """Runs the benchmark."""
     run, options = parse(__doc__, ("data",), Options(), needs=("vae",), bound=False)
 
-    from benchmarks.medoids.peers import graph_of_latents
+    from benchmarks.common import graphs
     from geovq.decoder.adapters import single
     from geovq.decoder.autoencoder import encode_images
     from geovq.models.spatial_vae import callables
@@ -170,7 +170,7 @@ def main() -> None:
     latents = encode_images(encode, images)
     rows: list[Row] = []
     for count in (count for count in IMAGES if count <= len(latents)):
-        graph = graph_of_latents(single(decode_batch), latents[:count]).graph
+        graph = graphs.of_latents(single(decode_batch), latents[:count]).graph
         rows += compare(graph, with_libraries=count == IMAGES[0])
     save("nearest", rows, {"medoids": 0}, f"{ROUNDS} rounds in turn, {len(latents):,} images")
 

@@ -1,6 +1,6 @@
 """What the generation study measures: of real images, of tokens, and of a Transformer's samples."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 import jax
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.ndimage import gaussian_filter
 
-from benchmarks.common.rows import Row, mean_row, row, weight_name
+from benchmarks.common.rows import PLAIN, Row, mean_row, row, weight_name
 from geovq.batching.run import DEFAULT_PLAN
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import decode_latents, encode_images
@@ -187,6 +187,29 @@ def samples(
             rows += confusion(case, judge, found, asked) if asked is not None else []
             pictures = gallery(images, labels, judge.classes), _nearest(run, images, judge, found)
     return Samples(rows, *pictures)
+
+
+def briefly(run: Run, tokenizer: Tokenizer, judge: Judge, count: int, sets: int) -> Iterator[Row]:
+    """Nats of test tokens, PSNR of test images, and scores of samples as a set, without guidance; no LPIPS, no pictures.
+
+    Args:
+        run: With a trained Transformer.
+        tokenizer: What decodes its tokens.
+        judge: The classifier that sees the samples.
+        count: Samples in a set.
+        sets: How many sets; scores are means over them.
+    """
+    shape, images = (-1, *tokenizer.token_shape), check_images(stages.images(run.config.data).dataset.test_images)
+    decoded = tokenizer.decode(image_tokens.load(run)["test"].reshape(shape))
+    yield mean_row({"case": "reconstructions"}, "psnr", scores.psnr(images, decoded))
+    yield from (found for found in likelihood(run) if "position" not in found)
+    yield row({"case": "training", "stage": "gpt"}, "seconds", run.seconds("gpt"))
+    labels = _asked(run, count, sets)
+    asked = labels if run.config.gpt.conditional else None
+    drawn = sample(networks.trained_gpt(run), jax.random.key(run.config.gpt.seed), len(labels), asked)
+    yield from set_rows(
+        {"case": "samples", **PLAIN}, judge, judge.look(tokenizer.decode(drawn.reshape(shape))), asked, sets
+    )
 
 
 def gallery(

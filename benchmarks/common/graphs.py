@@ -1,4 +1,4 @@
-"""The graphs of benchmarks.medoids, and other ways to their medoids.
+"""The graphs of benchmarks.medoids and benchmarks.nearest, and other ways to their medoids.
 
 Graphs: latents of a VAE with pullback lengths, and a mixture with Euclidean lengths. Other ways: FasterPAM on the whole distance
 matrix, CLARA, and Voronoi iteration with exact cells.
@@ -48,14 +48,14 @@ class Measured(NamedTuple):
     bridges: int
 
 
-def graph_of_latents(decode: Decoder, grids: np.ndarray) -> Measured:
+def of_latents(decode: Decoder, grids: np.ndarray) -> Measured:
     """Every token of the grids, with its own sketched metric."""
     return connect(
         grids.reshape(-1, grids.shape[-1]), lambda: token_metrics(decode, grids, probes=PROBES, plan=DEFAULT_PLAN)
     )
 
 
-def graph_of_mixture(n: int) -> Measured:
+def of_mixture(n: int) -> Measured:
     """Points of 100 Gaussians of unequal sizes and widths in 8 dimensions."""
     rng = np.random.default_rng(0)
     shares = rng.dirichlet(np.ones(100))

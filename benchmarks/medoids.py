@@ -36,14 +36,14 @@ class Options:
 
 def beside_fasterpam(data: str, graph: Any) -> list[Row]:
     """Cost and time on a graph that is small enough for a distance matrix."""
-    from benchmarks.medoids import peers
+    from benchmarks.common import graphs
 
-    distances, matrix_seconds = peers.matrix(graph)
+    distances, matrix_seconds = graphs.matrix(graph)
     n, rows = graph.shape[0], []
     rows.append(row({"case": "distance matrix", "data": data, "nodes": n}, "seconds", matrix_seconds))
     for k in SMALL_CODES:
         ways: dict[str, Callable[[int], Any]] = {
-            "FasterPAM": functools.partial(peers.fasterpam, distances, k),
+            "FasterPAM": functools.partial(graphs.fasterpam, distances, k),
             "ours": functools.partial(ours, graph, k, "auto"),
             "ours, until no swap gains": functools.partial(ours, graph, k, None),
         }
@@ -59,13 +59,13 @@ def beside_fasterpam(data: str, graph: Any) -> list[Row]:
 
 def beside_voronoi(data: str, graph: Any, with_clara: bool) -> list[Row]:
     """Cost and time on a graph whose distance matrix would not fit. The others take minutes for a seed, so one has to do."""
-    from benchmarks.medoids import peers
+    from benchmarks.common import graphs
 
     k = SMALL_CODES[0]
     costs, seconds = compared(graph, {"ours": functools.partial(ours, graph, k, "auto")})
-    others: dict[str, Callable[[int], Any]] = {"Voronoi, exact cells": functools.partial(peers.voronoi, graph, k)}
+    others: dict[str, Callable[[int], Any]] = {"Voronoi, exact cells": functools.partial(graphs.voronoi, graph, k)}
     if with_clara:
-        others["CLARA"] = functools.partial(peers.clara, graph, k)
+        others["CLARA"] = functools.partial(graphs.clara, graph, k)
     found = compared(graph, others, SEEDS[:1])
     costs, seconds = costs | found[0], seconds | found[1]
     rows = []
@@ -105,11 +105,11 @@ def compared(
 
 def whole_way(data: str, decode: Any, grids: Any) -> tuple[list[Row], Any]:
     """From loaded latents to medoids, stage by stage; and the graph."""
-    from benchmarks.medoids import peers
+    from benchmarks.common import graphs
     from geovq.medoids.search import k_medoids
 
     def all_of_it() -> Any:
-        measured = peers.graph_of_latents(decode, grids)
+        measured = graphs.of_latents(decode, grids)
         found = []
         for k in LARGE_CODES:
             started = time.perf_counter()
@@ -164,7 +164,7 @@ def beside_faiss(points: Any) -> list[Row]:
     """Neighbours by descent, and by faiss at the same recall."""
     import numpy as np
 
-    from benchmarks.medoids.peers import NEIGHBOURS
+    from benchmarks.common.graphs import NEIGHBOURS
     from geovq.graph.neighbours import nearest_neighbours, recall
 
     fields: Row = {"case": "neighbours", "nodes": len(points)}
@@ -207,7 +207,7 @@ def main() -> None:
 
     import numpy as np
 
-    from benchmarks.medoids import peers
+    from benchmarks.common import graphs
     from geovq.decoder.adapters import single
     from geovq.decoder.autoencoder import encode_images
     from geovq.graph.neighbours import nearest_neighbours
@@ -225,9 +225,9 @@ def main() -> None:
     data = run.config.data.dataset
     with_peers = importlib.util.find_spec("kmedoids") is not None
 
-    measured = peers.graph_of_latents(decode, latents[:300])
+    measured = graphs.of_latents(decode, latents[:300])
     started = time.perf_counter()
-    nearest_neighbours(measured.points, peers.NEIGHBOURS, method="descent")
+    nearest_neighbours(measured.points, graphs.NEIGHBOURS, method="descent")
     k_medoids(measured.graph, SMALL_CODES[1])
     rows: list[Row] = [row({"case": "compilation, or the cache of it"}, "seconds", time.perf_counter() - started)]
     schedule = f"{len(latents):,} images"
@@ -238,7 +238,7 @@ def main() -> None:
         rows += found
         if count == IMAGES[0] and with_peers:
             rows += beside_fasterpam(data, measured.graph)
-            rows += beside_fasterpam("mixture", peers.graph_of_mixture(len(measured.points)).graph)
+            rows += beside_fasterpam("mixture", graphs.of_mixture(len(measured.points)).graph)
         if count == IMAGES[2]:
             rows += beside_voronoi(data, measured.graph, with_peers)
         save("medoids", rows, SEEDS, schedule)
@@ -246,7 +246,7 @@ def main() -> None:
     rows += beside_faiss(measured.points)
     save("medoids", rows, SEEDS, schedule)
     if len(latents) >= IMAGES[2]:
-        rows += beside_voronoi("mixture", peers.graph_of_mixture(16 * IMAGES[2]).graph, False)
+        rows += beside_voronoi("mixture", graphs.of_mixture(16 * IMAGES[2]).graph, False)
         save("medoids", rows, SEEDS, schedule)
 
 
