@@ -11,15 +11,16 @@ before they are timed in turn. Writes benchmarks/results/nearest.json.
 import dataclasses
 import importlib.util
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import dijkstra
 
 from benchmarks.common.harness import in_turn, save
 from benchmarks.common.rows import Row, ratio_row, spread_row
 from train.run.command_line import parse, run_program
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 CODES = 512
 ROUNDS = 7
@@ -41,23 +42,27 @@ class Options:
 Distances = Callable[[], np.ndarray]
 
 
-def scipy_min_only(graph: csr_array, medoids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def scipy_min_only(graph: "csr_array", medoids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Labels and distances by SciPy's own pass from many sources."""
+    from scipy.sparse.csgraph import dijkstra
+
     distances, _, near = dijkstra(graph, directed=True, indices=medoids, min_only=True, return_predecessors=True)
-    place = np.empty(graph.shape[0], np.int32)
-    place[medoids] = np.arange(len(medoids))
-    return place[near], distances
+    index = np.empty(graph.shape[0], np.int32)
+    index[medoids] = np.arange(len(medoids))
+    return index[near], distances
 
 
-def separate_rows(graph: csr_array, medoids: np.ndarray) -> np.ndarray:
+def separate_rows(graph: "csr_array", medoids: np.ndarray) -> np.ndarray:
     """Least of separate rows, each a search from one medoid."""
+    from scipy.sparse.csgraph import dijkstra
+
     least = np.full(graph.shape[0], np.inf)
     for medoid in medoids:
         np.minimum(least, dijkstra(graph, directed=True, indices=medoid), out=least)
     return least
 
 
-def libraries(graph: csr_array, medoids: np.ndarray) -> dict[str, Distances]:
+def libraries(graph: "csr_array", medoids: np.ndarray) -> dict[str, Distances]:
     """Graph libraries that are installed. One more node, at length 0 from every medoid, is their only source.
 
     Building their graph is not counted.
@@ -110,7 +115,7 @@ def _rustworkx(n: int, senders: np.ndarray, receivers: np.ndarray, lengths: np.n
     return distances
 
 
-def compare(graph: csr_array, with_libraries: bool) -> list[Row]:
+def compare(graph: "csr_array", with_libraries: bool) -> list[Row]:
     """All ways on one graph."""
     from geovq.medoids.nearest import nearest, nearest_medoid, places
 

@@ -1,10 +1,11 @@
-"""Puts the tables of the results files into the README and the pages in docs, between their markers.
+"""Puts the tables of the results files and the map of the code into the README and the pages in docs.
 
     python -m benchmarks.tables
 
 Every number of those tables comes from benchmarks/results/*.json by this command; a test holds them together.
 """
 
+import ast
 import pathlib
 import re
 from collections.abc import Callable, Collection, Sequence
@@ -196,12 +197,14 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {
     "medoids": ("medoids", medoids),
     "nearest": ("nearest", nearest),
     "gpt": ("gpt", gpt),
+    "tokenizer_front": (_STUDY, tokenizer.front),
     "tokenizer_headline": (_STUDY, tokenizer.headline),
     "tokenizer_reached": (_STUDY, tokenizer.reached),
     "tokenizer_ladder": (_STUDY, tokenizer.ladder),
     "tokenizer_systems": (_STUDY, tokenizer.systems),
     "tokenizer_codebooks": (_STUDY, tokenizer.codebooks),
     "tokenizer_meaning": (_STUDY, tokenizer.meaning),
+    "encoding_front": ("encoding", tokenizer.choice),
     "encoding": ("encoding", encoding),
     "generation_reached": ("generation", _rendered(generation.reached)),
     "generation_systems": ("generation", _rendered(generation.systems)),
@@ -250,8 +253,32 @@ def _replicated(names: Collection[object]) -> str:
 
 
 def rendered(text: str) -> str:
-    """A page with its tables as the results files have them."""
-    return _BLOCK.sub(lambda found: f"<!-- {found[1]}: begin -->\n{table(found[1])}\n<!-- {found[1]}: end -->", text)
+    """A page with its tables as the results files have them, and its map as the packages have it."""
+
+    def block(name: str) -> str:
+        return f"<!-- {name}: begin -->\n{tree() if name == 'tree' else table(name)}\n<!-- {name}: end -->"
+
+    return _BLOCK.sub(lambda found: block(found[1]), text)
+
+
+def tree() -> str:
+    """The map of the code: a line for every package and module, with the first line of its docstring."""
+    lines = []
+    for folder in ("geovq", "train", "benchmarks"):
+        for path in sorted(_HERE.joinpath(folder).rglob("*.py"), key=_position):
+            package = path.name == "__init__.py"
+            where = path.parent if package else path
+            depth = len(where.relative_to(_HERE).parts) - 1
+            name = f"{'    ' * depth}{where.name}{'/' if package else ''}"
+            said = ast.get_docstring(ast.parse(path.read_text())) or ""
+            lines.append(f"{name:<34}{said.splitlines()[0] if said else ''}".rstrip())
+    return "\n".join(["```", *lines, "```"])
+
+
+def _position(path: pathlib.Path) -> tuple[tuple[bool, str], ...]:
+    """A package's docstring stands first, then its modules, then the packages in it."""
+    *folders, name = path.parts
+    return (*((True, folder) for folder in folders), (False, "" if name == "__init__.py" else name))
 
 
 def main() -> None:

@@ -251,14 +251,14 @@ def test_prices_of_nats_are_scored_on_validation_images(expected):
     )
     nats, start = code_nats(networks.trained_gpt(first)), image_tokens.load(first)["val"][:60].reshape(-1, 4, 4)
     rows = entropy.measured(tokenizer, images, start, nats, "amortised")
-    before = {r["score"]: r["value"] for r in rows if r["price"] is None}
+    before = {r["score"]: r["value"] for r in rows if r["nat_weight"] is None}
     assert before["psnr"] == pytest.approx(scores.psnr(images, tokenizer.decode(start)).mean(), rel=1e-5)
     assert before["nats_per_token"] == pytest.approx(
         np.take_along_axis(nats(start), start[..., None], 3).mean(), rel=1e-5
     )
     assert before["changed"] == 0
     for score in ("nats_per_token", "psnr"):
-        free, priced = (r["value"] for r in rows if r["score"] == score and r["price"] in (0.0, 0.4))
+        free, priced = (r["value"] for r in rows if r["score"] == score and r["nat_weight"] in (0.0, 0.4))
         assert priced < free
 
 
