@@ -117,13 +117,13 @@ def _rustworkx(n: int, senders: np.ndarray, receivers: np.ndarray, lengths: np.n
 
 def compare(graph: "csr_array", with_libraries: bool) -> list[Row]:
     """All ways on one graph."""
-    from geovq.medoids.nearest import nearest, nearest_medoid, places
+    from geovq.medoids.nearest import labels_of, nearest, nearest_medoid
 
     medoids = np.random.default_rng(0).choice(graph.shape[0], CODES, replace=False)
 
     def one_pass() -> tuple[Any, Any]:
         near, distances = nearest(graph, medoids)
-        return places(medoids, near), distances
+        return labels_of(medoids, near), distances
 
     truth = nearest_medoid(graph, medoids)
     for found in (one_pass(), scipy_min_only(graph, medoids)):

@@ -27,7 +27,7 @@ from geovq.medoids.cost import Objective
 from geovq.medoids.nearest import arcs, nearest_medoid
 from geovq.medoids.seeding import seed_medoids
 from geovq.metric.batched import token_metrics
-from geovq.metric.edge_lengths import edge_lengths
+from geovq.metric.edge_lengths import measure_edges
 
 CLARA_SAMPLES = 5
 
@@ -88,7 +88,7 @@ def connect(points: np.ndarray, measure: Callable[[], np.ndarray] | None) -> Mea
         started = time.perf_counter()
         d = points.shape[1]
         of_nodes = group_means(metrics.reshape(-1, d * d), merged).reshape(-1, d, d)
-        graph = reweight(graph, edge_lengths(merged.points, of_nodes, *edges(graph)))
+        graph = reweight(graph, measure_edges(merged.points, of_nodes, *edges(graph)))
         timed("lengths", started)
     return Measured(merged.points, merged.weights, graph, seconds, found.recall, (graph.nnz - unbridged) // 2)
 

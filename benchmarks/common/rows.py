@@ -43,7 +43,7 @@ def row(
 
 def mean_row(fields: Row, score: str, values: np.ndarray) -> Row:
     """The mean of one value per image (n,), with its 95% bootstrap interval over the images."""
-    from geovq.scores.reconstruction import bootstrap_interval
+    from geovq.scores.intervals import bootstrap_interval
 
     mean, low, high = bootstrap_interval(np.asarray(values, np.float64))
     return row(fields, score, mean, len(values), low, high)

@@ -160,7 +160,7 @@ def weighed_edges(vae: Any, decode: Any, grids: Any) -> list[Row]:
     from geovq.graph.csr import edges, knn_graph
     from geovq.graph.deduplicate import merge_duplicates
     from geovq.metric.batched import token_metrics
-    from geovq.metric.edge_lengths import edge_lengths
+    from geovq.metric.edge_lengths import measure_edges
 
     d = grids.shape[-1]
     z = grids.reshape(-1, d)
@@ -172,7 +172,7 @@ def weighed_edges(vae: Any, decode: Any, grids: Any) -> list[Row]:
     chosen = np.random.default_rng(0).permutation(m)
     few, some = chosen[:EAGER_EDGES], chosen[:COMPILED_EDGES]
     part = GRIDS * grids[0, ..., 0].size
-    wanted = edge_lengths(z, metrics, senders, receivers)
+    wanted = measure_edges(z, metrics, senders, receivers)
     eager = peers.eager_edges(vae)
     compiled = {chunk: peers.compiled_edges(vae, chunk) for chunk in (16, 256)}
     for way in (eager, *compiled.values()):
@@ -182,7 +182,7 @@ def weighed_edges(vae: Any, decode: Any, grids: Any) -> list[Row]:
     times = in_turn(
         {
             "metrics": lambda: token_metrics(decode, grids[:GRIDS]),
-            "lengths": lambda: edge_lengths(z, metrics, senders, receivers),
+            "lengths": lambda: measure_edges(z, metrics, senders, receivers),
             "eager": lambda: eager(grids, senders[(b := next(turns["eager"]))], receivers[b]),
             **{str(c): functools.partial(way, grids, senders[some], receivers[some]) for c, way in compiled.items()},
         },

@@ -23,8 +23,8 @@ from geovq.graph.deduplicate import merge_duplicates
 from geovq.graph.paths import node_path, resample
 from geovq.metric.batched import pullback_metrics
 from geovq.metric.curve_lengths import polyline_lengths
-from geovq.metric.edge_lengths import edge_lengths
-from geovq.metric.geodesics import geodesics
+from geovq.metric.edge_lengths import measure_edges
+from geovq.metric.geodesics import find_geodesics
 from geovq.validation import InputError
 
 POSITION = (1, 1)
@@ -165,7 +165,7 @@ def graph_of(field: Field, case: Case, points: np.ndarray) -> csr_array:
     graph = bridge_components(knn_graph(where, case.k), where)
     z, ends = field.z[points], edges(graph)
     if case.lengths == "trapezoid":
-        return reweight(graph, edge_lengths(z, field.metrics[points], *ends))
+        return reweight(graph, measure_edges(z, field.metrics[points], *ends))
     return reweight(graph, polyline_lengths(field.decode, z, *ends, segments=DECODED[1]))
 
 
@@ -201,7 +201,7 @@ def optimise(
         "graph": np.stack([space_evenly(field, path) for path in nodes]),
         "straight": np.stack([resample(field.z[pair], SEGMENTS) for pair in pairs]),
     }
-    found = {name: geodesics(field.decode, paths) for name, paths in starts.items()}
+    found = {name: find_geodesics(field.decode, paths) for name, paths in starts.items()}
     fine = {name: fine_lengths(field, result.paths) for name, result in found.items()}
     yardstick = np.minimum(*fine.values())
     print("distances: yardsticks", flush=True)
@@ -226,10 +226,10 @@ def optimise(
 
 def checks(field: Field, fields: Row, best: np.ndarray, yardstick: np.ndarray) -> list[Row]:
     """What other segments and more iterations change, relative to the yardstick."""
-    tighter = geodesics(field.decode, best, iterations=300, tolerance=1e-7)
+    tighter = find_geodesics(field.decode, best, iterations=300, tolerance=1e-7)
     ways = {"300 iterations, tolerance 1e-7": tighter.paths}
     for segments in (SEGMENTS // 2, 2 * SEGMENTS):
-        again = geodesics(field.decode, np.stack([resample(path, segments) for path in best]))
+        again = find_geodesics(field.decode, np.stack([resample(path, segments) for path in best]))
         ways[f"{segments} segments"] = again.paths
     rows = []
     for name, paths in ways.items():
@@ -246,7 +246,7 @@ def checks(field: Field, fields: Row, best: np.ndarray, yardstick: np.ndarray) -
 
 def space_evenly(field: Field, nodes: np.ndarray) -> np.ndarray:
     """A path of nodes, as points at equal lengths."""
-    sides = edge_lengths(field.z, field.metrics, nodes[:-1], nodes[1:])
+    sides = measure_edges(field.z, field.metrics, nodes[:-1], nodes[1:])
     return resample(field.z[nodes], SEGMENTS, sides)
 
 

@@ -26,14 +26,14 @@ from geovq.graph.components import bridge_components
 from geovq.graph.csr import edges, knn_graph, reweight
 from geovq.graph.deduplicate import merge_duplicates
 from geovq.metric.curve_lengths import polyline_lengths, refine_lengths
-from geovq.metric.edge_lengths import edge_lengths
+from geovq.metric.edge_lengths import measure_edges
 from geovq.metric.pullback import pullback_metric
 
 NEIGHBOURS = 16
 EDGES = 2_000
 SEGMENTS = 64
 TOLERANCE = 0.02
-AT_MOST = 32
+MAX_SEGMENTS = 32
 FLAGGED = 0.25
 """Part of the edges, those with the largest indicator, that the cheap refinement decodes."""
 SMALL_GRAPH_IMAGES = 64
@@ -102,13 +102,13 @@ def of_edges(decode: Decoder, measured: Measured, seed: int) -> list[Row]:
     quarter = polyline_lengths(decode, measured.grids, senders, receivers, segments=SEGMENTS // 4)
     print(f"edges: {len(truth)} of {total} decoded in {SEGMENTS} segments", flush=True)
     fields: Row = {"case": "edges", "k": NEIGHBOURS, "nodes": measured.graph.shape[0], "edges": total}
-    trapezoid = edge_lengths(measured.z, measured.metrics, senders, receivers)
+    trapezoid = measure_edges(measured.z, measured.metrics, senders, receivers)
     error = np.abs(trapezoid / truth - 1)
     refine_lengths(
-        decode, measured.grids, senders[:9], receivers[:9], tolerance=1e-9, at_most=AT_MOST
+        decode, measured.grids, senders[:9], receivers[:9], tolerance=1e-9, max_segments=MAX_SEGMENTS
     )  # compiles every level
     started = time.perf_counter()
-    refined = refine_lengths(decode, measured.grids, senders, receivers, tolerance=TOLERANCE, at_most=AT_MOST)
+    refined = refine_lengths(decode, measured.grids, senders, receivers, tolerance=TOLERANCE, max_segments=MAX_SEGMENTS)
     seconds = time.perf_counter() - started
     decoded = _images(refined.segments)
     every = {**fields, "refined": "all"}
@@ -160,8 +160,8 @@ def of_distances(decode: Decoder, grids: np.ndarray, metrics: np.ndarray, seed: 
     """What refined edges change in the distances of a smaller graph, all of whose edges can be refined."""
     measured = join(grids[:SMALL_GRAPH_IMAGES], metrics[:SMALL_GRAPH_IMAGES])
     senders, receivers = measured.ends()
-    trapezoid = edge_lengths(measured.z, measured.metrics, senders, receivers)
-    refined = refine_lengths(decode, measured.grids, senders, receivers, tolerance=TOLERANCE, at_most=AT_MOST).lengths
+    trapezoid = measure_edges(measured.z, measured.metrics, senders, receivers)
+    refined = refine_lengths(decode, measured.grids, senders, receivers, tolerance=TOLERANCE, max_segments=MAX_SEGMENTS).lengths
     print(f"edges: all {len(refined)} of a smaller graph refined", flush=True)
     m = measured.graph.shape[0]
     pairs = np.random.default_rng(seed).permutation(m)[: 2 * PAIRS].reshape(-1, 2)

