@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from benchmarks.common.harness import FOLDER, in_turn, save
 from benchmarks.common.rows import Row, mean_row, ratio_row, row
-from geovq.models.config import CodebookName
+from geovq.codebook.names import CodebookName
 from train.run.command_line import parse, run_program
 
 
@@ -80,21 +80,29 @@ def main() -> None:
     import numpy as np
 
     from benchmarks.tokenizer.cells import TestImages
+    from geovq.assignment import Amortised, Greedy, Joint, Local, Nearest, Whitened
     from geovq.decoder.autoencoder import encode_images
     from geovq.models.spatial_vae import callables
     from geovq.scores.reconstruction import psnr
     from train.evaluation.report import text_table
-    from train.stages import inputs as stages
-    from train.stages import networks, tokenizers
+    from train.stages import inputs, networks, tokenizers
 
     test = TestImages.drawn(run, options.images)
     base = tokenizers.of_codebook(run, options.codebook, "whitened")
     encode, decode = callables(networks.trained_vae(run, test.images.shape[1:]))
     many = np.tile(test.images, (REPEATED, 1, 1, 1))
-    assigning = {name: base.replace(assign=name) for name in ("euclidean", "whitened", "whitened-position", "local")}
-    assigning["amortised"] = base.amortised(stages.images(run.config.data).dataset.train_images)
-    assigning |= {f"joint, {r} directions": base.replace(assign="joint", probes=r) for r in SKETCHES}
-    assigning |= {name: base.replace(assign=name) for name in ("joint", "decoded")}
+    assigners = {
+        "euclidean": Nearest(),
+        "whitened": Whitened(),
+        "whitened-position": Whitened(per_position=True),
+        "local": Local(),
+        "amortised": Amortised(),
+        **{f"joint, {directions} directions": Joint(directions=directions) for directions in SKETCHES},
+        "joint": Joint(),
+        "greedy": Greedy(),
+    }
+    training = inputs.images(run.config.data).dataset.train_images
+    assigning = {name: base.replace(assigner=assigner, images=training) for name, assigner in assigners.items()}
     cheap = ("euclidean", "whitened", "whitened-position", "amortised")
     batches = {name: many if name in cheap else test.images for name in assigning}
     ways = {"encoder": lambda: encode_images(encode, many)}

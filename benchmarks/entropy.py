@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from benchmarks.common.harness import FOLDER, file_name, save
-from benchmarks.common.rows import Row, Table, mean_row, value_of
+from benchmarks.common.rows import Row, Table, mean_row, select, value_of
 from benchmarks.generation.runs import Generation
 from benchmarks.generation.schedules import STUDIES
 from benchmarks.generation.systems import System
@@ -25,7 +25,7 @@ NAT_WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
 """Squared intensity of a nat; 0: tokens by their error alone."""
 
 COUNTS = {"amortised": 2000, "joint": 500}
-"""Images for each assignment, at most."""
+"""Images for each assigner, at most."""
 
 SEED = 0
 
@@ -44,11 +44,11 @@ def measured(tokenizer: Any, images: Any, start: Any, nats: Any, assign: str) ->
     """Rows of the tokens that the descent starts from, and of the tokens with each weight.
 
     Args:
-        tokenizer: With clusters of images.
+        tokenizer: With the assigner of the descent.
         images: In [0, 1].
         start: Tokens that the Transformer was trained on.
         nats: Of every code, see `geovq.tokenizer.entropy_constrained`.
-        assign: Whose steps the descent takes.
+        assign: Name of the assigner.
     """
     import numpy as np
 
@@ -65,22 +65,18 @@ def measured(tokenizer: Any, images: Any, start: Any, nats: Any, assign: str) ->
         ]
 
     rows = scored(start, assign="whitened", nat_weight=None)
-    chosen = tokenizer.replace(assign=assign)
     for weight in NAT_WEIGHTS:
-        tokens = assign_entropy_constrained(chosen, images, nats, price=weight, start=start)
+        tokens = assign_entropy_constrained(tokenizer, images, nats, nat_weight=weight, start=start)
         rows += scored(tokens, assign=assign, nat_weight=weight)
     return rows
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """One line for each assignment and weight; results of an older version call the weight a price."""
-
-    def weight(row: Row) -> float | None:
-        return row["nat_weight"] if "nat_weight" in row else row["price"]
+    """One line for each assigner and weight."""
 
     cells: list[list[object]] = []
-    for steps, assign, nat_weight in dict.fromkeys((row["steps"], row["assign"], weight(row)) for row in rows):
-        of = [row for row in rows if (row["steps"], row["assign"], weight(row)) == (steps, assign, nat_weight)]
+    for steps, assign, nat_weight in dict.fromkeys((row["steps"], row["assign"], row["nat_weight"]) for row in rows):
+        of = select(rows, steps=steps, assign=assign, nat_weight=nat_weight)
         found = [value_of(of, score=score) for score in ("psnr", "nats_per_token", "changed")]
         cells.append([steps if nat_weight is not None else f"(whitened, for {steps})", nat_weight, *found])
     return ["steps", "weight of a nat", "PSNR dB", "nats a token, of the prior", "tokens changed, part"], cells
@@ -91,6 +87,7 @@ def main() -> None:
     asked, options = parse(__doc__, ("data",), Options(), bound=False)
     check_data(asked.config.data)
 
+    from geovq.assignment.joint import Joint
     from geovq.tokenizer.entropy_constrained import code_nats
     from geovq.validation import check_images
     from train.evaluation.report import text_table
@@ -99,13 +96,14 @@ def main() -> None:
 
     schedule = STUDIES["generation"].sizes[options.size]
     run = Generation(asked.folder, asked.config.data.data_dir, schedule).trained(System("metric", "whitened"), SEED).run
-    nats, tokenizer = code_nats(networks.trained_gpt(run)), tokenizers.modelled(run, "amortised")
+    nats, tokenizer = code_nats(networks.trained_gpt(run)), tokenizers.of_gpt(run, "amortised")
     tokens = image_tokens.load(run)["val"].reshape(-1, *tokenizer.token_shape)
     images = check_images(stages.images(run.config.data).dataset.val_images)
     rows: list[Row] = []
     for assign, count in COUNTS.items():
-        of_steps = tokenizer.replace(assign=assign, probes=schedule.probes.get("joint") if assign == "joint" else None)
-        rows += measured(of_steps, images[:count], tokens[:count], nats, assign)
+        joint = Joint(directions=schedule.probes.get("joint"))
+        chosen = tokenizer if assign == "amortised" else tokenizer.replace(assigner=joint)
+        rows += measured(chosen, images[:count], tokens[:count], nats, assign)
     print(text_table(*table(rows)), flush=True)
     made_with = {"split": asked.config.data.split_seed, f"networks {SEED}": SEED}
     label = f"{options.size}: the Transformer of {run.config.gpt.epochs} epochs"

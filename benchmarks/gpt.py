@@ -152,7 +152,7 @@ def torch_peer(model: Any, options: GPTOptions) -> Peer | None:
         peer.train()
         known, wanted = torch.tensor(labels).long(), torch.tensor(tokens).long()
         known = torch.where(torch.rand(len(known)) < config.class_dropout, config.classes, known)
-        found = peer(wanted, known).view(-1, config.codes)
+        found = peer(wanted, known).view(-1, config.num_codes)
         loss = functional.cross_entropy(found, wanted.view(-1), label_smoothing=options.label_smoothing)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -166,15 +166,16 @@ def our_steps(model: Any, options: GPTOptions) -> Callable[[], None]:
     """So many training steps, as `train.gpt` makes them."""
     import jax
     import jax.numpy as jnp
+    from train.loop.schedule import Schedule
+    from train.stages.gpt import GPTTask
 
-    from train.loop import loop, steps
-    from train.stages.gpt_model import gpt_model
+    from train.loop import loop
 
     tokens, labels = batch_of(options.batch_size)
     named = {"train": tokens, "train_labels": labels, "val": tokens, "val_labels": labels}
-    trained = gpt_model(model, named, options, steps.Schedule.of(len(tokens), options))
-    call = loop.compiled_steps(trained.step)
-    state = jax.tree.map(jnp.array, trained.state)
+    task = GPTTask(model, named, options, Schedule.of(len(tokens), options))
+    call = loop.compile_steps(task.step)
+    state = jax.tree.map(jnp.array, task.initial_state())
 
     def some_steps() -> None:
         nonlocal state

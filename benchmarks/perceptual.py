@@ -39,7 +39,7 @@ class Options:
 
 def short(options: FinetuneOptions) -> FinetuneOptions:
     """One pass of these options."""
-    return dataclasses.replace(options, assigns=("whitened",), rounds=1, epochs=(1,))
+    return dataclasses.replace(options, assigners=("whitened",), rounds=1, epochs=(1,))
 
 
 def scored(run: Run, count: int) -> list[Row]:
@@ -54,11 +54,11 @@ def scored(run: Run, count: int) -> list[Row]:
     decoded = tokenizer.decode(tokenizer.encode(images))
     fields: Row = {
         "case": "weight",
-        "lpips_weight": run.config.finetune.perceptual,
+        "lpips_weight": run.config.finetune.lpips_weight,
         "split": "validation",
         "system": "ours",
     }
-    fields |= {"codebook": "finetuned", "assign": "whitened", "decoder": "finetuned", "codes": tokenizer.k}
+    fields |= {"codebook": "finetuned", "assign": "whitened", "decoder": "finetuned", "codes": tokenizer.num_codes}
     return [
         mean_row(fields, "psnr", scores.psnr(images, decoded)),
         mean_row(fields, "lpips", scores.lpips(images, decoded)),
@@ -66,18 +66,13 @@ def scored(run: Run, count: int) -> list[Row]:
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """One line for each weight, compared with none; results of an older version call the weight a price."""
+    """One line for each weight, compared with none."""
 
-    def weight_of(row: Row) -> float:
-        return row["lpips_weight"] if "lpips_weight" in row else row["price"]
-
-    def value(weight: float, score: str) -> float:
-        return value_of([row for row in rows if weight_of(row) == weight], score=score)
-
+    plain_psnr, plain_lpips = (value_of(rows, lpips_weight=0.0, score=score) for score in ("psnr", "lpips"))
     cells: list[list[object]] = []
-    for weight in dict.fromkeys(map(weight_of, rows)):
-        psnr, lpips = value(weight, "psnr"), value(weight, "lpips")
-        cells.append([weight, psnr, lpips, psnr - value(0.0, "psnr"), lpips / value(0.0, "lpips")])
+    for weight in dict.fromkeys(row["lpips_weight"] for row in rows):
+        psnr, lpips = (value_of(rows, lpips_weight=weight, score=score) for score in ("psnr", "lpips"))
+        cells.append([weight, psnr, lpips, psnr - plain_psnr, lpips / plain_lpips])
     return ["weight", "PSNR dB", "LPIPS", "PSNR minus PSNR without, dB", "LPIPS relative to none"], cells
 
 
@@ -93,10 +88,10 @@ def main() -> None:
     tuning = short(schedule.finetune)
     rows: list[Row] = []
     for weight in LPIPS_WEIGHTS:
-        weighted = dataclasses.replace(tuning, perceptual=weight)
+        weighted = dataclasses.replace(tuning, lpips_weight=weight)
         made = tokenizers.ours(schedule.num_codes[0], SEED)
         run = tokenizers.tuned_otherwise(f"lpips-{weight:g}-{schedule.num_codes[0]}-{SEED}", made, weighted)
-        rows += scored(run, tuning.val_images)
+        rows += scored(run, tuning.max_val_images)
     print(text_table(*table(rows)), flush=True)
     made_with = {"split": asked.config.data.split_seed, f"networks {SEED}": SEED}
     label = f"{options.size}: one pass for each weight"

@@ -12,11 +12,11 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from benchmarks import entropy, perceptual
-from benchmarks.common.harness import FOLDER, captioned, markdown, no_options
+from benchmarks.common.harness import FOLDER, captioned, markdown, no_options, read_results
 from benchmarks.common.rows import Row, Table, judged_by, select, value_of
 from benchmarks.generation import tables as generation
 from benchmarks.tokenizer import tables as tokenizer
-from geovq.storage import read_json, write_bytes
+from geovq.storage import write_bytes
 from geovq.validation import InputError
 from train.evaluation.presentation import tables as run_tables
 from train.run.command_line import run_program
@@ -238,7 +238,7 @@ def table(name: str) -> str:
     path = FOLDER / f"{file}.json"
     if not path.exists():
         raise InputError(f"{path}: expected a results file, found none; the README says which benchmark writes it.")
-    found = read_json(path)
+    found = read_results(path)
     meta = found["meta"]
     how = f"{meta['machine']}, {meta['date']}, {meta['schedule']}; {_replicated(meta['seeds'])}."
     caption = f"`benchmarks/results/{path.name}`, by `{meta['command']}`, {how} {judged_by(found['rows'])}"

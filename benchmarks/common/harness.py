@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common.rows import Row
-from geovq.storage import load_arrays, save_arrays, write_results
+from geovq.storage import load_arrays, read_json, save_arrays, write_results
 from geovq.validation import InputError
-from train.run.provenance import provenance
+from train.run.provenance import program_name, provenance
 
 FOLDER = pathlib.Path(__file__).parents[1] / "results"
 
@@ -22,7 +22,11 @@ Cell = tuple[list[Row], dict[str, np.ndarray]]
 
 def no_options(description: str) -> None:
     """For benchmarks without options: answers --help, and refuses anything else."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {program_name()}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.parse_args()
 
 
@@ -60,6 +64,27 @@ def save(
     meta, rows = provenance(seeds, schedule) | made_with, list(rows)
     write_results(folder / f"{name}.json", meta, rows)
     print(json.dumps({"meta": meta, "rows": rows}), flush=True)
+
+
+_WEIGHTS = {"entropy": "nat_weight", "perceptual": "lpips_weight"}
+"""What rows of older files call a price, by file."""
+
+
+def read_results(path: pathlib.Path) -> dict[str, Any]:
+    """A results file, {"meta", "rows"}; names of an older version become the present ones.
+
+    Raises:
+        InputError: A missing or damaged file.
+    """
+    found = read_json(path)
+    for row in found["rows"]:
+        if row.get("assign") == "decoded":
+            row["assign"] = "greedy"
+        if "price" in row:
+            row[_WEIGHTS[path.stem]] = row.pop("price")
+        for field in {"name", "transformer"} & row.keys():
+            row[field] = row[field].replace("decoded", "greedy").replace("-priced", "-entropy")
+    return found
 
 
 def kept(path: pathlib.Path, made_from: Mapping[str, Any], compute: Callable[[], Cell]) -> Cell:

@@ -25,7 +25,7 @@ from benchmarks.generation.scores import (
 )
 from benchmarks.generation.systems import System
 from benchmarks.tokenizer.systems import Size
-from geovq.models.config import CODEBOOKS
+from geovq.codebook.names import CODEBOOKS
 from geovq.scores.reconstruction import psnr
 from geovq.validation import check_images, check_whole
 from train.config.options import DataOptions, token_codes
@@ -165,7 +165,7 @@ def nats_and_psnr(trained: Trained) -> list[Row]:
     rows = [r | {"split": "validation"} for r in likelihood(run, "val")]
     rows += [r | {"split": "test"} for r in likelihood(run, "test")]
     images = check_images(stages.images(run.config.data).dataset.test_images)
-    decoders = {"frozen": tokenizers.modelled(run, "euclidean")}  # decoding is the same for all assignments
+    decoders = {"frozen": tokenizers.of_gpt(run, "euclidean")}  # decoding is the same for all assigners
     decoders |= {} if trained.tuned is None else {"finetuned": trained.tokenizer()}
     for name, tokenizer in decoders.items():
         decoded = tokenizer.decode(image_tokens.load(run)["test"].reshape(-1, *tokenizer.token_shape))

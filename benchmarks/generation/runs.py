@@ -38,7 +38,7 @@ class Trained(NamedTuple):
 
         if self.tuned is not None:
             return tokenizers.load_finetuned(self.tuned.folder)
-        return tokenizers.modelled(self.run, "euclidean")  # decoding is the same for all assignments
+        return tokenizers.of_gpt(self.run, "euclidean")  # decoding is the same for all assigners
 
     def made_by(self, *stages: str) -> dict[str, str]:
         """Fingerprints of the tokenizer, of the fine-tuning if there is one, and of more stages of the run."""
@@ -83,7 +83,7 @@ class Generation:
 
     def classifier(self) -> Run:
         """The trained classifier, in whose features all images are compared."""
-        from train import classifier
+        from train.stages import classifier
 
         preset = PRESETS[self.schedule.tokenizer.preset]
         data = dataclasses.replace(preset.data, data_dir=self.data_dir)
@@ -114,7 +114,7 @@ class Generation:
 
     def trained(self, system: System, seed: int) -> "Trained":
         """The system's Transformer, over tokens that another may have been trained on before, and its decoder."""
-        from train import gpt
+        from train.stages import gpt
 
         made = self._tokenizer(system, seed)
         config = dataclasses.replace(made.config, gpt=self.options(system, seed))
@@ -150,10 +150,10 @@ class Generation:
         options = dataclasses.replace(
             self.schedule.gpt,
             codebook=system.codebook,
-            assign=system.assign,
+            assigner=system.assign,
             probes=self.schedule.probes.get(system.assign, 0),
-            images=self._images(system),
-            price=NAT_WEIGHT if system.entropy else 0.0,
+            max_images=self._images(system),
+            nat_weight=NAT_WEIGHT if system.entropy else 0.0,
             conditional=system.conditional,
             start=system.start,
             epochs=self.schedule.epochs_of(system),
@@ -166,12 +166,12 @@ class Generation:
         return dataclasses.replace(
             self.schedule.tokenizer.finetune,
             codebook="vqvae" if system.codebook == "baseline" else system.codebook,
-            perceptual=LPIPS_WEIGHT if system.decoder == "perceptual" else 0.0,
+            lpips_weight=LPIPS_WEIGHT if system.decoder == "perceptual" else 0.0,
         )
 
     def _images(self, system: System) -> int:
         """Training images of its Transformer, at most; 0 for all."""
-        return 0 if system.training == "long" else self.schedule.gpt.images
+        return 0 if system.training == "long" else self.schedule.gpt.max_images
 
     def _tuned(self, system: System, seed: int, tokens_of: Run) -> Run | None:
         """A run whose decoder and codes are fine-tuned on the system's tokens; None where its own decoder is used."""

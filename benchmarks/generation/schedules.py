@@ -4,11 +4,13 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
+from train.config.names import AssignerName
+
 from benchmarks.generation.systems import EXPERIMENTS, LONGER, LONGEST, ONCE, PREDICTED, REPLICATED, System, by_name
 from benchmarks.tokenizer.systems import CODEBOOKS, Size
 from benchmarks.tokenizer.systems import SIZES as TOKENIZER_SIZES
 from benchmarks.tokenizer.systems import Schedule as TokenizerSchedule
-from geovq.models.config import AssignmentName, CodebookName
+from geovq.codebook.names import CodebookName
 from geovq.validation import InputError
 from train.config.options import PRESETS, FinetuneOptions, GPTOptions
 
@@ -32,8 +34,8 @@ class Schedule:
     """Of all networks but the Transformer."""
     gpt: GPTOptions
     """Of every Transformer; the ones in long training see all training images."""
-    probes: Mapping[AssignmentName, int]
-    """Products that sketch a Jacobian, for the assignments that do not get whole ones."""
+    probes: Mapping[AssignerName, int]
+    """Products that sketch a Jacobian, for the assigners that do not get whole ones."""
     epochs: Epochs
     images: int
     """Images in a set, at most."""
@@ -46,8 +48,8 @@ class Schedule:
     """K of all systems, whatever they say."""
     limit: str = ""
     """What limited the epochs."""
-    left_out: tuple[AssignmentName, ...] = ()
-    """Assignments that take too long."""
+    left_out: tuple[AssignerName, ...] = ()
+    """Assigners that take too long."""
 
     def epochs_of(self, system: System) -> int:
         """Of a system's Transformer."""
@@ -102,7 +104,7 @@ def _tokenizers(size: Size, finetune: FinetuneOptions, codebooks: tuple[Codebook
 
 
 _COMPARED: tuple[CodebookName, ...] = ("metric", "euclidean", "geodesic")
-_TUNING = FinetuneOptions(codebook="metric", rounds=1, epochs=(2,), val_images=1000)
+_TUNING = FinetuneOptions(codebook="metric", rounds=1, epochs=(2,), max_val_images=1000)
 
 _REDUCED = Schedule(
     tokenizer=_tokenizers("reduced", _TUNING, _COMPARED),
@@ -116,7 +118,7 @@ _REDUCED = Schedule(
 
 _FULL = dataclasses.replace(
     _REDUCED,
-    tokenizer=_tokenizers("full", dataclasses.replace(_TUNING, epochs=(6,), val_images=5000), _COMPARED),
+    tokenizer=_tokenizers("full", dataclasses.replace(_TUNING, epochs=(6,), max_val_images=5000), _COMPARED),
     gpt=GPTOptions(average=0.999, patience=0),
     probes={},
     epochs=Epochs(short=50, usual=100, long=200, large=100),
@@ -124,7 +126,7 @@ _FULL = dataclasses.replace(
     whole=True,
 )
 
-_SMOKE_TUNING = dataclasses.replace(_TUNING, epochs=(1,), val_images=32, batch_size=64)
+_SMOKE_TUNING = dataclasses.replace(_TUNING, epochs=(1,), max_val_images=32, batch_size=64)
 
 _SMOKE = Schedule(
     tokenizer=_tokenizers("smoke", _SMOKE_TUNING, _COMPARED),
@@ -146,12 +148,12 @@ def _longer(usual: Schedule, times: int, sets: int = 1) -> Schedule:
 _NATS = dataclasses.replace(
     _REDUCED,
     tokenizer=dataclasses.replace(_tokenizers("reduced", _TUNING, CODEBOOKS), epochs=8),
-    gpt=GPTOptions(average=0.999, patience=0, batch_size=64, dropout=0.0, images=15_000),
+    gpt=GPTOptions(average=0.999, patience=0, batch_size=64, dropout=0.0, max_images=15_000),
     probes={"local": 64, "joint": 96},
     epochs=Epochs(short=3, usual=3, long=6, large=3),
     limit="",
     seeds=(0,),
-    left_out=("geodesic", "decoded"),
+    left_out=("geodesic", "greedy"),
 )
 
 _SIZES = {"reduced": _REDUCED, "full": _FULL, "smoke": _SMOKE}
@@ -178,11 +180,11 @@ STUDIES: dict[ScheduleName, Study] = {
             "smoke": dataclasses.replace(
                 _NATS,
                 tokenizer=_tokenizers("smoke", dataclasses.replace(_TUNING, epochs=(1,), batch_size=64), CODEBOOKS),
-                gpt=dataclasses.replace(PRESETS["demo"].gpt, images=200, patience=0),
+                gpt=dataclasses.replace(PRESETS["demo"].gpt, max_images=200, patience=0),
                 probes={"geodesic": 4, "joint": 4},
                 epochs=Epochs(short=1, usual=1, long=2, large=1),
                 num_codes=16,
-                left_out=("decoded",),
+                left_out=("greedy",),
             ),
         },
         "likelihood",

@@ -14,7 +14,7 @@ from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import decode_latents, encode_images
 from geovq.geometry.placed_codes import lengths_to_codes, place_codes
 from geovq.metric.batched import token_metrics
-from geovq.models.sampling import rising, sample
+from geovq.models.sampling import rising_guidance, sample
 from geovq.models.spatial_vae import callables
 from geovq.scores import reconstruction as scores
 from geovq.scores import tokens as token_scores
@@ -25,8 +25,7 @@ from train.evaluation.judge import Judge, Judged, confusion, diversity, set_rows
 from train.evaluation.scoring import frequency_nats, nats
 from train.loop.progress import Progress
 from train.run.folder import Run
-from train.stages import image_tokens, networks
-from train.stages import inputs as stages
+from train.stages import image_tokens, inputs, networks
 
 GUIDANCE = ((1.0, False), (1.5, False), (2.0, False), (2.0, True))
 """Weights of classifier-free guidance, and whether they rise from 1 at the first token."""
@@ -50,13 +49,13 @@ class Validation(NamedTuple):
     @classmethod
     def of(cls, run: Run, count: int) -> "Validation":
         """The first validation images."""
-        dataset = stages.images(run.config.data).dataset
+        dataset = inputs.images(run.config.data).dataset
         return cls(check_images(dataset.val_images[:count]), dataset.val_labels[:count])
 
 
 def controls(run: Run, judge: Judge, validation: Validation) -> list[Row]:
     """The ends of every scale: real images, the classifier's training images, and, unpaired, blurred images."""
-    dataset, count = stages.images(run.config.data).dataset, len(validation.images)
+    dataset, count = inputs.images(run.config.data).dataset, len(validation.images)
     trained = check_images(dataset.train_images[:count])
     fields: Row = {"case": "bracket", "system": "real"}
     seen = judge.look(validation.images)
@@ -84,7 +83,7 @@ def of_vae(run: Run, judge: Judge, validation: Validation) -> list[Row]:
 
 def unpaired(fields: Row, images: Float[np.ndarray, "n H W C"], run: Run) -> list[Row]:
     """The original study's protocol: images compared with unrelated test images. It rewards blur, as `controls` show."""
-    others = check_images(stages.images(run.config.data).dataset.test_images[: min(UNPAIRED, len(images))])
+    others = check_images(inputs.images(run.config.data).dataset.test_images[: min(UNPAIRED, len(images))])
     fields = fields | {"case": "unpaired"}
     return _paired(fields, others, images[: len(others)])
 
@@ -107,7 +106,7 @@ def likelihood(run: Run, part: Literal["val", "test"] = "test") -> list[Row]:
 
 def reconstructions(run: Run, tokenizer: Tokenizer, judge: Judge, validation: Validation) -> list[Row]:
     """Scores of test images compared with their own reconstructions, and of reconstructed validation images as a set."""
-    tokens, dataset = image_tokens.load(run), stages.images(run.config.data).dataset
+    tokens, dataset = image_tokens.load(run), inputs.images(run.config.data).dataset
     case: Row = {"case": "reconstructions"}
     shape = (-1, *tokenizer.token_shape)
     rows = _paired(case, check_images(dataset.test_images), tokenizer.decode(tokens["test"].reshape(shape)))
@@ -123,14 +122,14 @@ def _paired(case: Row, images: np.ndarray, decoded: np.ndarray) -> list[Row]:
 
 def errors(run: Run, tokenizer: Tokenizer) -> list[Row]:
     """The error of a token's code in three measures, for codebooks of a frozen VAE, and the original study's square of one."""
-    images = check_images(stages.images(run.config.data).dataset.test_images[:UNPAIRED])
+    images = check_images(inputs.images(run.config.data).dataset.test_images[:UNPAIRED])
     tokens = image_tokens.load(run)["test"][: len(images)].reshape(-1, *tokenizer.token_shape)
     encode, decode = callables(networks.trained_vae(run, images.shape[1:]))
     grids = encode_images(encode, images)
     d = grids.shape[-1]
     latents, metrics = grids.reshape(-1, d), token_metrics(single(decode), grids, plan=DEFAULT_PLAN).reshape(-1, d, d)
-    placed = place_codes(stages.load_geometry(run), tokenizer.codes)
-    chosen = tokenizer.quantized(tokens).reshape(-1, d)
+    placed = place_codes(inputs.load_geometry(run), tokenizer.codes)
+    chosen = tokenizer.dequantize(tokens).reshape(-1, d)
     found = {
         "latent_error": token_scores.latent_errors(latents, chosen),
         "metric_error": token_scores.metric_errors(latents, chosen, metrics),
@@ -162,7 +161,7 @@ def draw_samples(run: Run, name: str, count: int, sets: int) -> dict[str, Int[np
                 jax.random.key(run.config.gpt.seed),
                 len(labels),
                 labels if run.config.gpt.conditional else None,
-                guidance=rising(weight, model.config.length) if rises else weight,
+                guidance=rising_guidance(weight, model.config.length) if rises else weight,
                 progress=progress,
             )
     return found
@@ -199,7 +198,7 @@ def briefly(run: Run, tokenizer: Tokenizer, judge: Judge, count: int, sets: int)
         count: Samples in a set.
         sets: How many sets; scores are means over them.
     """
-    shape, images = (-1, *tokenizer.token_shape), check_images(stages.images(run.config.data).dataset.test_images)
+    shape, images = (-1, *tokenizer.token_shape), check_images(inputs.images(run.config.data).dataset.test_images)
     decoded = tokenizer.decode(image_tokens.load(run)["test"].reshape(shape))
     yield mean_row({"case": "reconstructions"}, "psnr", scores.psnr(images, decoded))
     yield from (found for found in likelihood(run) if "position" not in found)
@@ -231,7 +230,7 @@ def _guidance(run: Run) -> dict[str, tuple[float, bool]]:
 
 def _asked(run: Run, count: int, sets: int) -> Int[np.ndarray, " n"]:
     """As many images of each class in each set."""
-    classes = len(stages.class_names(run))
+    classes = len(inputs.class_names(run))
     return np.tile(np.repeat(np.arange(classes, dtype=np.int32), -(-count // classes)), sets)
 
 
@@ -239,4 +238,4 @@ def _nearest(run: Run, images: Float[np.ndarray, "n H W C"], judge: Judge, found
     """The images that are nearest to training images, nearest first, and these training images."""
     distances, indices = nearest_training(judge.train.features, found.features)
     first = np.argsort(distances, kind="stable")[:SHOWN]
-    return np.stack([images[first], check_images(stages.images(run.config.data).dataset.train_images[indices[first]])])
+    return np.stack([images[first], check_images(inputs.images(run.config.data).dataset.train_images[indices[first]])])

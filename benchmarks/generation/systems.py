@@ -7,8 +7,10 @@ Transformer serves every decoder of its tokens. Some tokens are chosen for the l
 import dataclasses
 from typing import Any, Literal, get_args
 
+from train.config.names import AssignerName, StartName
+
 from benchmarks.tokenizer.systems import CODEBOOKS
-from geovq.models.config import AssignmentName, CodebookName, StartName
+from geovq.codebook.names import CodebookName
 from train.config.options import VAEOptions
 
 FREE = VAEOptions.noise_variance
@@ -20,7 +22,7 @@ class System:
     """Tokens, the Transformer over them, and the decoder of its samples."""
 
     codebook: CodebookName | Literal["baseline"]
-    assign: AssignmentName
+    assign: AssignerName
     decoder: Literal["own", "finetuned", "perceptual"] = "own"
     """own: of the tokenizer. finetuned: trained on the tokens. perceptual: trained on the tokens, with a weight on LPIPS."""
     entropy: bool = False
@@ -153,7 +155,7 @@ CHOSEN = 0.002
 
 PREDICTED = (
     *(System(codebook, "whitened") for codebook in CODEBOOKS),
-    *(System("metric", assign) for assign in get_args(AssignmentName) if assign != "whitened"),
+    *(System("metric", assign) for assign in get_args(AssignerName) if assign != "whitened"),
     *(System("metric", "whitened", noise_variance=variance) for variance in VARIANCES),
     System("metric", "whitened", "finetuned", noise_variance=CHOSEN, training="long"),
 )

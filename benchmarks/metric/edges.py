@@ -161,7 +161,9 @@ def of_distances(decode: Decoder, grids: np.ndarray, metrics: np.ndarray, seed: 
     measured = join(grids[:SMALL_GRAPH_IMAGES], metrics[:SMALL_GRAPH_IMAGES])
     senders, receivers = measured.ends()
     trapezoid = measure_edges(measured.z, measured.metrics, senders, receivers)
-    refined = refine_lengths(decode, measured.grids, senders, receivers, tolerance=TOLERANCE, max_segments=MAX_SEGMENTS).lengths
+    refined = refine_lengths(
+        decode, measured.grids, senders, receivers, tolerance=TOLERANCE, max_segments=MAX_SEGMENTS
+    ).lengths
     print(f"edges: all {len(refined)} of a smaller graph refined", flush=True)
     m = measured.graph.shape[0]
     pairs = np.random.default_rng(seed).permutation(m)[: 2 * PAIRS].reshape(-1, 2)

@@ -16,6 +16,7 @@ import optax
 from flax import nnx
 
 from benchmarks.common.rows import Row, row
+from geovq.assignment.joint import Joint
 from geovq.batching.run import DEFAULT_PLAN, Plan
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import encode_images
@@ -191,36 +192,42 @@ def torch_ways(vae: SpatialVAE) -> dict[str, tuple[Metrics, int]]:
     return {**chunks, "PyTorch jacfwd of whole grids": (by_grid, 64)}
 
 
-def compare_devices(images: int, steps: int, tolerances: Mapping[str, float]) -> Iterator[Row]:
+def compare_devices(
+    config: VAEConfig, assigner: Joint, images: int, steps: int, tolerances: Mapping[str, float]
+) -> Iterator[Row]:
     """Metrics, joint tokens and training losses of a fresh VAE on the default device, compared with the CPU.
 
     Args:
+        config: Of the VAE.
+        assigner: Of the tokens.
         images: Random images.
         steps: Training steps.
         tolerances: Relative difference that counts as agreement, by the precision of matrix products.
     """
-    drawn = np.random.default_rng(0).random((images, 28, 28, 1), np.float32)
+    drawn = np.random.default_rng(0).random((images, *config.image_shape), np.float32)
     cpu, device = jax.devices("cpu")[0], jax.devices()[0]
     for precision, tolerance in tolerances.items():
         with jax.default_matmul_precision(precision):
-            here = _on(cpu, drawn, steps, Plan(passes=256, options=()))
-            there = _on(device, drawn, steps, DEFAULT_PLAN)
+            here = _on(cpu, config, assigner, drawn, steps, Plan(passes=256, options=()))
+            there = _on(device, config, assigner, drawn, steps, DEFAULT_PLAN)
         for of, value in _differences(here, there).items():
             fields: Row = {"case": "agreement with the CPU", "of": of, "precision": precision, "tolerance": tolerance}
             yield row(fields | {"agrees": bool(value <= tolerance)}, "relative_difference", value, images)
 
 
-def _on(device: Any, images: np.ndarray, steps: int, plan: Plan) -> dict[str, np.ndarray]:
+def _on(
+    device: Any, config: VAEConfig, assigner: Joint, images: np.ndarray, steps: int, plan: Plan
+) -> dict[str, np.ndarray]:
     """What one device computes; the VAE has the same parameters on all."""
     with jax.default_device(jax.devices("cpu")[0]):
-        vae = SpatialVAE(VAEConfig((28, 28, 1)), jax.random.key(0))
+        vae = SpatialVAE(config, rngs=nnx.Rngs(0))
         graphdef, params = nnx.split(vae)
     with jax.default_device(device):
         params = jax.device_put(params, device)
         encode, decode = callables(nnx.merge(graphdef, params))
         latents = encode_images(encode, images)
         codes = np.random.default_rng(1).permutation(latents.reshape(-1, latents.shape[-1]))[:64]
-        tokenizer = Tokenizer.from_codes(encode, decode, codes, images, assign="joint")
+        tokenizer = Tokenizer.from_codes(encode, decode, codes, images, assigner=assigner)
         tokens = tokenizer.encode(images, plan=plan)
         return {
             "latents": latents,
@@ -261,14 +268,15 @@ def _differences(here: dict[str, np.ndarray], there: dict[str, np.ndarray]) -> d
     return found | error | {"joint tokens, part that differs": float((there["tokens"] != here["tokens"]).mean())}
 
 
-def count_metrics(images: np.ndarray, sizes: Sequence[int]) -> Iterator[Row]:
+def count_metrics(config: VAEConfig, images: np.ndarray, sizes: Sequence[int]) -> Iterator[Row]:
     """Time of exact metrics of all tokens of the first images, and of their decoder passes alone, at the measured rate.
 
     Args:
+        config: Of a VAE with its initial parameters.
         images: In [0, 1], (n, H, W, C).
         sizes: How many of them.
     """
-    encode, decode = callables(SpatialVAE(VAEConfig(images.shape[1:]), jax.random.key(0)))
+    encode, decode = callables(SpatialVAE(config, rngs=nnx.Rngs(0)))
     grids = encode_images(encode, images[: sizes[-1]])
     t, d = grids[0, ..., 0].size, grids.shape[-1]
     batch = jnp.asarray(grids[: min(len(grids), 4096)])

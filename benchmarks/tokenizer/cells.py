@@ -5,26 +5,28 @@ A study that is killed computes little again. `all_cells` has the order in which
 
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Float, Int
+from train.config.names import BaselineName
 
 from benchmarks.common.harness import kept
 from benchmarks.common.rows import Row
 from benchmarks.tokenizer.rows import Arrays, Case, probes_of, semantic_rows
 from benchmarks.tokenizer.systems import CODEBOOKS, HEADLINE, Tokenizers, gaussian, two_codes
+from geovq.assignment import Amortised, Assigner, Geodesic, Greedy, Joint, Local, Nearest, Whitened
 from geovq.batching.chunks import map_chunks
 from geovq.batching.run import DEFAULT_PLAN
+from geovq.codebook.names import COMPOSITIONS
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import encode_images
 from geovq.geometry.measured import draw
 from geovq.geometry.placed_codes import CodeGraph, code_field, lengths_to_codes, place_codes
 from geovq.metric.batched import token_metrics
-from geovq.models.config import BaselineName, StackingName
 from geovq.models.rate import token_bits
 from geovq.models.spatial_vae import callables
 from geovq.scores import reconstruction as scores
@@ -32,8 +34,7 @@ from geovq.scores import tokens as token_scores
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images
 from train.run.folder import Run
-from train.stages import inputs as stages
-from train.stages import networks, tokenizers
+from train.stages import inputs, networks, tokenizers
 
 SEED = 0
 """Of the draw of test images, the same for every system and seed."""
@@ -43,8 +44,6 @@ VERSION = 2
 
 NOISE = 0.1
 """Standard deviation of the noise on latents, relative to the standard deviation of each dimension over the data."""
-
-COMPOSITIONS: tuple[StackingName, ...] = get_args(StackingName)
 
 
 class TestImages(NamedTuple):
@@ -56,7 +55,7 @@ class TestImages(NamedTuple):
     @classmethod
     def drawn(cls, run: Run, count: int) -> "TestImages":
         """`count` of the test images, the same ones in every run of these images."""
-        dataset = stages.images(run.config.data).dataset
+        dataset = inputs.images(run.config.data).dataset
         rows = draw(np.arange(len(dataset.test_images)), count, SEED)
         return cls(check_images(dataset.test_images[rows]), dataset.test_labels[rows])
 
@@ -122,24 +121,22 @@ def quantized(
         lpips_images: The first of them that LPIPS is taken of.
         measured: Latents and metrics by which tokens are measured; None for systems whose encoder is another.
         placed: The codes in the measured graph, for lengths of paths.
-        start: Joint tokens, from which `decoded` assignment goes on.
+        start: Joint tokens, with which greedy search goes on.
 
     Returns:
         Arrays of n, and tokens.
     """
-    if start is not None:
-        tokens = tokenizer.improved(start, test.images)
-    elif measured is None:
-        tokens = tokenizer.encode(test.images)
+    if measured is None or start is not None:
+        tokens = tokenizer.encode(test.images, start=start)
     else:
-        tokens = tokenizer.assign_latents(measured.latents, measured.metrics, images=test.images)
+        tokens = tokenizer.assign_latents(measured.latents, metrics=measured.metrics, images=test.images)
     found = image_scores(test.images, tokenizer.decode(tokens), lpips_images)
-    found |= {"tokens": tokens, "k": np.array(tokenizer.k)}
+    found |= {"tokens": tokens, "k": np.array(tokenizer.num_codes)}
     if measured is None:
         return found
     d, n = measured.latents.shape[-1], len(tokens)
     latents, metrics = measured.latents.reshape(-1, d), measured.metrics.reshape(-1, d, d)
-    chosen = tokenizer.quantized(tokens).reshape(-1, d)
+    chosen = tokenizer.dequantize(tokens).reshape(-1, d)
     by_token = {
         "latent_error": token_scores.latent_errors(latents, chosen),
         "metric_error": token_scores.metric_errors(latents, chosen, metrics),
@@ -151,14 +148,19 @@ def quantized(
 
 def in_graph(run: Run, tokenizer: Tokenizer) -> tuple[CodeGraph, Tokenizer]:
     """The tokenizer's codes in the run's measured graph, and the tokenizer that assigns along it."""
-    placed = place_codes(stages.load_geometry(run), tokenizer.codes)
-    return placed, tokenizer.replace(assign="geodesic", field=code_field(placed))
+    placed = place_codes(inputs.load_geometry(run), tokenizer.codes)
+    return placed, tokenizer.replace(assigner=Geodesic(field=code_field(placed)))
 
 
 Found = dict[Case, list[Arrays]]
 
-ALONE = ("euclidean", "whitened", "whitened-position", "local")
-"""Assignments of single tokens that every codebook is scored with, beside geodesic and joint."""
+ALONE: dict[str, Assigner] = {
+    "euclidean": Nearest(),
+    "whitened": Whitened(),
+    "whitened-position": Whitened(per_position=True),
+    "local": Local(),
+}
+"""Assigners of single tokens that every codebook is scored with, beside geodesic and joint."""
 
 
 def all_cells(tokenizers: Tokenizers) -> Found:
@@ -214,7 +216,7 @@ class _OneSeed:
         self.tokenizers, self.k, self.seed = tokenizers, k, seed
         self.vae = tokenizers.vae(seed)
         self.test = TestImages.drawn(self.vae, tokenizers.schedule.images)
-        self.train_images = stages.images(self.vae.config.data).dataset.train_images
+        self.train_images = inputs.images(self.vae.config.data).dataset.train_images
         self.joint: dict[Case, Any] = {}
 
     @cached_property
@@ -230,9 +232,9 @@ class _OneSeed:
         return ways[part]()
 
     def end_to_end(self, system: BaselineName) -> Iterator[tuple[Case, Arrays]]:
-        """VQ-VAE or FSQ, also with our assignments."""
+        """VQ-VAE or FSQ, also with our assigners."""
         run = self.tokenizers.baseline(system, self.k, self.seed)
-        own = ("euclidean", "whitened", "amortised", "joint", "decoded")
+        own = ("euclidean", "whitened", "amortised", "joint", "greedy")
         for assign in own if system == "vqvae" else ("euclidean", "joint"):
             make = partial(tokenizers.load_baseline, run.folder, self.train_images, assign)
             made_from = {"baseline": run.fingerprint("baseline")}
@@ -242,26 +244,29 @@ class _OneSeed:
         """The decoder fine-tuned on tokens: of our VAE, and of a VQ-VAE."""
         for system, of in (("ours", self.tokenizers.tuned), ("vqvae", self.tokenizers.tuned_vqvae)):
             run = of(self.k, self.seed)
-            for assign in ("whitened", "amortised", "joint", "decoded"):
+            for assign in ("whitened", "amortised", "joint", "greedy"):
                 make = partial(tokenizers.load_finetuned, run.folder, assign)
                 made_from = {"finetune": run.fingerprint("finetune")}
                 yield self._cell(Case(self.k, system, "finetuned", "finetuned", assign), made_from, make)
 
     def frozen(self) -> Iterator[tuple[Case, Arrays]]:
-        """Every codebook of the VAE as it is, with every assignment."""
+        """Every codebook of the VAE as it is, with every assigner."""
         run, schedule = self.ours, self.tokenizers.schedule
         for codebook in CODEBOOKS:
             base = tokenizers.of_codebook(run, codebook, "whitened")
             placed, along = in_graph(run, base)
-            ways: dict[str, Callable[[], Tokenizer]] = {name: partial(base.replace, assign=name) for name in ALONE}
+            ways: dict[str, Callable[[], Tokenizer]] = {
+                name: partial(base.replace, assigner=assigner) for name, assigner in ALONE.items()
+            }
             ways["geodesic"] = lambda along=along: along  # type: ignore[misc]
-            joint = partial(base.replace, assign="joint")
             if codebook == HEADLINE:
-                ways |= {"joint": joint, "joint-sketched": partial(joint, probes=schedule.compared_probes)}
-                ways["decoded"] = partial(base.replace, assign="decoded")
-                ways["amortised"] = partial(base.amortised, self.train_images)
+                sketched = Joint(directions=schedule.compared_probes)
+                ways["joint"] = partial(base.replace, assigner=Joint())
+                ways["joint-sketched"] = partial(base.replace, assigner=sketched)
+                ways["greedy"] = partial(base.replace, assigner=Greedy())
+                ways["amortised"] = partial(base.replace, assigner=Amortised(), images=self.train_images)
             else:
-                ways["joint"] = partial(joint, probes=schedule.probes or None)
+                ways["joint"] = partial(base.replace, assigner=Joint(directions=schedule.probes or None))
             for assign, make in ways.items():
                 case = Case(self.k, "ours", "frozen", codebook, assign)
                 made_from = {"codebook": run.fingerprint("codebook"), "probes": probes_of(case, schedule)}
@@ -270,7 +275,7 @@ class _OneSeed:
     def random(self) -> Iterator[tuple[Case, Arrays]]:
         """Random Gaussian codes."""
         for assign in ("euclidean", "whitened"):
-            make = partial(gaussian, self.vae, self.k, self.seed, assign)
+            make = partial(gaussian, self.vae, self.k, self.seed, ALONE[assign])
             made_from = {"vae": self.vae.fingerprint("vae")}
             yield self._cell(Case(self.k, "gaussian", "frozen", "gaussian", assign), made_from, make)
 
@@ -302,7 +307,7 @@ class _OneSeed:
         schedule = self.tokenizers.schedule
         compared = case.system != "ours" or case.decoder != "frozen" or case.codebook == HEADLINE
         lpips_images = schedule.images if compared else schedule.lpips_images
-        if case.assign == "decoded":  # it goes on from the joint tokens, which are there already
+        if case.assign == "greedy":  # it goes on from the joint tokens, which are there already
             options["start"] = self.joint[case._replace(assign="joint")]
         found = _kept(
             self.tokenizers,

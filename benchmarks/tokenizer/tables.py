@@ -177,9 +177,9 @@ LADDER = (
     ("refined, local", {"codebook": "refined", "assign": "local", "decoder": "frozen"}),
     ("refined, amortised", {"codebook": "refined", "assign": "amortised", "decoder": "frozen"}),
     ("refined, joint", {"codebook": "refined", "assign": "joint", "decoder": "frozen"}),
-    ("refined, decoded", {"codebook": "refined", "assign": "decoded", "decoder": "frozen"}),
+    ("refined, greedy", {"codebook": "refined", "assign": "greedy", "decoder": "frozen"}),
     ("fine-tuned, joint", {"assign": "joint", "decoder": "finetuned"}),
-    ("fine-tuned, decoded", {"assign": "decoded", "decoder": "finetuned"}),
+    ("fine-tuned, greedy", {"assign": "greedy", "decoder": "finetuned"}),
 )
 """The steps from plain post-hoc codes to the best, and the fields of their rows."""
 

@@ -4,6 +4,7 @@ import dataclasses
 from types import SimpleNamespace
 
 import pytest
+from train.config.names import ASSIGNERS
 
 from benchmarks.common.harness import FOLDER, file_name
 from benchmarks.generation import measure
@@ -24,7 +25,7 @@ from benchmarks.generation.systems import (
 )
 from benchmarks.generation.tables import COMPARED, ORIGINAL, below_unigrams
 from benchmarks.tokenizer.systems import check_data, start_from
-from geovq.models.config import ASSIGNMENTS, CODEBOOKS
+from geovq.codebook.names import CODEBOOKS
 from geovq.storage import read_json
 from geovq.validation import InputError
 from train.config.checks import check_config
@@ -57,8 +58,8 @@ def test_train_takes_every_system(schedule, size, tmp_path):
         if system.decoder != "own":
             tuned = dataclasses.replace(config, finetune=generation.tuning(system))
             check_config(tuned, ("finetune",))
-            assert bool(tuned.finetune.perceptual) == (system.decoder == "perceptual")
-        assert (config.gpt.codebook, config.gpt.assign) == (system.codebook, system.assign)
+            assert bool(tuned.finetune.lpips_weight) == (system.decoder == "perceptual")
+        assert (config.gpt.codebook, config.gpt.assigner) == (system.codebook, system.assign)
         assert (config.gpt.layers > 4) == system.large
 
 
@@ -121,15 +122,15 @@ def test_every_codebook_and_every_assignment_is_predicted_once():
     assert len({system.name for system in PREDICTED}) == len(PREDICTED)
     held = [system for system in PREDICTED if system.noise_variance is None]
     assert {system.codebook for system in held if system.assign == "whitened"} == {*CODEBOOKS}
-    assert {system.assign for system in held if system.codebook == "metric"} == {*ASSIGNMENTS}
+    assert {system.assign for system in held if system.codebook == "metric"} == {*ASSIGNERS}
     left_out = STUDIES["likelihood"].at("reduced")[1]
-    assert {system.assign for system in left_out.values()} == {*ASSIGNMENTS} - {"geodesic", "decoded"}
+    assert {system.assign for system in left_out.values()} == {*ASSIGNERS} - {"geodesic", "greedy"}
 
 
 def test_a_part_of_the_images_is_for_usual_training_alone(tmp_path):
     generation = Generation(tmp_path, None, STUDIES["likelihood"].sizes["reduced"])
     usual, long = System("metric", "whitened", noise_variance=CHOSEN), PREDICTED[-1]
-    assert [generation.options(system, 0).images for system in (usual, long)] == [15_000, 0]
+    assert [generation.options(system, 0).max_images for system in (usual, long)] == [15_000, 0]
     assert [generation.options(system, 0).epochs for system in (usual, long)] == [3, 6]
     (tmp_path / f"gpt-{usual.transformer}-0/gpt").mkdir(parents=True)
     (tmp_path / f"gpt-{usual.transformer}-0/gpt/tokens.npz").touch()
