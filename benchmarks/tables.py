@@ -67,8 +67,11 @@ def metric(rows: list[Row]) -> str:
             ["passes of the", "number"], of("limit", "decoder_passes_per_token")
         ),
         "Sketched metrics": markdown(
-            ["probes", "ms a token", "relative to exact", "relative error of G"],
-            [[r, 1e3 * v, probes[r], errors.get(r)] for r, v in of("sketched, per token", "seconds", "probes")],
+            ["probes", "ms a token", "relative to exact", *(["relative error of G"] if errors else [])],
+            [
+                [r, 1e3 * v, probes[r], *([errors[r]] if errors else [])]
+                for r, v in of("sketched, per token", "seconds", "probes")
+            ],
         ),
         "Many tokens": markdown(
             ["tokens", "ms a token", "MB beyond the result at the peak"],

@@ -98,7 +98,10 @@ def separation(indicator: np.ndarray, bad: np.ndarray) -> float:
 
 def select(rows: Sequence[Row], **wanted: object) -> list[Row]:
     """The rows with these fields; None stands for a missing field."""
-    return [row for row in rows if all(row.get(name) == value for name, value in wanted.items())]
+    found = list(rows)
+    for name, value in wanted.items():  # one field after the other: most rows go with the first
+        found = [row for row in found if row.get(name) == value]
+    return found
 
 
 def row_of(rows: Sequence[Row], **wanted: object) -> Row:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from train.config.names import BaselineName
 
-from geovq.codebook.names import CodebookName, CompositionName
+from geovq.codebook.names import CodebookName
 from geovq.validation import InputError
 from train.config.options import PRESETS, BaselineOptions, CodebookOptions, Config, DataOptions, FinetuneOptions
 from train.run.folder import Run
@@ -243,7 +243,7 @@ def gaussian(run: Run, k: int, seed: int, assigner: "Assigner") -> "Tokenizer":
     )
 
 
-def two_codes(run: Run, k: int, seed: int, composition: CompositionName) -> "Tokenizer":
+def two_codes(run: Run, k: int, seed: int, composition: str) -> "Tokenizer":
     """A tokenizer of two whitened codes for every token."""
     from geovq.assignment import Codebook, Whitened
     from geovq.codebook.fit import fit_codes
