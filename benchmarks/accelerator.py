@@ -149,6 +149,7 @@ class Record:
         """
         self.path = asked.output / "accelerator.json"
         self._options, self._folder = asked.recorded, asked.output
+        self._folder.mkdir(parents=True, exist_ok=True)
         self.meta: dict[str, Any] = {}
         self.parts: dict[str, dict[str, Any]] = {}
         self.rows: list[Row] = []
@@ -184,7 +185,6 @@ class Record:
 
     def write(self) -> None:
         """Replaces the file; it is whole or as before."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         unfinished = self.path.with_suffix(".tmp")
         unfinished.write_text(json.dumps({"meta": self.meta, "parts": self.parts, "rows": self.rows}, indent=1))
         unfinished.replace(self.path)

@@ -77,6 +77,17 @@ def test_an_error_ends_its_part_alone_and_is_tried_again(run, tmp_path):
     assert rows_of(tmp_path) == [("b", 3.0), ("a", 5.0)]
 
 
+def test_a_part_that_fails_at_once_is_reported(run, tmp_path):
+    def absent(asked):
+        import a_package_that_is_nowhere  # type: ignore[import-not-found]
+
+        yield a_package_that_is_nowhere
+
+    run({"a": (absent, ())}, "--output", str(tmp_path / "new"))
+    assert ends_of(tmp_path / "new") == {"a": "error"}
+    assert "a_package_that_is_nowhere" in (tmp_path / "new/a.log").read_text()
+
+
 def test_the_minutes_end_a_part_that_goes_on_later(run, tmp_path):
     def slow(asked):
         yield {"case": "0", "score": "seconds", "value": 1.0}
