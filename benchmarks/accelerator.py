@@ -20,6 +20,7 @@ its traceback is in OUTPUT/PART.log.
 
 import argparse
 import contextlib
+import dataclasses
 import importlib.util
 import json
 import os
@@ -36,6 +37,9 @@ Row = dict[str, Any]
 TOLERANCES = {"default": 2e-2, "highest": 1e-3}
 """Relative differences that count as agreement, by the precision of matrix products: accelerators round inputs by default."""
 
+TINY = ((12, 12, 1), (2, 2), 4, 8, 8)
+"""Sizes of the VAE of --size tiny."""
+
 SECONDS_TO_END = 5.0
 """Time that is left for the table."""
 
@@ -47,11 +51,12 @@ class Asked(NamedTuple):
     output: pathlib.Path
     data_dir: str | None
     tiny: bool
+    device: str
 
     @property
     def recorded(self) -> dict[str, Any]:
         """What a part's rows depend on."""
-        return {"size": "tiny" if self.tiny else "full", "data": self.data_dir is not None}
+        return {"size": "tiny" if self.tiny else "full", "data": self.data_dir is not None, "device": self.device}
 
 
 class Part(NamedTuple):
@@ -74,10 +79,11 @@ def agreement(asked: Asked) -> Iterator[Row]:
     from geovq.assignment.joint import Joint
     from geovq.models.config import VAEConfig
 
-    config = VAEConfig((12, 12, 1), (2, 2), 4, 8, 8) if asked.tiny else VAEConfig((28, 28, 1))
-    assigner = Joint(jacobians=1, corrections=0, dampings=(0.3,)) if asked.tiny else Joint()
-    tolerances = {"highest": TOLERANCES["highest"]} if asked.tiny else TOLERANCES
-    yield from compare_devices(config, assigner, 8 if asked.tiny else 64, 3 if asked.tiny else 20, tolerances)
+    if not asked.tiny:
+        yield from compare_devices(VAEConfig((28, 28, 1)), Joint(), 64, 20, TOLERANCES)
+    else:
+        assigner = Joint(jacobians=1, corrections=0, dampings=(0.3,))
+        yield from compare_devices(VAEConfig(*TINY), assigner, 8, 3, {"highest": TOLERANCES["highest"]})
 
 
 def metrics(asked: Asked) -> Iterator[Row]:
@@ -86,18 +92,16 @@ def metrics(asked: Asked) -> Iterator[Row]:
 
     from benchmarks.metric.peers import count_metrics
     from geovq.models.config import VAEConfig
+    from geovq.validation import check_images
+    from train.data.datasets import load
 
+    config, sizes = (VAEConfig(*TINY), (16, 64)) if asked.tiny else (VAEConfig((28, 28, 1)), (6_000, 60_000))
     if asked.data_dir is None or asked.tiny:
-        side, count = (12, 64) if asked.tiny else (28, 60_000)
-        images = np.random.default_rng(0).random((count, side, side, 1), np.float32)
+        images = np.random.default_rng(0).random((sizes[-1], *config.image_shape), np.float32)
     else:
-        from geovq.validation import check_images
-        from train.data.datasets import load
-
         dataset = load("fashion_mnist", asked.data_dir, 0)
         images = check_images(np.concatenate([dataset.train_images, dataset.val_images]))
-    config = VAEConfig((12, 12, 1), (2, 2), 4, 8, 8) if asked.tiny else VAEConfig(images.shape[1:])
-    yield from count_metrics(config, images, (16, 64) if asked.tiny else (6_000, 60_000))
+    yield from count_metrics(config, images, sizes)
 
 
 def study(asked: Asked) -> Iterator[Row]:
@@ -117,6 +121,9 @@ def _trained(asked: Asked, schedule: Any, size: Any, systems: Sequence[str], see
     from train.evaluation.judge import Judge
 
     settings, chosen, _ = STUDIES[schedule].at(size, systems)
+    needed = tuple(dict.fromkeys(system.codebook for system in chosen.values() if system.codebook != "baseline"))
+    codebooks = dataclasses.replace(settings.tokenizer.codebook, codebooks=needed)
+    settings = dataclasses.replace(settings, tokenizer=dataclasses.replace(settings.tokenizer, codebook=codebooks))
     generation = Generation(asked.output / schedule, asked.data_dir, settings)
     judge = Judge.of(generation.classifier())
     for seed in seeds:
@@ -162,6 +169,12 @@ class Record:
         known = self.parts.get(part, {})
         return known.get("status") == "complete" and known.get("options") == self._options
 
+    def begin(self, part: str) -> None:
+        """Writes that a part begins; its rows with other options go."""
+        if self.parts.get(part, {}).get("options") != self._options:
+            self.rows = [row for row in self.rows if row["part"] != part]
+        self.end(part, "begun")
+
     def add(self, part: str, row: Row) -> None:
         """Writes a row; it replaces the row of an earlier call with the same fields."""
         row = {"part": part, **row}
@@ -170,18 +183,9 @@ class Record:
 
     def end(self, part: str, status: str, message: str = "", seconds: float = 0.0) -> None:
         """Writes how a part ended."""
-        self.parts[part] = {
-            "options": self._options,
-            "status": status,
-            "message": message,
-            "seconds": round(seconds, 1),
-        }
+        found = {"status": status, "message": message, "seconds": round(seconds, 1)}
+        self.parts[part] = {"options": self._options, **found}
         self.write()
-
-    def failed(self, part: str, error: BaseException, seconds: float) -> None:
-        """Writes an error, and its traceback to OUTPUT/PART.log."""
-        (self._folder / f"{part}.log").write_text("".join(traceback.format_exception(error)))
-        self.end(part, "error", f"{type(error).__name__}: {error}".split("\n")[0], seconds)
 
     def write(self) -> None:
         """Replaces the file; it is whole or as before."""
@@ -197,10 +201,8 @@ class Record:
             + ", ".join(f"{key} {value}" for key, value in row.items() if key not in hidden and value is not None)
             for row in self.rows
         ]
-        ends = [
-            f"{part:<10} {end['status']:<12} {end['seconds']:>8} s  {end['message']}"
-            for part, end in self.parts.items()
-        ]
+        line = "{:<10} {status:<12} {seconds:>8} s  {message}"
+        ends = [line.format(part, **end) for part, end in self.parts.items()]
         return "\n".join([*lines, "", *ends])
 
 
@@ -241,6 +243,7 @@ def measure(asked: Asked, record: Record, parts: Sequence[str], deadline: float)
             record.end(name, "left out", "expected --data-dir DIR with the four FashionMNIST files, found none")
             continue
         print(f"{name}: begins, {max(0.0, deadline - began):.0f} s are left", flush=True)
+        record.begin(name)
         try:
             with _until(deadline):
                 for row in part.measure(asked):
@@ -250,8 +253,10 @@ def measure(asked: Asked, record: Record, parts: Sequence[str], deadline: float)
             record.end(name, "interrupted", "the minutes are over; run it again to go on", time.monotonic() - began)
             return False
         except (Exception, SystemExit) as error:
-            record.failed(name, error, time.monotonic() - began)
-            print(f"{name}: {record.parts[name]['message']}", flush=True)
+            message = f"{type(error).__name__}: {error}".split("\n")[0]
+            (asked.output / f"{name}.log").write_text("".join(traceback.format_exception(error)))
+            record.end(name, "error", message, time.monotonic() - began)
+            print(f"{name}: {message}", flush=True)
         else:
             record.end(name, "complete", seconds=time.monotonic() - began)
     return True
@@ -275,11 +280,11 @@ def _until(deadline: float) -> Iterator[None]:
 
 def parse_options(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
     """The command line, and the parts that are asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m benchmarks.accelerator", description=__doc__, formatter_class=raw)
+    folder = pathlib.Path("runs/accelerator")
     parser.add_argument("--minutes", type=float, default=8.0, help="time of this call (8)")
-    parser.add_argument(
-        "--output", type=pathlib.Path, default=pathlib.Path("runs/accelerator"), help="results and runs"
-    )
+    parser.add_argument("--output", type=pathlib.Path, default=folder, help=f"results and runs ({folder})")
     parser.add_argument("--data-dir", help="folder with the four official FashionMNIST files")
     parser.add_argument("--size", choices=("full", "tiny"), help="full on an accelerator, tiny on a CPU if not given")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="only these parts")
@@ -292,22 +297,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     began = time.monotonic()
     options, parts = parse_options(arguments)
     lacking = {name: needs for name, needs in missing_packages().items() if needs and name in parts}
-    all_lacking = dict.fromkeys(need for needs in lacking.values() for need in needs)
-    left_out = (
-        f"missing: {', '.join(all_lacking)}; left out: {', '.join(lacking)}" if lacking else "no package is missing"
-    )
+    packages = ", ".join(dict.fromkeys(need for needs in lacking.values() for need in needs))
+    left_out = f"missing: {packages}; left out: {', '.join(lacking)}" if lacking else "no package is missing"
     print(f"accelerator: {left_out}", flush=True)
 
     import jax
 
     device = jax.devices()[0]
     on_cpu = device.platform == "cpu"
-    print(
-        f"accelerator: {'none, measured on the CPU' if on_cpu else device.device_kind}; JAX {jax.__version__}",
-        flush=True,
-    )
+    kind = "none, measured on the CPU" if on_cpu else device.device_kind
+    print(f"accelerator: {kind}; JAX {jax.__version__}", flush=True)
     tiny = options.size == "tiny" or (options.size is None and on_cpu)
-    asked = Asked(options.minutes, options.output, options.data_dir or os.environ.get("GEOVQ_DATA"), tiny)
+    data_dir = options.data_dir or os.environ.get("GEOVQ_DATA")
+    asked = Asked(options.minutes, options.output, data_dir, tiny, device.device_kind)
     record = Record(asked)
     record.meta = {
         "command": "python -m benchmarks.accelerator",
