@@ -1,14 +1,17 @@
-# make demo    the whole pipeline on scikit-learn's digits -> runs/demo
-# make test    formatter, linter, type checker, tests: most of them compiled in haste, for to compile takes longest; a file's
-#              tests stay together, for they share runs and compiled functions
+# make demo    the whole pipeline on scikit-learn's digits -> runs/demo/report.html
+# make test    formatter, linter, type checker and the fast tests
+# make check   the other tests: of killed processes and full disks, of long compilations, and of equal bits with XLA's optimisations
+# The tests of a file share runs and compiled functions, so a file stays in one process.
 # Another interpreter: make test PYTHON=python3.12
 
 PYTHON ?= python3
 INSTALLED := .venv/installed
+PYTEST := .venv/bin/python -m pytest -q -n 2 --dist loadfile --durations 15
 
-HASTE := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
+# Most tests compile in haste, because they compile for longer than they compute.
+HASTE := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
-.PHONY: demo test install
+.PHONY: demo test check install
 
 demo: $(INSTALLED)
 	.venv/bin/python -m train.pipeline --preset demo
@@ -17,8 +20,11 @@ test: $(INSTALLED)
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
-	.venv/bin/python -m pytest -q -n 2 --dist loadfile -m optimised
-	XLA_FLAGS="$(HASTE)" .venv/bin/python -m pytest -q -n 2 --dist loadfile --durations 15 -m "not optimised"
+	$(HASTE) $(PYTEST) -m "not slow and not optimised"
+
+check: $(INSTALLED)
+	$(PYTEST) -m "optimised"
+	$(HASTE) $(PYTEST) -m "slow and not optimised"
 
 install: $(INSTALLED)
 

@@ -166,10 +166,10 @@ def our_steps(model: Any, options: GPTOptions) -> Callable[[], None]:
     """So many training steps, as `train.gpt` makes them."""
     import jax
     import jax.numpy as jnp
-    from train.loop.schedule import Schedule
-    from train.stages.gpt import GPTTask
 
     from train.loop import loop
+    from train.loop.schedule import Schedule
+    from train.stages.gpt import GPTTask
 
     tokens, labels = batch_of(options.batch_size)
     named = {"train": tokens, "train_labels": labels, "val": tokens, "val_labels": labels}

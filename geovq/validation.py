@@ -1,24 +1,35 @@
-"""The public door: input is checked here once, and refused with what was expected, what was found and what to do."""
+"""Checks of input at the public door. Every message says what was expected, what was found and what to do."""
+
+import math
 
 import numpy as np
 
 
 class InputError(ValueError):
-    """Input that the caller can mend: the message says what was expected, what was found and what to do."""
+    """Input that the caller can correct: the message says what was expected, what was found and what to do."""
 
 
-def check_whole(name: str, value: object, least: int = 1) -> None:
-    """Refuses what is not a whole number of at least `least`.
+def check_whole(name: str, value: object, least: int = 1, most: int | None = None, remedy: str = "change it") -> None:
+    """Checks that a value is a whole number in a range.
+
+    Args:
+        name: What the message calls it.
+        value: An integer of Python or NumPy passes; a bool does not.
+        least: The least that passes.
+        most: The most that passes; None for no limit.
+        remedy: What the message tells the caller to do.
 
     Raises:
-        InputError: With the name and the value.
+        InputError: With the name, the range, the value and the remedy.
     """
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        raise InputError(f"{name}: expected a whole number of at least {least}, found {value!r}; change it.")
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not least <= value <= (math.inf if most is None else most):  # type: ignore[operator]  # a number
+        wanted = f"of at least {least}" if most is None else f"in {least}..{most}"
+        raise InputError(f"{name}: expected a whole number {wanted}, found {value!r}; {remedy}.")
 
 
 def check_finite(name: str, values: np.ndarray) -> None:
-    """Refuses NaN and infinity.
+    """Checks that no value is NaN or infinite.
 
     Args:
         name: What the message calls the values.
@@ -35,7 +46,7 @@ def check_finite(name: str, values: np.ndarray) -> None:
         first = tuple(int(i) for i in np.argwhere(bad)[0])
         raise InputError(
             f"{name}: expected finite values, found {int(bad.sum())} NaN or infinite entries, the first at {first}; "
-            "remove them or mend what made them."
+            "remove them or correct what made them."
         )
 
 
@@ -96,29 +107,31 @@ def check_points(name: str, points: np.ndarray) -> np.ndarray:
     return points
 
 
-def check_tokens(tokens: np.ndarray, k: int, name: str = "tokens") -> np.ndarray:
-    """Tokens as int32 in 0..k-1.
+def check_tokens(tokens: np.ndarray, num_codes: int, name: str = "tokens") -> np.ndarray:
+    """Tokens as int32 in 0..K-1.
 
     Args:
         tokens: Integer array of any shape, the first axis counting images.
-        k: Number of codes.
+        num_codes: Number of codes K.
         name: What the message calls them.
 
     Returns:
         int32 array of the same shape.
 
     Raises:
-        InputError: A dtype that is not integer, or tokens outside 0..k-1, with their count and the first position.
+        InputError: A dtype that is not integer, or tokens outside 0..K-1, with their count and the first position.
     """
     tokens = np.asarray(tokens)
     if not np.issubdtype(tokens.dtype, np.integer):
-        raise InputError(f"{name}: expected integers in 0..{k - 1}, found {tokens.dtype}; pass what encode returned.")
-    bad = (tokens < 0) | (tokens >= k)
+        raise InputError(
+            f"{name}: expected integers in 0..{num_codes - 1}, found {tokens.dtype}; pass what encode returned."
+        )
+    bad = (tokens < 0) | (tokens >= num_codes)
     if bad.any():
         first = tuple(int(i) for i in np.argwhere(bad)[0])
         images = int(bad.reshape(len(tokens), -1).any(axis=1).sum())
         raise InputError(
-            f"{name}: expected integers in 0..{k - 1}, found {int(bad.sum())} outside, in {images} images, the first "
+            f"{name}: expected integers in 0..{num_codes - 1}, found {int(bad.sum())} outside, in {images} images, the first "
             f"at {first} with value {int(tokens[first])}; drop those images or assign them again."
         )
     return tokens.astype(np.int32)

@@ -12,7 +12,9 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from tests.typechecker import typechecker
+from tests.typechecker import annotations_off, typechecker
+
+pytest_plugins = ["tests.runs"]
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -28,13 +30,8 @@ jaxtyping.install_import_hook(CHECKED, f"{typechecker.__module__}.typechecker") 
 @contextlib.contextmanager
 def _raises_unchecked(*expected: Any, **options: Any) -> Iterator[Any]:
     """`pytest.raises` in which annotations are not enforced: what a function is to refuse may break them."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    try:
-        with _raises(*expected, **options) as caught:
-            yield caught
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", before)
+    with annotations_off(), _raises(*expected, **options) as caught:
+        yield caught
 
 
 _raises = pytest.raises

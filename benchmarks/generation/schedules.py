@@ -4,14 +4,13 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
-from train.config.names import AssignerName
-
 from benchmarks.generation.systems import EXPERIMENTS, LONGER, LONGEST, ONCE, PREDICTED, REPLICATED, System, by_name
 from benchmarks.tokenizer.systems import CODEBOOKS, Size
 from benchmarks.tokenizer.systems import SIZES as TOKENIZER_SIZES
 from benchmarks.tokenizer.systems import Schedule as TokenizerSchedule
 from geovq.codebook.names import CodebookName
 from geovq.validation import InputError
+from train.config.names import AssignerName
 from train.config.options import PRESETS, FinetuneOptions, GPTOptions
 
 ScheduleName = Literal["generation", "longer", "longest", "study", "likelihood"]

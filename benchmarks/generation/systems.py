@@ -7,10 +7,9 @@ Transformer serves every decoder of its tokens. Some tokens are chosen for the l
 import dataclasses
 from typing import Any, Literal, get_args
 
-from train.config.names import AssignerName, StartName
-
 from benchmarks.tokenizer.systems import CODEBOOKS
 from geovq.codebook.names import CodebookName
+from train.config.names import AssignerName, StartName
 from train.config.options import VAEOptions
 
 FREE = VAEOptions.noise_variance

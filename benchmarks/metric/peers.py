@@ -71,7 +71,7 @@ def jax_ways(vae: SpatialVAE) -> dict[str, tuple[Metrics, int]]:
     decode = single(callables(vae)[1])
 
     def eager(grid: Any) -> Any:
-        return vae.decode(grid[None])[0]
+        return vae.decoder(grid[None])[0]
 
     def compiled_anew(grid: Any, row: int, column: int) -> Any:
         j = jax.jacfwd(jax.jit(of_token(eager, grid, row, column)))(grid[row, column])
@@ -110,7 +110,7 @@ def eager_edges(vae: SpatialVAE) -> Lengths:
     def lengths(grids: np.ndarray, senders: np.ndarray, receivers: np.ndarray) -> np.ndarray:
         ends = edge_ends(grids, senders, receivers)
         found = [
-            float(length_by_jvp(lambda grid: vae.decode(grid[None])[0], jnp.asarray(g), r, c, s))
+            float(length_by_jvp(lambda grid: vae.decoder(grid[None])[0], jnp.asarray(g), r, c, s))
             for end in range(2)
             for g, r, c, s in zip(*(part[end] for part in ends), strict=True)
         ]
@@ -147,10 +147,10 @@ def torch_ways(vae: SpatialVAE) -> dict[str, tuple[Metrics, int]]:
         )  # pixel_shuffle counts channels before positions
         return torch.tensor(kernel[outputs]), torch.tensor(np.asarray(conv.bias[...])[outputs])
 
-    first = weights(vae.first)
+    first = weights(vae.decoder.first)
     levels = [
         (weights(up.block.first), weights(up.block.second), weights(up.conv, up.stride), up.stride, up.size)
-        for up in vae.up
+        for up in vae.decoder.up
     ]
 
     def conv(x: Any, pair: tuple[Any, Any]) -> Any:

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Float, Int
-from train.config.names import BaselineName
 
 from benchmarks.common.harness import kept
 from benchmarks.common.rows import Row
@@ -33,6 +32,7 @@ from geovq.scores import reconstruction as scores
 from geovq.scores import tokens as token_scores
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images
+from train.config.names import BaselineName
 from train.run.folder import Run
 from train.stages import inputs, networks, tokenizers
 
@@ -79,11 +79,11 @@ def continuous(run: Run, test: TestImages, *, noise: bool) -> Arrays:
     @jax.jit
     def reconstruct(batch, number):
         model = nnx.merge(graphdef, params)
-        mean, logvar = model.posteriors(batch)
+        mean, logvar = model.encoder.posteriors(batch)
         keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(SEED), i))(number)
         drawn = jax.vmap(lambda key: jax.random.normal(key, mean.shape[1:]))(keys)
         latents = mean + jnp.exp(logvar / 2) * drawn if noise else mean
-        return model.decode(latents), token_bits(mean, logvar)
+        return model.decoder(latents), token_bits(mean, logvar)
 
     decoded, bits = map_chunks(reconstruct, test.images, np.arange(len(test.images)), chunk=500)
     found = image_scores(test.images, np.clip(decoded, 0, 1), len(test.images))

@@ -9,10 +9,9 @@ import pathlib
 import shutil
 from typing import TYPE_CHECKING, Literal, get_args
 
-from train.config.names import BaselineName
-
 from geovq.codebook.names import CodebookName
 from geovq.validation import InputError
+from train.config.names import BaselineName
 from train.config.options import PRESETS, BaselineOptions, CodebookOptions, Config, DataOptions, FinetuneOptions
 from train.run.folder import Run
 

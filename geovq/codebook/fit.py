@@ -27,7 +27,7 @@ from geovq.geometry.measured import Geometry, draw
 from geovq.graph.csr import largest_component
 from geovq.medoids.search import Progress as MedoidProgress
 from geovq.medoids.search import k_medoids
-from geovq.numerics.kmeans import POINTS, kmeans, product_kmeans, residual_kmeans
+from geovq.numerics.kmeans import POINTS, kmeans, product_codes, residual_codes
 from geovq.numerics.linalg import eigen_root
 from geovq.validation import check_images, check_points
 
@@ -115,7 +115,7 @@ def _means(
     count = recipe.num_quantizers
     if count == 1:
         return kmeans(sample, recipe.num_codes, root=root, seed=recipe.seed)[0][None]
-    compose = residual_kmeans if recipe.composition == "residual" else product_kmeans
+    compose = residual_codes if recipe.composition == "residual" else product_codes
     return compose(sample, recipe.num_codes, count, root=root, seed=recipe.seed)
 
 

@@ -22,7 +22,7 @@ from geovq.validation import InputError
 
 AnyArray = Array | np.ndarray
 
-Decoder = Callable[[Array], Any]
+Decoder = Callable[[Any], Any]
 """One latent, of any shape, to one image, of any shape, in intensity units."""
 
 
@@ -205,14 +205,14 @@ def in_context(
         InputError: A position outside the grid.
     """
     h, w = jnp.shape(grid)[:2]
-    for name, place, size in (("row", row, h), ("column", column, w)):
-        if isinstance(place, int | np.integer) and not 0 <= place < size:
-            raise InputError(f"{name}: expected 0..{size - 1} for a grid {h}x{w}, found {place}.")
+    for name, index, size in (("row", row, h), ("column", column, w)):
+        if isinstance(index, int | np.integer) and not 0 <= index < size:
+            raise InputError(f"{name}: expected 0..{size - 1} for a grid {h}x{w}, found {index}.")
     return Partial(_with_token, as_partial(decode), jnp.asarray(grid), jnp.asarray([row, column]))
 
 
-def _with_token(decode: Decoder, grid: Array, place: Array, token: AnyArray) -> Any:
-    return decode(grid.at[place[0], place[1]].set(token))
+def _with_token(decode: Decoder, grid: Array, position: Array, token: AnyArray) -> Any:
+    return decode(grid.at[position[0], position[1]].set(token))
 
 
 def flat(decode: Decoder, latent: AnyArray) -> Float[Array, " p"]:

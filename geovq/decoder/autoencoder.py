@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from geovq.batching.chunks import map_chunks
 from geovq.decoder.adapters import single
-from geovq.decoder.checks import check_decoder, check_rows_apart, said
+from geovq.decoder.checks import check_decoder, check_rows_apart, describe
 from geovq.validation import InputError, check_finite
 
 BATCH = 256
@@ -54,7 +54,7 @@ def check_autoencoder(
     images: Float[np.ndarray, "n H W C"],
     latent_shape: tuple[int, ...] | None = None,
 ) -> None:
-    """Runs both functions on a few images, so that what does not fit is refused at once.
+    """Runs both functions on a few images and checks that they fit.
 
     Args:
         encode: The encoder.
@@ -66,12 +66,12 @@ def check_autoencoder(
         InputError: A function that fails, other shapes, values that are not finite, images far from [0, 1], a row whose result
             depends on the rest of the batch, or a decoder that JAX cannot trace or differentiate.
     """
-    latents = _called("encode", encode, images)
+    latents = _call("encode", encode, images)
     n, wanted = len(images), "(n, h, w, d)" if latent_shape is None else (len(images), *latent_shape)
     if latents.ndim != 4 or len(latents) != n or latent_shape not in (None, latents.shape[1:]):
         raise InputError(f"encode: expected latents {wanted} of {n} images, found {latents.shape}; is it another VAE?")
     check_finite("latents", latents)
-    decoded = _called("decode", decode, latents)
+    decoded = _call("decode", decode, latents)
     if decoded.shape != images.shape:
         raise InputError(
             f"decode: expected images {images.shape}, found {decoded.shape}; the decoder must give back the shape "
@@ -87,11 +87,11 @@ def check_autoencoder(
     check_decoder(single(decode), latents)
 
 
-def _called(name: str, function: Callable, batch: np.ndarray) -> np.ndarray:
+def _call(name: str, function: Callable, batch: np.ndarray) -> np.ndarray:
     try:
         return np.asarray(function(batch))
     except Exception as error:  # the caller's function may fail in any way
         raise InputError(
-            f"{name}: expected a function of a batch {batch.shape}, found that it fails with {said(error)}; "
+            f"{name}: expected a function of a batch {batch.shape}, found that it fails with {describe(error)}; "
             "are encode and decode in this order, and of this VAE?"
         ) from error

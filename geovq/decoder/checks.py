@@ -1,4 +1,4 @@
-"""What has no pullback metric is refused: decoders that are not differentiable, not finite, or not of one latent alone."""
+"""Checks that a decoder has a pullback metric: differentiable, finite, and each row of a batch by itself."""
 
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -16,7 +16,7 @@ _accepted: set[Hashable] = set()
 
 
 def check_decoder(decode: Partial, latents: Float[np.ndarray, "n ..."]) -> None:
-    """Refuses what has no pullback metric. A decoder is looked at once in a process, whatever its parameters.
+    """Checks that a decoder has a pullback metric; once in a process for each decoder, whatever its parameters.
 
     Args:
         decode: Decoder of one latent.
@@ -36,7 +36,7 @@ def check_decoder(decode: Partial, latents: Float[np.ndarray, "n ..."]) -> None:
         raise
     except Exception as error:  # the caller's function may fail in any way
         raise InputError(
-            f"decoder: expected a function of one latent {latent.shape} that JAX can trace, found {said(error)}; "
+            f"decoder: expected a function of one latent {latent.shape} that JAX can trace, found {describe(error)}; "
             "check that shape, switch modules to evaluation mode, write the rest in jax.numpy, and wrap a decoder of batches in "
             "geovq.single."
         ) from error
@@ -55,21 +55,21 @@ def check_decoder(decode: Partial, latents: Float[np.ndarray, "n ..."]) -> None:
         jax.eval_shape(lambda z: jax.vjp(decode, z)[1](decode(z)), latent)
     except Exception as error:
         raise InputError(
-            f"decoder: expected a function that JAX can differentiate, found {said(error)}; give the part that fails "
+            f"decoder: expected a function that JAX can differentiate, found {describe(error)}; give the part that fails "
             "a derivative, or write it in jax.numpy."
         ) from error
-    for part in jax.tree.leaves(decode, is_leaf=_of_batches):
-        if _of_batches(part) and _takes(part, latent):
+    for part in jax.tree.leaves(decode, is_leaf=_is_batched):
+        if _is_batched(part) and _accepts(part, latent):
             check_rows_apart("decoder", part.args[0], latents[:2])
     _accepted.add(key)
 
 
-def _of_batches(part: Any) -> bool:
+def _is_batched(part: Any) -> bool:
     return isinstance(part, Partial) and part.func is decode_one
 
 
-def _takes(part: Partial, latent: jax.ShapeDtypeStruct) -> bool:
-    """Whether a part of a decoder takes the whole decoder's latents, as the members of an ensemble do."""
+def _accepts(part: Partial, latent: jax.ShapeDtypeStruct) -> bool:
+    """Whether a part of a decoder takes the whole decoder's latents, as members of an ensemble do."""
     try:
         jax.eval_shape(part, latent)
     except Exception:  # its latents are others, which only the whole decoder can make
@@ -82,7 +82,7 @@ _NEGLIGIBLE = 0.005
 
 
 def check_rows_apart(name: str, function: Callable, rows: np.ndarray) -> None:
-    """Refuses a function of batches whose result for a row depends on the other rows, as batch statistics make it.
+    """Checks that the result of a function of batches for a row does not depend on the other rows, as with batch statistics.
 
     Args:
         name: What the message calls the function.
@@ -100,7 +100,7 @@ def check_rows_apart(name: str, function: Callable, rows: np.ndarray) -> None:
         alone, together = function(first), function(np.concatenate([first, other]))
     except Exception as error:  # the caller's function may fail in any way
         raise InputError(
-            f"{name}: expected a function of batches of any size, found that it fails with {said(error)}; give it the axis n."
+            f"{name}: expected a function of batches of any size, found that it fails with {describe(error)}; give it the axis n."
         ) from error
     for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
         if a.shape[:1] != (1,) or b.shape != (2, *a.shape[1:]):
@@ -120,7 +120,7 @@ def check_rows_apart(name: str, function: Callable, rows: np.ndarray) -> None:
 
 
 def check_changes(decode: Partial, latents: Float[np.ndarray, "n ..."], found: np.ndarray) -> None:
-    """Refuses a decoder whose derivatives vanish everywhere although the image changes.
+    """Checks that derivatives do not vanish everywhere although the image changes.
 
     Args:
         decode: Decoder of one latent.
@@ -141,6 +141,6 @@ def check_changes(decode: Partial, latents: Float[np.ndarray, "n ..."], found: n
         )
 
 
-def said(error: Exception) -> str:
-    """The kind of an error and the first line of what it says."""
+def describe(error: Exception) -> str:
+    """The kind of an error and the first line of its message."""
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"

@@ -13,14 +13,15 @@ from jaxtyping import Float
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN
 from geovq.decoder.adapters import Decoder
-from geovq.graph.components import bridge_components
-from geovq.graph.csr import edges, largest_component, neighbour_graph, reweight
+from geovq.graph.components import join_components
+from geovq.graph.csr import largest_component, neighbour_graph, undirected, with_lengths
 from geovq.graph.deduplicate import group_means, merge_duplicates
 from geovq.graph.neighbours import nearest_neighbours
 from geovq.metric.batched import mean_metrics, token_metrics
 from geovq.metric.edge_lengths import measure_edges
-from geovq.models.config import COMPONENTS
-from geovq.validation import InputError
+from geovq.validation import InputError, check_whole
+
+COMPONENTS = ("bridge", "drop")
 
 # Grids over which the mean metric is taken exactly where the others are sketched.
 _MEAN_GRIDS = 1000
@@ -101,8 +102,7 @@ def measure(
 
 def draw(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
     """`count` of the rows, drawn at random without replacement, in their order; all where there are no more."""
-    if count < 1:
-        raise InputError(f"max_images: expected at least 1, found {count}; measure some.")
+    check_whole("count", count)
     chosen = np.random.default_rng(seed).permutation(len(rows))[:count]
     return rows[np.sort(chosen)]
 
@@ -123,14 +123,15 @@ def connect(
     straight = neighbour_graph(found)
     arcs, dropped = straight.nnz, 0
     if components == "bridge":
-        straight = bridge_components(straight, merged.points)
+        straight = join_components(straight, merged.points)
     else:
         dropped = len(merged.points) - len(largest_component(straight))
     bridges = (straight.nnz - arcs) // 2
-    lengths = measure_edges(merged.points, node_metrics, *edges(straight))
+    senders, receivers, _ = undirected(straight)
+    lengths = measure_edges(merged.points, node_metrics, senders, receivers)
     by_position = metrics.mean(axis=0, dtype=np.float64)
     mean = by_position.mean(axis=(0, 1))
-    geodesic = reweight(straight, lengths)
+    geodesic = with_lengths(straight, lengths)
     return Geometry(
         merged.points,
         merged.weights,

@@ -11,7 +11,7 @@ from geovq.geometry.measured import Geometry
 from geovq.graph.attach import attach_points, nearest_label
 from geovq.graph.csr import MIN_LENGTH
 from geovq.graph.neighbours import nearest_points
-from geovq.medoids.nearest import nearest_medoid
+from geovq.medoids.nearest import label_nodes
 from geovq.metric.edge_lengths import measure_edges
 from geovq.validation import check_tokens
 
@@ -74,7 +74,7 @@ class CodeField(NamedTuple):
 def code_field(placed: CodeGraph) -> CodeField:
     """Nearest code of every node, in one pass from all codes at once."""
     codes = np.arange(placed.n_sampled, len(placed.nodes))
-    labels, distances = nearest_medoid(placed.graph, codes, allow_unreachable=True)
+    labels, distances = label_nodes(placed.graph, codes)
     return CodeField(placed.nodes, placed.metrics, labels, distances, placed.num_neighbours)
 
 

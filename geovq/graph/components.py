@@ -37,6 +37,12 @@ def bridge_components(graph: AnyGraph, points: Float[np.ndarray, "n d"]) -> csr_
     n = graph.shape[0]
     if len(points) != n:
         raise InputError(f"points: expected one row for each of the {n} nodes, found {len(points)}; pass the same set.")
+    return join_components(graph, points)
+
+
+def join_components(graph: csr_array, points: Float[np.ndarray, "n d"]) -> csr_array:
+    """`bridge_components` of a graph and points that were checked before."""
+    n = graph.shape[0]
     count, labels = connected_components(graph, directed=False)
     tree = cKDTree(points)
     senders, receivers, lengths = undirected(graph)

@@ -1,8 +1,11 @@
-"""Graphs of nearest neighbours, and what every graph has to be; edges listed and re-weighted.
+"""Graphs of nearest neighbours, the check of a graph, and its edges listed and re-weighted.
 
 A graph is a `scipy.sparse.csr_array` (n, n) that stores both directions of every undirected edge with the same length,
-finite and > 0. Nothing here knows where the points or the lengths come from.
+finite and > 0. Nothing here knows where the points or the lengths come from. Functions of a user's graph check it once;
+`undirected` and `with_lengths` trust theirs.
 """
+
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from geovq.graph.neighbours import Neighbours, nearest_neighbours
 from geovq.validation import InputError, check_finite
 
-AnyGraph = sparray | spmatrix
+AnyGraph: TypeAlias = sparray | spmatrix
 """A sparse array or matrix of any format, before `check_graph`."""
 
 MIN_LENGTH = 1e-12
@@ -42,7 +45,7 @@ def knn_graph(points: Float[np.ndarray, "n d"], k: int, *, method: str = "auto",
 
 
 def neighbour_graph(neighbours: Neighbours) -> csr_array:
-    """`knn_graph` of neighbours that are known already."""
+    """`knn_graph` of neighbours that were found before."""
     n, k = neighbours.nodes.shape
     return join(n, np.repeat(np.arange(n), k), neighbours.nodes.ravel(), neighbours.lengths.ravel())
 
@@ -81,7 +84,11 @@ def reweight(graph: AnyGraph, lengths: Float[np.ndarray, " m"]) -> csr_array:
     Raises:
         InputError: What `check_graph` refuses; a wrong number of lengths; NaN, infinite or negative lengths.
     """
-    graph = check_graph(graph)
+    return with_lengths(check_graph(graph), lengths)
+
+
+def with_lengths(graph: csr_array, lengths: Float[np.ndarray, " m"]) -> csr_array:
+    """`reweight` of a graph that was checked before: the lengths are still checked."""
     senders, receivers, _ = undirected(graph)
     lengths = np.asarray(lengths, dtype=np.float64)
     if lengths.shape != senders.shape:
@@ -103,7 +110,7 @@ def reweight(graph: AnyGraph, lengths: Float[np.ndarray, " m"]) -> csr_array:
 
 
 def check_graph(graph: AnyGraph) -> csr_array:
-    """The public door of everything that takes a graph.
+    """Checks a graph at the public door; costs one transposition.
 
     Args:
         graph: Any scipy.sparse array (n, n), n >= 1.
@@ -122,16 +129,16 @@ def check_graph(graph: AnyGraph) -> csr_array:
         )
     if graph.ndim != 2 or graph.shape[0] != graph.shape[1] or graph.shape[0] == 0:
         raise InputError(f"graph: expected shape (n, n) with n >= 1, found {graph.shape}; pass one row for each node.")
-    graph = csr_array(graph, dtype=np.float64)
-    if not graph.has_sorted_indices:
-        graph = graph.sorted_indices()
-    if not _is_sound(graph):
-        _refuse(graph)
-    return graph
+    checked = csr_array(graph, dtype=np.float64)
+    if not checked.has_sorted_indices:
+        checked = checked.sorted_indices()
+    if not _is_sound(checked):
+        _refuse(checked)
+    return checked
 
 
 def _is_sound(graph: csr_array) -> bool:
-    """Whether a graph is what it should be, in as few passes over its arcs as NumPy can do."""
+    """Whether a graph passes every check, in as few passes over its arcs as NumPy can do."""
     if graph.nnz == 0:
         return True
     if not (graph.data.min() > 0 and graph.data.max() < np.inf):  # NaN is neither
@@ -143,7 +150,7 @@ def _is_sound(graph: csr_array) -> bool:
 
 
 def _refuse(graph: csr_array) -> None:
-    """Names the first thing that is wrong."""
+    """Raises the error that names the first bad entry."""
     senders, receivers, lengths = _senders(graph), graph.indices, graph.data
     twice = np.zeros(graph.nnz, dtype=bool)
     twice[1:] = (senders[1:] == senders[:-1]) & (receivers[1:] == receivers[:-1])
@@ -180,7 +187,7 @@ def undirected(graph: csr_array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def join(n: int, senders: np.ndarray, receivers: np.ndarray, lengths: np.ndarray) -> csr_array:
-    """Graph of arcs that may name an edge once or twice, in any direction: the shorter counts, floored."""
+    """Graph of arcs (e,) that may name an edge once or twice, in any direction: the shorter counts, raised to MIN_LENGTH."""
     # By sorted keys and not G.maximum(G.T), which would drop the zeros between copies before they can be floored.
     keys = np.minimum(senders, receivers).astype(np.int64) * n + np.maximum(senders, receivers)
     order = np.argsort(keys, kind="stable")

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from geovq.validation import InputError, check_points
+from geovq.validation import InputError, check_points, check_whole
 
 
 def resample(
@@ -23,8 +23,7 @@ def resample(
         InputError: Not a non-empty (r, d) array, NaN or infinity, lengths that do not fit or are negative, or no segment.
     """
     points = check_points("points", points)
-    if segments < 1:
-        raise InputError(f"segments: expected at least 1, found {segments}.")
+    check_whole("segments", segments)
     sides = np.linalg.norm(np.diff(points, axis=0), axis=1) if lengths is None else np.asarray(lengths)
     if sides.shape != (len(points) - 1,) or not (sides >= 0).all():
         raise InputError(

@@ -1,8 +1,7 @@
 """Geodesic k-medoids as a scikit-learn estimator: points -> graph of neighbours -> medoids, and new points attached to it."""
 
-import numbers
 from collections.abc import Callable
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from jaxtyping import Float, Int, Int32
@@ -13,14 +12,17 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from geovq.graph.attach import attach_points, nearest_label
-from geovq.graph.components import bridge_components
-from geovq.graph.csr import edges, neighbour_graph, reweight
+from geovq.graph.components import join_components
+from geovq.graph.csr import neighbour_graph, undirected, with_lengths
 from geovq.graph.deduplicate import merge_duplicates
 from geovq.graph.neighbours import nearest_neighbours
 from geovq.medoids.precomputed import edges_of_lengths, graph_of_lengths
 from geovq.medoids.search import check_search, k_medoids
 from geovq.metric.edge_lengths import check_metrics, measure_edges
-from geovq.validation import InputError
+from geovq.validation import InputError, check_whole
+
+ArrayLike = Any
+"""Anything that scikit-learn's `validate_data` takes: arrays, nested lists, data frames; sparse where lengths are precomputed."""
 
 _FLOATS = (np.float64, np.float32)
 
@@ -85,9 +87,7 @@ class GeodesicKMedoids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluste
         self.max_seconds = max_seconds
         self.random_state = random_state
 
-    def fit(
-        self, X: Float[np.ndarray, "n d"], y: None = None, sample_weight: Float[np.ndarray, " n"] | None = None
-    ) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> Self:
         """Finds the medoids.
 
         Args:
@@ -104,7 +104,7 @@ class GeodesicKMedoids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluste
                 are no connected graph.
         """
         self._check_parameters()
-        X = self._validated(X, reset=True)
+        X = self._validate(X, reset=True)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         if self._is_precomputed:
@@ -135,43 +135,41 @@ class GeodesicKMedoids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluste
         self._n_features_out = self.n_clusters
         return self
 
-    def predict(self, X: Float[np.ndarray, "q d"]) -> Int32[np.ndarray, " q"]:
+    def predict(self, X: ArrayLike) -> Int32[np.ndarray, " q"]:
         """Nearest medoid of every row (q,). Rows do not influence each other; a training point has its label.
 
         Raises:
             ValueError: X that does not fit the training set, NaN or infinity, or metrics that `fit` would refuse.
         """
         check_is_fitted(self)
-        return self._nearest(self._validated(X))[0]
+        return self._nearest(self._validate(X))[0]
 
-    def transform(self, X: Float[np.ndarray, "q d"]) -> Float[np.ndarray, "q K"]:
+    def transform(self, X: ArrayLike) -> Float[np.ndarray, "q K"]:
         """Geodesic length from every row to every medoid (q, K), in the dtype of X; one shortest-path tree for each medoid.
 
         Raises:
             ValueError: What `predict` refuses.
         """
         check_is_fitted(self)
-        X = self._validated(X)
+        X = self._validate(X)
         near, steps = self._attach(X)
         medoids = self._found.medoids
         lengths = np.empty((X.shape[0], len(medoids)), X.dtype)
         chunk = max(1, _DISTANCES // self._graph.shape[0])
         for start in range(0, len(medoids), chunk):
             trees = dijkstra(self._graph, indices=medoids[start : start + chunk])
-            for place, distances in enumerate(trees, start):
-                lengths[:, place] = (steps + distances[near]).min(axis=1)
+            for index, distances in enumerate(trees, start):
+                lengths[:, index] = (steps + distances[near]).min(axis=1)
         return lengths
 
-    def score(
-        self, X: Float[np.ndarray, "q d"], y: None = None, sample_weight: Float[np.ndarray, " q"] | None = None
-    ) -> float:
+    def score(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """-Σ weight · distance^power: the larger the better, and -`inertia_` for the training set.
 
         Raises:
             ValueError: What `predict` refuses, or weights that are not q numbers >= 0.
         """
         check_is_fitted(self)
-        X = self._validated(X)
+        X = self._validate(X)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         return -float(weights @ self._nearest(X)[1] ** self.power)
 
@@ -189,9 +187,7 @@ class GeodesicKMedoids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluste
     def _check_parameters(self) -> None:
         check_search(self.power, self.max_candidates, self.max_seconds)
         for name in ("n_clusters", "n_neighbors"):
-            value = getattr(self, name)
-            if not isinstance(value, numbers.Integral) or value < 1:
-                raise InputError(f"{name}: expected an integer >= 1, found {value!r}; ask for at least one.")
+            check_whole(name, getattr(self, name))
         if not (self.metric is None or callable(self.metric) or self._is_precomputed):
             raise InputError(
                 f'metric: expected None, a function of points or "precomputed", found {self.metric!r}; '
@@ -205,7 +201,7 @@ class GeodesicKMedoids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluste
                 f"found {self.n_clusters}; ask for fewer clusters or give more points."
             )
 
-    def _validated(self, X: np.ndarray, *, reset: bool = False) -> np.ndarray:
+    def _validate(self, X: ArrayLike, *, reset: bool = False) -> Any:
         given = self._is_precomputed
         return validate_data(
             self,
@@ -234,10 +230,11 @@ class GeodesicKMedoids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluste
         if n > 1:
             neighbours = nearest_neighbours(self._points, self._n_edges, method=self.method, seed=seed)
             graph, self.recall_ = neighbour_graph(neighbours), neighbours.recall
-        self._graph = bridge_components(graph, self._points)
+        self._graph = join_components(graph, self._points)
         if self._metrics is not None:
-            lengths = measure_edges(self._points, self._metrics, *edges(self._graph))
-            self._graph = reweight(self._graph, lengths)
+            senders, receivers, _ = undirected(self._graph)
+            lengths = measure_edges(self._points, self._metrics, senders, receivers)
+            self._graph = with_lengths(self._graph, lengths)
         node = np.full(len(merged.points), -1)
         node[kept] = np.arange(n)
         return np.unique(merged.index, return_index=True)[1][kept], node[merged.index], weights[kept]
@@ -245,10 +242,10 @@ class GeodesicKMedoids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluste
     def _metrics_at(self, points: np.ndarray) -> Float[np.ndarray, "n d d"] | None:
         return check_metrics(self.metric(points), points) if callable(self.metric) else None
 
-    def _nearest(self, X: np.ndarray) -> tuple[Int32[np.ndarray, " q"], Float[np.ndarray, " q"]]:
+    def _nearest(self, X: np.ndarray | csr_array) -> tuple[Int32[np.ndarray, " q"], Float[np.ndarray, " q"]]:
         return nearest_label(*self._attach(X), self._found.labels, self._found.distances)
 
-    def _attach(self, X: np.ndarray) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
+    def _attach(self, X: np.ndarray | csr_array) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
         """Edges from every row to nodes: which, and how long. A copy of a node has that edge alone."""
         if self._is_precomputed:
             near, steps = edges_of_lengths(X)
@@ -259,7 +256,7 @@ class GeodesicKMedoids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluste
                 self._points, X, self._n_edges, node_metrics=self._metrics, point_metrics=metrics
             )
             copy = steps == 0
-            rows, places = np.nonzero(copy)  # a metric may be blind to the step between two different points
-            copy[rows, places] = (self._points[near[rows, places]] == X[rows]).all(axis=1)
+            rows, columns = np.nonzero(copy)  # a metric may be blind to the step between two different points
+            copy[rows, columns] = (self._points[near[rows, columns]] == X[rows]).all(axis=1)
         # Over another edge a path could seem shorter by rounding, or be shorter where approximate neighbours missed that edge.
         return near, np.where(copy.any(axis=1, keepdims=True) & ~copy, np.inf, steps)

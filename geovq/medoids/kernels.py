@@ -51,10 +51,10 @@ class State(NamedTuple):
     """Nodes of the nearest and the second nearest medoid (n, 2)."""
     reach: np.ndarray
     """How far they are (n, 2)."""
-    place: np.ndarray
-    """Place of a medoid among the K (n,); -1 for other nodes."""
+    label: np.ndarray
+    """Index of a medoid among the K (n,); -1 for other nodes."""
     loss: np.ndarray
-    """How much the cost rises if the medoid of a place goes and none comes (K + 1,); the last place is free."""
+    """How much the cost rises if a medoid leaves and none comes (K + 1,); the last entry is free."""
 
 
 class Work(NamedTuple):
@@ -63,7 +63,7 @@ class Work(NamedTuple):
     distance: np.ndarray
     """(n,)"""
     slot: np.ndarray
-    """Place of a node in the heap (n,); -1 outside."""
+    """Index of a node in the heap (n,); -1 outside."""
     keys: np.ndarray
     """Heap of distances (n,)."""
     nodes: np.ndarray
@@ -71,7 +71,7 @@ class Work(NamedTuple):
     found: np.ndarray
     """Nodes that wait, or that were found (n,)."""
     change: np.ndarray
-    """What a candidate adds to the loss of each place (K + 1,)."""
+    """What a candidate adds to the loss of each medoid (K + 1,)."""
 
 
 def new_state(n: int, medoids: np.ndarray) -> State:
@@ -226,14 +226,14 @@ def shorten(arcs, reach, source, space):
 @njit(nogil=True, cache=True)
 def two_nearest(arcs, cost, state, space):
     """Fills the state of `state.medoids` on a connected graph."""
-    n = len(state.place)
+    n = len(state.label)
     near, reach = np.empty(n, np.int32), np.empty(n)
     nearest(arcs, state.medoids, near, reach, space)
     state.near[:, 0], state.reach[:, 0] = near, reach
     state.near[:, 1], state.reach[:, 1] = -1, np.inf
-    state.place[:] = -1
+    state.label[:] = -1
     for p in range(len(state.medoids)):
-        state.place[state.medoids[p]] = p
+        state.label[state.medoids[p]] = p
     nodes = np.arange(n)
     _fill_second(arcs, state, nodes, space)
     recount(cost, state)
@@ -243,11 +243,11 @@ def two_nearest(arcs, cost, state, space):
 def recount(cost, state):
     """Losses from the distances alone: many small changes add up their rounding."""
     state.loss[:] = 0.0
-    _count(cost, state, np.arange(len(state.place)), 1.0)
+    _count(cost, state, np.arange(len(state.label)), 1.0)
 
 
 @njit(nogil=True, cache=True)
-def gains(arcs, cost, state, candidates, change, place, space):
+def gains(arcs, cost, state, candidates, change, leaving, space):
     """The best swap with each candidate.
 
     Args:
@@ -256,21 +256,21 @@ def gains(arcs, cost, state, candidates, change, place, space):
         state: Of K >= 2 medoids.
         candidates: Nodes (c,).
         change: (c,), written: what the swap adds to the cost, negative where it gains; 0 for a medoid.
-        place: (c,), written: place of the medoid that goes; -1 for a medoid.
+        leaving: (c,), written: index of the medoid that leaves; -1 for a medoid.
         space: Work.
     """
     for c in range(len(candidates)):
         x = candidates[c]
-        if state.place[x] >= 0:
+        if state.label[x] >= 0:
             change[c] = 0.0
-            place[c] = -1
+            leaving[c] = -1
             continue
         count = _explore(arcs, state, x, space)
         shared = 0.0
         for u in space.found[:count]:
             from_x = _to_power(space.distance[u], cost.power)
             first, second = _to_power(state.reach[u, 0], cost.power), _to_power(state.reach[u, 1], cost.power)
-            space.change[state.place[state.near[u, 0]]] += cost.weights[u] * (max(from_x, first) - second)
+            space.change[state.label[state.near[u, 0]]] += cost.weights[u] * (max(from_x, first) - second)
             shared += cost.weights[u] * min(from_x - first, 0.0)
             space.distance[u] = np.inf
         best = 0
@@ -278,15 +278,15 @@ def gains(arcs, cost, state, candidates, change, place, space):
             if state.loss[p] + space.change[p] < state.loss[best] + space.change[best]:
                 best = p
         change[c] = shared + state.loss[best] + space.change[best]
-        place[c] = best
+        leaving[c] = best
         space.change[:] = 0.0
 
 
 @njit(nogil=True, cache=True)
-def swap(arcs, cost, state, place, x, space):
-    """Puts node x at a place of the medoids, and mends the state around the one that comes and the one that goes."""
-    gone, free = state.medoids[place], len(state.medoids)
-    state.place[x] = free
+def swap(arcs, cost, state, leaving, x, space):
+    """Puts node x in the place of one medoid, and updates the state around the node that comes and the one that leaves."""
+    gone, free = state.medoids[leaving], len(state.medoids)
+    state.label[x] = free
     near_x = space.found[: _explore(arcs, state, x, space)]
     _count(cost, state, near_x, -1.0)
     for u in near_x:
@@ -308,10 +308,10 @@ def swap(arcs, cost, state, place, x, space):
     _fill_second(arcs, state, near_gone, space)
     _count(cost, state, near_gone, 1.0)
 
-    state.place[gone] = -1
-    state.place[x] = place
-    state.medoids[place] = x
-    state.loss[place] = state.loss[free]
+    state.label[gone] = -1
+    state.label[x] = leaving
+    state.medoids[leaving] = x
+    state.loss[leaving] = state.loss[free]
     state.loss[free] = 0.0
 
 
@@ -331,7 +331,7 @@ def _count(cost, state, nodes, sign):
     """Adds the nodes' share of the loss of their nearest medoids, or takes it away."""
     for u in nodes:
         rise = _to_power(state.reach[u, 1], cost.power) - _to_power(state.reach[u, 0], cost.power)
-        state.loss[state.place[state.near[u, 0]]] += sign * cost.weights[u] * rise
+        state.loss[state.label[state.near[u, 0]]] += sign * cost.weights[u] * rise
 
 
 @njit(nogil=True, cache=True)

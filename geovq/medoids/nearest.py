@@ -32,34 +32,42 @@ def compiled() -> types.ModuleType | None:
 
 
 def nearest_medoid(
-    graph: AnyGraph, medoids: Int[np.ndarray, " k"], *, allow_unreachable: bool = False
+    graph: AnyGraph, medoids: Int[np.ndarray, " k"]
 ) -> tuple[Int32[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Nearest medoid of every node in shortest-path length, by one multi-source Dijkstra.
 
     Args:
         graph: Symmetric graph (n, n), lengths > 0.
         medoids: Distinct nodes (k,).
-        allow_unreachable: Give nodes that no path joins to a medoid the label k, one past the last, and an infinite
-            distance, instead of refusing the graph.
 
     Returns:
-        Labels (n,), places in `medoids`, and lengths (n,) of the shortest paths. A medoid has its own label and
+        Labels (n,), indices into `medoids`, and lengths (n,) of the shortest paths. A medoid has its own label and
         distance 0. Of equally near medoids that of the smallest node is taken (without numba any, but always the same).
 
     Raises:
-        InputError: What `check_graph` refuses; medoids that are not distinct nodes; unreachable nodes, unless allowed.
+        InputError: What `check_graph` refuses; medoids that are not distinct nodes; a node that no path joins to a medoid.
     """
     graph = check_graph(graph)
     medoids = check_medoids(medoids, graph.shape[0])
-    near, distances = nearest(graph, medoids)
-    labels = labels_of(medoids, near)
+    labels, distances = label_nodes(graph, medoids)
     lost = labels == len(medoids)
-    if lost.any() and not allow_unreachable:
+    if lost.any():
         raise InputError(
             f"graph: expected a path from every node to a medoid, found {int(lost.sum())} nodes without one, the first "
-            f"{int(np.argmax(lost))}; bridge_components first, add medoids there, or pass allow_unreachable=True."
+            f"{int(np.argmax(lost))}; bridge_components first, or add medoids there."
         )
     return labels, distances
+
+
+def label_nodes(
+    graph: csr_array, medoids: Int[np.ndarray, " k"]
+) -> tuple[Int32[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """`nearest_medoid` of a graph and medoids that were checked before.
+
+    A node that no path joins to a medoid gets the label k, one past the last, and an infinite distance.
+    """
+    near, distances = nearest(graph, medoids)
+    return labels_of(medoids, near), distances
 
 
 def check_medoids(medoids: Int[np.ndarray, " k"], n: int) -> Int[np.ndarray, " k"]:
@@ -102,7 +110,7 @@ def arcs(graph: csr_array) -> "Arcs":
 
 
 def labels_of(medoids: Int[np.ndarray, " k"], near: Int[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
-    """Place in `medoids` of the node of each node's nearest medoid; k where it is -1."""
-    place = np.full(len(near) + 1, len(medoids), dtype=np.int32)
-    place[medoids] = np.arange(len(medoids))
-    return place[near]
+    """Index into `medoids` of every node's nearest medoid, which is given as a node; k where it is -1."""
+    index = np.full(len(near) + 1, len(medoids), dtype=np.int32)
+    index[medoids] = np.arange(len(medoids))
+    return index[near]

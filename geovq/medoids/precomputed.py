@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
-from geovq.graph.csr import MIN_LENGTH, check_graph
+from geovq.graph.csr import MIN_LENGTH
 from geovq.validation import InputError
 
 # Difference that rounding leaves between the two directions of a computed distance, as a share of it and of the largest.
@@ -20,10 +20,10 @@ def graph_of_lengths(lengths: np.ndarray | csr_array) -> csr_array:
             zeros become MIN_LENGTH; directions that differ by rounding are averaged.
 
     Returns:
-        Symmetric graph (n, n).
+        Graph (n, n), to be checked by `k_medoids`: directions that differ by more than rounding are left as they are.
 
     Raises:
-        InputError: Not square, or what `geovq.graph.csr.check_graph` refuses.
+        InputError: Not square.
     """
     n = lengths.shape[0]
     if lengths.shape != (n, n):
@@ -45,7 +45,7 @@ def graph_of_lengths(lengths: np.ndarray | csr_array) -> csr_array:
     rounding = {"rtol": _ASYMMETRY, "atol": _CANCELLATION * graph.data.max(initial=0)}
     if np.array_equal(graph.indices, back.indices) and np.allclose(graph.data, back.data, **rounding):
         graph.data = (graph.data + back.data) / 2
-    return check_graph(graph)
+    return graph
 
 
 def edges_of_lengths(lengths: np.ndarray | csr_array) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
@@ -69,7 +69,7 @@ def edges_of_lengths(lengths: np.ndarray | csr_array) -> tuple[Int[np.ndarray, "
             "store one to at least one training point."
         )
     rows = np.repeat(np.arange(len(counts)), counts)
-    places = np.arange(len(rows)) - np.repeat(lengths.indptr[:-1], counts)
+    columns = np.arange(len(rows)) - np.repeat(lengths.indptr[:-1], counts)
     near, steps = np.zeros((len(counts), counts.max()), np.int64), np.full((len(counts), counts.max()), np.inf)
-    near[rows, places], steps[rows, places] = lengths.indices, lengths.data
+    near[rows, columns], steps[rows, columns] = lengths.indices, lengths.data
     return near, steps

@@ -11,16 +11,16 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Int32
+from jaxtyping import Float, Int, Int32, Num
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, reverse_cuthill_mckee
 
 from geovq.graph.csr import AnyGraph, check_graph
 from geovq.medoids.cost import Objective, with_exact_sums
-from geovq.medoids.nearest import compiled, nearest, nearest_medoid
+from geovq.medoids.nearest import compiled, label_nodes, nearest
 from geovq.medoids.seeding import seed_medoids
 from geovq.medoids.voronoi import voronoi
-from geovq.validation import InputError, check_finite
+from geovq.validation import InputError, check_finite, check_whole
 
 Progress = Callable[[str, int, float], None]
 """Called with what is going on ("seed", "swap" or "voronoi"), how many candidates or rounds of it are done, and the cost."""
@@ -41,7 +41,7 @@ class KMedoids(NamedTuple):
 
     Attributes:
         medoids: K distinct nodes (k,).
-        labels: Place in `medoids` of each node's nearest medoid (n,).
+        labels: Index into `medoids` of each node's nearest medoid (n,).
         distances: Shortest-path length from each node to its own medoid (n,), in the units of the graph.
         cost: Σ weight · distance^power.
         n_candidates: Nodes that were tried as medoids by swap search.
@@ -65,7 +65,7 @@ def k_medoids(
     graph: AnyGraph,
     k: int,
     *,
-    weights: Float[np.ndarray, " n"] | None = None,
+    weights: Num[np.ndarray, " n"] | None = None,
     power: int = 1,
     seed: int = 0,
     max_candidates: int | Literal["auto"] | None = "auto",
@@ -99,7 +99,7 @@ def k_medoids(
     graph = check_graph(graph)
     n = graph.shape[0]
     _check_connected(graph)
-    _check_integer("k", k, 1, n, "ask for fewer medoids or give more nodes")
+    check_whole("k", k, 1, n, remedy="ask for fewer medoids or give more nodes")
     check_search(power, max_candidates, max_seconds)
     weights = _check_weights(weights, n)
     if isinstance(max_candidates, str):
@@ -133,7 +133,7 @@ def k_medoids(
     n_candidates, n_swaps = (0, 0) if found is None else (found.n_candidates, found.n_swaps)
 
     medoids = order[medoids].astype(np.int64)
-    labels, distances = nearest_medoid(graph, medoids)
+    labels, distances = label_nodes(graph, medoids)
     cost = Objective(graph, weights, power).cost(distances)
     return KMedoids(medoids, labels, distances, cost, n_candidates, n_swaps, n_rounds, converged)
 
@@ -148,9 +148,9 @@ def check_search(power: int, max_candidates: int | str | None, max_seconds: floa
     Raises:
         InputError: Names the option, its range and its value.
     """
-    _check_integer("power", power, 1, 2, "a cost is a sum of lengths or of squared lengths")
+    check_whole("power", power, 1, 2)
     if max_candidates is not None and max_candidates != "auto":
-        _check_integer("max_candidates", max_candidates, 0, None, 'give a number, None or "auto"')
+        check_whole("max_candidates", max_candidates, 0, remedy='give a number, None or "auto"')
     if max_seconds is not None and not (isinstance(max_seconds, (int, float)) and max_seconds >= 0):
         raise InputError(f"max_seconds: expected a number >= 0, found {max_seconds!r}; give a time or None.")
 
@@ -162,12 +162,6 @@ def _check_connected(graph: csr_array) -> None:
             f"graph: expected one connected component, found {count}, the largest of {np.bincount(labels).max()} of "
             f"{len(labels)} nodes; join them by bridge_components, or keep the nodes of largest_component."
         )
-
-
-def _check_integer(name: str, value: object, low: int, high: int | None, remedy: str) -> None:
-    wanted = f">= {low}" if high is None else f"in {low}..{high}"
-    if not isinstance(value, (int, np.integer)) or value < low or (high is not None and value > high):
-        raise InputError(f"{name}: expected an integer {wanted}, found {value!r}; {remedy}.")
 
 
 def _check_weights(weights: np.ndarray | None, n: int) -> Float[np.ndarray, " n"]:

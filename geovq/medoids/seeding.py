@@ -25,25 +25,25 @@ def seed_medoids(objective: Objective, k: int, rng: np.random.Generator) -> Int[
     medoids = np.empty(k, dtype=np.int32)
     medoids[0] = _draw(objective.weights, rng)
     _, distances = nearest(graph, medoids[:1])
-    for place in range(1, k):
+    for index in range(1, k):
         costs = objective.costs(distances)
         # Where every node of weight is a medoid already, the rest cost nothing wherever they lie.
-        medoids[place] = _draw(costs if costs.any() else distances, rng)
+        medoids[index] = _draw(costs if costs.any() else distances, rng)
         if searches is None:
-            _shorten(graph, distances, medoids[place])
+            _shorten(graph, distances, medoids[index])
         else:
-            searches.shorten(arcs(graph), distances, medoids[place], space)
+            searches.shorten(arcs(graph), distances, medoids[index], space)
     return medoids
 
 
 def _draw(scores: np.ndarray, rng: np.random.Generator) -> int:
-    """A place in proportion to its score, never one of score 0."""
+    """An index, drawn in proportion to its score; never one of score 0."""
     sums = np.cumsum(scores)
     # Rounding may bring the product up to the total.
     return int(np.searchsorted(sums, min(rng.random() * sums[-1], np.nextafter(sums[-1], 0)), side="right"))
 
 
-def _shorten(graph: csr_array, distances: np.ndarray, medoid: int) -> None:
+def _shorten(graph: csr_array, distances: np.ndarray, medoid: int | np.integer) -> None:
     """`geovq.medoids.kernels.shorten` without numba: a label-correcting search that stops where the new medoid is not nearer."""
     distances[medoid] = 0
     front = np.array([medoid])

@@ -86,7 +86,7 @@ def swap_search(
         left, productive = True, True
         while left and productive:
             costs, before = search.costs(), search.n_swaps
-            drawn = _drawn(costs, batch, rng)
+            drawn = _draw(costs, batch, rng)
             left = spend(drawn)
             productive = search.n_swaps - before > _PRODUCTIVE * len(drawn)
         order = rng.permutation(n)
@@ -98,7 +98,7 @@ def swap_search(
     return Searched(search.state.medoids, search.n_swaps, search.n_candidates, search.failed >= n)
 
 
-def _drawn(costs: np.ndarray, count: int, rng: np.random.Generator) -> Int[np.ndarray, " c"]:
+def _draw(costs: np.ndarray, count: int, rng: np.random.Generator) -> Int[np.ndarray, " c"]:
     """So many nodes, or all that cost something, in proportion to their costs."""
     sums = np.cumsum(costs)
     drawn = np.searchsorted(sums, rng.random(count) * sums[-1], side="right")
@@ -156,24 +156,24 @@ class _Search:
 
     def _try(self, candidates: np.ndarray) -> int:
         """Tries candidates at once; the number of swaps made."""
-        change, place = np.empty(len(candidates)), np.empty(len(candidates), np.int32)
+        change, leaving = np.empty(len(candidates)), np.empty(len(candidates), np.int32)
         bounds = [len(candidates) * thread // self._threads for thread in range(self._threads + 1)]
 
         def part(low: int, high: int, space: searches.Work) -> None:
-            searches.gains(*self._known, candidates[low:high], change[low:high], place[low:high], space)
+            searches.gains(*self._known, candidates[low:high], change[low:high], leaving[low:high], space)
 
         list(self._pool.map(part, bounds[:-1], bounds[1:], self._spaces))
 
-        def gain(c: np.ndarray | int) -> np.ndarray:
+        def gain(c: np.ndarray | int) -> np.ndarray | np.bool_:
             """Whether swaps gain more than rounding."""
-            return change[c] < -MIN_GAIN * self.cost - _LOSS_ROUNDING * self.state.loss[place[c]]
+            return change[c] < -MIN_GAIN * self.cost - _LOSS_ROUNDING * self.state.loss[leaving[c]]
 
         swapped = 0
         for c in np.flatnonzero(gain(np.arange(len(candidates)))).tolist():
             if swapped:  # what was found no longer holds for sure
                 part(c, c + 1, self._spaces[0])
             if gain(c):
-                searches.swap(*self._known, place[c], candidates[c], self._spaces[0])
+                searches.swap(*self._known, leaving[c], candidates[c], self._spaces[0])
                 self.cost += change[c]
                 swapped += 1
         return swapped

@@ -132,7 +132,7 @@ def update(
             sums = np.bincount(labels, weights * found, minlength=k)[cells]
             better = sums < least[cells] * (1 - MIN_GAIN)
             best[cells[better]], least[cells[better]] = sources[better], sums[better]
-    return best, references >= sizes.max()
+    return best, bool(references >= sizes.max())
 
 
 def _inside(graph: csr_array, labels: np.ndarray) -> csr_array:

@@ -21,7 +21,9 @@ from geovq.batching.run import DEFAULT_PLAN, Kernel, Plan, run, run_summed
 from geovq.decoder.adapters import Decoder, as_partial
 from geovq.decoder.checks import check_changes, check_decoder
 from geovq.metric.pullback import grid_metric, pullback_metric, sketch, sketched_metric
-from geovq.validation import InputError, check_finite, check_points
+from geovq.validation import InputError, check_finite, check_points, check_whole
+
+_EXACT = "take None for exact metrics"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +76,7 @@ def pullback_metrics(
         z: Latents (n, d).
         probes: As for `token_metrics`.
         seed: Of the probes.
-        plan: How much at once and on which devices; by default what was measured to be fastest, where there is much to do.
+        plan: How much at once and on which devices; the default suits the kind of machine.
         progress: Called after every chunk with the latents done.
 
     Returns:
@@ -104,7 +106,7 @@ def token_metrics(
         probes: Random probes r of a sketch SᵀS, of rank at most r; None computes the metrics exactly.
         seed: Of the probes. All grids have the same ones, so a grid's metrics do not depend on its batch. For the same reason
             the errors of many grids do not average out: take `mean_metrics` for means.
-        plan: How much at once and on which devices; by default what was measured to be fastest, where there is much to do.
+        plan: How much at once and on which devices; the default suits the kind of machine.
         progress: Called after every chunk with the grids done.
 
     Returns:
@@ -135,7 +137,7 @@ def sketches(
         latents: Latents (n, d), or grids (n, h, w, d).
         probes: Random probes r.
         seed: Of the probes.
-        plan: How much at once and on which devices; by default what was measured to be fastest, where there is much to do.
+        plan: How much at once and on which devices; the default suits the kind of machine.
         progress: Called after every chunk with the rows done.
 
     Returns:
@@ -144,9 +146,10 @@ def sketches(
     Raises:
         InputError: As `token_metrics`.
     """
+    check_whole("probes", probes, remedy=_EXACT)
     latents = _check_latents(latents)
-    kernel = Sketch(_check_probes(probes), factor=True)
-    found = _checked_run(kernel, decode, latents, *_same_draw(seed, latents), plan=plan, progress=progress)
+    kernel = Sketch(probes, factor=True)
+    found = _check_and_run(kernel, decode, latents, *_same_draw(seed, latents), plan=plan, progress=progress)
     return found.reshape(len(latents), probes, -1)
 
 
@@ -176,7 +179,7 @@ def mean_metrics(
         probes: Random probes r; None computes the metrics exactly. Here every row has its own probes, so that their errors
             average out: a few are enough.
         seed: Of the probes.
-        plan: How much at once and on which devices; by default what was measured to be fastest, where there is much to do.
+        plan: How much at once and on which devices; the default suits the kind of machine.
         progress: Called after every chunk with the rows done.
 
     Returns:
@@ -190,7 +193,8 @@ def mean_metrics(
     kernel: Kernel = ExactMetric()
     rows: tuple[np.ndarray, ...] = (latents,)
     if probes is not None:
-        kernel = Sketch(_check_probes(probes), factor=False)
+        check_whole("probes", probes, remedy=_EXACT)
+        kernel = Sketch(probes, factor=False)
         rows = latents, *_draws(seed, np.arange(len(latents), dtype=np.uint32))
     sums = run_summed(kernel, decode, *rows, plan=plan, progress=progress)
     check_changes(decode, latents, sums)
@@ -223,12 +227,13 @@ def _metrics(
     decode: Decoder, latents: np.ndarray, probes: int | None, seed: int, plan: Plan, progress: Progress | None
 ) -> np.ndarray:
     if probes is None:
-        return _checked_run(ExactMetric(), decode, latents, plan=plan, progress=progress)
-    kernel = Sketch(_check_probes(probes), factor=False)
-    return _checked_run(kernel, decode, latents, *_same_draw(seed, latents), plan=plan, progress=progress)
+        return _check_and_run(ExactMetric(), decode, latents, plan=plan, progress=progress)
+    check_whole("probes", probes, remedy=_EXACT)
+    kernel = Sketch(probes, factor=False)
+    return _check_and_run(kernel, decode, latents, *_same_draw(seed, latents), plan=plan, progress=progress)
 
 
-def _checked_run(
+def _check_and_run(
     kernel: Kernel, decode: Decoder, latents: np.ndarray, *rows: np.ndarray, plan: Plan, progress: Progress | None
 ) -> np.ndarray:
     decode = as_partial(decode)
@@ -236,12 +241,6 @@ def _checked_run(
     found = run(kernel, decode, latents, *rows, plan=plan, progress=progress)
     check_changes(decode, latents, found)
     return found
-
-
-def _check_probes(probes: int) -> int:
-    if not isinstance(probes, int | np.integer) or probes < 1:
-        raise InputError(f"probes: expected a number of at least 1, found {probes!r}; take None for exact metrics.")
-    return probes
 
 
 def _draws(seed: int, draws: Integer[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:

@@ -21,7 +21,7 @@ from geovq.batching.run import settle
 from geovq.decoder.adapters import Decoder, as_partial, flat
 from geovq.decoder.checks import check_decoder
 from geovq.metric.edge_lengths import check_edges
-from geovq.validation import InputError, check_finite
+from geovq.validation import InputError, check_finite, check_whole
 
 
 class Refined(NamedTuple):
@@ -72,8 +72,8 @@ def polyline_lengths(
 
     Args:
         decode: Takes one latent (d,), or one grid (h, w, d), to one image of any shape.
-        latents: Latents (n, d) of one field, or grids (n, h, w, d), whose tokens the edges join: a token is named by its place in
-            `latents.reshape(-1, d)`, and its edges are the mean of the walk in its own context and the one in the other's.
+        latents: Latents (n, d) of one field, or grids (n, h, w, d), whose tokens the edges join. A token is an index into
+            `latents.reshape(-1, d)`; an edge is the mean of the walk in the context of one end and the walk in the other's.
         senders: One end of every edge.
         receivers: The other end.
         segments: Steps of every walk, at least 1.
@@ -87,7 +87,7 @@ def polyline_lengths(
         InputError: Latents of another rank, NaN or infinity, edges that do not fit, fewer than one segment, or a decoder that
             gives NaN.
     """
-    decode, latents, senders, receivers = _checked(decode, latents, senders, receivers)
+    decode, latents, senders, receivers = _check(decode, latents, senders, receivers)
     return _lengths(decode, latents, senders, receivers, segments, chunk, progress)
 
 
@@ -123,7 +123,7 @@ def refine_lengths(
     Raises:
         InputError: What `polyline_lengths` refuses, a tolerance that is not > 0, or an `max_segments` that is not such a power.
     """
-    decode, latents, senders, receivers = _checked(decode, latents, senders, receivers)
+    decode, latents, senders, receivers = _check(decode, latents, senders, receivers)
     if not tolerance > 0:
         raise InputError(f"tolerance: expected a relative change > 0, found {tolerance}.")
     if max_segments < 2 or max_segments & (max_segments - 1):
@@ -140,7 +140,7 @@ def refine_lengths(
     return Refined(lengths, segments, converged)
 
 
-def _checked(
+def _check(
     decode: Decoder, latents: np.ndarray, senders: np.ndarray, receivers: np.ndarray
 ) -> tuple[Partial, np.ndarray, np.ndarray, np.ndarray]:
     latents = np.asarray(latents)
@@ -164,15 +164,13 @@ def _lengths(
     progress: Progress | None,
 ) -> np.ndarray:
     """`polyline_lengths` of checked input."""
-    if segments < 1:
-        raise InputError(f"segments: expected at least 1, found {segments}.")
+    check_whole("segments", segments)
     if len(senders) == 0:
         return np.zeros(0, latents.dtype)
     plan = settle()
     if chunk is None:
         chunk = max(1, plan.passes // (segments + 1))
-    if chunk < 1:
-        raise InputError(f"chunk: expected at least 1 walk, found {chunk}.")
+    check_whole("chunk", chunk)
     walk = _compiled(segments, plan.options)
     own, other = senders, receivers
     if latents.ndim == 4:
@@ -196,8 +194,8 @@ def _compiled(segments: int, options: tuple[tuple[str, str], ...]) -> Callable:
 
 def _walks(latents: np.ndarray, own: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where walks begin, whole latents of a field or grids, and where they end: the same with the other token in the place."""
-    places, d = math.prod(latents.shape[1:-1]), latents.shape[-1]
-    starts = latents[own // places]
-    ends = starts.reshape(len(own), places, d).copy()
-    ends[np.arange(len(own)), own % places] = latents.reshape(-1, d)[other]
+    positions, d = math.prod(latents.shape[1:-1]), latents.shape[-1]
+    starts = latents[own // positions]
+    ends = starts.reshape(len(own), positions, d).copy()
+    ends[np.arange(len(own)), own % positions] = latents.reshape(-1, d)[other]
     return starts, ends.reshape(starts.shape)

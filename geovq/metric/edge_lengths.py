@@ -8,7 +8,8 @@ from jaxtyping import Array, Float, Int
 
 from geovq.decoder.adapters import AnyArray
 from geovq.metric.pullback import norm
-from geovq.validation import InputError, check_finite
+from geovq.numerics.linalg import quadratic_form
+from geovq.validation import InputError, check_finite, check_whole
 
 # Skewness and negative eigenvalues that rounding leaves in a metric, as a share of its largest entry: JᵀJ in float32, or in the
 # shorter floats that some accelerators multiply with.
@@ -63,15 +64,14 @@ def measure_edges(
     n, d = z.shape
     if metrics.shape != (n, d, d):
         raise InputError(f"metrics: expected shape {(n, d, d)}, found {metrics.shape}; give one metric per latent.")
-    if chunk < 1:
-        raise InputError(f"chunk: expected at least 1, found {chunk}.")
+    check_whole("chunk", chunk)
     senders, receivers = check_edges(senders, receivers, n)
     lengths = np.empty(len(senders), np.result_type(z, metrics, np.float32))
 
     def measure(start: int) -> None:
         i, j = (ends[start : start + chunk] for ends in (senders, receivers))
         steps = z[j].astype(lengths.dtype) - z[i]
-        lengths[start : start + chunk] = 0.5 * (_norms(metrics[i], steps) + _norms(metrics[j], steps))
+        lengths[start : start + chunk] = 0.5 * (_norms(steps, metrics[i]) + _norms(steps, metrics[j]))
 
     # On the host, where the metrics are: to gather them is most of the work, and a compiled gather would be compiled for every n.
     with ThreadPoolExecutor(os.cpu_count()) as cores:
@@ -79,10 +79,9 @@ def measure_edges(
     return lengths
 
 
-def _norms(metrics: Float[np.ndarray, "e d d"], steps: Float[np.ndarray, "e d"]) -> Float[np.ndarray, " e"]:
-    """`geovq.metric.pullback.norm` of many steps, each under its own metric."""
-    pushed = (metrics @ steps[:, :, None])[:, :, 0]
-    return np.sqrt(np.maximum(np.einsum("ei,ei->e", pushed, steps), 0))  # rounding may leave a square just below zero
+def _norms(steps: Float[np.ndarray, "e d"], metrics: Float[np.ndarray, "e d d"]) -> Float[np.ndarray, " e"]:
+    """`geovq.metric.pullback.norm` of many steps, each with its own metric."""
+    return np.sqrt(np.maximum(quadratic_form(steps, metrics), 0))  # rounding may leave a square just below zero
 
 
 def check_edges(

@@ -23,7 +23,8 @@ from geovq.decoder.adapters import Decoder, as_partial, flat
 from geovq.decoder.checks import check_decoder
 from geovq.metric.batched import pullback_metrics
 from geovq.metric.curve_lengths import path_length
-from geovq.validation import InputError, check_finite
+from geovq.numerics.linalg import eigen_root
+from geovq.validation import InputError, check_finite, check_whole
 
 _WHITENING_POINTS = 256
 """Points of the paths whose mean metric sets the scale of the steps."""
@@ -106,17 +107,15 @@ def find_geodesics(
             gives NaN.
     """
     paths = _check_paths(paths)
-    if iterations < 1 or not tolerance > 0:
-        raise InputError(
-            f"geodesics: expected iterations >= 1 and a tolerance > 0, found {iterations} and {tolerance}; raise them."
-        )
+    check_whole("iterations", iterations)
+    if not tolerance > 0:
+        raise InputError(f"tolerance: expected a number > 0, found {tolerance}; raise it.")
     decode = as_partial(decode)
     check_decoder(decode, paths[:, 0])
     plan = settle()
     if chunk is None:
         chunk = max(1, plan.passes // paths.shape[1])
-    if chunk < 1:
-        raise InputError(f"chunk: expected at least 1 path, found {chunk}.")
+    check_whole("chunk", chunk)
     measure, start, step, place = _compiled(plan.options)
     chunks = functools.partial(map_chunks, chunk=chunk, pad=True)
 
@@ -189,15 +188,9 @@ def _whitening(decode: Partial, paths: np.ndarray) -> _Whitening:
     metrics = pullback_metrics(decode, points[:: max(1, len(points) // _WHITENING_POINTS)], plan=DEFAULT_PLAN)
     laplacian = 2 * np.eye(segments - 1) - np.eye(segments - 1, k=1) - np.eye(segments - 1, k=-1)
     return _Whitening(
-        _inverse_root(2 * segments * laplacian).astype(paths.dtype),
-        _inverse_root(metrics.mean(axis=0, dtype=np.float64)).astype(paths.dtype),
+        eigen_root(2 * segments * laplacian, power=-0.5, floor=_FLAT).astype(paths.dtype),
+        eigen_root(metrics.mean(axis=0, dtype=np.float64), power=-0.5, floor=_FLAT).astype(paths.dtype),
     )
-
-
-def _inverse_root(matrix: Float[np.ndarray, "q q"]) -> Float[np.ndarray, "q q"]:
-    eigenvalues, vectors = np.linalg.eigh(matrix)
-    largest = eigenvalues[-1] if eigenvalues[-1] > 0 else 1.0  # of a constant decoder, all are zero
-    return (vectors / np.sqrt(np.maximum(eigenvalues, _FLAT * largest))) @ vectors.T
 
 
 def _optimiser() -> optax.GradientTransformationExtraArgs:
@@ -211,26 +204,26 @@ def _optimiser() -> optax.GradientTransformationExtraArgs:
     )
 
 
-def _placed(whitening: _Whitening, path: Array, move: Array) -> Array:
+def _place_points(whitening: _Whitening, path: Array, move: Array) -> Array:
     """The path with its interior points moved."""
     return path.at[1:-1].add(whitening.rows @ move @ whitening.columns)
 
 
-def _measured(decode: Partial, path: Array) -> tuple[Array, Array]:
+def _measure(decode: Partial, path: Array) -> tuple[Array, Array]:
     images = jax.vmap(functools.partial(flat, decode))(path)
     return path_length(images), path_energy(images)
 
 
-def _started(path: Array) -> _Descent:
+def _initial_descent(path: Array) -> _Descent:
     move = jnp.zeros_like(path[1:-1])
     return _Descent(move, _optimiser().init(move))
 
 
-def _stepped(decode: Partial, whitening: _Whitening, path: Array, state: _Descent) -> tuple[_Descent, _Progress]:
+def _take_step(decode: Partial, whitening: _Whitening, path: Array, state: _Descent) -> tuple[_Descent, _Progress]:
     """One step of the optimiser; where it does not lower the energy the path stays, and the optimiser begins anew."""
 
     def energy(move: Array) -> Array:
-        return _measured(decode, _placed(whitening, path, move))[1]
+        return _measure(decode, _place_points(whitening, path, move))[1]
 
     before, gradient = jax.value_and_grad(energy)(state.move)
     update, optimiser = _optimiser().update(
@@ -238,9 +231,10 @@ def _stepped(decode: Partial, whitening: _Whitening, path: Array, state: _Descen
     )
     after = optax.tree.get(optimiser, "value")
     lower = after < before
-    stepped = _Descent(optax.apply_updates(state.move, update), optimiser)
+    new = _Descent(optax.apply_updates(state.move, update), optimiser)
     # Where the energy curves downwards the L-BFGS direction may lead upwards. Without its memory it is the gradient's.
-    kept = jax.tree.map(lambda new, old: jnp.where(lower, new, old), stepped, _started(path)._replace(move=state.move))
+    restarted = _initial_descent(path)._replace(move=state.move)
+    kept = jax.tree.map(lambda a, b: jnp.where(lower, a, b), new, restarted)
     first = optax.tree.get(state.optimiser, "count") == 0
     sound = jnp.isfinite(gradient).all()
     return kept, _Progress(jnp.where(lower, before - after, 0), jnp.minimum(before, after), lower | first, sound)
@@ -248,14 +242,14 @@ def _stepped(decode: Partial, whitening: _Whitening, path: Array, state: _Descen
 
 @functools.cache
 def _compiled(options: Options) -> tuple[Callable, Callable, Callable, Callable]:
-    """`_measured`, `_started`, `_stepped` and `_placed` for many paths."""
+    """`_measure`, `_initial_descent`, `_take_step` and `_place_points` for many paths."""
 
     def of_many(kernel: Callable, axes: tuple[int | None, ...]) -> Callable:
         return jax.jit(jax.vmap(kernel, in_axes=axes), compiler_options=dict(options))
 
     return (
-        of_many(_measured, (None, 0)),
-        of_many(_started, (0,)),
-        of_many(_stepped, (None, None, 0, 0)),
-        of_many(_placed, (None, 0, 0)),
+        of_many(_measure, (None, 0)),
+        of_many(_initial_descent, (0,)),
+        of_many(_take_step, (None, None, 0, 0)),
+        of_many(_place_points, (None, 0, 0)),
     )

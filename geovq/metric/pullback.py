@@ -51,13 +51,13 @@ def grid_metric(decode: Decoder, grid: Float[Array, "h w d"], *, tokens: int | N
 
     dims = jnp.arange(d)
 
-    def of_token(place: Array) -> Array:
-        steps = jnp.zeros((d, h * w, d), grid.dtype).at[dims, place, dims].set(1)
+    def of_token(index: Array) -> Array:
+        steps = jnp.zeros((d, h * w, d), grid.dtype).at[dims, index, dims].set(1)
         return _gram(jax.vmap(push)(steps.reshape(d, h, w, d)))
 
-    places = jnp.arange(h * w)
+    indices = jnp.arange(h * w)
     whole = tokens is None or tokens >= h * w
-    metrics = jax.vmap(of_token)(places) if whole else jax.lax.map(of_token, places, batch_size=tokens)
+    metrics = jax.vmap(of_token)(indices) if whole else jax.lax.map(of_token, indices, batch_size=tokens)
     return _nan_unless_finite(image, metrics.reshape(h, w, d, d))
 
 
@@ -77,9 +77,9 @@ def sketch(decode: Decoder, latent: Float[Array, "..."], probes: int, key: PRNGK
     Returns:
         (r, *latent.shape), in float32 at least, in intensity per latent.
     """
-    image, pull = jax.vjp(lambda z: flat(decode, z), latent)
+    image, transpose = jax.vjp(lambda z: flat(decode, z), latent)
     signs = jax.random.rademacher(key, (probes, image.size), image.dtype)
-    factor = jax.vmap(lambda probe: pull(probe)[0])(signs)
+    factor = jax.vmap(lambda probe: transpose(probe)[0])(signs)
     wide = jnp.promote_types(factor.dtype, jnp.float32)  # 1/√r rounded to bfloat16 would bias every metric
     return _nan_unless_finite(image, factor.astype(wide) / jnp.sqrt(probes).astype(wide))
 

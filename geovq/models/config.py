@@ -1,28 +1,6 @@
-"""Sizes of the two networks and the names of what can be chosen; free of jax, so that programs answer --help at once."""
+"""Sizes of the VAE and the Transformer; free of jax, so that programs answer --help at once."""
 
 import dataclasses
-from typing import Literal, get_args
-
-CodebookName = Literal["kmeans", "whitened", "metric", "refined", "euclidean", "geodesic"]
-AssignmentName = Literal[
-    "euclidean", "whitened", "whitened-position", "local", "geodesic", "amortised", "joint", "decoded"
-]
-BaselineName = Literal["vqvae", "fsq"]
-StackingName = Literal["residual", "product"]
-ComponentsName = Literal["bridge", "drop"]
-StartName = Literal["codes", "random"]
-DatasetName = Literal["fashion_mnist", "mnist", "digits"]
-
-CODEBOOKS: tuple[str, ...] = get_args(CodebookName)
-OF_MEANS: tuple[str, ...] = ("kmeans", "whitened", "metric", "refined")
-"""Codebooks whose codes are means: only they can have several stages."""
-
-ASSIGNMENTS: tuple[str, ...] = get_args(AssignmentName)
-COMPONENTS: tuple[str, ...] = get_args(ComponentsName)
-STACKINGS: tuple[str, ...] = get_args(StackingName)
-
-TAKES_PRICES: tuple[str, ...] = ("amortised", "joint")
-"""Assignments that can weigh the image's error against what tokens cost beside it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +23,12 @@ class VAEConfig:
 class GPTConfig:
     """Sizes of a GPT over the tokens of an image."""
 
-    codes: int
+    num_codes: int
     """Size K of the codebook; tokens are 0..K-1."""
     grid: tuple[int, int]
     """Token grid (h, w) of an image, whose tokens are taken in raster order."""
     classes: int = 0
-    """Classes that it is conditioned on, labels 0..classes-1; the label `classes` is that of no class. 0 = unconditional."""
+    """Classes that it is conditioned on, labels 0..classes-1; the label `classes` stands for no class. 0 = unconditional."""
     layers: int = 4
     """Transformer blocks; at least 1."""
     width: int = 256
@@ -60,7 +38,7 @@ class GPTConfig:
     dropout: float = 0.1
     """Fraction of channels dropped in training, in [0, 1)."""
     class_dropout: float = 0.0
-    """Fraction of labels replaced by that of no class in training, in [0, 1): what guidance needs."""
+    """Fraction of labels replaced by no class in training, in [0, 1); guidance needs some."""
     bfloat16: bool = False
     """Whether the matrix products of the blocks are in half precision; weights, sums and likelihoods stay in float32."""
 

@@ -1,8 +1,8 @@
 """GPT: a causal Transformer over the tokens of an image, in raster order, and its likelihood.
 
 The sequence that it sees is [start, token 0 ... token t-2], so that the first token's distribution is learned too; a
-class-conditional model has one start row for each class, and one for no class. Which token is to be predicted is known by learned
-vectors of its row and its column in the grid. Pre-norm blocks and initial weights as in GPT-2 (Radford et al., 2019);
+class-conditional model has one start row for each class, and one for no class. Learned vectors of a token's row and column in the
+grid say which token is to be predicted. Pre-norm blocks and initial weights as in GPT-2 (Radford et al., 2019);
 `geovq.models.gpt_start` has others for the codes.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
@@ -46,9 +47,7 @@ def attention(
         For every query and head, the mean of the values up to its own position, weighted by softmax(q·k / √c).
     """
     past = jnp.arange(k.shape[1])[None, :] <= first + jnp.arange(q.shape[1])[:, None]
-    scores = jnp.einsum("nihc,njhc->nhij", q, k, preferred_element_type=jnp.float32) / q.shape[-1] ** 0.5
-    weights = jax.nn.softmax(jnp.where(past[None, None], scores, -jnp.inf)).astype(v.dtype)
-    return jnp.einsum("nhij,njhc->nihc", weights, v)
+    return jax.nn.dot_product_attention(q, k, v, mask=past[None, None])
 
 
 class Block(nnx.Module):
@@ -101,12 +100,12 @@ class GPT(nnx.Module):
         normal = nnx.initializers.normal(SCALE)
         self.config = config
         self.start = nnx.Param(normal(rngs.params(), (config.classes + 1, config.width)))
-        self.codes = nnx.Param(normal(rngs.params(), (config.codes, config.width)))
+        self.codes = nnx.Param(normal(rngs.params(), (config.num_codes, config.width)))
         self.rows = nnx.Param(normal(rngs.params(), (config.grid[0], config.width)))
         self.columns = nnx.Param(normal(rngs.params(), (config.grid[1], config.width)))
         self.blocks = nnx.List([Block(config, rngs=rngs) for _ in range(config.layers)])
         self.norm = nnx.LayerNorm(config.width, rngs=rngs)
-        self.head = nnx.Linear(config.width, config.codes, use_bias=False, kernel_init=normal, rngs=rngs)
+        self.head = nnx.Linear(config.width, config.num_codes, use_bias=False, kernel_init=normal, rngs=rngs)
         self.dropout = nnx.Dropout(config.dropout)
 
     def __call__(
@@ -115,7 +114,7 @@ class GPT(nnx.Module):
         """Logits of every token given those before it.
 
         Args:
-            tokens: Tokens 0..K-1 in raster order; values outside are not noticed here (see `checks.check_tokens`).
+            tokens: Tokens 0..K-1 in raster order; values outside are not noticed here (see `geovq.validation.check_tokens`).
             labels: Classes 0..classes-1, for a class-conditional model only, or `classes` for none, which a model knows that
                 was trained with class_dropout; others are not noticed here (see `token_data.check_labels`).
             key: Draws the dropout; None switches it off.
@@ -141,19 +140,19 @@ class GPT(nnx.Module):
         return (self.rows[...][:, None] + self.columns[...][None]).reshape(self.config.length, -1)
 
     def embed_start(self, n: int, labels: Int[Array, " n"] | None) -> Float[Array, "n width"]:
-        """What stands before the first token: a learned row of the class, or that of no class."""
+        """What stands before the first token: a learned row of the class, or of no class."""
         if labels is None:
             return jnp.broadcast_to(self.start[...][-1:], (n, self.config.width))
         return jax.nn.one_hot(labels, self.config.classes + 1) @ self.start[...]
 
     def embed(self, tokens: Int[Array, "n s"]) -> Float[Array, "n s width"]:
         """Learned rows of the tokens; by a matrix product, as scattered gradients are slow on accelerators."""
-        rows = jax.nn.one_hot(tokens.reshape(-1), self.config.codes) @ self.codes[...]
+        rows = jax.nn.one_hot(tokens.reshape(-1), self.config.num_codes) @ self.codes[...]
         return rows.reshape(*tokens.shape, self.config.width)
 
 
 def drop_labels(labels: Int[Array, " n"], config: GPTConfig, key: PRNGKeyArray) -> Int[Array, " n"]:
-    """Labels of which a part, `class_dropout`, is drawn and replaced by that of no class (Ho & Salimans 2022)."""
+    """Labels of which a random part, `class_dropout`, is replaced by no class (Ho & Salimans 2022)."""
     dropped = jax.random.bernoulli(key, config.class_dropout, labels.shape)
     return jnp.where(dropped, config.classes, labels)
 
@@ -205,9 +204,8 @@ def cross_entropy(
     logits: Float[Array, "n t K"], tokens: Int[Array, "n t"], label_smoothing: float = 0.0
 ) -> Float[Array, "n t"]:
     """-Σ target · log softmax(logits), in nats, where the target is the token, smoothed towards uniform."""
-    k = logits.shape[-1]
-    target = (1 - label_smoothing) * jax.nn.one_hot(tokens, k) + label_smoothing / k
-    return -(target * jax.nn.log_softmax(logits)).sum(-1)
+    targets = optax.smooth_labels(jax.nn.one_hot(tokens, logits.shape[-1]), label_smoothing)
+    return optax.softmax_cross_entropy(logits, targets)
 
 
 def check_config(config: GPTConfig) -> None:
@@ -219,7 +217,7 @@ def check_config(config: GPTConfig) -> None:
     """
     if np.shape(config.grid) != (2,):
         raise InputError(f"GPT: expected a grid (h, w) of tokens, found {config.grid}; give (1, t) to a sequence.")
-    for name in ("codes", "layers", "width", "heads"):
+    for name in ("num_codes", "layers", "width", "heads"):
         check_whole(f"GPT: {name}", getattr(config, name))
     for side in config.grid:
         check_whole("GPT: grid", side)

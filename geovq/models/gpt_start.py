@@ -1,7 +1,7 @@
 """Initial rows of a Transformer's codes: alike where the codes decode alike.
 
 A Transformer has to learn which of its K tokens resemble each other; a codebook in a decoder's latents knows. Both rows of a
-code, that of the embedding and that of the head, start as random projections of the code in coordinates in which Euclidean
+code, one in the embedding and one in the head, start as random projections of the code in coordinates in which Euclidean
 distance is √(ΔᵀḠΔ), the change of the decoded image under the mean metric (a random projection keeps distances in
 expectation: Johnson & Lindenstrauss, 1984). They are as large as other initial weights, and are trained like them.
 """
@@ -28,16 +28,16 @@ def code_rows(
         codes: (K, d).
         mean_metric: Mean of JᵀJ over the data, intensity².
         width: Channels of a row; the more, the better distances are kept.
-        key: Of the projection.
+        key: Draws the projection.
 
     Returns:
         float32, of mean zero over the codes and root mean square `gpt.SCALE`; all zero where no two codes decode apart.
     """
     root = eigen_root(mean_metric)
-    placed = (codes - codes.mean(axis=0, dtype=np.float64)) @ root
-    if np.abs(placed).max() <= _ALIKE * np.abs(codes).max() * np.abs(root).max():
+    scaled = (codes - codes.mean(axis=0, dtype=np.float64)) @ root
+    if np.abs(scaled).max() <= _ALIKE * np.abs(codes).max() * np.abs(root).max():
         return np.zeros((len(codes), width), np.float32)
-    rows = placed @ np.asarray(jax.random.normal(key, (codes.shape[1], width)))
+    rows = scaled @ np.asarray(jax.random.normal(key, (codes.shape[1], width)))
     return (SCALE * rows / np.sqrt(np.mean(rows**2))).astype(np.float32)
 
 
@@ -50,13 +50,13 @@ def start_at_codes(
         gpt: With initial weights; changed in place.
         codes: (K, d), for its K tokens.
         mean_metric: Mean of JᵀJ over the data, intensity².
-        key: Of the two projections; another than the initial weights were drawn by, lest these and the projections be alike.
+        key: Draws the two projections; not the key of the initial weights, or these and the projections would be alike.
 
     Raises:
         InputError: Another number of codes than its tokens have.
     """
-    if len(codes) != gpt.config.codes:
-        raise InputError(f"codes: expected {gpt.config.codes}, one for each token, found {len(codes)}.")
+    if len(codes) != gpt.config.num_codes:
+        raise InputError(f"codes: expected {gpt.config.num_codes}, one for each token, found {len(codes)}.")
     for_embedding, for_head = jax.random.split(key)
     gpt.codes[...] = jnp.asarray(code_rows(codes, mean_metric, gpt.config.width, for_embedding))
     gpt.head.kernel[...] = jnp.asarray(code_rows(codes, mean_metric, gpt.config.width, for_head).T)

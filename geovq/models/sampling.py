@@ -54,7 +54,7 @@ def sample(
             sampling, Holtzman et al., 2020). Applied after temperature and top_k.
         guidance: Weight w of classifier-free guidance (Ho & Salimans 2022), for all tokens or for each: logits are
             l(no class) + w (l(class) − l(no class)). 1 is the model itself; others cost a second pass and want a model that
-            was trained with class_dropout. See `rising`.
+            was trained with class_dropout. See `rising_guidance`.
         prefix: First p tokens of each sequence, in raster order, p from 0 to t; the rest is drawn.
         offset: Number of the first row, at least 0: rows 0..99 are rows 0..49 and then 50..99.
         chunk: Sequences drawn at once. Fewer are padded to as many, since products of another size may round differently.
@@ -68,8 +68,8 @@ def sample(
     """
     config = model.config
     _check_request(model, n, labels, temperature, top_k, top_p, offset, chunk)
-    weights = _checked_guidance(config, guidance)
-    kept = np.zeros((n, 0), np.int32) if prefix is None else _checked_prefix(config, prefix, n)
+    weights = _guidance_weights(config, guidance)
+    kept = np.zeros((n, 0), np.int32) if prefix is None else _prefix_tokens(config, prefix, n)
     known = config.classes + bool(config.class_dropout)
     classes = np.full(n, config.classes) if labels is None else check_labels(labels, known)
     graphdef, params = nnx.split(model)
@@ -89,7 +89,7 @@ def sample(
     return tokens
 
 
-def rising(scale: float, length: int) -> Float[np.ndarray, " t"]:
+def rising_guidance(scale: float, length: int) -> Float[np.ndarray, " t"]:
     """Guidance that rises evenly from 1 at the first token to `scale` at the last; 1 for a single token.
 
     The first tokens settle what is shown; guiding them as strongly as the last ones costs variety.
@@ -192,7 +192,7 @@ def keep_top_p(probabilities: Float[Array, " K"], p: float) -> Bool[Array, " K"]
 
 def _check_request(model, n, labels, temperature, top_k, top_p, offset, chunk) -> None:
     """Refuses what `sample` cannot draw."""
-    codes = model.config.codes
+    codes = model.config.num_codes
     for name, value, least in (("n", n, 1), ("offset", offset, 0), ("top_k", top_k, 0), ("chunk", chunk, 1)):
         check_whole(name, value, least)
     if offset + n > _ROWS:
@@ -212,7 +212,7 @@ def _check_request(model, n, labels, temperature, top_k, top_p, offset, chunk) -
         )
 
 
-def _checked_guidance(config: GPTConfig, guidance: float | np.ndarray) -> Float[np.ndarray, " t"]:
+def _guidance_weights(config: GPTConfig, guidance: float | np.ndarray) -> Float[np.ndarray, " t"]:
     """Guidance of each token.
 
     Raises:
@@ -231,7 +231,7 @@ def _checked_guidance(config: GPTConfig, guidance: float | np.ndarray) -> Float[
     return np.broadcast_to(weights, config.length)
 
 
-def _checked_prefix(config: GPTConfig, prefix: np.ndarray, n: int) -> Int[np.ndarray, "n p"]:
+def _prefix_tokens(config: GPTConfig, prefix: np.ndarray, n: int) -> Int[np.ndarray, "n p"]:
     """The first tokens of n sequences.
 
     Raises:
@@ -243,4 +243,4 @@ def _checked_prefix(config: GPTConfig, prefix: np.ndarray, n: int) -> Int[np.nda
             f"prefix: expected shape ({n}, p) with p of at most {config.length}, found {prefix.shape}; pass the first tokens of "
             "every sequence, in raster order."
         )
-    return check_tokens(prefix, config.codes, "prefix")
+    return check_tokens(prefix, config.num_codes, "prefix")

@@ -7,6 +7,7 @@ is given, so that the decoder has a pullback metric.
 import math
 from typing import NamedTuple
 
+import dm_pix
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -46,13 +47,6 @@ def resolutions(config: VAEConfig) -> list[tuple[int, int]]:
 
 def _half(size: tuple[int, int]) -> tuple[int, int]:
     return (size[0] + 1) // 2, (size[1] + 1) // 2
-
-
-def depth_to_space(x: Float[Array, "n h w c4"]) -> Float[Array, "n h2 w2 c"]:
-    """Each pixel's channels become a 2x2 block of pixels: (n, h, w, 4c) -> (n, 2h, 2w, c)."""
-    n, h, w, c4 = x.shape
-    blocks = x.reshape(n, h, w, 2, 2, c4 // 4)
-    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * h, 2 * w, c4 // 4)
 
 
 def resize(x: Float[Array, "n h w c"], size: tuple[int, int]) -> Float[Array, "n h2 w2 c"]:
@@ -106,8 +100,82 @@ class Up(nnx.Module):
         """(n, h, w, width) -> (n, *size, channels)."""
         x = self.conv(nnx.silu(self.block(x)))
         if self.stride == 2:
-            x = depth_to_space(x)
+            x = dm_pix.depth_to_space(x, 2)
         return x[:, : self.size[0], : self.size[1]]
+
+
+class _Level(NamedTuple):
+    """One step between two resolutions."""
+
+    fine: int
+    """Channels at the finer resolution."""
+    coarse: int
+    """Channels at the coarser resolution."""
+    stride: int
+    size: tuple[int, int]
+    """Height and width at the finer resolution."""
+
+
+def _levels(config: VAEConfig) -> list[_Level]:
+    """The steps from the image to the coarsest resolution."""
+    sizes = resolutions(config)
+    widths = [config.image_shape[2]]
+    widths += [min(config.width << level, config.max_width) for level in range(len(sizes) - 1)]
+    return [
+        _Level(fine, coarse, 1 if size == below else 2, size)
+        for fine, coarse, size, below in zip(widths, widths[1:], sizes, sizes[1:], strict=False)
+    ]
+
+
+class Encoder(nnx.Module):
+    """Images -> the posterior means of a grid of latents."""
+
+    def __init__(self, config: VAEConfig, *, rngs: nnx.Rngs):
+        """Initial weights.
+
+        Raises:
+            InputError: Impossible sizes.
+        """
+        levels = _levels(config)
+        self.grid = config.grid
+        self.down = nnx.List([Down(level.fine, level.coarse, level.stride, rngs=rngs) for level in levels])
+        self.posterior = nnx.Conv(levels[-1].coarse, 2 * config.latent_dim, (3, 3), rngs=rngs)
+
+    def __call__(self, images: Float[Array, "n H W C"]) -> Float[Array, "n h w d"]:
+        """Latents: posterior means of images in [0, 1]."""
+        return self.posteriors(images)[0]
+
+    def posteriors(self, images: Float[Array, "n H W C"]) -> tuple[Float[Array, "n h w d"], Float[Array, "n h w d"]]:
+        """Mean and log variance of every token's Gaussian posterior."""
+        x = images
+        for down in self.down:
+            x = down(x)
+        mean, logvar = jnp.split(self.posterior(resize(nnx.silu(x), self.grid)), 2, axis=-1)
+        return mean, logvar
+
+
+class Decoder(nnx.Module):
+    """A grid of latents -> images in (0, 1)."""
+
+    def __init__(self, config: VAEConfig, *, rngs: nnx.Rngs):
+        """Initial weights.
+
+        Raises:
+            InputError: Impossible sizes.
+        """
+        levels = _levels(config)
+        self.coarsest = resolutions(config)[-1]
+        self.first = nnx.Conv(config.latent_dim, levels[-1].coarse, (3, 3), rngs=rngs)
+        self.up = nnx.List(
+            [Up(level.coarse, level.fine, level.stride, level.size, rngs=rngs) for level in reversed(levels)]
+        )
+
+    def __call__(self, latents: Float[Array, "n h w d"]) -> Float[Array, "n H W C"]:
+        """Images of latents."""
+        x = self.first(resize(latents, self.coarsest))
+        for up in self.up:
+            x = up(x)
+        return nnx.sigmoid(4 * x - 2)  # slope 1 where it is steepest, and dark to begin with, as most pixels are
 
 
 class SpatialVAE(nnx.Module):
@@ -117,52 +185,22 @@ class SpatialVAE(nnx.Module):
     resize. The decoder mirrors the encoder. No transposed convolutions and no batch statistics.
     """
 
-    def __init__(self, config: VAEConfig, key: PRNGKeyArray):
-        """Initialises both networks.
+    def __init__(self, config: VAEConfig, *, rngs: nnx.Rngs):
+        """Initial weights of both networks.
 
         Args:
             config: Sizes.
-            key: Of the initial parameters.
+            rngs: Source of the initial weights.
 
         Raises:
             InputError: Impossible sizes.
         """
-        rngs = nnx.Rngs(key)
-        sizes = resolutions(config)
-        channels = config.image_shape[2]
-        widths = [channels] + [min(config.width << level, config.max_width) for level in range(len(sizes) - 1)]
-        levels = [
-            (a, b, 1 if fine == coarse else 2, fine)
-            for a, b, fine, coarse in zip(widths, widths[1:], sizes, sizes[1:], strict=False)
-        ]
         self.config = config
-        self.coarsest = sizes[-1]
-        self.down = nnx.List([Down(a, b, stride, rngs=rngs) for a, b, stride, _ in levels])
-        self.posterior = nnx.Conv(widths[-1], 2 * config.latent_dim, (3, 3), rngs=rngs)
-        self.first = nnx.Conv(config.latent_dim, widths[-1], (3, 3), rngs=rngs)
-        self.up = nnx.List([Up(b, a, stride, size, rngs=rngs) for a, b, stride, size in reversed(levels)])
-        found = jax.eval_shape(self.decode, jnp.zeros((1, *config.grid, config.latent_dim))).shape[1:]
+        self.encoder = Encoder(config, rngs=rngs)
+        self.decoder = Decoder(config, rngs=rngs)
+        found = jax.eval_shape(self.decoder, jnp.zeros((1, *config.grid, config.latent_dim))).shape[1:]
         if found != tuple(config.image_shape):
             raise InputError(f"VAE: expected a decoder to {config.image_shape}, found {found}; choose another grid.")
-
-    def posteriors(self, images: Float[Array, "n H W C"]) -> tuple[Float[Array, "n h w d"], Float[Array, "n h w d"]]:
-        """Mean and log variance of every token's Gaussian posterior."""
-        x = images
-        for down in self.down:
-            x = down(x)
-        mean, logvar = jnp.split(self.posterior(resize(nnx.silu(x), self.config.grid)), 2, axis=-1)
-        return mean, logvar
-
-    def encode(self, images: Float[Array, "n H W C"]) -> Float[Array, "n h w d"]:
-        """Latents: posterior means of images in [0, 1]."""
-        return self.posteriors(images)[0]
-
-    def decode(self, latents: Float[Array, "n h w d"]) -> Float[Array, "n H W C"]:
-        """Images of latents, in (0, 1)."""
-        x = self.first(resize(latents, self.coarsest))
-        for up in self.up:
-            x = up(x)
-        return nnx.sigmoid(4 * x - 2)  # slope 1 where it is steepest, and dark to begin with, as most pixels are
 
 
 class Elbo(NamedTuple):
@@ -186,14 +224,14 @@ def negative_elbo(vae: SpatialVAE, images: Float[Array, "n H W C"], noise_varian
         vae: The model.
         images: In [0, 1], (n, H, W, C).
         noise_variance: β, in intensity².
-        key: Of the posterior samples.
+        key: Draws the posterior samples.
 
     Returns:
-        The bound and its parts, of each image.
+        The bound of each image, and its parts.
     """
-    mean, logvar = vae.posteriors(images)
+    mean, logvar = vae.encoder.posteriors(images)
     latents = mean + jnp.exp(0.5 * logvar) * jax.random.normal(key, mean.shape)
-    squared_error = jnp.sum((vae.decode(latents) - images) ** 2, axis=(1, 2, 3))
+    squared_error = jnp.sum((vae.decoder(latents) - images) ** 2, axis=(1, 2, 3))
     bits = token_bits(mean, logvar)
     pixels = math.prod(vae.config.image_shape)
     nats = squared_error / (2 * noise_variance) + 0.5 * pixels * math.log(2 * math.pi * noise_variance)
@@ -209,4 +247,4 @@ def callables(vae: SpatialVAE) -> tuple[Partial, Partial]:
     Returns:
         encode, (n, H, W, C) -> (n, h, w, d), and decode, (n, h, w, d) -> (n, H, W, C).
     """
-    return from_nnx(vae, "encode"), from_nnx(vae, "decode")
+    return from_nnx(vae.encoder), from_nnx(vae.decoder)

@@ -1,4 +1,4 @@
-"""Tokens and labels as a GPT is trained on them: checked, or rid of the images that cannot be used."""
+"""Tokens and labels that a GPT is trained on: checked, and without the images that cannot be used."""
 
 import numpy as np
 from jaxtyping import Int
@@ -35,14 +35,14 @@ def check_labels(labels: np.ndarray, classes: int) -> Int[np.ndarray, " n"]:
 
 
 def keep_valid(
-    tokens: np.ndarray, labels: np.ndarray | None, k: int
-) -> tuple[Int[np.ndarray, "m t"], Int[np.ndarray, " m"] | None, int]:
-    """Drops the images that hold a token outside 0..k-1, as the original study did with nodes it could not reach.
+    tokens: np.ndarray, labels: np.ndarray | None, num_codes: int
+) -> tuple[Int[np.ndarray, "m ..."], Int[np.ndarray, " m"] | None, int]:
+    """Drops the images that hold a token outside 0..num_codes-1, as the original study did with nodes it could not reach.
 
     Args:
         tokens: Integers (n, ...), the first axis counting images.
         labels: (n,) labels that go with them, or None.
-        k: Number of codes.
+        num_codes: Number of codes K.
 
     Returns:
         Tokens and labels of the m images that are left, and the number of images lost.
@@ -52,17 +52,19 @@ def keep_valid(
     """
     tokens = np.asarray(tokens)
     if not np.issubdtype(tokens.dtype, np.integer):
-        raise InputError(f"tokens: expected integers in 0..{k - 1}, found {tokens.dtype}; pass what encode returned.")
+        raise InputError(
+            f"tokens: expected integers in 0..{num_codes - 1}, found {tokens.dtype}; pass what encode returned."
+        )
     labels = None if labels is None else np.asarray(labels)
     if labels is not None and (labels.shape != (len(tokens),) or not np.issubdtype(labels.dtype, np.integer)):
         raise InputError(
             f"labels: expected integers of shape ({len(tokens)},), found {labels.dtype} of shape {labels.shape}; pass one for "
             "each image."
         )
-    valid = ((tokens >= 0) & (tokens < k)).all(axis=tuple(range(1, tokens.ndim)))
+    valid = ((tokens >= 0) & (tokens < num_codes)).all(axis=tuple(range(1, tokens.ndim)))
     if not valid.any():
         raise InputError(
-            f"tokens: expected images whose tokens are all in 0..{k - 1}, found none among {len(tokens)}; "
+            f"tokens: expected images whose tokens are all in 0..{num_codes - 1}, found none among {len(tokens)}; "
             "assign them again, or name the right number of codes."
         )
     kept = None if labels is None else labels[valid].astype(np.int32)

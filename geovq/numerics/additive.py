@@ -1,8 +1,8 @@
-"""Several codes for a token: its latent is the sum of one code out of each of S codebooks (S, K, d).
+"""Additive codes: the latent of a token is the sum of one code out of each of S codebooks, codes (S, K, d).
 
-A single codebook is the case S = 1. In `residual` codebooks every quantizer refines what the ones before it leave over (residual
-vector quantization, Juang & Gray 1982). In `product` codebooks every quantizer has directions of the latent to itself (Jégou,
-Douze & Schmid 2011): its codes are zero in the others, so that the sum is a concatenation.
+A single codebook is the case S = 1. In a `residual` composition every codebook quantizes the residual that the ones before
+leave (residual vector quantization, Juang & Gray 1982). In a `product` composition every codebook has directions of the latent to
+itself and is zero in the others, so that the sum is a concatenation (Jégou, Douze & Schmid 2011).
 """
 
 from typing import Any
@@ -24,8 +24,7 @@ def as_quantizers(codes: Float[np.ndarray, "..."]) -> Float[np.ndarray, "S K d"]
     codes = np.asarray(codes)
     if codes.ndim not in (2, 3) or codes.size == 0 or (codes.ndim == 3 and len(codes) > MAX_QUANTIZERS):
         raise InputError(
-            f"codes: expected shape (K, d), or (S, K, d) with at most {MAX_QUANTIZERS} codes a token, found {codes.shape}; "
-            "reshape them."
+            f"codes: expected shape (K, d), or (S, K, d) with S at most {MAX_QUANTIZERS}, found {codes.shape}; reshape them."
         )
     check_finite("codes", codes)
     return np.asarray(codes if codes.ndim == 3 else codes[None], np.float32)
@@ -35,8 +34,8 @@ def sum_codes(codes: Any, tokens: Any) -> Any:
     """Latents of tokens: the sums of the codes that they name.
 
     Args:
-        codes: (S, K, d), of NumPy or JAX.
-        tokens: Of the same library, (..., S) in 0..K-1.
+        codes: Codes (S, K, d), of NumPy or JAX.
+        tokens: Tokens (..., S) in 0..K-1, of the same library.
 
     Returns:
         Latents (..., d).

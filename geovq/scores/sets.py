@@ -1,8 +1,7 @@
-"""What is reported about a set of generated images beside a set of real ones, in the features of some network.
+"""Scores of a set of generated images against a set of real ones, in the features of a network.
 
-Features are (n, m), one row an image; from where they come decides what the scores mean, so a table has to say it.
-`train.stages.classifier` gives some. All scores depend on n: compare sets of equal size, with a floor from two sets of real
-images.
+Features are (n, f), one row an image. The network decides what the scores mean, so a table has to name it. All scores depend on
+n: compare sets of equal size, and show two sets of real images as the floor.
 """
 
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from sklearn.neighbors import NearestNeighbors
 
+from geovq.numerics.linalg import eigen_root
 from geovq.scores.intervals import Interval, check_resampling
 from geovq.validation import InputError, check_points, check_whole
 
@@ -28,13 +28,15 @@ class Closeness(NamedTuple):
     """Whether a generated image lies within a real one's k-th neighbour's distance."""
 
 
-def closeness(real: Float[np.ndarray, "m f"], generated: Float[np.ndarray, "n f"], neighbours: int = 5) -> Closeness:
+def closeness(
+    real: Float[np.ndarray, "m f"], generated: Float[np.ndarray, "n f"], num_neighbours: int = 5
+) -> Closeness:
     """Precision, recall, density and coverage of every image.
 
     Args:
         real: Features of real images.
         generated: Features of generated ones.
-        neighbours: k: a ball around an image reaches to its k-th neighbour in its own set, itself not counted.
+        num_neighbours: A ball around an image reaches to this neighbour (k-th) in its own set, without itself.
 
     Returns:
         The scores of single images.
@@ -45,13 +47,10 @@ def closeness(real: Float[np.ndarray, "m f"], generated: Float[np.ndarray, "n f"
     Source: Kynkäänniemi, Karras, Laine, Lehtinen & Aila, "Improved precision and recall metric for assessing generative
     models", NeurIPS 2019; Naeem, Oh, Uh, Choi & Yoo, "Reliable fidelity and diversity metrics for generative models", ICML 2020.
     """
-    real, generated = _checked(real, generated)
-    check_whole("neighbours", neighbours)
-    if not 1 <= neighbours < min(len(real), len(generated)):
-        raise InputError(
-            f"neighbours: expected 1..{min(len(real), len(generated)) - 1}, fewer than images, found {neighbours}; change it."
-        )
-    of_real, of_generated = (_radii(features, neighbours) for features in (real, generated))
+    real, generated = _check_features(real, generated)
+    most = min(len(real), len(generated)) - 1
+    check_whole("num_neighbours", num_neighbours, 1, most, remedy="take fewer than there are images")
+    of_real, of_generated = (_radii(features, num_neighbours) for features in (real, generated))
     precision, density = np.zeros(len(generated), bool), np.zeros(len(generated))
     recall, coverage = np.zeros(len(real), bool), np.zeros(len(real), bool)
     block = max(1, _NUMBERS // len(real))
@@ -59,7 +58,7 @@ def closeness(real: Float[np.ndarray, "m f"], generated: Float[np.ndarray, "n f"
         rows = slice(start, start + block)
         distances = _distances(generated[rows], real)
         inside = distances <= of_real[None]
-        precision[rows], density[rows] = inside.any(axis=1), inside.sum(axis=1) / neighbours
+        precision[rows], density[rows] = inside.any(axis=1), inside.sum(axis=1) / num_neighbours
         coverage |= inside.any(axis=0)
         recall |= (distances <= of_generated[rows, None]).any(axis=0)
     return Closeness(precision, recall, density, coverage)
@@ -74,9 +73,9 @@ def _distances(a: Float[np.ndarray, "n f"], b: Float[np.ndarray, "m f"]) -> Floa
     return np.sqrt(np.maximum(squares, 0))
 
 
-def _radii(features: Float[np.ndarray, "n f"], neighbours: int) -> Float[np.ndarray, " n"]:
+def _radii(features: Float[np.ndarray, "n f"], num_neighbours: int) -> Float[np.ndarray, " n"]:
     """Distance of every row to its k-th neighbour, itself not counted."""
-    found = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(features).kneighbors()[0]
+    found = NearestNeighbors(n_neighbors=num_neighbours, algorithm="brute").fit(features).kneighbors()[0]
     return found[:, -1]
 
 
@@ -97,7 +96,7 @@ def frechet_distance(real: Float[np.ndarray, "m f"], generated: Float[np.ndarray
     Source: Heusel, Ramsauer, Unterthiner, Nessler & Hochreiter, "GANs trained by a two time-scale update rule converge to a local
     Nash equilibrium", NeurIPS 2017 (with Inception features); Dowson & Landau 1982.
     """
-    real, generated = _checked(real, generated)
+    real, generated = _check_features(real, generated)
     return _frechet(*_moments(real), *_moments(generated))
 
 
@@ -127,7 +126,7 @@ def frechet_interval(
         InputError: As `frechet_distance`, no resamples, or a level outside (0, 1).
     """
     check_resampling(n_resamples, level)
-    real, generated = _checked(real, generated)
+    real, generated = _check_features(real, generated)
     of_real = _moments(real)
     found = _frechet(*of_real, *_moments(generated))
     rng = np.random.default_rng(seed)
@@ -143,8 +142,7 @@ def _moments(features: Float[np.ndarray, "n f"]) -> tuple[Float[np.ndarray, " f"
 
 def _frechet(mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, other_covariance: np.ndarray) -> float:
     # tr (ΣΣ')^½ is the sum of the roots of the eigenvalues of Σ^½ Σ' Σ^½, which is symmetric.
-    values, vectors = np.linalg.eigh(covariance)
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    root = eigen_root(covariance)
     cross = np.linalg.eigvalsh(root @ other_covariance @ root)
     gap = float(((mean - other_mean) ** 2).sum())
     return gap + float(np.trace(covariance) + np.trace(other_covariance) - 2 * np.sqrt(np.maximum(cross, 0)).sum())
@@ -174,7 +172,7 @@ def kernel_distances(
 
     Source: Bińkowski, Sutherland, Arbel & Gretton, "Demystifying MMD GANs", ICLR 2018.
     """
-    real, generated = _checked(real, generated)
+    real, generated = _check_features(real, generated)
     check_whole("subsets", subsets)
     check_whole("size", size, 2)
     size, rng = min(size, len(real), len(generated)), np.random.default_rng(seed)
@@ -212,12 +210,12 @@ def nearest_training(train: Float[np.ndarray, "m f"], rows: Float[np.ndarray, "n
     Raises:
         InputError: Features that do not fit.
     """
-    train, rows = _checked(train, rows, names=("train", "rows"), least=1)
+    train, rows = _check_features(train, rows, names=("train", "rows"), least=1)
     distances, indices = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(train).kneighbors(rows)
     return Nearest(distances[:, 0], indices[:, 0])
 
 
-def _checked(
+def _check_features(
     first: np.ndarray, second: np.ndarray, names: tuple[str, str] = ("real", "generated"), least: int = 2
 ) -> tuple[np.ndarray, np.ndarray]:
     """Two sets of features as float64.

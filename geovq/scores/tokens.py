@@ -1,11 +1,11 @@
-"""What is reported about tokens: how many codes are used, what guessing them costs, how far they are from the latents."""
+"""Scores of tokens: how many codes are used, how hard tokens are to predict, how far codes are from the latents."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from geovq.batching.chunks import map_chunks
+from geovq.numerics.linalg import quadratic_form
 from geovq.validation import InputError, check_finite, check_points, check_tokens
 
 SMOOTHING = 0.5
@@ -13,61 +13,63 @@ SMOOTHING = 0.5
 
 TOKENS_AT_ONCE = 4096
 
+_quadratic_form = jax.jit(quadratic_form)
 
-def usage(tokens: Int[np.ndarray, "n ..."], k: int) -> float:
+
+def usage(tokens: Int[np.ndarray, "n ..."], num_codes: int) -> float:
     """Fraction of the codes that occur.
 
     Args:
-        tokens: Tokens in 0..k-1, of any shape.
-        k: Number of codes.
+        tokens: Tokens in 0..K-1, of any shape.
+        num_codes: Number of codes K.
 
     Returns:
         In (0, 1].
 
     Raises:
-        InputError: No tokens, tokens that are not integers, or tokens outside 0..k-1.
+        InputError: No tokens, tokens that are not integers, or tokens outside 0..K-1.
     """
-    return np.count_nonzero(_counts(_check_tokens("tokens", tokens, k), k)) / k
+    return np.count_nonzero(_counts(_check_tokens("tokens", tokens, num_codes), num_codes)) / num_codes
 
 
-def perplexity(tokens: Int[np.ndarray, "n ..."], k: int) -> float:
+def perplexity(tokens: Int[np.ndarray, "n ..."], num_codes: int) -> float:
     """Exponential of the entropy of the code frequencies: how many equally frequent codes would be as hard to guess.
 
     Args:
-        tokens: Tokens in 0..k-1, of any shape.
-        k: Number of codes.
+        tokens: Tokens in 0..K-1, of any shape.
+        num_codes: Number of codes K.
 
     Returns:
-        In [1, k].
+        In [1, K].
 
     Raises:
-        InputError: No tokens, tokens that are not integers, or tokens outside 0..k-1.
+        InputError: No tokens, tokens that are not integers, or tokens outside 0..K-1.
     """
-    counts = _counts(_check_tokens("tokens", tokens, k), k)
+    counts = _counts(_check_tokens("tokens", tokens, num_codes), num_codes)
     frequencies = counts[counts > 0] / counts.sum()
     return float(np.exp(-(frequencies * np.log(frequencies)).sum()))
 
 
 def unigram_nats(
-    train_tokens: Int[np.ndarray, "n ..."], tokens: Int[np.ndarray, "m ..."], k: int, per_position: bool = False
+    train_tokens: Int[np.ndarray, "n ..."], tokens: Int[np.ndarray, "m ..."], num_codes: int, per_position: bool = False
 ) -> float:
     """Cross-entropy of tokens under the code frequencies of other tokens: what a model without context reaches.
 
-    A code seen c times among N tokens has probability (c + ½) / (N + k/2), so an unseen code costs finitely.
+    A code seen c times among N tokens has probability (c + ½) / (N + K/2), so an unseen code costs finitely.
 
     Args:
-        train_tokens: Tokens (n, h, w) or (n, t) in 0..k-1, whose frequencies are taken.
+        train_tokens: Tokens (n, h, w) or (n, t) in 0..K-1, whose frequencies are taken.
         tokens: Tokens (m, h, w) or (m, t) that are scored.
-        k: Number of codes.
+        num_codes: Number of codes K.
         per_position: Whether every position of the grid has frequencies of its own.
 
     Returns:
         Nats per token, the mean over all of `tokens`.
 
     Raises:
-        InputError: No tokens, tokens that are not integers, tokens outside 0..k-1, or, per position, other grids.
+        InputError: No tokens, tokens that are not integers, tokens outside 0..K-1, or, per position, other grids.
     """
-    train, scored = _check_tokens("train_tokens", train_tokens, k), _check_tokens("tokens", tokens, k)
+    train, scored = _check_tokens("train_tokens", train_tokens, num_codes), _check_tokens("tokens", tokens, num_codes)
     if per_position and train.shape[1:] != scored.shape[1:]:
         raise InputError(
             f"tokens: expected the grid of train_tokens, {train.shape[1:]}, found {scored.shape[1:]}; "
@@ -75,8 +77,10 @@ def unigram_nats(
         )
     positions = train[0].size if per_position else 1
     # A code of its own for every (position, token) makes the counts of all positions one histogram.
-    offsets = k * np.arange(positions)
-    counts = _counts(train.reshape(-1, positions) + offsets, positions * k).reshape(positions, k) + SMOOTHING
+    offsets = num_codes * np.arange(positions)
+    counts = (
+        _counts(train.reshape(-1, positions) + offsets, positions * num_codes).reshape(positions, num_codes) + SMOOTHING
+    )
     log_probabilities = np.log(counts / counts.sum(axis=1, keepdims=True))
     return -float(log_probabilities.ravel()[scored.reshape(-1, positions) + offsets].mean())
 
@@ -120,13 +124,7 @@ def metric_errors(
     if metrics.shape != wanted:
         raise InputError(f"metrics: expected one (d, d) a latent, {wanted}, found {metrics.shape}; reshape them.")
     check_finite("metrics", metrics)
-    return np.asarray(map_chunks(_squared_length, moves, metrics, chunk=TOKENS_AT_ONCE))
-
-
-@jax.jit
-@jax.vmap
-def _squared_length(move: Float[Array, " d"], metric: Float[Array, "d d"]) -> Float[Array, ""]:
-    return jnp.dot(jnp.dot(metric, move, precision="highest"), move, precision="highest")
+    return np.asarray(map_chunks(_quadratic_form, moves, metrics, chunk=TOKENS_AT_ONCE))
 
 
 def _moves(latents: np.ndarray, quantized: np.ndarray) -> Float[np.ndarray, "n d"]:
@@ -139,11 +137,11 @@ def _moves(latents: np.ndarray, quantized: np.ndarray) -> Float[np.ndarray, "n d
     return quantized - latents
 
 
-def _counts(tokens: Int[np.ndarray, "..."], k: int) -> Int[np.ndarray, " k"]:
-    return np.bincount(tokens.ravel(), minlength=k)
+def _counts(tokens: Int[np.ndarray, "..."], num_codes: int) -> Int[np.ndarray, " K"]:
+    return np.bincount(tokens.ravel(), minlength=num_codes)
 
 
-def _check_tokens(name: str, tokens: np.ndarray, k: int) -> Int[np.ndarray, "n ..."]:
+def _check_tokens(name: str, tokens: np.ndarray, num_codes: int) -> Int[np.ndarray, "n ..."]:
     if np.size(tokens) == 0:
         raise InputError(f"{name}: expected at least one token, found shape {np.shape(tokens)}; pass some.")
-    return check_tokens(tokens, k, name)
+    return check_tokens(tokens, num_codes, name)

@@ -57,7 +57,7 @@ def code_nats(model: GPT) -> CodeNats:
     def of_tokens(tokens: Int[np.ndarray, "n h w"]) -> Float[np.ndarray, "n h w K"]:
         rows = tokens.reshape(len(tokens), -1)
         found = map_chunks(lambda batch: nats(params, batch), rows, chunk=_AT_ONCE, pad=True)
-        return found.reshape(*tokens.shape, config.codes)
+        return found.reshape(*tokens.shape, config.num_codes)
 
     return of_tokens
 

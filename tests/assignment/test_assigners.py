@@ -1,6 +1,7 @@
 """What all assigners have in common: tokens of the right shape, what they need, and what is refused."""
 
 import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -104,9 +105,9 @@ def test_what_is_no_assigner_or_not_measured_is_refused():
 
 @pytest.mark.parametrize("kind", [Nearest, Whitened, Local, Geodesic, Amortised, Joint, Greedy])
 def test_assigners_are_frozen_and_say_what_they_need(kind):
-    assigner = kind()
+    assigner: Any = kind()
     assert isinstance(assigner, Assigner)
-    fields = dataclasses.fields(assigner)
+    fields = dataclasses.fields(kind)
     if fields:
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(assigner, fields[0].name, None)

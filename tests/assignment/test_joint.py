@@ -32,8 +32,9 @@ def case(rng):
     return as_partial(decode), Codebook(codes[None], metrics), Inputs(latents, images, start=start)
 
 
-def errors(decode, codebook, inputs, tokens):
+def errors(case, tokens):
     """‖D(Ẑ) − x‖² of every image."""
+    decode, codebook, inputs = case
     latents = reference.summed_codes(codebook.codes, tokens.reshape(-1, len(codebook.codes)))
     latents = latents.reshape(inputs.latents.shape).astype(np.float32)
     return np.array([np.sum((decode(z) - x) ** 2) for z, x in zip(latents, inputs.images, strict=True)])
@@ -59,24 +60,24 @@ def test_it_nearly_finds_the_best_of_all_tokens(case):
     best = np.stack(
         [reference.best_tokens(lambda t, x=x: np.sum((decode(codes[t]) - x) ** 2), SHAPE[:2], K) for x in inputs.images]
     )
-    least = errors(*case, best[..., None]).mean()
-    assert errors(*case, inputs.start).mean() > 1.2 * least
-    assert errors(*case, found).mean() < 1.05 * least
-    assert errors(*case, tried).mean() < 1.03 * least
+    least = errors(case, best[..., None]).mean()
+    assert errors(case, inputs.start).mean() > 1.2 * least
+    assert errors(case, found).mean() < 1.05 * least
+    assert errors(case, tried).mean() < 1.03 * least
 
 
 @pytest.mark.parametrize("directions", [None, 4])
 def test_the_true_error_never_rises_and_is_what_is_said(directions, case):
-    before = errors(*case, case[2].start)
+    before = errors(case, case[2].start)
     for jacobians in (1, 2):
         found = Joint(directions=directions, jacobians=jacobians, corrections=1, dampings=(0.0,)).solve(*case)
-        after = errors(*case, found.tokens)
+        after = errors(case, found.tokens)
         np.testing.assert_allclose(found.costs, after, rtol=1e-4, atol=1e-5)
         assert (after <= before + 1e-5).all()
         assert jacobians > 1 or (after < before - 1e-3).any()
         before = after
     decode, codebook, inputs = case
-    tried = errors(*case, Greedy()(decode, codebook, inputs._replace(start=found.tokens)))
+    tried = errors(case, Greedy()(decode, codebook, inputs._replace(start=found.tokens)))
     assert (tried <= after + 1e-5).all()
 
 
@@ -90,12 +91,12 @@ def test_without_a_start_greedy_begins_with_its_initial_assigner(case):
 
 def test_greedy_ends_where_no_single_code_is_better(case):
     tried = Greedy(candidates=K, sweeps=20)(*case)
-    least = errors(*case, tried)
+    least = errors(case, tried)
     for index in np.ndindex(*SHAPE[:2]):
         for code in range(K):
             other = tried.copy()
             other[:, *index] = code
-            assert (errors(*case, other) >= least - 1e-5).all()
+            assert (errors(case, other) >= least - 1e-5).all()
 
 
 def test_two_quantizers_come_nearer(case, rng):
@@ -107,7 +108,7 @@ def test_two_quantizers_come_nearer(case, rng):
     assert found.tokens.shape == start.shape
     assert found.costs.mean() < cheap.solve(*case).costs.mean()
     tried = Greedy()(decode, both, inputs._replace(start=found.tokens))
-    assert (errors(decode, both, inputs, tried) <= found.costs + 1e-5).all()
+    assert (errors((decode, both, inputs), tried) <= found.costs + 1e-5).all()
 
 
 def test_neither_the_batch_nor_chunks_nor_devices_change_tokens(case):

@@ -4,7 +4,6 @@ import dataclasses
 from types import SimpleNamespace
 
 import pytest
-from train.config.names import ASSIGNERS
 
 from benchmarks.common.harness import FOLDER, file_name
 from benchmarks.generation import measure
@@ -29,6 +28,7 @@ from geovq.codebook.names import CODEBOOKS
 from geovq.storage import read_json
 from geovq.validation import InputError
 from train.config.checks import check_config
+from train.config.names import ASSIGNERS
 from train.config.options import PRESETS, DataOptions, VAEOptions
 from train.evaluation.judge import PAIRS
 from train.run.folder import Run

@@ -12,7 +12,8 @@ import pytest
 from flax import linen, nnx
 from jax.tree_util import Partial
 
-from geovq.assignment.dispatch import Codebook
+from geovq.assignment.base import Codebook
+from geovq.assignment.whitened import Whitened
 from geovq.decoder.adapters import flat, from_linen, from_nnx, in_context, single
 from geovq.decoder.autoencoder import check_autoencoder
 from geovq.decoder.ensembles import ensemble, with_deviation
@@ -466,8 +467,8 @@ def test_the_tokenizer_refuses_at_the_door(first, second, message, rng):
     with pytest.raises(InputError, match=message):
         check_autoencoder(first, second, images[:1])
     with pytest.raises(InputError, match=message):
-        Tokenizer.fit(first, second, images, codes=3, neighbours=2)
-    codebook = Codebook(np.zeros((3, 2), np.float32), np.broadcast_to(np.eye(2), (1, 4, 2, 2)))
-    Tokenizer(encode, decode, codebook, assign="whitened", image_shape=(2, 4, 1))
+        Tokenizer.fit(first, second, images, num_codes=3, num_neighbours=2)
+    codebook = Codebook(np.zeros((1, 3, 2), np.float32), np.broadcast_to(np.eye(2), (1, 4, 2, 2)))
+    Tokenizer(encode, decode, codebook, assigner=Whitened(), image_shape=(2, 4, 1))
     with pytest.raises(InputError, match=message):
-        Tokenizer(first, second, codebook, assign="whitened", image_shape=(2, 4, 1))
+        Tokenizer(first, second, codebook, assigner=Whitened(), image_shape=(2, 4, 1))

@@ -58,7 +58,7 @@ def test_nodes_of_a_shortest_path():
     [
         (np.zeros(3), 2, None, r"points: expected a non-empty array of shape \(n, d\)"),
         (np.full((2, 2), np.nan), 2, None, "points: expected finite"),
-        (np.zeros((2, 2)), 0, None, "segments: expected at least 1, found 0"),
+        (np.zeros((2, 2)), 0, None, "segments: expected a whole number of at least 1, found 0"),
         (np.zeros((3, 2)), 2, np.ones(3), r"lengths: expected 2 values >= 0, one for each side, found shape \(3,\)"),
         (np.zeros((3, 2)), 2, np.array([1, -1]), "a minimum of -1"),
         (np.zeros((3, 2)), 2, np.array([1, np.nan]), "a minimum of nan"),

@@ -7,7 +7,7 @@ from scipy.sparse.csgraph import dijkstra
 
 from geovq.graph.components import bridge_components
 from geovq.graph.csr import MIN_LENGTH, knn_graph
-from geovq.medoids.nearest import nearest_medoid
+from geovq.medoids.nearest import label_nodes, nearest_medoid
 from geovq.validation import InputError
 from tests import reference
 from tests.graph.test_csr import dense, graph_of
@@ -42,7 +42,7 @@ def test_a_path_is_split_between_its_ends():
 def test_nodes_without_a_path_are_refused_or_marked():
     with pytest.raises(InputError, match="found 2 nodes without one, the first 2"):
         nearest_medoid(PAIRS, np.array([0]))
-    labels, distances = nearest_medoid(PAIRS, np.array([0]), allow_unreachable=True)
+    labels, distances = label_nodes(PAIRS, np.array([0]))
     np.testing.assert_array_equal(labels, [0, 0, 1, 1])
     np.testing.assert_array_equal(distances, [0, 1, np.inf, np.inf])
 
@@ -101,7 +101,7 @@ from scipy.sparse.csgraph import dijkstra
 from tests.medoids.test_nearest import PAIRS, neighbour_graph
 from geovq.medoids.search import k_medoids
 from geovq.graph.neighbours import nearest_neighbours
-from geovq.medoids.nearest import nearest_medoid
+from geovq.medoids.nearest import label_nodes, nearest_medoid
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     graph = neighbour_graph(3, 500)
@@ -115,7 +115,7 @@ with warnings.catch_warnings(record=True) as said:
 assert found_exactly.method == "exact"
 assert len(said) == 1 and "pynndescent is not installed" in str(said[0].message), said
 one = k_medoids(graph, 1, weights=np.arange(500) % 2.0, power=2)
-apart = nearest_medoid(PAIRS, np.array([0]), allow_unreachable=True)
+apart = label_nodes(PAIRS, np.array([0]))
 assert one.converged and one.n_swaps == 0
 sums = (dijkstra(graph) ** 2) @ (np.arange(500) % 2.0)
 assert one.cost <= sums.min() * (1 + 1e-9)

@@ -50,8 +50,8 @@ def assert_state_is_true(state, rows, weights, power):
         (first, a), (second, b) = sorted((rows[m, u], m) for m in medoids)[:2]
         assert tuple(state.near[u]) == (a, b)
         np.testing.assert_allclose(state.reach[u], [first, second], rtol=1e-12)
-    np.testing.assert_array_equal(np.flatnonzero(state.place >= 0), np.sort(medoids))
-    np.testing.assert_array_equal(state.place[medoids], np.arange(len(medoids)))
+    np.testing.assert_array_equal(np.flatnonzero(state.label >= 0), np.sort(medoids))
+    np.testing.assert_array_equal(state.label[medoids], np.arange(len(medoids)))
     before = reference.medoid_cost(rows, weights, medoids, power)
     without = [reference.medoid_cost(rows, weights, np.delete(medoids, p), power) for p in range(len(medoids))]
     np.testing.assert_allclose(state.loss, [*(np.array(without) - before), 0], rtol=1e-9, atol=1e-9)
@@ -72,15 +72,15 @@ def test_gains_by_truncation_equal_gains_from_full_rows(graph, power):
     weights = rng.integers(0, 4, size=n).astype(float)
     medoids = rng.choice(n, 6, replace=False)
     given, rows = known(Objective(graph, weights, power), medoids), dijkstra(graph)
-    change, place, space = np.empty(n), np.empty(n, np.int32), searches.new_work(n, 6)
-    searches.gains(*given, np.arange(n), change, place, space)
+    change, leaving, space = np.empty(n), np.empty(n, np.int32), searches.new_work(n, 6)
+    searches.gains(*given, np.arange(n), change, leaving, space)
     for x in range(n):
         if x in medoids:
-            assert (change[x], place[x]) == (0, -1)
+            assert (change[x], leaving[x]) == (0, -1)
             continue
         truth = reference.swap_changes(rows, weights, medoids, x, power)
         assert change[x] == pytest.approx(min(truth), rel=1e-9, abs=1e-9)
-        assert truth[place[x]] == pytest.approx(min(truth), rel=1e-9, abs=1e-9)
+        assert truth[leaving[x]] == pytest.approx(min(truth), rel=1e-9, abs=1e-9)
     assert np.isinf(space.distance).all()
     assert (space.slot == -1).all()
     assert (space.change == 0).all()

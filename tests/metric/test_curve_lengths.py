@@ -165,7 +165,7 @@ def test_no_edges_have_no_lengths():
         ({"receivers": np.array([2])}, r"0..1, found 2..2"),
         ({"decode": lambda z: jnp.round(z).astype(int)}, "intensities as floats"),
         ({"decode": lambda z: jnp.sqrt(z - 1)}, "finite images, found NaN or infinity along 1 of 1 walks"),
-        ({"chunk": 0}, "chunk: expected at least 1 walk"),
+        ({"chunk": 0}, "chunk: expected a whole number of at least 1"),
     ],
 )
 def test_bad_input_is_refused(change, message):
@@ -182,7 +182,7 @@ def test_bad_input_is_refused(change, message):
 
 def test_bad_options_are_refused():
     given = (wave, np.zeros((2, 3), np.float32), np.array([0]), np.array([1]))
-    with pytest.raises(InputError, match="segments: expected at least 1, found 0"):
+    with pytest.raises(InputError, match="segments: expected a whole number of at least 1, found 0"):
         polyline_lengths(*given, segments=0)
     with pytest.raises(InputError, match="tolerance: expected a relative change > 0"):
         refine_lengths(*given, tolerance=0)

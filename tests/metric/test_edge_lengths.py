@@ -76,5 +76,5 @@ def test_edges_that_do_not_fit_are_refused():
         measure_edges(z, metrics, np.array([0.0]), np.array([1.0]))
     with pytest.raises(InputError, match=r"latents: expected shape \(n, d\)"):
         measure_edges(z[0], metrics, np.array([0]), np.array([1]))
-    with pytest.raises(InputError, match="chunk: expected at least 1, found 0"):
+    with pytest.raises(InputError, match="chunk: expected a whole number of at least 1, found 0"):
         measure_edges(z, metrics, np.array([0]), np.array([1]), chunk=0)

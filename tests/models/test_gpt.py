@@ -12,10 +12,10 @@ from geovq.validation import InputError
 from tests import reference
 
 
-def make(classes=0, codes=7, length=5, scale=1.0, **sizes):
+def make(classes=0, num_codes=7, length=5, scale=1.0, **sizes):
     """A tiny GPT; `scale` multiplies its matrices, so that attention and distributions are far from uniform."""
     grid = sizes.pop("grid", (1, length))
-    config = GPTConfig(codes, grid, classes, **({"layers": 2, "width": 8, "heads": 2} | sizes))
+    config = GPTConfig(num_codes, grid, classes, **({"layers": 2, "width": 8, "heads": 2} | sizes))
     model = GPT(config, rngs=nnx.Rngs(0))
     nnx.update(model, jax.tree.map(lambda leaf: leaf * scale if leaf.ndim == 2 else leaf, nnx.state(model)))
     return model
@@ -108,7 +108,7 @@ def test_first_token_depends_on_class_alone():
 
 
 def test_probabilities_sum_to_one_over_all_sequences():
-    model = make(codes=3, length=3, scale=20.0)
+    model = make(num_codes=3, length=3, scale=20.0)
     every = jnp.stack(jnp.meshgrid(*[jnp.arange(3)] * 3), -1).reshape(-1, 3)
     assert jnp.exp(-token_nats(model, every).sum(1)).sum() == pytest.approx(1, abs=1e-5)
 
@@ -150,7 +150,7 @@ def test_dropout_follows_the_key():
 
 
 def test_initial_weights():
-    model = make(width=64, layers=8, codes=50)
+    model = make(width=64, layers=8, num_codes=50)
     assert float(model.codes[...].std()) == pytest.approx(0.02, rel=0.1)
     assert float(model.blocks[0].query_key_value.kernel[...].std()) == pytest.approx(0.02, rel=0.1)
     assert float(model.blocks[7].down.kernel[...].std()) == pytest.approx(0.02 / 4, rel=0.1)
@@ -192,7 +192,7 @@ def test_holds_parameters_alone_and_works_as_a_tree():
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ({"codes": 0}, "at least 1"),
+        ({"num_codes": 0}, "at least 1"),
         ({"layers": 0}, "at least 1"),
         ({"classes": -1}, "classes: expected a whole number of at least 0"),
         ({"width": 8.0}, "width: expected a whole number of at least 1"),

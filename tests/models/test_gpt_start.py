@@ -51,7 +51,7 @@ def test_codes_that_decode_alike_have_no_rows(codes, metric):
 
 
 def test_a_transformer_starts_with_them_at_both_ends_and_is_otherwise_as_before(codes, metric):
-    config = GPTConfig(codes=20, grid=(2, 2), layers=1, width=16, heads=2)
+    config = GPTConfig(num_codes=20, grid=(2, 2), layers=1, width=16, heads=2)
     before, gpt = (GPT(config, rngs=nnx.Rngs(0)) for _ in range(2))
     start_at_codes(gpt, codes, metric, jax.random.key(0))
     changed = jax.tree.map(
@@ -67,6 +67,6 @@ def test_a_transformer_starts_with_them_at_both_ends_and_is_otherwise_as_before(
 
 
 def test_other_codes_than_its_tokens_are_refused(codes, metric):
-    gpt = GPT(GPTConfig(codes=7, grid=(2, 2), layers=1, width=16, heads=2), rngs=nnx.Rngs(0))
+    gpt = GPT(GPTConfig(num_codes=7, grid=(2, 2), layers=1, width=16, heads=2), rngs=nnx.Rngs(0))
     with pytest.raises(InputError, match="codes: expected 7, one for each token, found 20"):
         start_at_codes(gpt, codes, metric, jax.random.key(0))

@@ -12,11 +12,10 @@ from geovq.validation import InputError
 from tests import reference
 from tests.models.test_gpt import make
 
-pytestmark = pytest.mark.optimised
-
 KEY = jax.random.key(3)
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("labels", [None, np.array([0, 2, 1, 2])])
 @pytest.mark.parametrize(
     "settings",
@@ -64,7 +63,8 @@ def test_half_precision_is_cached_in_half_precision():
     assert {leaf.dtype for leaf in jax.tree.leaves(cache)} == {jnp.dtype("bfloat16")}
 
 
-@pytest.mark.parametrize("guidance", [3.0, 0.0, sampling.rising(3.0, 5)])
+@pytest.mark.optimised
+@pytest.mark.parametrize("guidance", [3.0, 0.0, sampling.rising_guidance(3.0, 5)])
 def test_guidance_equals_two_models_without_cache(guidance):
     model, labels = make(3, scale=20.0, class_dropout=0.1), np.array([0, 2, 1])
     found = sample(model, KEY, 3, labels, guidance=guidance, chunk=2)
@@ -97,7 +97,7 @@ def test_no_class_is_a_label_of_a_model_that_knows_it():
 
 
 def test_rising_guidance():
-    np.testing.assert_allclose(sampling.rising(3.0, 5), [1, 1.5, 2, 2.5, 3])
+    np.testing.assert_allclose(sampling.rising_guidance(3.0, 5), [1, 1.5, 2, 2.5, 3])
 
 
 @pytest.mark.parametrize("p", [0, 2, 5])
@@ -128,6 +128,7 @@ def test_impossible_guidance_and_prefixes_are_refused(options, message):
         sample(make(), KEY, 2, **options)
 
 
+@pytest.mark.optimised
 def test_rows_do_not_depend_on_the_request():
     model = make(scale=20.0)
     whole = sample(model, KEY, 7)
@@ -138,7 +139,7 @@ def test_rows_do_not_depend_on_the_request():
 
 
 def test_frequencies_are_the_probabilities_of_the_model():
-    model, n = make(codes=3, length=2, scale=20.0), 4000
+    model, n = make(num_codes=3, length=2, scale=20.0), 4000
     counts = np.zeros((3, 3))
     np.add.at(counts, tuple(sample(model, KEY, n, chunk=n).T), 1)
     every = jnp.stack(jnp.meshgrid(jnp.arange(3), jnp.arange(3), indexing="ij"), -1).reshape(-1, 2)
@@ -156,7 +157,7 @@ def test_temperature_zero_is_the_most_probable_token():
 
 
 def test_compiled_once():
-    model = make(codes=5)
+    model = make(num_codes=5)
     before = sampling._sample_rows._cache_size()  # type: ignore[attr-defined]
     for seed, temperature in ((0, 1.0), (1, 0.5)):
         sample(model, jax.random.key(seed), 5, temperature=temperature, chunk=2, offset=seed)
@@ -226,7 +227,7 @@ def test_refuses(classes, settings, message):
 
 def test_images_of_a_single_token():
     """A 1x1 grid: only the start token is seen, and the first token's distribution is all there is."""
-    model = GPT(GPTConfig(codes=7, grid=(1, 1), layers=1, width=8, heads=2), rngs=nnx.Rngs(0))
+    model = GPT(GPTConfig(num_codes=7, grid=(1, 1), layers=1, width=8, heads=2), rngs=nnx.Rngs(0))
     tokens = sample(model, KEY, 5)
     assert tokens.shape == (5, 1)
     logits = model(jnp.asarray(tokens))

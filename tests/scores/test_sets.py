@@ -103,8 +103,8 @@ def test_nearest_training_images(rng):
     [
         (lambda x: set_scores.frechet_distance(x, x[:, :2]), r"same f, found \(10, 3\) and \(10, 2\)"),
         (lambda x: set_scores.frechet_distance(x, x[:1]), "real and generated: expected features .* at least 2 images"),
-        (lambda x: set_scores.closeness(x, x, 10), "neighbours: expected 1..9"),
-        (lambda x: set_scores.closeness(x, x, 0), "neighbours: expected a whole number"),
+        (lambda x: set_scores.closeness(x, x, 10), "num_neighbours: expected a whole number in 1..9, found 10"),
+        (lambda x: set_scores.closeness(x, x, 0), "num_neighbours: expected a whole number"),
         (lambda x: set_scores.closeness(x, np.full_like(x, np.nan)), "generated: expected finite values"),
         (lambda x: set_scores.nearest_training(x, x[:, :2]), "train and rows: expected features"),
         (lambda x: set_scores.frechet_interval(x, x, n_resamples=0), "n_resamples: expected a whole number"),

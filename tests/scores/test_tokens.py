@@ -112,7 +112,7 @@ def test_unfit_latents_and_metrics_are_refused():
 
 
 def test_chunked_kernels_compile_once():
-    compilations = token_scores._squared_length._cache_size  # type: ignore[attr-defined]
+    compilations = token_scores._quadratic_form._cache_size  # type: ignore[attr-defined]
     before = compilations()
     for n in (token_scores.TOKENS_AT_ONCE, token_scores.TOKENS_AT_ONCE + 1, 2 * token_scores.TOKENS_AT_ONCE):
         token_scores.metric_errors(np.ones((n, 2)), np.zeros((n, 2)), np.ones((n, 2, 2)))

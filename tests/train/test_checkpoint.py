@@ -49,7 +49,7 @@ def test_round_trip_to_the_bit(tmp_path):
 
 
 def test_model_and_optimizer(tmp_path):
-    params = nnx.state(SpatialVAE(VAEConfig((8, 8, 1), (2, 2), 3, 4, 4), jax.random.key(0)))
+    params = nnx.state(SpatialVAE(VAEConfig((8, 8, 1), (2, 2), 3, 4, 4), rngs=nnx.Rngs(0)))
     state = {"params": params, "optimizer": optax.adamw(1e-3).init(params)}
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, state)

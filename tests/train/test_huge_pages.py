@@ -20,6 +20,8 @@ print("goes on with", repr(os.environ.get("GLIBC_TUNABLES")), *sys.argv[1:])
 def lines(tmp_path):
     """Runs the program and returns what it prints."""
     (tmp_path / "a_program.py").write_text(PROGRAM)
+    (tmp_path / "a_package").mkdir()
+    (tmp_path / "a_package/__main__.py").write_text(PROGRAM)
 
     def run(settled: str | None, *command: str) -> list[str]:
         environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
@@ -35,8 +37,9 @@ def lines(tmp_path):
 
 
 @pytest.mark.skipif(not huge_pages.possible(), reason="no huge pages on request here")
-def test_a_program_starts_over_once_with_its_arguments_and_its_process(lines):
-    first, second, last = lines(None)
+@pytest.mark.parametrize("name", ["a_program", "a_package"])
+def test_a_program_starts_over_once_with_its_arguments_and_its_process(lines, name):
+    first, second, last = lines(None, "-m", name)
     assert first == second
     assert last == "goes on with 'glibc.malloc.hugetlb=1' a b"
 

@@ -1,1 +1,1 @@
-"""Every option of every stage."""
+"""Every option of every stage, its range, and what several options say together."""

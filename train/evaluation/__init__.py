@@ -1,1 +1,1 @@
-"""Scores of a run, its tables and its page."""
+"""Scores of a run, samples, tables, pictures and the page."""

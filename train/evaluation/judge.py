@@ -13,10 +13,9 @@ from geovq.scores import reconstruction as scores
 from geovq.scores import sets as set_scores
 from geovq.scores.intervals import Interval
 from geovq.validation import check_images
-from train.evaluation.scoring import Row, row
 from train.run.folder import Run
-from train.stages import inputs as stages
-from train.stages import networks
+from train.run.rows import Row, row
+from train.stages import inputs, networks
 
 _CHUNK = 500
 
@@ -56,7 +55,7 @@ class Judge(NamedTuple):
         Raises:
             InputError: The run's classifier is not complete, or damaged.
         """
-        dataset = stages.images(run.config.data).dataset
+        dataset = inputs.images(run.config.data).dataset
         classifier, accuracy = networks.trained_classifier(run, dataset.train_images.shape[1:])
         graphdef, params = nnx.split(classifier)
 
@@ -71,7 +70,7 @@ class Judge(NamedTuple):
 
         train, test = look(dataset.train_images), look(dataset.test_images)
         nearest = set_scores.nearest_training(train.features, test.features)
-        classes = len(stages.class_names(run))
+        classes = len(inputs.class_names(run))
         return cls(look, accuracy, train, test, nearest, classes, run.fingerprint("classifier"))
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image, ImageDraw, ImageFont
 
 from geovq.storage import write_bytes
 from geovq.validation import InputError
@@ -34,6 +33,8 @@ def save_grid(
     Raises:
         InputError: No images, sizes that differ, or a number of channels that a picture cannot have.
     """
+    from PIL import Image, ImageDraw, ImageFont  # here, because tables need no pictures
+
     shapes = {images.shape[1:] for images in rows.values()}
     if len(shapes) != 1 or next(iter(shapes))[2] not in (1, 3):
         raise InputError(f"picture: expected rows of images of one size, of 1 or 3 channels, found {sorted(shapes)}.")
@@ -43,8 +44,8 @@ def save_grid(
     columns = max(len(images) for images in rows.values())
     canvas = Image.new("RGB", (margin + columns * (width + _GAP), len(rows) * (height + _GAP)), "white")
     pen = ImageDraw.Draw(canvas)
-    for row, (name, images) in enumerate(rows.items()):
-        top = row * (height + _GAP)
+    for index, (name, images) in enumerate(rows.items()):
+        top = index * (height + _GAP)
         pen.text((_GAP, top + height // 2), name, fill="black", font=font, anchor="lm")
         for column, image in enumerate(np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)):
             tile = Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3)))

@@ -14,25 +14,24 @@ from geovq.batching.chunks import map_chunks
 from geovq.batching.run import DEFAULT_PLAN
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import decode_latents, encode_images
-from geovq.geometry.placed_codes import code_field, lengths_to_codes, place_codes
+from geovq.geometry.placed_codes import lengths_to_codes, place_codes
 from geovq.metric.batched import token_metrics
 from geovq.models.gpt import token_nats
 from geovq.models.spatial_vae import SpatialVAE, callables, negative_elbo
 from geovq.scores import reconstruction as scores
 from geovq.scores import tokens as token_scores
-from geovq.scores.intervals import bootstrap_interval
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError, check_images
+from train.config.assigners import make_assigner
+from train.config.names import ASSIGNERS
 from train.config.options import PRESETS, token_codes
 from train.loop.progress import Progress
 from train.run.blocks import in_blocks
 from train.run.folder import Run
 from train.run.provenance import provenance
+from train.run.rows import Row, row
 from train.run.stage_record import Stage
-from train.stages import image_tokens, networks
-from train.stages import inputs as stages
-
-Row = dict[str, Any]
+from train.stages import image_tokens, inputs, networks
 
 SHOWN = 16
 """Test images in pictures."""
@@ -53,27 +52,12 @@ PROTOCOL = {
 """What the scores are, exactly."""
 
 
-class Tested(NamedTuple):
+class Measured(NamedTuple):
     """The test images of a run, and what the VAE makes of them."""
 
     images: Float[np.ndarray, "n H W C"]
     latents: Float[np.ndarray, "n h w d"]
     metrics: Float[np.ndarray, "n h w d d"]
-
-
-def row(fields: Row, score: str, values: np.ndarray | float, n: int | None = None) -> Row:
-    """One row of the results.
-
-    Args:
-        fields: What identifies the case.
-        score: What was measured.
-        values: One per image, whose mean is reported with its 95% bootstrap interval; or one number.
-        n: What the number was measured on, where it is one.
-    """
-    if isinstance(values, np.ndarray):
-        mean, low, high = bootstrap_interval(values)
-        return {**fields, "score": score, "value": mean, "low": low, "high": high, "n": len(values)}
-    return {**fields, "score": score, "value": float(values), "low": None, "high": None, "n": n}
 
 
 def meta(run: Run) -> dict[str, Any]:
@@ -83,7 +67,7 @@ def meta(run: Run) -> dict[str, Any]:
         name: getattr(config, name).seed for name in ("vae", "codebook", "gpt")
     }
     schedule = next((name for name, preset in PRESETS.items() if _same(preset, run)), "custom")
-    return provenance(seeds, schedule) | {"protocol": PROTOCOL, "images_without_tokens": image_tokens.lost(run)}
+    return provenance(seeds, schedule) | {"protocol": PROTOCOL, "images_without_tokens": image_tokens.lost_images(run)}
 
 
 def _same(preset: Any, run: Run) -> bool:
@@ -91,7 +75,7 @@ def _same(preset: Any, run: Run) -> bool:
     return dataclasses.replace(run.config, data=data) == preset
 
 
-def tested(stage: Stage, data: stages.Images, encode: Callable, decode: Callable) -> Tested:
+def measure_test_images(stage: Stage, data: inputs.Images, encode: Callable, decode: Callable) -> Measured:
     """Latents of the test images and the metrics of their tokens, kept in the stage's folder block by block."""
     images = check_images(data.dataset.test_images)
     latents = encode_images(encode, images)
@@ -103,10 +87,10 @@ def tested(stage: Stage, data: stages.Images, encode: Callable, decode: Callable
             progress,
             stage.pause,
         )
-    return Tested(images, latents, metrics)
+    return Measured(images, latents, metrics)
 
 
-def continuous(run: Run, vae: SpatialVAE, test: Tested) -> tuple[list[Row], np.ndarray]:
+def score_continuous(run: Run, vae: SpatialVAE, test: Measured) -> tuple[list[Row], np.ndarray]:
     """Scores of the VAE without quantization, and its first reconstructions."""
     _, decode = callables(vae)
     reconstructions = decode_latents(decode, test.latents)
@@ -117,34 +101,33 @@ def continuous(run: Run, vae: SpatialVAE, test: Tested) -> tuple[list[Row], np.n
         row(
             fields,
             "code_bits_per_token",
-            run.config.codebook.stages * math.log2(run.config.codebook.codes),
+            run.config.codebook.num_quantizers * math.log2(run.config.codebook.num_codes),
             len(test.images),
         )
     )
     return rows, reconstructions[:SHOWN]
 
 
-def quantized(
-    run: Run, base: Tokenizer, codebook: str, test: Tested, train_images: np.ndarray
+def score_codebook(
+    run: Run, tokenizer: Tokenizer, codebook: str, test: Measured, train_images: np.ndarray
 ) -> tuple[list[Row], dict[str, np.ndarray]]:
-    """Scores of one codebook with every assignment, and the first reconstructions by assignment.
+    """Scores of one codebook with every assigner, and the first reconstructions by assigner.
 
-    The training images tell `amortised` assignment what kinds of images there are.
+    The amortised assigner measures clusters of the training images.
 
     Where the graph's components were dropped, an image counts for a score only if the score is defined for all its tokens; the
     row says how many did.
     """
-    k, d = base.k, test.latents.shape[-1]
+    k, d = tokenizer.num_codes, test.latents.shape[-1]
     latents, metrics = test.latents.reshape(-1, d), test.metrics.reshape(-1, d, d)
-    placed = place_codes(stages.load_geometry(run), base.codes) if base.codes.ndim == 2 else None
-    field = None if placed is None else code_field(placed)
-    if "amortised" in run.config.evaluate.assigns:
-        base = base.amortised(train_images)
-    tokens = {
-        assign: base.replace(assign=assign, field=field).assign_latents(test.latents, test.metrics, images=test.images)
-        for assign in run.config.evaluate.assigns
-        if assign != "geodesic" or placed is not None
-    }
+    geometry = inputs.load_geometry(run)
+    placed = place_codes(geometry, tokenizer.codes) if tokenizer.num_quantizers == 1 else None
+    tokens: dict[str, np.ndarray] = {}
+    for name in ASSIGNERS if run.config.evaluate.all else run.config.evaluate.assigners:
+        assigner = make_assigner(name)
+        if tokenizer.num_quantizers <= assigner.max_quantizers:  # several codes of a token lie in no graph
+            chosen = tokenizer.replace(assigner=assigner, images=train_images, geometry=geometry)
+            tokens[name] = chosen.assign_latents(test.latents, metrics=test.metrics, images=test.images)
     reached = {assign: np.minimum(grid, k - 1) for assign, grid in tokens.items()}
     lengths = None
     if placed is not None:
@@ -159,28 +142,28 @@ def quantized(
             "codebook": codebook,
             "assign": assign,
         }
-        fields |= {"codes": k, "codes_per_token": 1 if placed is not None else len(base.codes)}
+        fields |= {"codes": k, "codes_per_token": tokenizer.num_quantizers}
         valid = (grid < k).reshape(len(grid), -1).all(axis=1)
         if not valid.any():
             raise InputError(f"{codebook}, {assign}: expected images that the codes can reach, found none; use bridge.")
-        chosen = base.quantized(reached[assign]).reshape(-1, d)
+        quantized = tokenizer.dequantize(reached[assign]).reshape(-1, d)
         by_token = {
-            "latent_error": token_scores.latent_errors(latents, chosen),
-            "metric_error": token_scores.metric_errors(latents, chosen, metrics),
+            "latent_error": token_scores.latent_errors(latents, quantized),
+            "metric_error": token_scores.metric_errors(latents, quantized, metrics),
         }
         if lengths is not None:
             by_token["geodesic_error"] = lengths[:, column]
         by_image = {name: values.reshape(len(grid), -1).mean(axis=1)[valid] for name, values in by_token.items()}
-        values = _paired(f"{codebook}, {assign}", test.images[valid], base.decode(grid[valid])) | by_image
+        values = _paired(f"{codebook}, {assign}", test.images[valid], tokenizer.decode(grid[valid])) | by_image
         rows += [row(fields, name, found[np.isfinite(found)]) for name, found in values.items()]
         rows += [
             row(fields, "usage", token_scores.usage(grid[valid], k), int(valid.sum())),
             row(fields, "perplexity", token_scores.perplexity(grid[valid], k), int(valid.sum())),
         ]
-    return rows, {assign: base.decode(grid[:SHOWN]) for assign, grid in reached.items()}
+    return rows, {assign: tokenizer.decode(grid[:SHOWN]) for assign, grid in reached.items()}
 
 
-def likelihood(run: Run) -> list[Row]:
+def score_likelihood(run: Run) -> list[Row]:
     """Nats per token of the Transformer on validation and test tokens, beside what uniform and unigram models need."""
     tokens, options, k = image_tokens.load(run), run.config.gpt, token_codes(run.config)
     rows = []
@@ -191,8 +174,8 @@ def likelihood(run: Run) -> list[Row]:
             "case": "likelihood",
             "split": name,
             "codebook": options.codebook,
-            "assign": options.assign,
-            "price": options.price,
+            "assign": options.assigner,
+            "nat_weight": options.nat_weight,
             "codes": k,
         }
         rows += [
@@ -223,11 +206,11 @@ def frequency_nats(run: Run, tokens: Mapping[str, np.ndarray], part: str) -> dic
     }
 
 
-def codes_as_images(base: Tokenizer, test: Tested, count: int = 20) -> np.ndarray:
+def codes_as_images(tokenizer: Tokenizer, test: Measured, count: int = 20) -> np.ndarray:
     """The codes that most test tokens are nearest to, each decoded from a grid that holds nothing else."""
-    used = np.bincount(base.assign_latents(test.latents).ravel(), minlength=base.k)
-    best = np.argsort(-used, kind="stable")[:count]
-    return base.decode(np.broadcast_to(best.reshape(-1, *(1,) * len(base.token_shape)), (len(best), *base.token_shape)))
+    used = np.bincount(tokenizer.assign_latents(test.latents).ravel(), minlength=tokenizer.num_codes)
+    best, shape = np.argsort(-used, kind="stable")[:count], tokenizer.token_shape
+    return tokenizer.decode(np.broadcast_to(best.reshape(-1, *(1,) * len(shape)), (len(best), *shape)))
 
 
 def _paired(label: str, images: np.ndarray, reconstructions: np.ndarray) -> dict[str, np.ndarray]:

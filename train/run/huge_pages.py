@@ -37,7 +37,7 @@ def possible() -> bool:
 
 
 def _is_the_program() -> bool:
-    """Whether the process was started as `python -m MODULE` and runs that module, not a notebook or a program that calls it."""
+    """Whether the process was started as `python -m MODULE` and runs that module, and is no notebook or caller of it."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     named = sys.orig_argv[sys.orig_argv.index("-m") + 1 :][:1] if "-m" in sys.orig_argv else []
-    return spec is not None and named == [spec.name]
+    return spec is not None and named == [spec.name.removesuffix(".__main__")]

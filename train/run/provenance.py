@@ -12,6 +12,14 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scip
 OPTIONAL = ("numba", "pynndescent", "torch", "kmedoids", "faiss-cpu", "networkit", "igraph", "rustworkx")
 
 
+def program_name() -> str:
+    """The module that is run, as in python -m NAME; of a package with a __main__, the package."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None:
+        return spec.name.removesuffix(".__main__")
+    return os.path.basename(sys.argv[0])
+
+
 def provenance(seeds: Mapping[str, int] | Sequence[int], schedule: str) -> dict[str, Any]:
     """The `meta` of a results file.
 
@@ -24,10 +32,9 @@ def provenance(seeds: Mapping[str, int] | Sequence[int], schedule: str) -> dict[
     """
     import jax
 
-    program = sys.modules["__main__"].__spec__
     arguments = [_without_folder(word) for argument in sys.argv[1:] for word in argument.split("=")]
     return {
-        "command": " ".join(["python -m", program.name if program else os.path.basename(sys.argv[0]), *arguments]),
+        "command": " ".join(["python -m", program_name(), *arguments]),
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in (*PACKAGES, *filter(_installed, OPTIONAL))},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",

@@ -1,1 +1,1 @@
-"""What the stages share: inputs, networks, tokenizers, tokens."""
+"""The stages of a run, a file each, with the tasks that they train; and what they share: inputs, networks, tokenizers, tokens."""

@@ -1,71 +1,93 @@
-"""A small convolutional classifier, whose features tell images apart for `geovq.scores.sets`.
+"""The stage that trains the small classifier in whose features sets of images are compared."""
 
-What Fréchet distances and the like say depends on whose features they are in: the usual ones are Inception's, which has never
-seen a 28 x 28 picture of a boot. This one is trained on the very classes; its accuracy belongs beside every number.
-"""
-
-import itertools
+from collections.abc import Mapping
+from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
+import optax
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PyTree, UInt8
 
-from geovq.models.spatial_vae import Down
+from geovq.batching.chunks import map_chunks
+from geovq.storage import write_json
+from train.config.options import ClassifierOptions
+from train.data.datasets import Dataset
+from train.data.intensities import to_intensities
+from train.loop import loop
+from train.loop.schedule import Schedule
+from train.loop.task import GradientTask, Means, State
+from train.run.folder import Run
+from train.run.rows import row
+from train.stages import inputs, networks
+from train.stages.classifier_network import Classifier, augment
 
-FEATURES = 128
-"""Features of an image."""
 
+class ClassifierTask(GradientTask):
+    """A classifier of augmented images."""
 
-class Classifier(nnx.Module):
-    """Images -> features -> logits of classes. Nothing depends on the rest of the batch."""
-
-    def __init__(self, channels: int, classes: int, width: int, key: PRNGKeyArray):
-        """Initialises the network.
+    def __init__(self, classifier: Classifier, dataset: Dataset, options: ClassifierOptions, schedule: Schedule):
+        """The task.
 
         Args:
-            channels: Of an image.
-            classes: Their number.
-            width: Channels at half the image's resolution; twice as many at a quarter, and FEATURES at an eighth.
-            key: Of the initial parameters.
+            classifier: With its initial weights.
+            dataset: Images and labels.
+            options: How it is trained.
+            schedule: How long.
         """
-        rngs = nnx.Rngs(key)
-        widths = (channels, width, 2 * width, FEATURES)
-        self.down = nnx.List([Down(a, b, 2, rngs=rngs) for a, b in itertools.pairwise(widths)])
-        self.norms = nnx.List([nnx.LayerNorm(b, rngs=rngs) for b in widths[1:]])
-        self.head = nnx.Linear(FEATURES, classes, rngs=rngs)
-        self.dropout = nnx.Dropout(0.1)
+        self._graphdef, params = nnx.split(classifier)
+        # On the host, because the loop's first step takes the memory of what is on the device.
+        self.params = jax.tree.map(np.array, params)
+        super().__init__(self.params, schedule.adamw(options))
+        self._dataset, self._options = dataset, options
+        self._scores = jax.jit(self._score_batch)
 
-    def features(self, images: Float[Array, "n H W C"]) -> Float[Array, "n f"]:
-        """Features of images in [0, 1]: means over all places of the last layer, each image normalised."""
-        *norms, last = self.norms
-        x = images
-        for down, norm in zip(self.down[:-1], norms, strict=True):
-            x = norm(down(x))
-        return last(nnx.silu(self.down[-1](x)).mean(axis=(1, 2)))
+    def batch(self, indices: np.ndarray) -> tuple[Any, ...]:
+        """Images and labels."""
+        return self._dataset.train_images[indices], self._dataset.train_labels[indices]
 
-    def __call__(
-        self, images: Float[Array, "n H W C"], *, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "n classes"]:
-        """Logits of images in [0, 1]; the key draws the dropout, None switches it off."""
-        return self.head(self.dropout(self.features(images), deterministic=key is None, rngs=key))
+    def loss(self, params: PyTree, key: jax.Array, *batch: Any) -> tuple[jax.Array, Means]:
+        """Cross-entropy with smoothed labels."""
+        images, labels = batch
+        drawn, dropped = jax.random.split(key)
+        images = augment(to_intensities(images), drawn, shift=self._options.shift, mirror=self._options.mirror)
+        logits = nnx.merge(self._graphdef, params)(images, key=dropped)
+        targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[1]), self._options.label_smoothing)
+        value = optax.softmax_cross_entropy(logits, targets).mean()
+        return value, {"loss": value}
+
+    def validate(self, state: State) -> Mapping[str, float]:
+        """Nats and accuracy on the validation images."""
+        nats, right = self.score(state["params"], self._dataset.val_images, self._dataset.val_labels)
+        return {"loss": np.mean(nats), "accuracy": np.mean(right)}
+
+    def score(
+        self, params: PyTree, images: UInt8[np.ndarray, "n H W C"], labels: Int[np.ndarray, " n"]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Nats of each image's label, and whether its likeliest class is right."""
+        return map_chunks(lambda x, y: self._scores(params, x, y), images, labels, chunk=500)
+
+    def _score_batch(
+        self, params: PyTree, batch: UInt8[Array, "n H W C"], labels: Int[Array, " n"]
+    ) -> tuple[Float[Array, " n"], Array]:
+        logits = nnx.merge(self._graphdef, params)(to_intensities(batch))
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels), logits.argmax(axis=1) == labels
 
 
-def augmented(
-    images: Float[Array, "n H W C"], key: PRNGKeyArray, *, shift: int, mirror: bool
-) -> Float[Array, "n H W C"]:
-    """Images, each mirrored or not, and moved by up to `shift` pixels with black coming in.
-
-    Args:
-        images: In [0, 1].
-        key: Of what is drawn.
-        shift: Pixels at most, in either direction.
-        mirror: Whether half of the images are mirrored, left for right.
-    """
-    n, height, width, _ = images.shape
-    key_mirror, key_row, key_column = jax.random.split(key, 3)
-    chosen = jax.random.bernoulli(key_mirror, shape=(n, 1, 1, 1)) & mirror
-    padded = jnp.pad(jnp.where(chosen, images[:, :, ::-1], images), ((0, 0), (shift, shift), (shift, shift), (0, 0)))
-    rows, columns = (jax.random.randint(k, (n,), 0, 2 * shift + 1) for k in (key_row, key_column))
-    crop = jax.vmap(lambda image, i, j: jax.lax.dynamic_slice(image, (i, j, 0), (height, width, image.shape[2])))
-    return crop(padded, rows, columns)
+def run(run: Run) -> None:
+    """Trains the run's classifier, unless that is done."""
+    data = inputs.images(run.config.data)
+    dataset, options = data.dataset, run.config.classifier
+    classifier = networks.new_classifier(run, dataset.train_images.shape[1:])
+    schedule = Schedule.of(len(dataset.train_images), options)
+    stage = run.begin("classifier", ("data", "classifier"), {"data": data.sha256})
+    if stage is None:
+        return
+    task = ClassifierTask(classifier, dataset, options, schedule)
+    loop.train(stage.folder, "classifier", task, schedule, stage.pause)
+    best = loop.best_parameters(stage.folder, task.params)
+    _, right = task.score(best, dataset.test_images, dataset.test_labels)
+    print(f"classifier: {right.mean():.2%} of {len(right):,} test images right", flush=True)
+    fields = {"case": "classifier", "width": options.width, "epochs": options.epochs}
+    write_json(stage.folder / "accuracy.json", {"rows": [row(fields, "accuracy", right)]})
+    stage.finish("classifier/checkpoints", "classifier/accuracy.json")

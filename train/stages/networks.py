@@ -4,21 +4,21 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import jax
 from flax import nnx
 
 from geovq.models.config import GPTConfig, VAEConfig
+from geovq.models.fsq import check_levels
 from geovq.models.gpt import GPT
-from geovq.models.quantizers import MovingCodes, check_levels, new_codes
 from geovq.models.spatial_vae import SpatialVAE
+from geovq.models.vq import MovingCodes, initial_codes
 from geovq.storage import read_json
 from geovq.validation import InputError
 from train.config.options import token_codes
 from train.run.checkpoint import Checkpoints, tree_digest
 from train.run.fingerprint import intact
 from train.run.folder import Run
-from train.stages import inputs as stages
-from train.stages.classifier import Classifier
+from train.stages import inputs
+from train.stages.classifier_network import Classifier, ClassifierConfig
 
 
 def new_vae(run: Run, image_shape: tuple[int, ...]) -> SpatialVAE:
@@ -26,7 +26,7 @@ def new_vae(run: Run, image_shape: tuple[int, ...]) -> SpatialVAE:
     options = run.config.vae
     height, width, channels = image_shape
     config = VAEConfig((height, width, channels), options.grid, options.latent_dim, options.width, options.max_width)
-    return SpatialVAE(config, jax.random.key(options.seed))
+    return SpatialVAE(config, rngs=nnx.Rngs(options.seed))
 
 
 def trained_vae(run: Run, image_shape: tuple[int, ...]) -> SpatialVAE:
@@ -61,7 +61,7 @@ def trained_baseline(run: Run, image_shape: tuple[int, ...]) -> tuple[SpatialVAE
     """
     options = run.config.baseline
     graphdef, like = _untrained(lambda: new_baseline(run, image_shape))
-    codes = new_codes(options.codes, run.config.vae.latent_dim) if options.system == "vqvae" else ()
+    codes = initial_codes(options.num_codes, run.config.vae.latent_dim) if options.system == "vqvae" else ()
     found = _trained(run, "baseline", {"network": like, "codes": codes})
     return nnx.merge(graphdef, found["network"]), found["codes"] if options.system == "vqvae" else None
 
@@ -70,9 +70,9 @@ def new_gpt(run: Run) -> GPT:
     """The run's Transformer with initial weights as in GPT-2."""
     options = run.config.gpt
     config = GPTConfig(
-        codes=token_codes(run.config),
+        num_codes=token_codes(run.config),
         grid=run.config.vae.grid,
-        classes=len(stages.class_names(run)) if options.conditional else 0,
+        classes=len(inputs.class_names(run)) if options.conditional else 0,
         layers=options.layers,
         width=options.width,
         heads=options.heads,
@@ -115,7 +115,8 @@ def _trained(run: Run, stage: str, like: Any) -> Any:
 def new_classifier(run: Run, image_shape: tuple[int, ...]) -> Classifier:
     """The run's classifier with its initial parameters."""
     options = run.config.classifier
-    return Classifier(image_shape[2], len(stages.class_names(run)), options.width, jax.random.key(options.seed))
+    config = ClassifierConfig(image_shape[2], len(inputs.class_names(run)), options.width)
+    return Classifier(config, rngs=nnx.Rngs(options.seed))
 
 
 def trained_classifier(run: Run, image_shape: tuple[int, ...]) -> tuple[Classifier, float]:

@@ -1,32 +1,38 @@
 """A round of fine-tuning: tokens of the training images, and the decoder and codes trained on them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree, UInt8
 
-from geovq.assignment.dispatch import NEEDS_IMAGES, NEEDS_METRICS, Codebook
+from geovq.assignment.base import Codebook
 from geovq.batching.chunks import map_chunks
 from geovq.batching.run import DEFAULT_PLAN
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import BATCH
 from geovq.geometry.measured import draw
 from geovq.metric.batched import mean_metrics
-from geovq.models.spatial_vae import SpatialVAE, callables
-from geovq.numerics.additive import as_quantizers, sum_codes
+from geovq.models.spatial_vae import Decoder, SpatialVAE, callables
+from geovq.numerics.additive import sum_codes
 from geovq.scores.lpips_network import installed_weights, perceptual_distances
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images
 from train.config.options import FinetuneOptions
 from train.data.datasets import Dataset
-from train.loop import loop, steps
+from train.data.intensities import to_intensities
+from train.loop import loop
 from train.loop.progress import Progress
+from train.loop.schedule import Schedule
+from train.loop.task import GradientTask, Means, State
 from train.run.blocks import in_blocks
 from train.run.stage_record import Stage
+
+Grids = Int[np.ndarray, "n h w"]
+"""Tokens of images; (n, h, w, S) where a token has several codes."""
 
 _Value = TypeVar("_Value")
 
@@ -34,19 +40,19 @@ _MEASURED = 200
 """Images whose metrics are measured again after a round."""
 
 
-def assigned(tokenizer: Tokenizer, images: np.ndarray, stage: Stage, name: str, label: str) -> Int[np.ndarray, "n h w"]:
+def assign_images(tokenizer: Tokenizer, images: np.ndarray, stage: Stage, name: str, label: str) -> Grids:
     """Tokens of images, kept block by block in a folder of the stage."""
     with Progress(label, len(images), "images") as progress:
         return in_blocks(
             stage.folder / name,
-            lambda rows: tokenizer.encode(images[rows], progress),
+            lambda rows: tokenizer.encode(images[rows], progress=progress),
             len(images),
             progress,
             stage.pause,
         )
 
 
-def of_round(values: tuple[_Value, ...], number: int) -> _Value:
+def value_of_round(values: Sequence[_Value], number: int) -> _Value:
     """What an option says for a round, counted from 1; the last value holds for all further rounds."""
     return values[min(number, len(values)) - 1]
 
@@ -54,105 +60,136 @@ def of_round(values: tuple[_Value, ...], number: int) -> _Value:
 def image_costs(
     options: FinetuneOptions, images: Float[Array, "n H W C"], decoded: Float[Array, "n H W C"]
 ) -> dict[str, Float[Array, " n"]]:
-    """What fine-tuning lowers, of every image: "cost", intensity², which is "squared_error" and the price of "lpips".
+    """What fine-tuning lowers, of every image: "cost", intensity², which is "squared_error" and the weighed "lpips".
 
-    LPIPS is there where it has a price.
+    LPIPS is there where it has a weight.
     """
     found = {"squared_error": jnp.sum((decoded - images) ** 2, axis=(1, 2, 3))}
-    if options.perceptual:
+    if options.lpips_weight:
         found["lpips"] = perceptual_distances(installed_weights(), images, decoded)
-    return found | {"cost": found["squared_error"] + options.perceptual * found.get("lpips", 0.0)}
+    return found | {"cost": found["squared_error"] + options.lpips_weight * found.get("lpips", 0.0)}
 
 
-def trained_round(
+class FinetuneTask(GradientTask):
+    """Decoder and codes on frozen tokens; the encoder stays."""
+
+    def __init__(
+        self,
+        vae: SpatialVAE,
+        codes: Float[np.ndarray, "S K d"],
+        images: UInt8[np.ndarray, "n H W C"],
+        tokens: Int[np.ndarray, "n h w S"],
+        val_images: UInt8[np.ndarray, "m H W C"],
+        val_tokens: Int[np.ndarray, "m h w S"],
+        options: FinetuneOptions,
+        schedule: Schedule,
+    ):
+        """The task.
+
+        Args:
+            vae: With the decoder that the round starts from.
+            codes: The codes that it starts from.
+            images: Training images.
+            tokens: Their tokens.
+            val_images: Validation images.
+            val_tokens: Their tokens.
+            options: How it is trained.
+            schedule: How long.
+        """
+        self._graphdef, decoder = nnx.split(vae.decoder)
+        # On the host, because the loop's first step takes the memory of what is on the device.
+        self.params = jax.tree.map(np.array, {"decoder": decoder, "codes": codes})
+        super().__init__(self.params, schedule.adamw(options))
+        self._images, self._tokens = images, tokens
+        self._val_images, self._val_tokens = val_images, val_tokens
+        self._options = options
+        self._scores = jax.jit(self._costs)
+
+    def batch(self, indices: np.ndarray) -> tuple[Any, ...]:
+        """Tokens and images."""
+        return self._tokens[indices], self._images[indices]
+
+    def loss(self, params: PyTree, key: jax.Array, *batch: Any) -> tuple[jax.Array, Means]:
+        """Mean cost of the images."""
+        means = jax.tree.map(jnp.mean, self._costs(params, *batch))
+        return means["cost"], means
+
+    def validate(self, state: State) -> Mapping[str, float]:
+        """Means of the costs, and PSNR, on the validation images."""
+        found = map_chunks(
+            lambda tokens, images: self._scores(state["params"], tokens, images),
+            self._val_tokens,
+            self._val_images,
+            chunk=BATCH,
+        )
+        errors = found["squared_error"]
+        means = {name: np.mean(values) for name, values in found.items() if name != "cost"}
+        psnr = np.mean(-10 * np.log10(errors / self._val_images[0].size))
+        return {"loss": np.mean(found["cost"]), **means, "psnr": psnr}
+
+    def decoder(self, params: PyTree) -> Decoder:
+        """The decoder with these parameters."""
+        return nnx.merge(self._graphdef, params["decoder"])
+
+    def _costs(
+        self, params: PyTree, tokens: Int[Array, "n h w S"], images: UInt8[Array, "n H W C"]
+    ) -> dict[str, Float[Array, " n"]]:
+        decode = nnx.merge(self._graphdef, params["decoder"])
+        return image_costs(self._options, to_intensities(images), decode(sum_codes(params["codes"], tokens)))
+
+
+def train_round(
     options: FinetuneOptions,
     data: Dataset,
     vae: SpatialVAE,
     tokenizer: Tokenizer,
     stage: Stage,
     number: int,
-    given: Mapping[str, Int[np.ndarray, "n h w"]] | None = None,
+    given: Mapping[str, Grids] | None = None,
 ) -> tuple[SpatialVAE, Tokenizer]:
-    """The VAE and the tokenizer with decoder and codes trained on the tokenizer's own tokens, or on those given.
+    """The VAE and the tokenizer with decoder and codes trained on the tokenizer's own tokens, or on given tokens.
 
     Args:
         options: How.
         data: The images.
         vae: With the decoder that the round starts from.
-        tokenizer: Of that VAE.
+        tokenizer: Tokenizer of that VAE.
         stage: Keeps tokens and checkpoints in round-NUMBER/.
-        number: Of the round, from 1.
+        number: Number of the round, from 1.
         given: Tokens of all "train" and "val" images, instead of the tokenizer's own.
 
     Returns:
         The VAE with the new decoder, and its tokenizer of the new codes, with mean metrics measured anew.
     """
     folder = stage.folder / f"round-{number}"
-    images, val_images = data.train_images, data.val_images[: options.val_images]
+    images, val_images = data.train_images, data.val_images[: options.max_val_images]
     if given is None:
-        if options.images and tokenizer.assign in NEEDS_METRICS + NEEDS_IMAGES:
-            images = draw(images, options.images, options.seed)
+        if options.max_images and (tokenizer.assigner.needs_images or tokenizer.assigner.needs_metrics):
+            images = draw(images, options.max_images, options.seed)
         tokens, val_tokens = (
-            assigned(tokenizer, of, stage, f"round-{number}/{part}", f"finetune: round {number}, {name} tokens")
+            assign_images(tokenizer, of, stage, f"round-{number}/{part}", f"finetune: round {number}, {name} tokens")
             for part, name, of in (("train", "training", images), ("val", "validation", val_images))
         )
     else:
         tokens, val_tokens = given["train"], given["val"][: len(val_images)]
-    parts: Any = nnx.split(vae, _is_decoder, ...)
-    graphdef, decoder, rest = parts
-    schedule = steps.Schedule.of(len(images), options)._replace(epochs=of_round(options.epochs, number))
-    one_code = tokenizer.codes.ndim == 2
-
-    def costs(params, tokens, batch):
-        target = batch.astype(jnp.float32) / 255
-        latents = sum_codes(params["codes"], tokens[..., None] if one_code else tokens)
-        return image_costs(options, target, nnx.merge(graphdef, params["decoder"], rest).decode(latents))
-
-    def loss(params, key, tokens, batch):
-        means = jax.tree.map(jnp.mean, costs(params, tokens, batch))
-        return means["cost"], means
-
-    score = jax.jit(costs)
-
-    def validate(state):
-        found = map_chunks(lambda t, x: score(state["params"], t, x), val_tokens, val_images, chunk=BATCH)
-        errors = found["squared_error"]
-        means = {name: np.mean(values) for name, values in found.items() if name != "cost"}
-        return {"loss": np.mean(found["cost"]), **means, "psnr": np.mean(-10 * np.log10(errors / val_images[0].size))}
-
-    # On the host, for the loop's first step takes the memory of what is on the device.
-    params = jax.tree.map(np.array, {"decoder": decoder, "codes": as_quantizers(tokenizer.codes)})
-    optimizer = steps.adamw(schedule, options.learning_rate, options.weight_decay)
-    model = steps.Model(
-        *steps.by_gradient(params, loss, optimizer), lambda rows: (tokens[rows], images[rows]), validate
-    )
-    loop.train(folder, f"finetune: round {number}", model, schedule, stage.pause)
-    best: Any = loop.best_parameters(folder, params)
-    trained = nnx.merge(graphdef, best["decoder"], rest)
-    codes = np.asarray(best["codes"])[0] if one_code else np.asarray(best["codes"])
+    schedule = Schedule.of(len(images), options)._replace(epochs=value_of_round(options.epochs, number))
+    if tokenizer.num_quantizers == 1:
+        tokens, val_tokens = tokens[..., None], val_tokens[..., None]
+    task = FinetuneTask(vae, tokenizer.codebook.codes, images, tokens, val_images, val_tokens, options, schedule)
+    loop.train(folder, f"finetune: round {number}", task, schedule, stage.pause)
+    best: Any = loop.best_parameters(folder, task.params)
+    trained = nnx.clone(vae)
+    trained.decoder = task.decoder(best)
+    codes = np.asarray(best["codes"])
     if options.codebook == "vqvae":
-        made = Tokenizer.from_codes(
-            *callables(trained), codes, images, assign=tokenizer.assign, probes=tokenizer.probes
-        )
-        return trained, made
-    return trained, _measured(trained, codes, tokenizer, images)
+        return trained, Tokenizer.from_codes(*callables(trained), codes, images, assigner=tokenizer.assigner)
+    return trained, _measure(trained, codes, tokenizer, images)
 
 
-def _is_decoder(path: tuple[Any, ...], _: Any) -> bool:
-    """Whether a parameter of a SpatialVAE belongs to its decoder."""
-    return path[0] in ("first", "up")
-
-
-def _measured(vae: SpatialVAE, codes: np.ndarray, before: Tokenizer, images: np.ndarray) -> Tokenizer:
+def _measure(vae: SpatialVAE, codes: Float[np.ndarray, "S K d"], before: Tokenizer, images: np.ndarray) -> Tokenizer:
     """A tokenizer of the VAE and codes, with its mean metrics."""
     encode, decode = callables(vae)
     some = np.asarray(encode(check_images(draw(images, _MEASURED, 0))))
     metrics = mean_metrics(single(decode), some, plan=DEFAULT_PLAN).by_position
-    return Tokenizer(
-        encode,
-        decode,
-        Codebook(codes, metrics),
-        assign=before.assign,
-        image_shape=before.image_shape,
-        probes=before.probes,
-    )
+    codebook = Codebook(codes, metrics.astype(np.float32))
+    return Tokenizer(encode, decode, codebook, assigner=before.assigner, image_shape=before.image_shape)

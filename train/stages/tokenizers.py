@@ -4,20 +4,23 @@ import os
 
 import numpy as np
 
-from geovq.geometry.placed_codes import code_field, place_codes
-from geovq.models.config import CODEBOOKS
-from geovq.models.quantizers import MovingCodes, bounded, grid_codes
+from geovq.assignment.amortised import Amortised
+from geovq.assignment.geodesic import Geodesic
+from geovq.assignment.nearest import Nearest
+from geovq.codebook.names import CODEBOOKS
+from geovq.models.fsq import bound, grid_codes
 from geovq.models.spatial_vae import SpatialVAE, callables
+from geovq.models.vq import MovingCodes
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError, check_images
+from train.config.assigners import make_assigner
 from train.data.datasets import SOURCES
 from train.run.folder import Run, stored_run
-from train.stages import inputs as stages
-from train.stages import networks
+from train.stages import inputs, networks
 
 
-def of_codebook(run: Run, codebook: str, assign: str) -> Tokenizer:
-    """A tokenizer of the run: one of its codebooks with one of the assignments.
+def of_codebook(run: Run, codebook: str, assigner: str, probes: int = 0) -> Tokenizer:
+    """A tokenizer of the run: one of its codebooks with one of the assigners.
 
     Raises:
         InputError: The run has no such codebook, or its files are damaged or others.
@@ -29,29 +32,27 @@ def of_codebook(run: Run, codebook: str, assign: str) -> Tokenizer:
     _, meta = run.read("codebook", path)
     encode, decode = callables(networks.trained_vae(run, meta["image_shape"]))
     stored = Tokenizer.load(run.folder / path, encode, decode)
-    if assign == "geodesic" and stored.codes.ndim == 2:
-        return stored.replace(assign=assign, field=code_field(place_codes(stages.load_geometry(run), stored.codes)))
-    return _assigning(run, stored, assign)
+    return _with_assigner(run, stored, assigner, probes)
 
 
-def load_tokenizer(folder: str | os.PathLike, codebook: str = "kmeans", assign: str = "whitened") -> Tokenizer:
-    """A tokenizer from a run folder, its VAE included; needs no images but for amortised assignment, which measures some.
+def load_tokenizer(folder: str | os.PathLike, codebook: str = "kmeans", assigner: str = "whitened") -> Tokenizer:
+    """A tokenizer from a run folder, its VAE included; reads no images, except for amortised, which measures some.
 
     Args:
         folder: The run folder, with complete stages vae and codebook.
-        codebook: One of those that the run built.
-        assign: One of ASSIGNMENTS.
+        codebook: One of the codebooks that the run built.
+        assigner: One of train.config.names.ASSIGNERS.
 
     Returns:
         The tokenizer.
 
     Raises:
-        InputError: No such folder or codebook, an unknown assignment, or damaged files.
+        InputError: No such folder or codebook, an unknown assigner, or damaged files.
     """
-    return of_codebook(stored_run(folder), codebook, assign)
+    return of_codebook(stored_run(folder), codebook, assigner)
 
 
-def untuned(run: Run, images: np.ndarray) -> tuple[SpatialVAE, Tokenizer]:
+def before_finetuning(run: Run, images: np.ndarray) -> tuple[SpatialVAE, Tokenizer]:
     """The VAE and the tokenizer that the run's fine-tuning starts from.
 
     Args:
@@ -67,82 +68,85 @@ def untuned(run: Run, images: np.ndarray) -> tuple[SpatialVAE, Tokenizer]:
     return networks.trained_vae(run, images.shape[1:]), of_codebook(run, run.config.finetune.codebook, "whitened")
 
 
-def load_finetuned(folder: str | os.PathLike, assign: str = "whitened", probes: int | None = None) -> Tokenizer:
-    """The fine-tuned tokenizer of a run, its VAE included; needs no images but for amortised assignment, which measures some.
+def load_finetuned(folder: str | os.PathLike, assigner: str = "whitened", probes: int = 0) -> Tokenizer:
+    """The fine-tuned tokenizer of a run, its VAE included; reads no images, except for amortised, which measures some.
 
     Args:
         folder: The run folder, with the complete stages finetune and vae, or baseline if that is what was fine-tuned.
-        assign: One of ASSIGNMENTS but geodesic, whichever it was trained on.
-        probes: As for a new tokenizer.
+        assigner: One of train.config.names.ASSIGNERS but geodesic, whichever it was trained on.
+        probes: Products that a Jacobian is sketched by; 0 = exact.
 
     Returns:
         The tokenizer.
 
     Raises:
-        InputError: No such folder, an unknown assignment, or damaged files.
+        InputError: No such folder, an unknown assigner, or damaged files.
     """
-    return _finetuned(stored_run(folder), assign, probes)
+    return _finetuned(stored_run(folder), assigner, probes)
 
 
-def _finetuned(run: Run, assign: str, probes: int | None = None) -> Tokenizer:
+def _finetuned(run: Run, assigner: str, probes: int = 0) -> Tokenizer:
     path = "finetune/tokenizer.npz"
     shape = run.read("finetune", path)[1]["image_shape"]
     of_baseline = run.config.finetune.codebook == "vqvae"
     vae = networks.trained_baseline(run, shape)[0] if of_baseline else networks.trained_vae(run, shape)
-    stored = Tokenizer.load(run.folder / path, *callables(vae)).replace(assign="whitened", probes=probes)
-    return _assigning(run, stored, assign)
+    stored = Tokenizer.load(run.folder / path, *callables(vae))
+    return _with_assigner(run, stored, assigner, probes)
 
 
-def _assigning(run: Run, tokenizer: Tokenizer, assign: str) -> Tokenizer:
-    """The tokenizer with an assignment for which it may have to see training images."""
-    if assign == "amortised":
-        return tokenizer.amortised(stages.images(run.config.data).dataset.train_images)
-    return tokenizer.replace(assign=assign)
+def _with_assigner(run: Run, tokenizer: Tokenizer, name: str, probes: int) -> Tokenizer:
+    """The tokenizer with an assigner, whose statistics are measured on the run's training images or its graph."""
+    assigner = make_assigner(name, probes)
+    if isinstance(assigner, Amortised):
+        images = inputs.images(run.config.data).dataset.train_images
+        return tokenizer.replace(assigner=assigner, images=images)
+    if isinstance(assigner, Geodesic):
+        return tokenizer.replace(assigner=assigner, geometry=inputs.load_geometry(run))
+    return tokenizer.replace(assigner=assigner)
 
 
-def load_baseline(folder: str | os.PathLike, images: np.ndarray, assign: str = "euclidean") -> Tokenizer:
-    """The tokenizer of a baseline that was trained end to end, with any of our assignments.
+def load_baseline(folder: str | os.PathLike, images: np.ndarray, assigner: str = "euclidean") -> Tokenizer:
+    """The tokenizer of a baseline that was trained end to end, with any of our assigners.
 
     Args:
         folder: The run folder, with the complete stage baseline.
-        images: Some training images, from which assignments take their mean metrics.
-        assign: One of ASSIGNMENTS but geodesic; euclidean is the one that it was trained with.
+        images: Some training images, on which mean metrics are measured.
+        assigner: One of train.config.names.ASSIGNERS but geodesic; it was trained with euclidean.
 
     Returns:
         The tokenizer.
 
     Raises:
-        InputError: No such folder, an unknown assignment, or damaged files.
+        InputError: No such folder, an unknown assigner, or damaged files.
     """
     run = stored_run(folder)
-    return _baseline(run, check_images(images, SOURCES[run.config.data.dataset].image_shape), assign)
-
-
-def _baseline(run: Run, images: np.ndarray, assign: str) -> Tokenizer:
+    images = check_images(images, SOURCES[run.config.data.dataset].image_shape)
     tokenizer = _of_baseline(run, *networks.trained_baseline(run, images.shape[1:]), images)
-    return tokenizer.amortised(images) if assign == "amortised" else tokenizer.replace(assign=assign)
+    return tokenizer.replace(assigner=make_assigner(assigner), images=images)
 
 
-def modelled(run: Run, assign: str) -> Tokenizer:
-    """The tokenizer whose tokens the run's Transformer is trained on, with any assignment.
+def of_gpt(run: Run, assigner: str, probes: int = 0) -> Tokenizer:
+    """The tokenizer whose tokens the run's Transformer is trained on, with any assigner.
 
     Raises:
         InputError: A stage is not complete, or its files are damaged or others.
     """
     codebook = run.config.gpt.codebook
     if codebook == "finetuned":
-        return _finetuned(run, assign)
+        return _finetuned(run, assigner, probes)
     if codebook == "baseline":
-        return _baseline(run, stages.images(run.config.data).dataset.train_images, assign)
-    return of_codebook(run, codebook, assign)
+        images = inputs.images(run.config.data).dataset.train_images
+        tokenizer = _of_baseline(run, *networks.trained_baseline(run, images.shape[1:]), images)
+        return tokenizer.replace(assigner=make_assigner(assigner, probes), images=images)
+    return of_codebook(run, codebook, assigner, probes)
 
 
 def _of_baseline(run: Run, model: SpatialVAE, codes: MovingCodes | None, images: np.ndarray) -> Tokenizer:
-    """The tokenizer of a trained baseline, with the assignment that it was trained with."""
+    """The tokenizer of a trained baseline, with the assigner that it was trained with."""
     encode, decode = callables(model)
     if codes is not None:
-        return Tokenizer.from_codes(encode, decode, np.asarray(codes.codes), images, assign="euclidean")
+        return Tokenizer.from_codes(encode, decode, np.asarray(codes.codes), images, assigner=Nearest())
     levels = run.config.baseline.levels
     return Tokenizer.from_codes(
-        lambda batch: bounded(encode(batch), levels), decode, grid_codes(levels), images, assign="euclidean"
+        lambda batch: bound(encode(batch), levels), decode, grid_codes(levels), images, assigner=Nearest()
     )

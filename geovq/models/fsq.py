@@ -1,0 +1,68 @@
+"""Finite scalar quantization (Mentzer et al. 2024): every number of a bounded latent is rounded to one of a few levels.
+
+It has nothing to learn. Gradients pass as if nothing had been rounded.
+"""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from geovq.models.vq import straight_through
+from geovq.validation import InputError
+
+
+def check_levels(levels: tuple[int, ...]) -> None:
+    """Refuses levels that FSQ cannot have.
+
+    Raises:
+        InputError: No levels at all, or fewer than two of a number.
+    """
+    if not levels or min(levels) < 2:
+        raise InputError(f"levels: expected at least 2 levels of each number, found {levels}; change them.")
+
+
+def bound(z: Float[Array, "*batch d"], levels: tuple[int, ...]) -> Float[Array, "*batch d"]:
+    """Squashes latents to between the outermost levels of each number, the lowest of which is at -1.
+
+    Args:
+        z: Latents of any size.
+        levels: Levels of each of the d numbers, at least 2; l of them are 1/⌊l/2⌋ apart.
+
+    Returns:
+        Bounded latents of the same shape; `round_levels` makes codes of them.
+    """
+    sizes = np.asarray(levels, np.float32)
+    half = (sizes - 1) * (1 + 1e-3) / 2
+    offset = np.where(sizes % 2 == 0, 0.5, 0.0)  # an even number of levels is not symmetric about 0
+    shift = _like(np.arctanh(offset / half), z)
+    return (jnp.tanh(z + shift) * _like(half, z) - _like(offset, z)) / _like(sizes // 2, z)
+
+
+def round_levels(z: Float[Array, "*batch d"], levels: tuple[int, ...]) -> Float[Array, "*batch d"]:
+    """Bounded latents at the nearest level of each number, with the gradient of the unrounded latents."""
+    scale = _like(np.asarray(levels) // 2, z)
+    return straight_through(z, jnp.round(z * scale) / scale)
+
+
+def grid_codes(levels: tuple[int, ...]) -> Float[np.ndarray, "K d"]:
+    """All codes of FSQ: everything that `round_levels` can return.
+
+    Args:
+        levels: Levels of each of the d numbers.
+
+    Returns:
+        float32 (K, d), K the product of the levels; the last number changes fastest.
+
+    Raises:
+        InputError: Impossible levels.
+    """
+    check_levels(levels)
+    axes = [(np.arange(size) - size // 2) / (size // 2) for size in levels]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(math.prod(levels), -1).astype(np.float32)
+
+
+def _like(values: np.ndarray, z: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
+    """One value for each of the d numbers, of the shape of z."""
+    return jnp.broadcast_to(jnp.asarray(values, z.dtype), z.shape)
