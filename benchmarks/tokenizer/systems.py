@@ -1,7 +1,7 @@
-"""The systems of benchmarks.tokenizer: how each is trained, on which schedule, and its tokenizer.
+"""The systems of benchmarks.tokenizer: how each is trained, at which size, and its tokenizer.
 
-Every network has the sizes, the batches and the number of epochs of the VAE; fine-tuning comes on top. What is complete
-in the run folder is not made again.
+Every network has the sizes, the batches and the number of epochs of the VAE; fine-tuning comes on top. What is complete in the
+run folder is not made again.
 """
 
 import dataclasses
@@ -16,9 +16,13 @@ from train.config.options import PRESETS, BaselineOptions, CodebookOptions, Conf
 from train.run.folder import Run
 
 if TYPE_CHECKING:
+    from geovq.assignment.base import Assigner
     from geovq.tokenizer.tokenizer import Tokenizer
 
 CODEBOOKS: tuple[CodebookName, ...] = ("kmeans", "whitened", "metric", "refined", "euclidean", "geodesic")
+Size = Literal["reduced", "full", "smoke"]
+"""How much is measured: for two CPU cores, for an accelerator, or the digits, to try it."""
+
 Part = Literal["vqvae", "finetuned", "frozen", "several", "gaussian", "fsq"]
 PARTS: tuple[Part, ...] = get_args(Part)
 """The systems, in the order in which they are computed."""
@@ -27,7 +31,7 @@ HEADLINE = "refined"
 """The codebook that is compared with other systems; chosen on validation images."""
 
 LEVELS = {512: (8, 8, 8), 1024: (8, 5, 5, 5), 16: (4, 4)}
-"""FSQ's levels for K codes: those that its paper names, of which 8x5x5x5 is 1000."""
+"""FSQ's levels for K codes, from its paper; 8x5x5x5 is 1000."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,14 +43,14 @@ class Schedule:
     epochs: int
     """Of every network."""
     images: int
-    """Test images, drawn at random once, on which every system is scored with every assignment."""
+    """Test images, drawn once, on which every system is scored with every assignment."""
     lpips_images: int
-    """The first of these that are scored by LPIPS where a row is not compared with other systems."""
+    """The first of these that LPIPS scores where a row is not compared with other systems."""
     probes: int
     """Directions of `joint` assignment where a row is not compared with other systems; 0 = whole Jacobians."""
     compared_probes: int
     """Of the sketched assignment that is compared with the exact one."""
-    codes: tuple[int, ...]
+    num_codes: tuple[int, ...]
     seeds: tuple[int, ...]
     codebook: CodebookOptions
     finetune: FinetuneOptions
@@ -59,7 +63,7 @@ _REDUCED = Schedule(
     lpips_images=500,
     probes=96,
     compared_probes=96,
-    codes=(512, 1024),
+    num_codes=(512, 1024),
     seeds=(0, 1, 2),
     codebook=CodebookOptions(codebooks=CODEBOOKS, max_images=1500),
     finetune=FinetuneOptions(
@@ -73,7 +77,7 @@ _REDUCED = Schedule(
     ),
 )
 
-SCHEDULES = {
+SIZES: dict[Size, Schedule] = {
     "reduced": _REDUCED,
     "full": dataclasses.replace(
         _REDUCED,
@@ -90,7 +94,7 @@ SCHEDULES = {
         lpips_images=12,
         probes=4,
         compared_probes=8,
-        codes=(16,),
+        num_codes=(16,),
         seeds=(0,),
         codebook=CodebookOptions(codebooks=CODEBOOKS, max_images=40, num_neighbours=6),
         finetune=FinetuneOptions(
@@ -132,12 +136,12 @@ class Tokenizers:
         from train.stages import codebook
 
         trained, run = self.vae(seed), self._ours(k, seed)
-        begun_as(trained, run, ("vae",))
+        start_from(trained, run, ("vae",))
         codebook.run(run)
         return run
 
     def tuned(self, k: int, seed: int) -> Run:
-        """That one with its decoder fine-tuned."""
+        """The same with its decoder fine-tuned."""
         from train.stages import finetune
 
         run = self.ours(k, seed)
@@ -145,11 +149,11 @@ class Tokenizers:
         return run
 
     def tuned_otherwise(self, name: str, made: Run, options: FinetuneOptions, tokens_of: Run | None = None) -> Run:
-        """What a run has made, fine-tuned by these options, in a run folder of this name; on a Transformer's tokens if given."""
+        """The tokenizer of a run, fine-tuned with these options in a folder of this name; on a Transformer's tokens if given."""
         from train.stages import finetune
 
         run = Run(self.folder / name, dataclasses.replace(made.config, finetune=options))
-        begun_as(made, run, ("baseline",) if options.codebook == "vqvae" else ("vae", "codebook"))
+        start_from(made, run, ("baseline",) if options.codebook == "vqvae" else ("vae", "codebook"))
         finetune.run(run, tokens_of)
         return run
 
@@ -189,21 +193,20 @@ class Tokenizers:
         return dataclasses.replace(preset, data=data, vae=vae)
 
 
-def images_of(data: DataOptions) -> str | None:
-    """Where the images of a benchmark are that settles everything else about them.
+def check_data(data: DataOptions) -> None:
+    """Refuses options of the images: a benchmark's schedule decides everything but their folder.
 
     Raises:
-        InputError: Another of their options was given.
+        InputError: Another option than the folder was given.
     """
     if dataclasses.replace(data, data_dir=None) != DataOptions():
         raise InputError(
             f"data: expected the images of the benchmark's schedule, found other options, {data}; give --data-dir alone."
         )
-    return data.data_dir
 
 
-def begun_as(made: Run, run: Run, copied: tuple[str, ...]) -> None:
-    """Gives a run that has no folder yet some stages of another.
+def start_from(made: Run, run: Run, copied: tuple[str, ...]) -> None:
+    """Copies some stages of another run into one that has no folder yet.
 
     Raises:
         InputError: It has a folder, whose copy of a stage is not what the other has by now.
@@ -224,36 +227,36 @@ def begun_as(made: Run, run: Run, copied: tuple[str, ...]) -> None:
             )
 
 
-def gaussian(run: Run, k: int, seed: int, assign: str) -> "Tokenizer":
+def gaussian(run: Run, k: int, seed: int, assigner: "Assigner") -> "Tokenizer":
     """Post-hoc Gaussian quantization (Xu et al. 2025): K codes drawn from the VAE's prior, nothing fitted."""
     import numpy as np
 
     from geovq.models.spatial_vae import callables
     from geovq.tokenizer.tokenizer import Tokenizer
-    from train.stages import inputs as stages
-    from train.stages import networks
+    from train.stages import inputs, networks
 
-    images = stages.images(run.config.data).dataset.train_images
+    images = inputs.images(run.config.data).dataset.train_images
     codes = np.random.default_rng(seed).standard_normal((k, run.config.vae.latent_dim)).astype(np.float32)
-    return Tokenizer.from_codes(*callables(networks.trained_vae(run, images.shape[1:])), codes, images, assign=assign)
+    return Tokenizer.from_codes(
+        *callables(networks.trained_vae(run, images.shape[1:])), codes, images, assigner=assigner
+    )
 
 
-def two_codes(run: Run, k: int, seed: int, stacking: str) -> "Tokenizer":
+def two_codes(run: Run, k: int, seed: int, composition: str) -> "Tokenizer":
     """A tokenizer of two whitened codes for every token."""
-    from geovq.assignment.dispatch import Codebook
-    from geovq.codebook.codes import fit_codes
-
+    from geovq.assignment import Codebook, Whitened
+    from geovq.codebook.fit import fit_codes
+    from geovq.codebook.recipe import Recipe
     from geovq.decoder.autoencoder import encode_images
     from geovq.models.spatial_vae import callables
     from geovq.tokenizer.tokenizer import Tokenizer
     from geovq.validation import check_images
-    from train.stages import inputs as stages
-    from train.stages import networks
+    from train.stages import inputs, networks
 
-    images = check_images(stages.images(run.config.data).dataset.train_images)
+    images = check_images(inputs.images(run.config.data).dataset.train_images)
     encode, decode = callables(networks.trained_vae(run, images.shape[1:]))
-    latents, geometry = encode_images(encode, images), stages.load_geometry(run)
+    latents, geometry = encode_images(encode, images), inputs.load_geometry(run)
     flat = latents.reshape(-1, latents.shape[-1])
-    codes = fit_codes("whitened", flat, geometry, k, stages=2, stacking=stacking, seed=seed)
+    codes = fit_codes(Recipe("whitened", k, 2, composition, seed), flat, geometry)
     codebook = Codebook(codes, geometry.position_metrics)
-    return Tokenizer(encode, decode, codebook, assign="whitened", image_shape=images.shape[1:])
+    return Tokenizer(encode, decode, codebook, assigner=Whitened(), image_shape=images.shape[1:])

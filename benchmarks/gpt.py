@@ -2,9 +2,9 @@
 
     python -m benchmarks.gpt
 
-Some ten minutes on two CPU cores, with nothing beside it. Tokens are random, for their values change no time. All ways have a
-turn in each round, after cached sampling has given the tokens of uncached sampling, and PyTorch the logits of the same weights;
-where PyTorch is not installed its rows are left out (pip install -e '.[peers]'). Writes benchmarks/results/gpt.json.
+Some ten minutes on two idle CPU cores. Tokens are random, since their values do not change the times. All ways have a turn in
+each round, after cached sampling has given the tokens of uncached sampling, and PyTorch the logits of the same weights. Where
+PyTorch is not installed its rows are left out (pip install -e '.[peers]'). Writes benchmarks/results/gpt.json.
 """
 
 import dataclasses
@@ -13,11 +13,12 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from benchmarks.common.record import no_options, save
-from benchmarks.common.rows import Row
-from benchmarks.common.timing import in_turn, ratio_row, seconds_row
+import numpy as np
+
+from benchmarks.common.harness import in_turn, no_options, save
+from benchmarks.common.rows import Row, ratio_row, spread_row
 from train.config.options import GPTOptions
 from train.run.command_line import run_program
 
@@ -59,10 +60,106 @@ def model_of(options: GPTOptions) -> Any:
 
 def batch_of(n: int) -> tuple[Any, Any]:
     """Tokens and labels."""
-    import numpy as np
-
     rng = np.random.default_rng(0)
     return rng.integers(0, CODES, (n, GRID[0] * GRID[1]), np.int32), rng.integers(0, CLASSES, n, np.int32)
+
+
+class Peer(NamedTuple):
+    """A model with the weights of ours, and a training step of its own."""
+
+    logits: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    """Tokens (n, t) and labels (n,) to logits (n, t, K), without dropout."""
+    step: Callable[[np.ndarray, np.ndarray], float]
+    """Tokens and labels of a batch to its loss; the weights follow AdamW."""
+
+
+def torch_peer(model: Any, options: GPTOptions) -> Peer | None:
+    """The model in PyTorch, its loss and its optimizer as `train.gpt` has them; None where PyTorch is not installed."""
+    try:
+        import torch
+        from torch import nn
+        from torch.nn import functional
+    except ImportError:
+        return None
+
+    config = model.config
+
+    def tensor(value: Any) -> Any:
+        return torch.tensor(np.asarray(value[...]))
+
+    def linear(ours: Any) -> nn.Linear:
+        outputs, inputs = ours.kernel.shape[::-1]
+        layer = nn.Linear(inputs, outputs, bias=ours.bias is not None)
+        with torch.no_grad():
+            layer.weight.copy_(tensor(ours.kernel).T)
+            if ours.bias is not None:
+                layer.bias.copy_(tensor(ours.bias))
+        return layer
+
+    def norm(ours: Any) -> nn.LayerNorm:
+        layer = nn.LayerNorm(config.width, eps=ours.epsilon)
+        with torch.no_grad():
+            layer.weight.copy_(tensor(ours.scale))
+            layer.bias.copy_(tensor(ours.bias))
+        return layer
+
+    class Block(nn.Module):
+        def __init__(self, ours: Any):
+            super().__init__()
+            self.norm_attention, self.norm_mlp = norm(ours.norm_attention), norm(ours.norm_mlp)
+            self.query_key_value, self.mixed = linear(ours.query_key_value), linear(ours.mixed)
+            self.up, self.down = linear(ours.up), linear(ours.down)
+            self.dropout = nn.Dropout(config.dropout)
+
+        def forward(self, x: Any) -> Any:
+            n, t, width = x.shape
+            qkv = self.query_key_value(self.norm_attention(x)).view(n, t, 3, config.heads, width // config.heads)
+            q, k, v = qkv.permute(2, 0, 3, 1, 4)
+            mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+            x = x + self.dropout(self.mixed(mixed.transpose(1, 2).reshape(n, t, width)))
+            return x + self.dropout(self.down(functional.gelu(self.up(self.norm_mlp(x)), approximate="tanh")))
+
+    class Transformer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.start, self.codes = (
+                nn.Embedding.from_pretrained(tensor(rows), freeze=False) for rows in (model.start, model.codes)
+            )
+            self.rows, self.columns = nn.Parameter(tensor(model.rows)), nn.Parameter(tensor(model.columns))
+            self.blocks = nn.ModuleList([Block(block) for block in model.blocks])
+            self.norm, self.head = norm(model.norm), linear(model.head)
+            self.dropout = nn.Dropout(config.dropout)
+
+        def forward(self, tokens: Any, labels: Any) -> Any:
+            x = torch.cat([self.start(labels)[:, None], self.codes(tokens[:, :-1])], dim=1)
+            x = self.dropout(x + (self.rows[:, None] + self.columns[None]).view(config.length, -1))
+            for block in self.blocks:
+                x = block(x)
+            return self.head(self.norm(x))
+
+    torch.manual_seed(options.seed)
+    peer = Transformer()
+    optimizer = torch.optim.AdamW(
+        peer.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
+    )
+
+    def logits(tokens: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        peer.eval()
+        with torch.no_grad():
+            return peer(torch.tensor(tokens).long(), torch.tensor(labels).long()).numpy()
+
+    def step(tokens: np.ndarray, labels: np.ndarray) -> float:
+        peer.train()
+        known, wanted = torch.tensor(labels).long(), torch.tensor(tokens).long()
+        known = torch.where(torch.rand(len(known)) < config.class_dropout, config.classes, known)
+        found = peer(wanted, known).view(-1, config.num_codes)
+        loss = functional.cross_entropy(found, wanted.view(-1), label_smoothing=options.label_smoothing)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    return Peer(logits, step)
 
 
 def our_steps(model: Any, options: GPTOptions) -> Callable[[], None]:
@@ -91,10 +188,6 @@ def our_steps(model: Any, options: GPTOptions) -> Callable[[], None]:
 
 def training(name: str, options: GPTOptions) -> list[Row]:
     """A training step, of a small model one in half precision too, and PyTorch's."""
-    import numpy as np
-
-    from benchmarks.gpt.peers import torch_peer
-
     model = model_of(options)
     tokens, labels = batch_of(options.batch_size)
     ways = {"ours": our_steps(model, options)}
@@ -113,14 +206,13 @@ def training(name: str, options: GPTOptions) -> list[Row]:
         ways["PyTorch"] = peer_steps
     seconds = {way: [s / STEPS for s in turns] for way, turns in in_turn(ways, ROUNDS).items()}
     fields = {"case": "training step", "sizes": name}
-    rows = [seconds_row(fields | {"peer": way}, turns) for way, turns in seconds.items()]
+    rows = [spread_row(fields | {"peer": way}, "seconds", turns) for way, turns in seconds.items()]
     return rows + [ratio_row(fields | {"peer": way}, turns, seconds["ours"]) for way, turns in seconds.items()]
 
 
 def sampling(name: str, options: GPTOptions, n: int) -> list[Row]:
     """Cached sampling, and a pass over the whole sequence for each of its tokens."""
     import jax
-    import numpy as np
     from flax import nnx
 
     from geovq.models.sampling import draw_token, sample
@@ -147,7 +239,7 @@ def sampling(name: str, options: GPTOptions, n: int) -> list[Row]:
     np.testing.assert_array_equal(ways["ours"](), ways["without a cache"]())
     seconds = in_turn(ways, ROUNDS)
     fields = {"case": "sampling", "sizes": name, "batch": n}
-    rows = [seconds_row(fields | {"peer": way}, turns) for way, turns in seconds.items()]
+    rows = [spread_row(fields | {"peer": way}, "seconds", turns) for way, turns in seconds.items()]
     return rows + [ratio_row(fields | {"peer": way}, turns, seconds["ours"]) for way, turns in seconds.items()]
 
 

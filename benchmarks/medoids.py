@@ -15,9 +15,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from benchmarks.common.record import save
-from benchmarks.common.rows import Row, number_row
-from benchmarks.common.timing import peak_bytes_of, ratio_row, seconds_row
+from benchmarks.common.harness import peak_bytes_of, save
+from benchmarks.common.rows import Row, ratio_row, row, spread_row
 from train.run.command_line import parse, run_program
 
 SEEDS = (0, 1, 2)
@@ -37,14 +36,14 @@ class Options:
 
 def beside_fasterpam(data: str, graph: Any) -> list[Row]:
     """Cost and time on a graph that is small enough for a distance matrix."""
-    from benchmarks.medoids import peers as medoids_peers
+    from benchmarks.common import graphs
 
-    distances, matrix_seconds = medoids_peers.matrix(graph)
+    distances, matrix_seconds = graphs.matrix(graph)
     n, rows = graph.shape[0], []
-    rows.append(number_row({"case": "distance matrix", "data": data, "nodes": n}, "seconds", matrix_seconds))
+    rows.append(row({"case": "distance matrix", "data": data, "nodes": n}, "seconds", matrix_seconds))
     for k in SMALL_CODES:
         ways: dict[str, Callable[[int], Any]] = {
-            "FasterPAM": functools.partial(medoids_peers.fasterpam, distances, k),
+            "FasterPAM": functools.partial(graphs.fasterpam, distances, k),
             "ours": functools.partial(ours, graph, k, "auto"),
             "ours, until no swap gains": functools.partial(ours, graph, k, None),
         }
@@ -52,7 +51,7 @@ def beside_fasterpam(data: str, graph: Any) -> list[Row]:
         whole = [matrix_seconds + s for s in seconds["FasterPAM"]]
         for way in ways:
             fields: Row = {"case": "beside FasterPAM", "data": data, "nodes": n, "codes": k, "way": way}
-            rows.append(seconds_row(fields, whole if way == "FasterPAM" else seconds[way]))
+            rows.append(spread_row(fields, "seconds", whole if way == "FasterPAM" else seconds[way]))
             rows.append(ratio_row(fields | {"of": "cost"}, costs[way], costs["FasterPAM"]))
             rows.append(ratio_row(fields | {"of": "speed"}, whole, whole if way == "FasterPAM" else seconds[way]))
     return rows
@@ -60,21 +59,19 @@ def beside_fasterpam(data: str, graph: Any) -> list[Row]:
 
 def beside_voronoi(data: str, graph: Any, with_clara: bool) -> list[Row]:
     """Cost and time on a graph whose distance matrix would not fit. The others take minutes for a seed, so one has to do."""
-    from benchmarks.medoids import peers as medoids_peers
+    from benchmarks.common import graphs
 
     k = SMALL_CODES[0]
     costs, seconds = compared(graph, {"ours": functools.partial(ours, graph, k, "auto")})
-    others: dict[str, Callable[[int], Any]] = {
-        "Voronoi, exact cells": functools.partial(medoids_peers.voronoi, graph, k)
-    }
+    others: dict[str, Callable[[int], Any]] = {"Voronoi, exact cells": functools.partial(graphs.voronoi, graph, k)}
     if with_clara:
-        others["CLARA"] = functools.partial(medoids_peers.clara, graph, k)
+        others["CLARA"] = functools.partial(graphs.clara, graph, k)
     found = compared(graph, others, SEEDS[:1])
     costs, seconds = costs | found[0], seconds | found[1]
     rows = []
     for way in costs:
         fields: Row = {"case": "beside Voronoi", "data": data, "nodes": graph.shape[0], "codes": k, "way": way}
-        rows.append(seconds_row(fields, seconds[way]))
+        rows.append(spread_row(fields, "seconds", seconds[way]))
         same = len(costs[way])
         rows.append(ratio_row(fields | {"of": "our cost"}, costs["ours"][:same], costs[way]))
         rows.append(ratio_row(fields | {"of": "our time"}, seconds["ours"][:same], seconds[way]))
@@ -108,11 +105,11 @@ def compared(
 
 def whole_way(data: str, decode: Any, grids: Any) -> tuple[list[Row], Any]:
     """From loaded latents to medoids, stage by stage; and the graph."""
-    from benchmarks.medoids import graphs as medoids_graphs
+    from benchmarks.common import graphs
     from geovq.medoids.search import k_medoids
 
     def all_of_it() -> Any:
-        measured = medoids_graphs.of_latents(decode, grids)
+        measured = graphs.of_latents(decode, grids)
         found = []
         for k in LARGE_CODES:
             started = time.perf_counter()
@@ -123,24 +120,24 @@ def whole_way(data: str, decode: Any, grids: Any) -> tuple[list[Row], Any]:
 
     (measured, found), peak = peak_bytes_of(all_of_it)
     fields: Row = {"case": "from latents to medoids", "data": data, "tokens": int(grids[..., 0].size)}
-    rows = [number_row(fields | {"stage": stage}, "seconds", s) for stage, s in measured.seconds.items()]
+    rows = [row(fields | {"stage": stage}, "seconds", s) for stage, s in measured.seconds.items()]
     rows += [
-        number_row(fields, "nodes", len(measured.points)),
-        number_row(fields, "edges", measured.graph.nnz // 2),
-        number_row(fields, "bridges", measured.bridges),
-        number_row(fields, "recall", measured.recall),
-        number_row(fields, "bytes", float("nan") if peak is None else peak),
+        row(fields, "nodes", len(measured.points)),
+        row(fields, "edges", measured.graph.nnz // 2),
+        row(fields, "bridges", measured.bridges),
+        row(fields, "recall", measured.recall),
+        row(fields, "bytes", float("nan") if peak is None else peak),
     ]
     graph_seconds = sum(s for stage, s in measured.seconds.items() if stage != "metrics")
     for k, seconds, one in found:
         of = fields | {"codes": k}
         rows += [
-            number_row(of | {"stage": "medoids"}, "seconds", seconds),
-            number_row(of | {"stage": "graph and medoids"}, "seconds", graph_seconds + seconds),
-            number_row(of | {"stage": "all"}, "seconds", sum(measured.seconds.values()) + seconds),
-            number_row(of, "cost_per_node", one.cost / len(measured.points)),
-            number_row(of, "candidates", one.n_candidates),
-            number_row(of, "swaps", one.n_swaps),
+            row(of | {"stage": "medoids"}, "seconds", seconds),
+            row(of | {"stage": "graph and medoids"}, "seconds", graph_seconds + seconds),
+            row(of | {"stage": "all"}, "seconds", sum(measured.seconds.values()) + seconds),
+            row(of, "cost_per_node", one.cost / len(measured.points)),
+            row(of, "candidates", one.n_candidates),
+            row(of, "swaps", one.n_swaps),
         ]
     return rows, measured
 
@@ -159,7 +156,7 @@ def slopes(rows: list[Row]) -> list[Row]:
             ]
             tokens, seconds = np.log(np.array(times)).T
             fields: Row = {"case": "slope of time over tokens", "codes": k, "stage": stage}
-            found.append(number_row(fields, "slope", np.polyfit(tokens, seconds, 1)[0], len(times)))
+            found.append(row(fields, "slope", np.polyfit(tokens, seconds, 1)[0], len(times)))
     return found
 
 
@@ -167,15 +164,15 @@ def beside_faiss(points: Any) -> list[Row]:
     """Neighbours by descent, and by faiss at the same recall."""
     import numpy as np
 
-    from benchmarks.medoids.graphs import NEIGHBOURS
+    from benchmarks.common.graphs import NEIGHBOURS
     from geovq.graph.neighbours import nearest_neighbours, recall
 
     fields: Row = {"case": "neighbours", "nodes": len(points)}
     started = time.perf_counter()
     ours = nearest_neighbours(points, NEIGHBOURS, method="descent")
     rows = [
-        number_row(fields | {"way": "ours, descent"}, "seconds", time.perf_counter() - started),
-        number_row(fields | {"way": "ours, descent"}, "recall", ours.recall),
+        row(fields | {"way": "ours, descent"}, "seconds", time.perf_counter() - started),
+        row(fields | {"way": "ours, descent"}, "recall", ours.recall),
     ]
     if importlib.util.find_spec("faiss") is None:
         return rows
@@ -197,7 +194,7 @@ def beside_faiss(points: Any) -> list[Row]:
         )
         found = recall(points, lengths)
         of = fields | {"way": f"faiss IVF, {cells} cells, {probes} probes"}
-        rows += [number_row(of, "seconds", seconds), number_row(of, "recall", found)]
+        rows += [row(of, "seconds", seconds), row(of, "recall", found)]
         print(f"{of['way']}: {seconds:.1f} s, recall {found:.5f}", flush=True)
         if found >= ours.recall:
             break
@@ -210,7 +207,7 @@ def main() -> None:
 
     import numpy as np
 
-    from benchmarks.medoids import graphs as medoids_graphs
+    from benchmarks.common import graphs
     from geovq.decoder.adapters import single
     from geovq.decoder.autoencoder import encode_images
     from geovq.graph.neighbours import nearest_neighbours
@@ -228,13 +225,11 @@ def main() -> None:
     data = run.config.data.dataset
     with_peers = importlib.util.find_spec("kmedoids") is not None
 
-    measured = medoids_graphs.of_latents(decode, latents[:300])
+    measured = graphs.of_latents(decode, latents[:300])
     started = time.perf_counter()
-    nearest_neighbours(measured.points, medoids_graphs.NEIGHBOURS, method="descent")
+    nearest_neighbours(measured.points, graphs.NEIGHBOURS, method="descent")
     k_medoids(measured.graph, SMALL_CODES[1])
-    rows: list[Row] = [
-        number_row({"case": "compilation, or the cache of it"}, "seconds", time.perf_counter() - started)
-    ]
+    rows: list[Row] = [row({"case": "compilation, or the cache of it"}, "seconds", time.perf_counter() - started)]
     schedule = f"{len(latents):,} images"
     counts = [count for count in IMAGES if count <= len(latents)]
     for count in counts:
@@ -243,7 +238,7 @@ def main() -> None:
         rows += found
         if count == IMAGES[0] and with_peers:
             rows += beside_fasterpam(data, measured.graph)
-            rows += beside_fasterpam("mixture", medoids_graphs.of_mixture(len(measured.points)).graph)
+            rows += beside_fasterpam("mixture", graphs.of_mixture(len(measured.points)).graph)
         if count == IMAGES[2]:
             rows += beside_voronoi(data, measured.graph, with_peers)
         save("medoids", rows, SEEDS, schedule)
@@ -251,7 +246,7 @@ def main() -> None:
     rows += beside_faiss(measured.points)
     save("medoids", rows, SEEDS, schedule)
     if len(latents) >= IMAGES[2]:
-        rows += beside_voronoi("mixture", medoids_graphs.of_mixture(16 * IMAGES[2]).graph, False)
+        rows += beside_voronoi("mixture", graphs.of_mixture(16 * IMAGES[2]).graph, False)
         save("medoids", rows, SEEDS, schedule)
 
 

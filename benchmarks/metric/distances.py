@@ -1,4 +1,4 @@
-"""How near are distances in the graph to continuous geodesics? For `benchmarks.geometry`.
+"""How near are distances in the graph to continuous geodesics? A study of `benchmarks.geometry`.
 
 One position of one fixed context, so that the metric is a field on R^d: the tokens of that position in the training images are
 its points. The yardstick of a pair is the shorter of two optimised paths, one started from the shortest path that any of the
@@ -15,8 +15,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from benchmarks.common.resampling import estimated, percentile, spearman
-from benchmarks.common.rows import Row, number_row
+from benchmarks.common.rows import Row, percentile, row, spearman, statistic_row
 from geovq.decoder.adapters import Decoder, in_context
 from geovq.graph.components import bridge_components
 from geovq.graph.csr import edges, knn_graph, reweight
@@ -82,7 +81,7 @@ class Found(NamedTuple):
     """Nodes of each pair's shortest path over all cases."""
 
 
-def study(decode: Decoder, latents: np.ndarray, seed: int) -> list[Row]:
+def study_distances(decode: Decoder, latents: np.ndarray, seed: int) -> list[Row]:
     """The rows of this question.
 
     Args:
@@ -93,12 +92,12 @@ def study(decode: Decoder, latents: np.ndarray, seed: int) -> list[Row]:
     rng = np.random.default_rng(seed)
     central = int(np.argmin(((latents - latents.mean(axis=0)) ** 2).sum(axis=(1, 2, 3))))
     field = field_at(decode, latents, central, POSITION, "nearest the mean", POOL, rng)
-    rows = compared(field, list(all_cases()), PAIRS, rng, checked=True)
+    rows = compare(field, list(all_cases()), PAIRS, rng, checked=True)
     for image in rng.permutation(len(latents))[:OTHER_CONTEXTS]:
-        row, column = (int(rng.integers(size)) for size in latents.shape[1:3])
-        field = field_at(decode, latents, int(image), (row, column), f"image {image}", POINTS[-1], rng)
+        h, w = (int(rng.integers(size)) for size in latents.shape[1:3])
+        field = field_at(decode, latents, int(image), (h, w), f"image {image}", POINTS[-1], rng)
         cases = [Case("euclidean", "trapezoid", k, POINTS[-1], 0) for k in OTHER_NEIGHBOURS]
-        rows += compared(field, cases, OTHER_PAIRS, rng, checked=False)
+        rows += compare(field, cases, OTHER_PAIRS, rng, checked=False)
     return rows
 
 
@@ -134,7 +133,7 @@ def field_at(
     return Field({"context": name, "position": "{},{}".format(*position)}, one, z, metrics, whitened)
 
 
-def compared(field: Field, cases: list[Case], n_pairs: int, rng: np.random.Generator, *, checked: bool) -> list[Row]:
+def compare(field: Field, cases: list[Case], n_pairs: int, rng: np.random.Generator, *, checked: bool) -> list[Row]:
     """All rows of one field."""
     pairs = rng.permutation(POINTS[0])[: 2 * n_pairs].reshape(-1, 2)
     orders = [
@@ -142,7 +141,7 @@ def compared(field: Field, cases: list[Case], n_pairs: int, rng: np.random.Gener
         for _ in range(1 + max(case.draw for case in cases))
     ]
     found = in_graphs(field, cases, pairs, orders)
-    yardstick, rows = optimised(field, pairs, found.starts, checked=checked)
+    yardstick, rows = optimise(field, pairs, found.starts, checked=checked)
     for kind in dict.fromkeys(case._replace(draw=0) for case in cases):
         fields: Row = {"case": "distance", **field.name, **kind.fields}
         draws = [found.distances[case] for case in cases if case._replace(draw=0) == kind]
@@ -178,28 +177,28 @@ def in_graphs(field: Field, cases: list[Case], pairs: np.ndarray, orders: list[n
         points = orders[case.draw][: case.points]
         distances, predecessors = dijkstra(graph_of(field, case, points), indices=pairs[:, 0], return_predecessors=True)
         found.distances[case] = distances[np.arange(len(pairs)), pairs[:, 1]]
-        paths = [points[node_path(row, *pair)] for row, pair in zip(predecessors, pairs.tolist(), strict=True)]
+        paths = [points[node_path(tree, *pair)] for tree, pair in zip(predecessors, pairs.tolist(), strict=True)]
         for q in np.flatnonzero(found.distances[case] < best):
             best[q], found.starts[q] = found.distances[case][q], paths[q]
         if case.draw == 0 and case.points == POINTS[-1] and case.lengths == "trapezoid":
-            found.walked[case] = walked(field, paths)
+            found.walked[case] = decoded_lengths(field, paths)
     print(f"distances: {len(cases)} graphs", flush=True)
     return found
 
 
-def walked(field: Field, paths: list[np.ndarray]) -> np.ndarray:
+def decoded_lengths(field: Field, paths: list[np.ndarray]) -> np.ndarray:
     """Decoded lengths of paths of nodes."""
     senders, receivers = np.concatenate([path[:-1] for path in paths]), np.concatenate([path[1:] for path in paths])
     lengths = polyline_lengths(field.decode, field.z, senders, receivers, segments=SIDE_SEGMENTS)
     return np.add.reduceat(lengths, np.cumsum([0] + [len(path) - 1 for path in paths[:-1]]))
 
 
-def optimised(
+def optimise(
     field: Field, pairs: np.ndarray, nodes: list[np.ndarray], *, checked: bool
 ) -> tuple[np.ndarray, list[Row]]:
     """Lengths of the yardsticks, and the rows about them."""
     starts = {
-        "graph": np.stack([spaced(field, path) for path in nodes]),
+        "graph": np.stack([space_evenly(field, path) for path in nodes]),
         "straight": np.stack([resample(field.z[pair], SEGMENTS) for pair in pairs]),
     }
     found = {name: find_geodesics(field.decode, paths) for name, paths in starts.items()}
@@ -207,16 +206,16 @@ def optimised(
     yardstick = np.minimum(*fine.values())
     print("distances: yardsticks", flush=True)
     fields: Row = {"case": "yardstick", **field.name, "segments": SEGMENTS}
-    rows = [estimated(fields, "length_median", percentile(50), yardstick)]
+    rows = [statistic_row(fields, "length_median", percentile(50), yardstick)]
     for name, result in found.items():
         of = {**fields, "start": name}
         excess = fine[name] / yardstick - 1
         rows += [
-            number_row(of, "converged", result.converged.mean(), len(pairs)),
-            estimated(of, "n_iter_median", percentile(50), result.n_iter),
-            number_row(of, "longer_by_1e-3", (excess > 1e-3).mean(), len(pairs)),
-            number_row(of, "excess_max", excess.max(), len(pairs)),
-            estimated(of, "gain_median", percentile(50), 1 - fine[name] / fine_lengths(field, starts[name])),
+            row(of, "converged", result.converged.mean(), len(pairs)),
+            statistic_row(of, "n_iter_median", percentile(50), result.n_iter),
+            row(of, "longer_by_1e-3", (excess > 1e-3).mean(), len(pairs)),
+            row(of, "excess_max", excess.max(), len(pairs)),
+            statistic_row(of, "gain_median", percentile(50), 1 - fine[name] / fine_lengths(field, starts[name])),
         ]
     if checked:
         shorter = (fine["graph"] < fine["straight"])[:, None, None]
@@ -237,15 +236,15 @@ def checks(field: Field, fields: Row, best: np.ndarray, yardstick: np.ndarray) -
         change = fine_lengths(field, paths) / yardstick - 1
         of = {**fields, "check": name}
         rows += [
-            estimated(of, "change_median", percentile(50), change),
-            number_row(of, "change_min", change.min(), len(change)),
-            number_row(of, "change_max", change.max(), len(change)),
+            statistic_row(of, "change_median", percentile(50), change),
+            row(of, "change_min", change.min(), len(change)),
+            row(of, "change_max", change.max(), len(change)),
         ]
     print("distances: yardsticks checked", flush=True)
     return rows
 
 
-def spaced(field: Field, nodes: np.ndarray) -> np.ndarray:
+def space_evenly(field: Field, nodes: np.ndarray) -> np.ndarray:
     """A path of nodes, as points at equal lengths."""
     sides = measure_edges(field.z, field.metrics, nodes[:-1], nodes[1:])
     return resample(field.z[nodes], SEGMENTS, sides)
@@ -270,4 +269,4 @@ def ratio_rows(fields: Row, distances: Float[np.ndarray, "q draws"], yardstick: 
 
     fields = {**fields, "draws": distances.shape[1]}
     statistics = {"ratio_median": ratio(50), "ratio_p5": ratio(5), "ratio_p95": ratio(95), "spearman": correlation}
-    return [estimated(fields, score, statistic, distances, yardstick) for score, statistic in statistics.items()]
+    return [statistic_row(fields, score, statistic, distances, yardstick) for score, statistic in statistics.items()]

@@ -1,17 +1,17 @@
-"""How true are the lengths, the distances and the one metric that the geometry of a trained VAE is built on?
+"""How accurate are the edge lengths, the distances and the single metrics that a measured geometry is built on?
 
     python -m benchmarks.geometry --run runs/quick --data-dir DIR
 
-Ten minutes on two CPU cores; the run needs its VAE, and nothing is written to it. Three studies: edge lengths from cached
-metrics against decoded polylines, and what refining them changes; distances in the graph against continuous geodesics, by the
-number of neighbours k and of points n; and how much of a metric's variance is due to the token, its context and its position.
-Writes benchmarks/results/geometry.json.
+Ten minutes on two CPU cores; the run needs its VAE, and nothing is written to it. Three studies: edge lengths from cached metrics
+compared with decoded polylines, and the effect of refining them; distances in the graph compared with continuous geodesics, by
+the number of neighbours k and of points n; and the parts of a metric's variance that come from the token, its context and its
+position. Writes benchmarks/results/geometry.json.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-from benchmarks.common.record import save
+from benchmarks.common.harness import save
+from benchmarks.common.rows import Row
 from train.run.command_line import NoExtra, parse, run_program
 
 SEED = 0
@@ -20,7 +20,7 @@ ENCODED_IMAGES = 14_000
 """Of the training set: enough for the distinct tokens that the distances need at one position."""
 
 
-def tables(rows: Sequence[dict[str, Any]]) -> str:
+def tables(rows: Sequence[Row]) -> str:
     """For people: one table a case, what identifies a number on the left."""
     from train.evaluation.report import text_table
 
@@ -38,9 +38,8 @@ def main() -> None:
     """Runs the benchmark."""
     run, _ = parse(__doc__, ("data",), NoExtra(), needs=("vae",), bound=False)
 
-    from benchmarks.geometry import distances as geometry_distances
-    from benchmarks.geometry import edges as geometry_edges
-    from benchmarks.geometry import variance as geometry_variance
+    from benchmarks.metric.distances import study_distances
+    from benchmarks.metric.edges import study_edges, study_variance
     from geovq.decoder.adapters import single
     from geovq.decoder.autoencoder import encode_images
     from geovq.geometry.measured import draw
@@ -57,9 +56,9 @@ def main() -> None:
     metrics = token_metrics(decode, grids)
     print(f"metrics of the tokens of {len(grids)} images", flush=True)
     rows = [
-        *geometry_variance.study(decode, latents, metrics, SEED),
-        *geometry_edges.study(decode, grids, metrics, SEED),
-        *geometry_distances.study(decode, latents, SEED),
+        *study_variance(decode, latents, metrics, SEED),
+        *study_edges(decode, grids, metrics, SEED),
+        *study_distances(decode, latents, SEED),
     ]
     print(tables(rows))
     config = run.config
