@@ -13,6 +13,7 @@ from benchmarks.common.markdown import captioned, markdown
 from benchmarks.common.means import judged_by
 from benchmarks.common.record import FOLDER, no_options
 from benchmarks.common.rows import Row, value_of
+from benchmarks.common.tree import tree
 from benchmarks.generation import likelihood_tables, study_tables
 from benchmarks.generation import tables as generation_tables
 from benchmarks.medoids import tables as medoids_tables
@@ -83,12 +84,14 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {
     "nearest": ("nearest", medoids_tables.nearest),
     "gpt": ("gpt", gpt),
     "resume": ("resume", resume),
+    "tokenizer_front": (_STUDY, tokenizer_tables.front),
     "tokenizer_headline": (_STUDY, tokenizer_tables.headline),
     "tokenizer_reached": (_STUDY, tokenizer_tables.reached),
     "tokenizer_ladder": (_STUDY, tokenizer_tables.ladder),
     "tokenizer_systems": (_STUDY, tokenizer_tables.systems),
     "tokenizer_codebooks": (_STUDY, tokenizer_tables.codebooks),
     "tokenizer_meaning": (_STUDY, tokenizer_tables.meaning),
+    "encoding_front": ("encoding", tokenizer_tables.choice),
     "encoding": ("encoding", tokenizer_tables.encoding),
     "generation_reached": ("generation", lambda rows: markdown(*generation_tables.reached(rows))),
     "generation_systems": ("generation", lambda rows: markdown(*generation_tables.systems(rows))),
@@ -137,8 +140,12 @@ def _replicated(names: Collection[object]) -> str:
 
 
 def rendered(text: str) -> str:
-    """A page with its tables as the results files have them."""
-    return _BLOCK.sub(lambda found: f"<!-- {found[1]}: begin -->\n{table(found[1])}\n<!-- {found[1]}: end -->", text)
+    """A page with its tables as the results files have them, and its map as the packages have it."""
+
+    def block(name: str) -> str:
+        return f"<!-- {name}: begin -->\n{tree() if name == 'tree' else table(name)}\n<!-- {name}: end -->"
+
+    return _BLOCK.sub(lambda found: block(found[1]), text)
 
 
 def main() -> None:

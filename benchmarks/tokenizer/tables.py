@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.common.markdown import markdown
-from benchmarks.common.rows import Row, maybe, row_of, select
+from benchmarks.common.rows import Row, maybe, row_of, select, value_of
 
 _SCORES = (
     "psnr",
@@ -42,6 +42,26 @@ def headline(rows: list[Row]) -> str:
         interval = f"{psnr['low']:.2f} to {psnr['high']:.2f}"
         cells.append([label, psnr["value"], interval, ssim["value"], lpips["value"]])
     return markdown(["system", "PSNR dB", "95% interval", "SSIM", "LPIPS"], cells)
+
+
+_FRONT: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("k-means codes, `Nearest`", "our VAE", {"system": "ours", "codebook": "kmeans", "assign": "euclidean"}),
+    ("VQ-VAE", "VQ-VAE", {"system": "vqvae", "decoder": "end-to-end", "assign": "euclidean"}),
+    ("GeoVQ: `refined` codes, `Joint`", "our VAE", {"system": "ours", "codebook": "refined", "assign": "joint"}),
+    ("VQ-VAE with `Joint`", "VQ-VAE", {"system": "vqvae", "decoder": "end-to-end", "assign": "joint"}),
+    ("no quantization", "our VAE", {"system": "vae", "assign": "-"}),
+)
+"""The five rows of the README: what is quantized and how, the network, and the fields of its rows."""
+
+
+def front(rows: list[Row]) -> str:
+    """The five rows of the README, with K = 512: PSNR with its interval, and LPIPS."""
+    cells: list[list[Any]] = []
+    for label, network, fields in _FRONT:
+        of: dict[str, Any] = {"case": "scores", "codes": 0 if fields["system"] == "vae" else 512, **fields}
+        psnr, lpips = (row_of(rows, score=score, **of) for score in ("psnr", "lpips"))
+        cells.append([label, network, psnr["value"], f"{psnr['low']:.2f} to {psnr['high']:.2f}", lpips["value"]])
+    return markdown(["tokens", "network", "PSNR dB", "95% interval", "LPIPS"], cells)
 
 
 def reached(rows: list[Row]) -> str:
@@ -141,6 +161,29 @@ def encoding(rows: list[Row]) -> str:
         if row["score"] == "images_per_second"
     ]
     return markdown(["assign", "images a second", "time / encoder's", "time / joint's", "PSNR dB"], cells)
+
+
+_CHOICE = (
+    ("the best images", "`Joint()`", "joint"),
+    ("most of that, fast", "`Amortised()`", "amortised"),
+    ("the speed of the encoder", "`Whitened()`", "whitened"),
+)
+"""The three rows of the README: what is wanted, the assigner, and its name in the results."""
+
+
+def choice(rows: list[Row]) -> str:
+    """Which assigner to take: quality and speed of three."""
+    cells = [
+        [
+            wanted,
+            assigner,
+            value_of(rows, score="psnr", assign=name),
+            value_of(rows, score="images_per_second", assign=name),
+            value_of(rows, score="ratio", assign=name, peer="encoder"),
+        ]
+        for wanted, assigner, name in _CHOICE
+    ]
+    return markdown(["you want", "take", "PSNR dB", "images a second", "time / encoder's"], cells)
 
 
 LADDER = (
