@@ -1,6 +1,6 @@
-"""The README and the pages in docs: their examples run, their tables are those of the results, their links lead somewhere."""
+"""The README and the pages in docs: examples run, tables are those of the results, and links, names and commands exist."""
 
-import ast
+import importlib.util
 import pathlib
 import re
 
@@ -9,6 +9,7 @@ import pytest
 from benchmarks import tables
 from geovq.storage import write_json
 from geovq.validation import InputError
+from train.config.options import Config
 
 ROOT = pathlib.Path(__file__).parents[2]
 NAMES = [str(page.relative_to(ROOT)) for page in tables.PAGES]
@@ -30,13 +31,12 @@ def test_python_examples_run(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", NAMES)
 def test_tables_are_those_of_the_results_files(name):
     text = (ROOT / name).read_text()
-    assert "begin -->" in text
     assert tables.rendered(text) == text
 
 
 def test_every_table_stands_on_one_page_and_every_results_file_has_one():
     markers = [name for page in tables.PAGES for name in re.findall(r"<!-- (\w+): begin -->", page.read_text())]
-    assert sorted(markers) == sorted(tables.TABLES)
+    assert sorted(markers) == sorted([*tables.TABLES, "tree"])
     files = {path.stem for path in (ROOT / "benchmarks/results").glob("*.json")}
     assert files == {file for file, _ in tables.TABLES.values()}
 
@@ -91,38 +91,50 @@ def test_every_page_is_named_in_the_readme():
     assert all(f"({name})" in text for name in NAMES[1:])
 
 
-def mapped():
-    """Modules in the order of the map, such as geovq.validation."""
-    text = (ROOT / "README.md").read_text().split("## Map")[1].split("```")[1]
-    names: list[str] = []
-    for line in text.splitlines():
-        for number, word in enumerate(line.split()):
-            if not word.endswith(".py"):
-                break
-            folder = word.split("/")[0] if number == 0 else names[-1].split(".")[0]
-            names.append(f"{folder}.{word.split('/')[-1].removesuffix('.py')}")
-    return names
+def outside_tables(page):
+    """A page without its tables, whose captions name commands as they were when they ran."""
+    return re.sub(r"<!-- (\w+): begin -->.*?<!-- \1: end -->", "", page.read_text(), flags=re.DOTALL)
 
 
-def modules():
-    return {
-        f"{folder}.{path.stem}": path
-        for folder in ("geovq", "train", "benchmarks")
-        for path in (ROOT / folder).glob("*.py")
-        if path.name != "__init__.py"
-    }
+def found(pattern):
+    """What all pages say outside their tables: page and match."""
+    return [(page.name, match) for page in tables.PAGES for match in re.findall(pattern, outside_tables(page))]
 
 
-def test_the_map_names_every_module_once():
-    assert sorted(mapped()) == sorted(modules())
+def test_the_readme_is_a_front_door():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
-def test_a_module_imports_only_what_stands_above_it():
-    order = {name: place for place, name in enumerate(mapped())}
-    wrong = []
-    for name, path in modules().items():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                imported = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-                wrong += [(name, other) for other in imported if order.get(other, -1) >= order[name]]
-    assert wrong == []
+def test_names_and_files_of_the_code_are_there():
+    names = found(r"`((?:geovq|train|benchmarks)(?:\.\w+)+)`")
+    assert len(names) > 20
+    assert [(page, name) for page, name in names if not is_there(name)] == []
+    files = found(r"`((?:geovq|train|benchmarks|tests)/[\w/.]*)`")
+    assert [(page, name) for page, name in files if not (ROOT / name).exists()] == []
+
+
+def is_there(name):
+    """Whether a dotted name is a module, or something in one."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            value = importlib.import_module(".".join(parts[:count]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[count:]:
+            value = getattr(value, part, None)
+        return value is not None
+    return False
+
+
+def test_commands_name_programs_and_options_that_there_are():
+    programs = found(r"python -m ((?:train|benchmarks)(?:\.\w+)+)")
+    assert len(programs) > 10
+    assert [(page, name) for page, name in programs if importlib.util.find_spec(name) is None] == []
+    flags = found(r"--(\w+)\.([\w-]+)")
+    config = Config()
+    assert [
+        (page, flag)
+        for page, flag in flags
+        if not hasattr(getattr(config, flag[0].replace("-", "_"), None), flag[1].replace("-", "_"))
+    ] == []
