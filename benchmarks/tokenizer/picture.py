@@ -5,8 +5,9 @@
     python -m train.baseline --preset quick --run runs/vqvae --data-dir DIR --baseline.system vqvae --vae.epochs 10
     python -m benchmarks.tokenizer.picture --run runs/cloth --vqvae runs/vqvae --data-dir DIR
 
-The first three commands take half an hour on two CPU cores, the last a minute. It takes the first two test images of every class, so
-nobody chose them. Writes benchmarks/results/reconstructions.png and prints the mean PSNR of each row.
+The first three commands take half an hour on two CPU cores, the last a minute. The images are the first two test images of every
+class, so nobody chose them.
+Writes benchmarks/results/reconstructions.png and prints the mean PSNR of each row.
 """
 
 import dataclasses

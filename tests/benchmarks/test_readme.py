@@ -118,7 +118,7 @@ def is_there(name):
     parts = name.split(".")
     for count in range(len(parts), 0, -1):
         try:
-            value = importlib.import_module(".".join(parts[:count]))
+            value: object = importlib.import_module(".".join(parts[:count]))
         except ModuleNotFoundError:
             continue
         for part in parts[count:]:
