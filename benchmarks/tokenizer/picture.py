@@ -13,8 +13,9 @@ Writes benchmarks/results/reconstructions.png and prints the mean PSNR of each r
 import dataclasses
 import pathlib
 
-from benchmarks.common.record import FOLDER
 from train.run.command_line import parse, run_program
+
+FOLDER = pathlib.Path(__file__).parents[1] / "results"
 
 
 @dataclasses.dataclass(frozen=True)
