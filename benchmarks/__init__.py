@@ -1,1 +1,1 @@
-"""One question a file; each writes benchmarks/results/NAME.json, which the README and docs quote."""
+"""One package or module for each question; `python -m benchmarks.NAME` answers it and writes benchmarks/results/NAME.json."""

@@ -1,14 +1,51 @@
-"""Strict defaults for every test: no silent rank promotion; data from the official files only where they are."""
+"""Strict defaults for every test: types and shapes checked at run time, no silent rank promotion, official data only if there."""
 
+import contextlib
 import os
 import pathlib
 import tempfile
+from collections.abc import Iterator
+from typing import Any
 
 import jax
+import jaxtyping
 import numpy as np
 import pytest
 
+from tests.typechecker import typechecker
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+ROOT = pathlib.Path(__file__).parents[1]
+UNCHECKED = {"geovq.medoids.kernels"}  # numba compiles the functions themselves
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "geovq").rglob("*.py")}
+
+CHECKED = sorted(name for name in MODULES - UNCHECKED if not name.endswith("__init__"))
+
+jaxtyping.install_import_hook(CHECKED, f"{typechecker.__module__}.typechecker")  # before anything imports the library
+
+
+@contextlib.contextmanager
+def _raises_unchecked(*expected: Any, **options: Any) -> Iterator[Any]:
+    """`pytest.raises` in which annotations are not enforced: what a function is to refuse may break them."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        with _raises(*expected, **options) as caught:
+            yield caught
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", before)
+
+
+_raises = pytest.raises
+
+
+@pytest.fixture(autouse=True, scope="session")
+def refusals_before_annotations() -> Iterator[None]:
+    """Tests of refusals see the function's own error, and not that of its annotations."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pytest, "raises", _raises_unchecked)
+        yield
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,7 +80,7 @@ def x64():
 @pytest.fixture(scope="session")
 def fashion_dir() -> pathlib.Path:
     """Folder with the four official Fashion-MNIST files: GEOVQ_DATA, or shared data beside the checkout."""
-    beside = pathlib.Path(__file__).parents[2] / "shared/data/fashion_mnist"
+    beside = ROOT.parent / "shared/data/fashion_mnist"
     folder = pathlib.Path(os.environ.get("GEOVQ_DATA", beside))
     if not (folder / "train-images-idx3-ubyte.gz").exists():
         pytest.skip(f"no Fashion-MNIST files in {folder}; set GEOVQ_DATA to their folder")

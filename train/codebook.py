@@ -47,8 +47,8 @@ def run(run: Run) -> None:
             geometry = measure(
                 single(decode),
                 latents,
-                neighbours=options.neighbours,
-                at_most=options.measured_images,
+                num_neighbours=options.neighbours,
+                max_images=options.measured_images,
                 probes=options.probes or None,
                 seed=options.seed,
                 components=options.components,

@@ -1,1 +1,1 @@
-"""Rows of results, where they go, times in turn, intervals."""
+"""What all benchmarks share: rows of results, the files they go to, and timing. It imports geovq and train, no benchmark."""

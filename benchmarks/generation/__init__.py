@@ -1,1 +1,1 @@
-"""Samples of Transformers on tokens of every kind, compared with real images."""
+"""Which tokens give the best images, and how predictable are they? Transformers over tokens of every system."""

@@ -1,57 +1,73 @@
-"""Which tokens give the best images, with the same Transformer and the same budget?
+"""Which tokens give the best images, with the same Transformer and the same budget? And how predictable are they?
 
-    python -m benchmarks.generation --run runs/generation --data-dir DIR                        two CPU cores, many hours; resumes
+    python -m benchmarks.generation --run runs/generation --data-dir DIR                      two CPU cores, many hours; resumes
     python -m benchmarks.generation --run runs/generation --data-dir DIR --seeds 0 --systems metric-whitened vqvae-euclidean
-    python -m benchmarks.generation --run runs/full --data-dir DIR --schedule full             for an accelerator
+    python -m benchmarks.generation --run runs/full --data-dir DIR --size full                for an accelerator
+    python -m benchmarks.generation --run runs/smoke --output runs/smoke --size smoke         the digits, to try it
+    python -m benchmarks.generation --run runs/longer --data-dir DIR --schedule longer        three times the epochs
+    python -m benchmarks.generation --run runs/longest --data-dir DIR --schedule longest      five times the epochs
+    python -m benchmarks.generation --run runs/generation --data-dir DIR --schedule study --systems 1 3
+    python -m benchmarks.generation --run runs/likelihood --data-dir DIR --schedule likelihood
 
-FashionMNIST, K = 512. Tokens of Euclidean and geodesic medoids, of metric means under several assignments, and of a VQ-VAE; of
-some, the decoder fine-tuned on the tokens, without and with a price on LPIPS. 5,000 samples of each Transformer stand beside the
-test images in the features of a classifier that is trained here: Fréchet and kernel distance, precision, recall, density,
-coverage, class accuracy, nearest training images; and nats per token. Real validation images and reconstructions of them are the
-brackets. On the reduced schedule seeds are those of the Transformers, over the tokens of one VAE and one VQ-VAE, and systems that
-are not compared have the first alone.
+FashionMNIST, K = 512. The schedules:
+- generation: tokens of Euclidean and geodesic medoids, of metric means with several assignments, and of a VQ-VAE; for some, the
+  decoder is fine-tuned on the tokens, with and without a weight on LPIPS. 5,000 samples of each Transformer are compared with the
+  test images in the features of a classifier that is trained here: Fréchet and kernel distance, precision, recall, density,
+  coverage, class accuracy, nearest training images; and nats per token. Real validation images and their reconstructions are the
+  ends of the scale.
+- longer, longest: does longer training change the order? Six and ten epochs instead of two, one seed.
+- study: the original study's three experiments, its own next steps, and sharper textures. One table has the original columns
+  (samples compared with unrelated test images, errors in the unit of each), the other has ours.
+- likelihood: nats of a token for every codebook and every assignment, and for VAEs that carry more bits; no samples.
 
-What is complete in the run folder is not made again. Some systems or seeds alone are measured into files of their own, which end
-in _part, the full schedule into those that end in _full.
-Writes benchmarks/results/generation.json; generation_trade.png, how good samples are against how well tokens reconstruct and are
-predicted; generation_samples.png, two samples of every class; generation_confusion.png, what classes samples are seen as;
-generation_confused.png, samples of the two classes that real images are confused in most; and generation_nearest.png, those
-that are nearest to training images. More samples of each class are in RUN/generation.
+At the reduced size the seeds are Transformers over the tokens of one VAE and one VQ-VAE, and systems that are not compared have
+the first seed alone. generation and study share a run folder; longer, longest and likelihood need folders of their own, since a
+folder holds one Transformer for each system and seed. What is complete in the run folder is not made again.
+
+Writes benchmarks/results/generation.json, longer.json, longer_long.json (longest), study.json or likelihood.json, and pictures
+beside them. Some systems or seeds alone go to a file that ends in _part, the full size to one that ends in _full. More samples of
+each class are in RUN/generation.
 """
 
 import dataclasses
+import pathlib
 
-from benchmarks.generation.schedules import UsualExtent
-from benchmarks.generation.systems import SYSTEMS, check_names
+from benchmarks.common.harness import FOLDER
+from benchmarks.generation.schedules import STUDIES, ScheduleName
+from benchmarks.tokenizer.systems import Size, check_data
 from train.run.command_line import parse, run_program
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(UsualExtent):
+class Options:
     """Which systems, how long, and where to."""
 
+    schedule: ScheduleName = "generation"
+    """Which systems are trained for how many epochs; see above."""
+    size: Size = "reduced"
+    """reduced: two CPU cores. full: an accelerator. smoke: the digits, to try it."""
     systems: tuple[str, ...] = ()
-    """Only those of these names, such as metric-joint-finetuned; all if none is given."""
+    """Only these systems, such as metric-joint-finetuned, or the numbers of experiments; all if none is given."""
+    seeds: tuple[int, ...] = ()
+    """Only these seeds; all of the schedule if none is given."""
+    output: pathlib.Path = FOLDER
+    """Folder of the results."""
 
 
 def main() -> None:
     """Runs the benchmark."""
     asked, options = parse(__doc__, ("data",), Options(), bound=False)
-    known = {system.name: system for system in SYSTEMS}
-    check_names(options.systems, known)
+    check_data(asked.config.data)
+    study = STUDIES[options.schedule]
+    study.at(options.size, options.systems)
 
-    from benchmarks.generation.figures import confused, confusion, copies, side_by_side, trade
-    from benchmarks.generation.program import measured_into
-    from benchmarks.generation.tables import guidance, reached, systems
+    from benchmarks.generation.figures import draw
+    from benchmarks.generation.measure import Asked, run_study
+    from benchmarks.generation.tables import PRINTED
 
-    tables = {"Samples": systems, "Guidance": guidance, "What was wanted": reached}
-    path, found = measured_into("generation", "name", known, options.systems, asked, options, tables)
-    rows, pictures, nearest, classes = found
-    trade(rows, path.with_name(f"{path.name}_trade.png"))
-    confusion(rows, classes, path.with_name(f"{path.name}_confusion.png"))
-    side_by_side(pictures, path.with_name(f"{path.name}_samples.png"))
-    confused(rows, pictures, classes, path.with_name(f"{path.name}_confused.png"))
-    copies(nearest, path.with_name(f"{path.name}_nearest.png"))
+    wanted = Asked(options.size, options.systems, options.seeds, options.output)
+    path, found = run_study(study, wanted, asked.folder, asked.config.data, PRINTED[options.schedule])
+    draw(options.schedule, path, found)
 
 
 if __name__ == "__main__":

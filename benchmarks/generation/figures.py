@@ -1,4 +1,4 @@
-"""Figures of benchmarks.generation."""
+"""Pictures of the generation study."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -7,21 +7,40 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from benchmarks.common.means import PLAIN, judged_by, mean_of, names_of, nats_of
-from benchmarks.common.rows import Row
+from benchmarks.common.rows import PLAIN, Row, judged_by, mean_of, names_of, nats_of
+from benchmarks.generation.measure import Measured
+from benchmarks.generation.schedules import ScheduleName
 from train.evaluation.report import save_grid
 
 DRAWN = ("euclidean-euclidean", "vqvae-euclidean", "metric-joint-finetuned")
-"""Systems whose samples' confusion matrices are drawn, and their likeness to training images."""
+"""Systems whose confusion matrices and nearest training images are drawn."""
 
 _MARKERS = {"finetuned": "s", "perceptual": "D"}
 """Of decoders; others have a circle."""
 
 
-def trade(rows: Sequence[Row], path: pathlib.Path) -> None:
-    """Draws how good samples are against how well tokens reconstruct, and against how well they are predicted.
+def draw(schedule: ScheduleName, path: pathlib.Path, found: Measured) -> None:
+    """Draws what a schedule shows, into files whose names begin as that of its results file.
 
-    A colour is of tokens and their Transformer, a marker of a decoder.
+    Args:
+        schedule: Its name.
+        path: Of the results file, without an ending.
+        found: What was measured.
+    """
+    if not found.pictures:
+        return
+    side_by_side(found.pictures, path.with_name(f"{path.name}_samples.png"))
+    if schedule == "generation":
+        trade(found.rows, path.with_name(f"{path.name}_trade.png"))
+        confusion(found.rows, found.classes, path.with_name(f"{path.name}_confusion.png"))
+        confused(found.rows, found.pictures, found.classes, path.with_name(f"{path.name}_confused.png"))
+        copies(found.nearest, path.with_name(f"{path.name}_nearest.png"))
+
+
+def trade(rows: Sequence[Row], path: pathlib.Path) -> None:
+    """Draws the Fréchet distance of samples over the PSNR of reconstructions, and over nats per token.
+
+    A colour stands for a Transformer, a marker for a decoder.
 
     Args:
         rows: Of benchmarks.generation.
@@ -66,7 +85,7 @@ def side_by_side(pictures: Mapping[str, Float[np.ndarray, "classes n H W C"]], p
 
 
 def confusion_matrix(rows: Sequence[Row], classes: int, **wanted: Any) -> Float[np.ndarray, "asked seen"]:
-    """Of what was asked for, the part that is seen as each class, mean over seeds; zeros where there are no such rows."""
+    """Part of the images of each class that is seen as each class, mean over seeds; zeros where there are no such rows."""
     return np.array(
         [
             [mean_of(rows, score="fraction", asked=asked, seen=seen, **wanted) or 0.0 for seen in range(classes)]
@@ -139,10 +158,10 @@ def confused(
 
 
 def copies(nearest: Mapping[str, Float[np.ndarray, "2 n H W C"]], path: pathlib.Path) -> None:
-    """Shows the samples that are nearest to training images, and these below.
+    """Shows the samples that are nearest to training images, and these training images below.
 
     Args:
-        nearest: Samples and training images, by set; all of them where there is none that is drawn.
+        nearest: Samples and training images, by system; all are drawn where none is in DRAWN.
         path: The PNG to write.
     """
     drawn = {name: nearest[name] for name in DRAWN if name in nearest} or nearest

@@ -1,29 +1,29 @@
-"""The runs of benchmarks.generation and study: what each system trains; what is complete in the run folder is not made again."""
+"""The runs of the generation study: what each system trains. What is complete in the run folder is not made again."""
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.generation.schedules import Schedule
-from benchmarks.generation.systems import EXPERIMENTS, REPLICATED, SYSTEMS, System
-from benchmarks.tokenizer.systems import Tokenizers, begun_as
+from benchmarks.generation.systems import EXPERIMENTS, ONCE, PREDICTED, REPLICATED, System
+from benchmarks.tokenizer.systems import Tokenizers, start_from
 from geovq.validation import InputError
-from train.config.options import PRESETS, FinetuneOptions, GPTOptions, VAEOptions, tokenizer_stages
+from train.config.options import PRESETS, FinetuneOptions, GPTOptions, tokenizer_stages
 from train.run.folder import Run
 
 if TYPE_CHECKING:
     from geovq.tokenizer.tokenizer import Tokenizer
 
-PERCEPTUAL = 20.0
-"""Price of LPIPS where a decoder is fine-tuned with one; chosen on validation images by benchmarks.perceptual."""
+LPIPS_WEIGHT = 20.0
+"""Weight of LPIPS where a decoder is fine-tuned with one; chosen on validation images by benchmarks.perceptual."""
 
-NAT = 0.1
-"""Price of a nat where tokens have one; benchmarks.entropy compares some on validation images."""
+NAT_WEIGHT = 0.1
+"""Weight of a nat where tokens have one; benchmarks.entropy compares some on validation images."""
 
 
 class Trained(NamedTuple):
-    """A trained Transformer, and what decodes its samples."""
+    """A trained Transformer, and the decoder of its samples."""
 
     system: System
     seed: int
@@ -38,7 +38,7 @@ class Trained(NamedTuple):
 
         if self.tuned is not None:
             return tokenizers.load_finetuned(self.tuned.folder)
-        return tokenizers.modelled(self.run, "euclidean")  # decoding is the same for all assignments
+        return tokenizers.of_gpt(self.run, "euclidean")  # decoding is the same for all assigners
 
     def made_by(self, *stages: str) -> dict[str, str]:
         """Fingerprints of the tokenizer, of the fine-tuning if there is one, and of more stages of the run."""
@@ -56,18 +56,24 @@ class Generation:
 
     @property
     def tokenizers(self) -> Tokenizers:
-        """Of the tokenizers."""
+        """Tokenizers of the VAEs whose bits are held, and of the VQ-VAEs."""
         return Tokenizers(self.folder, self.data_dir, self.schedule.tokenizer, ())
 
-    @property
-    def free_tokenizers(self) -> Tokenizers:
-        """Of the tokenizers of VAEs whose bits are not held."""
-        variance = VAEOptions.noise_variance
-        return dataclasses.replace(self.tokenizers, folder=self.folder / "free", noise_variance=variance)
+    def tokenizers_of(self, system: System) -> Tokenizers:
+        """Tokenizers of the VAEs with the system's β; a β that is fixed has one codebook and a folder of its own."""
+        if system.noise_variance is None or system.codebook == "baseline":
+            return self.tokenizers
+        codebook = dataclasses.replace(self.schedule.tokenizer.codebook, codebooks=(system.codebook,))
+        return dataclasses.replace(
+            self.tokenizers,
+            folder=self.folder / f"beta-{system.noise_variance:g}-{system.codebook}",
+            schedule=dataclasses.replace(self.schedule.tokenizer, codebook=codebook),
+            noise_variance=system.noise_variance,
+        )
 
     @property
     def fixed_seeds(self) -> dict[str, int]:
-        """Those that all systems share."""
+        """The seeds that all systems share."""
         tokenizer = self.schedule.tokenizer
         return {
             "classifier": PRESETS[tokenizer.preset].classifier.seed,
@@ -77,7 +83,7 @@ class Generation:
 
     def classifier(self) -> Run:
         """The trained classifier, in whose features all images are compared."""
-        from train import classifier
+        from train.stages import classifier
 
         preset = PRESETS[self.schedule.tokenizer.preset]
         data = dataclasses.replace(preset.data, data_dir=self.data_dir)
@@ -89,7 +95,7 @@ class Generation:
         """Whether this system is trained for this seed."""
         return system in REPLICATED or seed == self.schedule.seeds[0] or self.schedule.whole
 
-    def check_seeds(self, systems: Mapping[str, System], seeds: Sequence[int]) -> None:
+    def check_seeds(self, systems: Mapping[str, System], seeds: tuple[int, ...]) -> None:
         """Refuses a system that has none of these seeds on this schedule.
 
         Raises:
@@ -108,27 +114,32 @@ class Generation:
 
     def trained(self, system: System, seed: int) -> "Trained":
         """The system's Transformer, over tokens that another may have been trained on before, and its decoder."""
-        from train import gpt
+        from train.stages import gpt
 
         made = self._tokenizer(system, seed)
         config = dataclasses.replace(made.config, gpt=self.options(system, seed))
         run = Run(self.folder / f"gpt-{system.transformer}-{seed}", config)
-        begun_as(made, run, tokenizer_stages(config))
+        start_from(made, run, tokenizer_stages(config))
         prior = None if system.prior is None else self.trained(system.prior, self.tokenizer_seed(seed)).run
         gpt.run(run, self.with_tokens(system, seed, run), prior)
         return Trained(system, seed, run, self._tuned(system, seed, run))
 
     def with_tokens(self, system: System, seed: int, run: Run) -> Run | None:
-        """Another run of the folder that has this one's tokens already, of benchmarks.study too; None if there is none.
+        """Another run of the folder that has the same tokens already, of any schedule; None if there is none.
 
-        Seeds of Transformers share tokens where they share tokenizers.
+        Seeds of Transformers share tokens where they share tokenizers. Long training has other training images where the others
+        have a part of them.
 
         Args:
             system: Whose tokens are wanted.
             seed: Of its Transformer.
             run: Where they are wanted.
         """
-        alike = (other.transformer for other in (*SYSTEMS, *EXPERIMENTS.values()) if other.tokens == system.tokens)
+        alike = dict.fromkeys(
+            other.transformer
+            for other in (*REPLICATED, *ONCE, *EXPERIMENTS.values(), *PREDICTED)
+            if other.tokens == system.tokens and self._images(other) == self._images(system)
+        )
         seeds = [s for s in self.schedule.seeds if self.tokenizer_seed(s) == self.tokenizer_seed(seed)]
         folders = (self.folder / f"gpt-{name}-{s}" for name in alike for s in seeds)
         found = (folder for folder in folders if folder != run.folder and (folder / "gpt/tokens.npz").exists())
@@ -139,9 +150,10 @@ class Generation:
         options = dataclasses.replace(
             self.schedule.gpt,
             codebook=system.codebook,
-            assign=system.assign,
+            assigner=system.assign,
             probes=self.schedule.probes.get(system.assign, 0),
-            price=NAT if system.priced else 0.0,
+            max_images=self._images(system),
+            nat_weight=NAT_WEIGHT if system.entropy else 0.0,
             conditional=system.conditional,
             start=system.start,
             epochs=self.schedule.epochs_of(system),
@@ -154,8 +166,12 @@ class Generation:
         return dataclasses.replace(
             self.schedule.tokenizer.finetune,
             codebook="vqvae" if system.codebook == "baseline" else system.codebook,
-            perceptual=PERCEPTUAL if system.decoder == "perceptual" else 0.0,
+            lpips_weight=LPIPS_WEIGHT if system.decoder == "perceptual" else 0.0,
         )
+
+    def _images(self, system: System) -> int:
+        """Training images of its Transformer, at most; 0 for all."""
+        return 0 if system.training == "long" else self.schedule.gpt.max_images
 
     def _tuned(self, system: System, seed: int, tokens_of: Run) -> Run | None:
         """A run whose decoder and codes are fine-tuned on the system's tokens; None where its own decoder is used."""
@@ -164,11 +180,8 @@ class Generation:
         name = f"{system.decoder}-{system.tokens}-{self.tokenizer_seed(seed)}"
         return self.tokenizers.tuned_otherwise(name, self._tokenizer(system, seed), self.tuning(system), tokens_of)
 
-    def _codes(self, system: System) -> int:
-        return self.schedule.codes or system.codes
-
     def _tokenizer(self, system: System, seed: int) -> Run:
-        seed = self.tokenizer_seed(seed)
+        seed, codes = self.tokenizer_seed(seed), self.schedule.num_codes or system.num_codes
         if system.codebook == "baseline":
-            return self.tokenizers.baseline("vqvae", self._codes(system), seed)
-        return (self.tokenizers if system.held else self.free_tokenizers).ours(self._codes(system), seed)
+            return self.tokenizers.baseline("vqvae", codes, seed)
+        return self.tokenizers_of(system).ours(codes, seed)

@@ -1,16 +1,20 @@
-"""How long benchmarks.generation and study train, and on how much."""
+"""The schedules of the generation study: which systems, how long, on how much, and what is measured of them."""
 
 import dataclasses
-import pathlib
-from collections.abc import Collection
-from typing import Literal, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal, NamedTuple, get_args
 
-from benchmarks.common.record import FOLDER
-from benchmarks.generation.systems import System
-from benchmarks.tokenizer.systems import SCHEDULES as TOKENIZER_SCHEDULES
+from train.config.names import AssignerName
+
+from benchmarks.generation.systems import EXPERIMENTS, LONGER, LONGEST, ONCE, PREDICTED, REPLICATED, System, by_name
+from benchmarks.tokenizer.systems import CODEBOOKS, Size
+from benchmarks.tokenizer.systems import SIZES as TOKENIZER_SIZES
 from benchmarks.tokenizer.systems import Schedule as TokenizerSchedule
-from geovq.models.config import AssignmentName, CodebookName
-from train.config.options import PRESETS, CodebookOptions, FinetuneOptions, GPTOptions
+from geovq.codebook.names import CodebookName
+from geovq.validation import InputError
+from train.config.options import PRESETS, FinetuneOptions, GPTOptions
+
+ScheduleName = Literal["generation", "longer", "longest", "study", "likelihood"]
 
 
 class Epochs(NamedTuple):
@@ -24,45 +28,86 @@ class Epochs(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How long and how much."""
+    """How long and on how much, at one size."""
 
     tokenizer: TokenizerSchedule
-    """Of all but the Transformer."""
+    """Of all networks but the Transformer."""
     gpt: GPTOptions
-    probes: dict[AssignmentName, int]
-    """Products that a Jacobian is sketched by, where an assignment is not given whole ones."""
+    """Of every Transformer; the ones in long training see all training images."""
+    probes: Mapping[AssignerName, int]
+    """Products that sketch a Jacobian, for the assigners that do not get whole ones."""
     epochs: Epochs
     images: int
     """Images in a set, at most."""
     seeds: tuple[int, ...]
     sets: int = 1
-    """Sets of samples of a Transformer. Scores are means over them: larger sets would not compare with those of real images."""
+    """Sets of samples of a Transformer. Scores are means over them: larger sets would not compare with sets of real images."""
     whole: bool = False
-    """Whether every seed has tokenizers of its own and all systems; else Transformers alone are trained anew, and not all."""
-    codes: int | None = None
+    """Whether every seed has its own tokenizers and all systems; else only the compared Transformers are trained with each."""
+    num_codes: int | None = None
     """K of all systems, whatever they say."""
     limit: str = ""
-    """By what the epochs were chosen."""
+    """What limited the epochs."""
+    left_out: tuple[AssignerName, ...] = ()
+    """Assigners that take too long."""
 
     def epochs_of(self, system: System) -> int:
         """Of a system's Transformer."""
         return getattr(self.epochs, "large" if system.large else system.training)
 
 
-_CODEBOOKS: tuple[CodebookName, ...] = ("metric", "euclidean", "geodesic")
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Systems, a schedule of each size, and what is measured."""
+
+    systems: Mapping[str, System]
+    sizes: Mapping[str, Schedule]
+    results: str
+    """Name of the results file."""
+    measured: Literal["samples", "nats"] = "samples"
+    """samples: everything. nats: nats of tokens, and the PSNR of reconstructions."""
+    field: str = "name"
+    """The row's field for the name of the system."""
+
+    def at(self, size: str, wanted: Sequence[str] = ()) -> tuple[Schedule, dict[str, System], bool]:
+        """The schedule of a size, the wanted systems, and whether these are all.
+
+        Args:
+            size: One of `sizes`.
+            wanted: Names of systems, or the numbers that names begin with; all if there is none.
+
+        Raises:
+            InputError: No schedule of that size, or an unknown system.
+        """
+        if size not in self.sizes:
+            raise InputError(f"size: expected {' or '.join(self.sizes)} on this schedule, found {size}; change --size.")
+        schedule = self.sizes[size]
+        known = {name: system for name, system in self.systems.items() if system.assign not in schedule.left_out}
+        for one in wanted:
+            if not any(_called(name, one) for name in known):
+                raise InputError(f"systems: expected some of {', '.join(known)}, found {one!r}; change --systems.")
+        chosen = {
+            name: system for name, system in known.items() if not wanted or any(_called(name, one) for one in wanted)
+        }
+        return schedule, chosen, len(chosen) == len(known)
 
 
-def _tokenizers(name: str, finetune: FinetuneOptions) -> TokenizerSchedule:
-    """A schedule of benchmarks.tokenizer with the codebooks that are needed here."""
-    schedule = TOKENIZER_SCHEDULES[name]
-    codebook: CodebookOptions = dataclasses.replace(schedule.codebook, codebooks=_CODEBOOKS)
+def _called(name: str, wanted: str) -> bool:
+    return wanted in (name, name.split()[0])
+
+
+def _tokenizers(size: Size, finetune: FinetuneOptions, codebooks: tuple[CodebookName, ...]) -> TokenizerSchedule:
+    """The size of benchmarks.tokenizer, with these codebooks and this fine-tuning."""
+    schedule = TOKENIZER_SIZES[size]
+    codebook = dataclasses.replace(schedule.codebook, codebooks=codebooks)
     return dataclasses.replace(schedule, codebook=codebook, finetune=finetune)
 
 
-_TUNING = FinetuneOptions(codebook="metric", rounds=1, epochs=(2,), val_images=1000)
+_COMPARED: tuple[CodebookName, ...] = ("metric", "euclidean", "geodesic")
+_TUNING = FinetuneOptions(codebook="metric", rounds=1, epochs=(2,), max_val_images=1000)
 
 _REDUCED = Schedule(
-    tokenizer=_tokenizers("reduced", _TUNING),
+    tokenizer=_tokenizers("reduced", _TUNING, _COMPARED),
     gpt=GPTOptions(average=0.999, patience=0, batch_size=64),
     probes={"geodesic": 32, "joint": 96},
     epochs=Epochs(short=2, usual=2, long=10, large=1),
@@ -71,52 +116,89 @@ _REDUCED = Schedule(
     seeds=(0, 1, 2),
 )
 
-SCHEDULES = {
-    "reduced": _REDUCED,
-    "full": dataclasses.replace(
-        _REDUCED,
-        tokenizer=_tokenizers("full", dataclasses.replace(_TUNING, epochs=(6,), val_images=5000)),
-        gpt=GPTOptions(average=0.999, patience=0),
-        probes={},
-        epochs=Epochs(short=50, usual=100, long=200, large=100),
-        limit="",
-        whole=True,
+_FULL = dataclasses.replace(
+    _REDUCED,
+    tokenizer=_tokenizers("full", dataclasses.replace(_TUNING, epochs=(6,), max_val_images=5000), _COMPARED),
+    gpt=GPTOptions(average=0.999, patience=0),
+    probes={},
+    epochs=Epochs(short=50, usual=100, long=200, large=100),
+    limit="",
+    whole=True,
+)
+
+_SMOKE_TUNING = dataclasses.replace(_TUNING, epochs=(1,), max_val_images=32, batch_size=64)
+
+_SMOKE = Schedule(
+    tokenizer=_tokenizers("smoke", _SMOKE_TUNING, _COMPARED),
+    gpt=dataclasses.replace(PRESETS["demo"].gpt, average=0.9, patience=0),
+    probes={"geodesic": 4, "joint": 4},
+    epochs=Epochs(short=1, usual=1, long=2, large=1),
+    images=60,
+    seeds=(0,),
+    num_codes=16,
+)
+
+
+def _longer(usual: Schedule, times: int, sets: int = 1) -> Schedule:
+    """So many times the epochs, for one seed: each Transformer takes half an hour to an hour on two CPU cores."""
+    epochs = usual.epochs._replace(usual=times * usual.epochs.usual)
+    return dataclasses.replace(usual, epochs=epochs, seeds=(0,), sets=sets)
+
+
+_NATS = dataclasses.replace(
+    _REDUCED,
+    tokenizer=dataclasses.replace(_tokenizers("reduced", _TUNING, CODEBOOKS), epochs=8),
+    gpt=GPTOptions(average=0.999, patience=0, batch_size=64, dropout=0.0, max_images=15_000),
+    probes={"local": 64, "joint": 96},
+    epochs=Epochs(short=3, usual=3, long=6, large=3),
+    limit="",
+    seeds=(0,),
+    left_out=("geodesic", "greedy"),
+)
+
+_SIZES = {"reduced": _REDUCED, "full": _FULL, "smoke": _SMOKE}
+
+STUDIES: dict[ScheduleName, Study] = {
+    "generation": Study(by_name(*REPLICATED, *ONCE), _SIZES, "generation"),
+    "longer": Study(by_name(*LONGER), {"reduced": _longer(_REDUCED, 3), "smoke": _longer(_SMOKE, 3, sets=2)}, "longer"),
+    "longest": Study(
+        by_name(*LONGEST), {"reduced": _longer(_REDUCED, 5, sets=2), "smoke": _longer(_SMOKE, 5)}, "longer_long"
     ),
-    "smoke": Schedule(
-        tokenizer=_tokenizers("smoke", dataclasses.replace(_TUNING, epochs=(1,), val_images=32, batch_size=64)),
-        gpt=dataclasses.replace(PRESETS["demo"].gpt, average=0.9, patience=0),
-        probes={"geodesic": 4, "joint": 4},
-        epochs=Epochs(short=1, usual=1, long=2, large=1),
-        images=60,
-        seeds=(0,),
-        codes=16,
+    "study": Study(EXPERIMENTS, _SIZES, "study", field="experiment"),
+    "likelihood": Study(
+        by_name(*PREDICTED),
+        {
+            "reduced": _NATS,
+            "full": dataclasses.replace(
+                _NATS,
+                tokenizer=_tokenizers("full", dataclasses.replace(_TUNING, epochs=(6,)), CODEBOOKS),
+                gpt=GPTOptions(average=0.999, patience=0, batch_size=64),
+                probes={},
+                epochs=Epochs(short=20, usual=20, long=100, large=20),
+                left_out=(),
+            ),
+            "smoke": dataclasses.replace(
+                _NATS,
+                tokenizer=_tokenizers("smoke", dataclasses.replace(_TUNING, epochs=(1,), batch_size=64), CODEBOOKS),
+                gpt=dataclasses.replace(PRESETS["demo"].gpt, max_images=200, patience=0),
+                probes={"geodesic": 4, "joint": 4},
+                epochs=Epochs(short=1, usual=1, long=2, large=1),
+                num_codes=16,
+                left_out=("greedy",),
+            ),
+        },
+        "likelihood",
+        measured="nats",
     ),
 }
-"""reduced: no Transformer takes over 45 minutes on two CPU cores. full: for an accelerator. smoke: the digits, to try it."""
+"""The only pairs of systems and schedules. reduced: two CPU cores. full: an accelerator. smoke: the digits, to try it."""
+
+assert set(STUDIES) == set(get_args(ScheduleName))
 
 
-@dataclasses.dataclass(frozen=True)
-class Extent:
-    """How long a benchmark runs, and where its results go."""
-
-    schedule: str = "reduced"
-    """Name of the schedule."""
-    seeds: tuple[int, ...] = ()
-    """Only these seeds; all of the schedule if none is given."""
-    output: pathlib.Path = FOLDER
-    """Folder of the results."""
-
-
-@dataclasses.dataclass(frozen=True)
-class UsualExtent(Extent):
-    """That on one of `SCHEDULES`."""
-
-    schedule: Literal["reduced", "full", "smoke"] = "reduced"
-    """reduced: two epochs of most Transformers, two CPU cores. full: 50 or more, an accelerator. smoke: the digits."""
-
-
-def schedule_label(name: str, schedule: Schedule, systems: Collection[System]) -> str:
-    """What results files say of a schedule, as far as it concerns all these systems."""
+def schedule_label(size: Size, study: Study, schedule: Schedule) -> str:
+    """What a results file says of its schedule, as far as it concerns the study's systems."""
+    systems: Collection[System] = study.systems.values()
     epochs = schedule.epochs
     others = {
         s.training: schedule.epochs_of(s) for s in systems if not s.large and schedule.epochs_of(s) != epochs.usual
@@ -125,11 +207,14 @@ def schedule_label(name: str, schedule: Schedule, systems: Collection[System]) -
     trained = [f"{_counted(epochs.usual)} of the small Transformer{apart}"]
     if any(system.large for system in systems):
         trained.append(f"{_counted(epochs.large)} of the large Transformer")
+    begun = f"{size}: {' and '.join(trained)}{schedule.limit}"
+    if study.measured == "nats":
+        return f"{begun}; VAEs of {schedule.tokenizer.epochs} epochs"
     over = "" if schedule.whole else ", all seeds over the same tokens"
     passes = schedule.tokenizer.finetune.epochs[0]
     tuned = f"decoders tuned in {passes} pass{'es' if passes > 1 else ''}"
     sets = f"{schedule.images:,} images in a set" + (f", {schedule.sets} sets of samples" if schedule.sets > 1 else "")
-    return f"{name}: {' and '.join(trained)}{schedule.limit}{over}; {tuned}; {sets}"
+    return f"{begun}{over}; {tuned}; {sets}"
 
 
 def _counted(epochs: int) -> str:

@@ -1,15 +1,20 @@
-"""The systems of benchmarks.generation and study: tokens, a Transformer over them, and a decoder of its samples.
+"""The systems of the generation study: tokens, a Transformer over them, and a decoder of its samples.
 
-Tokens come from a VAE and its codebooks, or from a VQ-VAE, and stay as they are when a decoder is fine-tuned on them: one
-Transformer serves every decoder of its tokens. Some tokens are what the Transformer of others expects.
+Tokens come from a VAE and its codebooks, or from a VQ-VAE. They stay the same when a decoder is fine-tuned on them, so one
+Transformer serves every decoder of its tokens. Some tokens are chosen for the likelihood that another Transformer gives them.
 """
 
 import dataclasses
-from collections.abc import Collection, Iterable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from geovq.models.config import AssignmentName, CodebookName, StartName
-from geovq.validation import InputError
+from train.config.names import AssignerName, StartName
+
+from benchmarks.tokenizer.systems import CODEBOOKS
+from geovq.codebook.names import CodebookName
+from train.config.options import VAEOptions
+
+FREE = VAEOptions.noise_variance
+"""β of a VAE whose KL bits are not held."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,25 +22,34 @@ class System:
     """Tokens, the Transformer over them, and the decoder of its samples."""
 
     codebook: CodebookName | Literal["baseline"]
-    assign: AssignmentName
+    assign: AssignerName
     decoder: Literal["own", "finetuned", "perceptual"] = "own"
-    """own: what the codes were made for. finetuned: that, trained on the tokens. perceptual: the same with a price on LPIPS."""
-    priced: bool = False
-    """Whether tokens are chosen at a price per nat of the Transformer over this codebook's `whitened` tokens."""
-    held: bool = True
-    """Whether the VAE's KL bits are held at those of a code, at every position."""
+    """own: of the tokenizer. finetuned: trained on the tokens. perceptual: trained on the tokens, with a weight on LPIPS."""
+    entropy: bool = False
+    """Whether the tokens' nats have a weight: nats of the Transformer over this codebook's `whitened` tokens."""
+    noise_variance: float | None = None
+    """β of the VAE; None: its KL bits are held at log2 K, at every position."""
     conditional: bool = True
     start: StartName = "codes"
     """Initial rows of the Transformer's tokens."""
-    codes: int = 512
+    num_codes: int = 512
     large: bool = False
     """Whether the Transformer is the original study's large one: 8 layers, 512 channels, 8 heads."""
     training: Literal["short", "usual", "long"] = "usual"
-    """short: what the original study's first experiment had. long: to see what nats come to; no system is compared with it."""
+    """short: as in the original study's first experiment. long: to find the least nats; not compared with other systems."""
+
+    @property
+    def tokens(self) -> str:
+        """Name of the tokens, which several Transformers may share."""
+        parts = ["vqvae" if self.codebook == "baseline" else self.codebook, self.assign]
+        parts += ["entropy"] if self.entropy else []
+        if self.noise_variance is not None:
+            parts.append("free" if self.noise_variance == FREE else f"{self.noise_variance:g}")
+        return "-".join(parts if self.num_codes == 512 else [*parts, str(self.num_codes)])
 
     @property
     def transformer(self) -> str:
-        """Name of the Transformer, which systems share that differ in their decoder alone."""
+        """Name of the Transformer, which several decoders may share."""
         parts = [self.tokens]
         parts += [] if self.conditional else ["unconditional"]
         parts += ["random"] if self.start == "random" else []
@@ -44,35 +58,27 @@ class System:
         return "-".join(parts)
 
     @property
-    def tokens(self) -> str:
-        """Name of the tokens, which Transformers of all kinds share."""
-        parts = ["vqvae" if self.codebook == "baseline" else self.codebook, self.assign]
-        parts += ["priced"] if self.priced else []
-        parts += [] if self.held else ["free"]
-        return "-".join(parts if self.codes == 512 else [*parts, str(self.codes)])
+    def name(self) -> str:
+        """Of its rows."""
+        return self.transformer if self.decoder == "own" else f"{self.transformer}-{self.decoder}"
 
     @property
     def prior(self) -> "System | None":
-        """That whose Transformer's nats have a price: of `whitened` tokens, class-conditional, small."""
+        """The system whose Transformer weighs the tokens: `whitened` tokens, class-conditional, small."""
         of_prior: dict[str, Any] = {
             "assign": "whitened",
-            "priced": False,
+            "entropy": False,
             "decoder": "own",
             "conditional": True,
             "start": "codes",
             "large": False,
             "training": "usual",
         }
-        return dataclasses.replace(self, **of_prior) if self.priced else None
-
-    @property
-    def name(self) -> str:
-        """Of its rows."""
-        return self.transformer if self.decoder == "own" else f"{self.transformer}-{self.decoder}"
+        return dataclasses.replace(self, **of_prior) if self.entropy else None
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What its rows say of it."""
+        """Fields of its rows."""
         of_vqvae = self.codebook == "baseline"
         return {
             "system": "vqvae" if of_vqvae else "ours",
@@ -80,9 +86,10 @@ class System:
             "transformer": self.transformer,
             "codebook": self.codebook,
             "assign": self.assign,
-            "priced": self.priced,
+            "entropy": self.entropy,
             "decoder": ("end-to-end" if of_vqvae else "frozen") if self.decoder == "own" else self.decoder,
-            "held": self.held,
+            "held": self.noise_variance is None,
+            "noise_variance": self.noise_variance,
             "conditional": self.conditional,
             "start": self.start,
             "large": self.large,
@@ -104,25 +111,22 @@ REPLICATED = (
     System("metric", "joint", "finetuned"),
     System("metric", "joint", "perceptual"),
 )
-"""Those that benchmarks.generation compares, over all seeds."""
+"""Compared over all seeds."""
 
 ONCE = (
-    System("metric", "whitened", held=False),
-    System("metric", "whitened", held=False, training="long"),
+    System("metric", "whitened", noise_variance=FREE),
+    System("metric", "whitened", noise_variance=FREE, training="long"),
     System("metric", "amortised"),
-    System("metric", "amortised", priced=True),
-    System("metric", "amortised", "finetuned", priced=True),
-    System("metric", "amortised", "perceptual", priced=True),
+    System("metric", "amortised", entropy=True),
+    System("metric", "amortised", "finetuned", entropy=True),
+    System("metric", "amortised", "perceptual", entropy=True),
 )
-"""Those that stand beside them; on the reduced schedule, these and most of benchmarks.study have the first seed alone."""
-
-SYSTEMS = (*REPLICATED, *ONCE)
-"""All of benchmarks.generation."""
+"""Shown beside them; at the reduced size these and most experiments have the first seed alone."""
 
 EXPERIMENTS = {
     "1 Euclidean medoids": System("euclidean", "euclidean", conditional=False, start="random", training="short"),
     "2 Euclidean medoids, K = 1024, large": System(
-        "euclidean", "euclidean", conditional=False, start="random", codes=1024, large=True
+        "euclidean", "euclidean", conditional=False, start="random", num_codes=1024, large=True
     ),
     "3 geodesic medoids": System("geodesic", "geodesic", conditional=False, start="random"),
     "4 metric means, decoder fine-tuned": System("metric", "whitened", "finetuned", conditional=False),
@@ -131,14 +135,33 @@ EXPERIMENTS = {
     "7 as 6, decoder with LPIPS": System("metric", "whitened", "perceptual"),
     "8 as 7, `joint` tokens": System("metric", "joint", "perceptual"),
 }
-"""Those of benchmarks.study: the original three experiments, what they meant to do next, sharper textures, and our best."""
+"""The original study's three experiments, its own next steps, sharper textures, and our best."""
+
+LONGER = tuple(
+    system
+    for system in REPLICATED
+    if system.decoder != "perceptual" and system.tokens in ("euclidean-euclidean", "vqvae-euclidean", "metric-joint")
+)
+"""Trained for longer, to see whether the order of the systems holds."""
+
+LONGEST = tuple(system for system in LONGER if system.codebook != "euclidean")
+"""Trained for longest."""
+
+VARIANCES = (0.005, 0.002)
+"""β of VAEs that carry more bits."""
+
+CHOSEN = 0.002
+"""The one whose Transformer saves most nats relative to frequencies, on validation images at the reduced size."""
+
+PREDICTED = (
+    *(System(codebook, "whitened") for codebook in CODEBOOKS),
+    *(System("metric", assign) for assign in get_args(AssignerName) if assign != "whitened"),
+    *(System("metric", "whitened", noise_variance=variance) for variance in VARIANCES),
+    System("metric", "whitened", "finetuned", noise_variance=CHOSEN, training="long"),
+)
+"""How predictable tokens are: every codebook, every assignment, VAEs that carry more bits, and the best of these for longer."""
 
 
-def check_names(wanted: Iterable[str], known: Collection[str]) -> None:
-    """Refuses systems that a benchmark does not have.
-
-    Raises:
-        InputError: Names the first, and all that there are.
-    """
-    if unknown := [name for name in wanted if name not in known]:
-        raise InputError(f"systems: expected some of {', '.join(known)}, found {unknown[0]!r}; change --systems.")
+def by_name(*systems: System) -> dict[str, System]:
+    """Systems by the name of their rows."""
+    return {system.name: system for system in systems}

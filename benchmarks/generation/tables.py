@@ -1,22 +1,24 @@
-"""The tables of benchmarks.generation, benchmarks.perceptual and benchmarks.entropy."""
+"""The tables of the generation study; every row of a table is a mean over seeds."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.common.means import (
+from benchmarks.common.rows import (
     PLAIN,
     Mean,
+    Row,
     Table,
     difference_of,
     interval_of,
+    maybe,
     mean_of,
     names_of,
     nats_of,
     seeds_of,
+    select,
     weight_name,
 )
-from benchmarks.common.rows import Row, select, value_of
-from benchmarks.generation.likelihood_tables import below_unigrams
+from benchmarks.generation.schedules import ScheduleName
 
 BRACKETS = {
     "real": "(real validation images)",
@@ -35,7 +37,7 @@ COMPARED = (
     ("metric-joint-finetuned", "vqvae-euclidean-finetuned"),
     ("metric-joint-perceptual", "vqvae-euclidean-perceptual"),
 )
-"""Systems whose samples are to be nearer to real images than those of another, whose decoder is its own or tuned alike."""
+"""Systems whose samples should be nearer to real images than the samples of another one."""
 
 
 def _weights(rows: Sequence[Row], name: str) -> list[tuple[float, bool]]:
@@ -106,13 +108,13 @@ def _texture(rows: Sequence[Row]) -> Iterator[Bar]:
         if lpips and plain_lpips and psnr and plain_psnr:
             part, lost = lpips / plain_lpips, psnr - plain_psnr
             seeds = seeds_of(rows, case="reconstructions", name=f"{tokens}-perceptual", score="lpips")
-            yield f"{tokens}: LPIPS with a price on it, over that without", seeds, part, "at most 0.85", part <= 0.85
-            what = f"{tokens}: PSNR with a price on LPIPS, less that without, dB"
+            yield f"{tokens}: LPIPS with a weight on it, relative to none", seeds, part, "at most 0.85", part <= 0.85
+            what = f"{tokens}: PSNR with a weight on LPIPS minus PSNR without, dB"
             yield what, seeds, lost, "at least -0.5", lost >= -0.5
 
 
 def systems(rows: Sequence[Row]) -> Table:
-    """Brackets, then every kind of tokens: what is lost before the Transformer, and its samples beside real images."""
+    """The ends of the scale, then every system: reconstructions, nats, and samples compared with real images."""
     cells: list[list[object]] = []
     for line, name, images in _lines(rows):
         frechet = interval_of(rows, score="frechet", **images)
@@ -131,7 +133,7 @@ def systems(rows: Sequence[Row]) -> Table:
 
 
 def further(rows: Sequence[Row]) -> Table:
-    """What else is known of them."""
+    """More scores of the same sets of images."""
     scores = ("kid", "density", "coverage", "lpips_diversity", "nearest_distance", "copied")
     cells: list[list[object]] = []
     for line, name, images in _lines(rows):
@@ -144,7 +146,7 @@ def further(rows: Sequence[Row]) -> Table:
 
 
 def _lines(rows: Sequence[Row]) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
-    """Of each line of a table its beginning, the system's name if it is one, and the fields of its set of images."""
+    """Of each line: its first cell, the system's name if it is one, and the fields of its set of images."""
     for bracket, line in BRACKETS.items():
         if select(rows, case="bracket", system=bracket):
             yield line, None, {"case": "bracket", "system": bracket}
@@ -172,21 +174,131 @@ def guidance(rows: Sequence[Row]) -> Table:
     return ["tokens (and decoder)", *heads], cells
 
 
-def prices(rows: Sequence[Row]) -> Table:
-    """Of benchmarks.perceptual: one line for each price of LPIPS, beside what none gives."""
-    free_psnr, free_lpips = (value_of(rows, price=0.0, score=score) for score in ("psnr", "lpips"))
-    cells: list[list[object]] = []
-    for price in dict.fromkeys(row["price"] for row in rows):
-        psnr, lpips = (value_of(rows, price=price, score=score) for score in ("psnr", "lpips"))
-        cells.append([price, psnr, lpips, psnr - free_psnr, lpips / free_lpips])
-    return ["price", "PSNR dB", "LPIPS", "PSNR less that without, dB", "LPIPS over that without"], cells
+ORIGINAL = {
+    "1 Euclidean medoids": (8.9272, 0.3641, 0.4875, 3.55e8),
+    "2 Euclidean medoids, K = 1024, large": (8.7034, 0.3460, 0.4995, 3.14e8),
+    "3 geodesic medoids": (8.2531, 0.3298, 0.4894, 3.40e5),
+}
+"""What the original study printed: PSNR, SSIM, LPIPS, quantization error, the last in another unit for each metric."""
+
+RISING = {"guidance": 2.0, "rises": True}
+"""Fields of samples under guidance that rises from 1 to 2."""
+
+CONTROLS = ("real", "real, blurred", "mean image")
 
 
-def prices_of_nats(rows: Sequence[Row]) -> Table:
-    """Of benchmarks.entropy: one line for each assignment and price."""
+def legacy(rows: Sequence[Row]) -> Table:
+    """Samples compared with unrelated test images, and errors in the unit of each: latent², or intensity² along paths.
+
+    The original study's errors seem to be sums over all tokens; ours are means of one.
+    """
     cells: list[list[object]] = []
-    for steps, assign, price in dict.fromkeys((row["steps"], row["assign"], row["price"]) for row in rows):
-        of = {"steps": steps, "assign": assign, "price": price}
-        found = [value_of(rows, score=score, **of) for score in ("psnr", "nats_per_token", "changed")]
-        cells.append([steps if price is not None else f"(whitened, for {steps})", price, *found])
-    return ["steps", "price of a nat", "PSNR dB", "nats a token, of the prior", "tokens changed, part"], cells
+    for control in CONTROLS:
+        found = [mean_of(rows, case="unpaired", system=control, score=score) for score in ("psnr", "ssim", "lpips")]
+        cells.append([f"({control})", None, *found, None, *(None,) * 4])
+    for name in names_of(rows, "experiment"):
+        found = [mean_of(rows, case="unpaired", experiment=name, score=score) for score in ("psnr", "ssim", "lpips")]
+        geodesic = next(r["codebook"] for r in rows if r.get("experiment") == name) == "geodesic"
+        own = "squared_geodesic_error" if geodesic else "latent_error"
+        error = mean_of(rows, case="errors", experiment=name, score=own)
+        cells.append([name, _seeds(rows, name), *found, error, *ORIGINAL.get(name, (None,) * 4)])
+    heads = ["experiment", "seeds", "PSNR", "SSIM", "LPIPS", "error of a token, own unit"]
+    return [*heads, "PSNR then", "SSIM then", "LPIPS then", "error then, own unit, a sum"], cells
+
+
+def honest(rows: Sequence[Row]) -> Table:
+    """Paired reconstructions, errors in common units, likelihood, and samples compared with real images."""
+    cells: list[list[object]] = []
+    for name in names_of(rows, "experiment"):
+        one = {"experiment": name}
+        sampled, guided = (one | {"case": "samples", **weight} for weight in (PLAIN, RISING))
+        cells.append(
+            [
+                name,
+                _seeds(rows, name),
+                next(r["epochs"] for r in rows if r.get("experiment") == name),
+                *(mean_of(rows, case="reconstructions", score=score, **one) for score in ("psnr", "ssim", "lpips")),
+                *(
+                    mean_of(rows, case="errors", score=score, **one)
+                    for score in ("latent_error", "metric_error", "geodesic_error")
+                ),
+                nats_of(rows, "Transformer", **one),
+                interval_of(rows, score="frechet", **sampled),
+                *(mean_of(rows, score=score, **sampled) for score in ("precision", "recall", "class_accuracy")),
+                mean_of(rows, score="frechet", **guided),
+            ]
+        )
+    heads = ["experiment", "seeds", "epochs", "PSNR dB", "SSIM", "LPIPS", "latent²", "ΔᵀGΔ", "geodesic", "nats a token"]
+    return [*heads, "Fréchet (95%)", "precision", "recall", "class", "Fréchet, guidance 1 to 2"], cells
+
+
+def _seeds(rows: Sequence[Row], name: str) -> int:
+    """How many seeds of the Transformer a row of the tables is of."""
+    return seeds_of(rows, case="likelihood", model="Transformer", position=None, experiment=name)
+
+
+def below_unigrams(rows: Sequence[Row], transformer: str) -> float | None:
+    """The part of the nats of token frequencies at each position that the Transformer saves."""
+    ours, unigram = (nats_of(rows, model, transformer=transformer) for model in ("Transformer", "unigram per position"))
+    return None if ours is None or unigram is None else 1 - ours / unigram
+
+
+def likelihood(rows: Sequence[Row]) -> Table:
+    """Nats of a test token, and nats under models of frequencies."""
+    models = ("uniform", "unigram", "unigram per position", "Transformer")
+    cells: list[list[object]] = [
+        [
+            name,
+            seeds_of(rows, case="likelihood", transformer=name),
+            next(r["epochs"] for r in rows if r.get("transformer") == name),
+            *(nats_of(rows, model, transformer=name) for model in models),
+            below_unigrams(rows, name),
+        ]
+        for name in names_of(rows, "transformer")
+    ]
+    return ["tokens", "seeds", "epochs", *models, "below per position, part"], cells
+
+
+def positions(rows: Sequence[Row]) -> Table:
+    """Nats of a test token position by position, in raster order."""
+    found = sorted({r["position"] for r in rows if r.get("case") == "likelihood" and r.get("position") is not None})
+    of = {"case": "likelihood", "model": "Transformer"}
+    cells: list[list[object]] = [
+        [name, *(mean_of(rows, position=position, transformer=name, **of) for position in found)]
+        for name in names_of(rows, "transformer")
+    ]
+    return ["tokens", *map(str, found)], cells
+
+
+def predicted(rows: Sequence[Row]) -> Table:
+    """Of the likelihood schedule: how well each system's tokens reconstruct and how predictable they are."""
+    cells: list[list[object]] = []
+    for name in names_of(rows, "transformer"):
+        validation, test = (select(rows, transformer=name, split=split) for split in ("validation", "test"))
+        one = test[0]
+        beta = one["noise_variance"]
+        cells.append(
+            [
+                name,
+                "held bits" if beta is None else beta,
+                *(one[field] for field in ("images", "epochs")),
+                *(
+                    maybe(test, case="reconstructions", decoder=decoder, score="psnr")
+                    for decoder in ("frozen", "finetuned")
+                ),
+                *(nats_of(test, model) for model in ("unigram per position", "Transformer")),
+                *(below_unigrams(of_split, name) for of_split in (test, validation)),
+            ]
+        )
+    heads = ["tokens", "β", "training images", "epochs", "PSNR dB", "fine-tuned, dB", "unigram per position, nats"]
+    return [*heads, "Transformer, nats", "below per position, part", "on validation images"], cells
+
+
+PRINTED: Mapping[ScheduleName, Mapping[str, Callable[[Sequence[Row]], Table]]] = {
+    "generation": {"Samples": systems, "Guidance": guidance, "What was wanted": reached},
+    "longer": {"Samples": systems, "Guidance": guidance, "What was wanted": apart},
+    "longest": {"Samples": systems, "Guidance": guidance, "What was wanted": apart},
+    "study": {"In the original columns": legacy, "In ours": honest},
+    "likelihood": {"Nats": predicted},
+}
+"""What each schedule prints."""

@@ -13,9 +13,8 @@ import functools
 import time
 from typing import Any
 
-from benchmarks.common.record import save
-from benchmarks.common.rows import Row, number_row
-from benchmarks.common.timing import in_turn, peak_bytes_of, ratio_row, seconds_row
+from benchmarks.common.harness import in_turn, peak_bytes_of, save
+from benchmarks.common.rows import Row, mean_row, ratio_row, row, spread_row
 from train.run.command_line import parse, run_program
 
 ROUNDS = 7
@@ -47,13 +46,13 @@ def agree(found: Any, wanted: Any, name: str) -> None:
 
 def exact(vae: Any, decode: Any, grids: Any) -> list[Row]:
     """Exact metrics of tokens, beside other ways to write them."""
-    from benchmarks.metric import peers as metric_peers
+    from benchmarks.metric import peers
     from geovq.metric.batched import token_metrics
 
     d = grids.shape[-1]
     tokens = grids[..., 0].size
     truth = token_metrics(decode, grids).reshape(tokens, d, d)
-    ways = {**metric_peers.jax_ways(vae), **metric_peers.torch_ways(vae)}
+    ways = {**peers.jax_ways(vae), **peers.torch_ways(vae)}
     for name, (way, count) in ways.items():
         agree(way(grids, count), truth[:count], name)
     calls = {"geovq": lambda: token_metrics(decode, grids)} | {
@@ -64,7 +63,7 @@ def exact(vae: Any, decode: Any, grids: Any) -> list[Row]:
     rows = []
     for name, found in times.items():
         fields = {"case": "exact, per token", "peer": name}
-        rows += [seconds_row(fields, found), ratio_row(fields, found, times["geovq"])]
+        rows += [spread_row(fields, "seconds", found), ratio_row(fields, found, times["geovq"])]
     return rows
 
 
@@ -102,13 +101,13 @@ def limit(decode_batch: Any, decode: Any, grids: Any) -> tuple[list[Row], float]
         "decoder, our compiler options": n * flops,
         "matrix product": 2 * 2048**3,
     }
-    rows = [number_row({"case": "limit"}, "flop_per_decoder_pass", flops)]
+    rows = [row({"case": "limit"}, "flop_per_decoder_pass", flops)]
     for name, found in times.items():
         rate = [done[name] / s for s in found]
-        rows.append({**seconds_row({"case": "limit", "peer": name}, rate), "score": "flop_per_second"})
+        rows.append(spread_row({"case": "limit", "peer": name}, "flop_per_second", rate))
     for name in ("decoder", "decoder, our compiler options"):
         passes = [m / t / s for m, s in zip(times["metrics"], times[name], strict=True)]
-        rows.append({**seconds_row({"case": "limit", "peer": name}, passes), "score": "decoder_passes_per_token"})
+        rows.append(spread_row({"case": "limit", "peer": name}, "decoder_passes_per_token", passes))
     return rows, (1 / t + d) * flops / 2048**3 / 2 * min(times["matrix product"])
 
 
@@ -125,11 +124,13 @@ def agreement(decode: Any, grids: Any) -> list[Row]:
     there = token_metrics(decode, grids)
     here = token_metrics(jax.device_put(decode, jax.devices("cpu")[0]), grids, plan=Plan(passes=256, options=()))
     worst = float(np.abs(there - here).max() / np.abs(here).max())
-    return [number_row({"case": "agreement with the CPU"}, "relative_difference", worst, here[..., 0, 0].size)]
+    return [row({"case": "agreement with the CPU"}, "relative_difference", worst, here[..., 0, 0].size)]
 
 
 def sketched(decode: Any, grids: Any) -> list[Row]:
-    """Sketched metrics, beside exact ones."""
+    """Times and errors of sketched metrics, compared with exact ones; the probes of a call are the same for all grids."""
+    import numpy as np
+
     from geovq.metric.batched import token_metrics
 
     calls = {"exact": lambda: token_metrics(decode, grids)} | {
@@ -137,11 +138,17 @@ def sketched(decode: Any, grids: Any) -> list[Row]:
     }
     tokens = grids[..., 0].size
     times = {name: [s / tokens for s in found] for name, found in in_turn(calls, ROUNDS).items()}
+    exact = calls["exact"]()
+    sizes = np.linalg.norm(exact, axis=(-2, -1))
     rows = []
     for r in PROBES:
         fields = {"case": "sketched, per token", "probes": r}
-        parts = ratio_row(fields, times[str(r)], times["exact"])
-        rows += [seconds_row(fields, times[str(r)]), {**parts, "score": "ratio_to_exact"}]
+        error = np.linalg.norm(calls[str(r)]() - exact, axis=(-2, -1)) / np.maximum(sizes, 1e-12)
+        rows += [
+            spread_row(fields, "seconds", times[str(r)]),
+            ratio_row(fields, times[str(r)], times["exact"], "ratio_to_exact"),
+            mean_row(fields, "relative_frobenius_error", error.reshape(len(grids), -1).mean(axis=1)),
+        ]
     return rows
 
 
@@ -149,11 +156,11 @@ def weighed_edges(vae: Any, decode: Any, grids: Any) -> list[Row]:
     """Lengths of a graph's edges from cached metrics, beside products at both ends of every edge."""
     import numpy as np
 
-    from benchmarks.metric import peers as metric_peers
+    from benchmarks.metric import peers
     from geovq.graph.csr import edges, knn_graph
     from geovq.graph.deduplicate import merge_duplicates
     from geovq.metric.batched import token_metrics
-    from geovq.metric.edge_lengths import edge_lengths
+    from geovq.metric.edge_lengths import measure_edges
 
     d = grids.shape[-1]
     z = grids.reshape(-1, d)
@@ -165,9 +172,9 @@ def weighed_edges(vae: Any, decode: Any, grids: Any) -> list[Row]:
     chosen = np.random.default_rng(0).permutation(m)
     few, some = chosen[:EAGER_EDGES], chosen[:COMPILED_EDGES]
     part = GRIDS * grids[0, ..., 0].size
-    wanted = edge_lengths(z, metrics, senders, receivers)
-    eager = metric_peers.eager_edges(vae)
-    compiled = {chunk: metric_peers.compiled_edges(vae, chunk) for chunk in (16, 256)}
+    wanted = measure_edges(z, metrics, senders, receivers)
+    eager = peers.eager_edges(vae)
+    compiled = {chunk: peers.compiled_edges(vae, chunk) for chunk in (16, 256)}
     for way in (eager, *compiled.values()):
         agree(way(grids, senders[few[:16]], receivers[few[:16]]), wanted[few[:16]], "edges")
     blocks = np.array_split(few, ROUNDS)
@@ -175,7 +182,7 @@ def weighed_edges(vae: Any, decode: Any, grids: Any) -> list[Row]:
     times = in_turn(
         {
             "metrics": lambda: token_metrics(decode, grids[:GRIDS]),
-            "lengths": lambda: edge_lengths(z, metrics, senders, receivers),
+            "lengths": lambda: measure_edges(z, metrics, senders, receivers),
             "eager": lambda: eager(grids, senders[(b := next(turns["eager"]))], receivers[b]),
             **{str(c): functools.partial(way, grids, senders[some], receivers[some]) for c, way in compiled.items()},
         },
@@ -184,14 +191,14 @@ def weighed_edges(vae: Any, decode: Any, grids: Any) -> list[Row]:
     whole = [a / part * n + b for a, b in zip(times["metrics"], times["lengths"], strict=True)]
     graph = {"k": NEIGHBOURS, "nodes": n, "edges": m}
     per_edge = [s / m for s in times["lengths"]]
-    rows = [seconds_row({"case": "re-weighting, per edge", "peer": "geovq", **graph}, per_edge)]
-    rows.append(seconds_row({"case": "graph", "peer": "geovq", **graph}, whole))
+    rows = [spread_row({"case": "re-weighting, per edge", "peer": "geovq", **graph}, "seconds", per_edge)]
+    rows.append(spread_row({"case": "graph", "peer": "geovq", **graph}, "seconds", whole))
     others = {
         "unjitted products at both ends": [s / len(b) * m for s, b in zip(times["eager"], blocks, strict=True)]
     } | {f"jitted products at both ends, chunks of {c}": [s / len(some) * m for s in times[str(c)]] for c in compiled}
     for name, found in others.items():
         fields = {"case": "graph", "peer": name, **graph}
-        rows += [seconds_row(fields, found), ratio_row(fields, found, whole)]
+        rows += [spread_row(fields, "seconds", found), ratio_row(fields, found, whole)]
     return rows
 
 
@@ -213,10 +220,10 @@ def scaling(decode: Any, grids: Any, sizes: tuple[int, ...], floor: float) -> li
     rows = []
     for size in sizes:
         fields = {"case": "scaling, per token", "tokens": size * grids[0, ..., 0].size}
-        rows.append(seconds_row(fields, seconds[size]))
-        rows.append(number_row(fields, "floor_seconds", floor))
+        rows.append(spread_row(fields, "seconds", seconds[size]))
+        rows.append(row(fields, "floor_seconds", floor))
         if memory[size]:
-            rows.append(number_row(fields, "peak_bytes_beyond_result", max(memory[size]), len(memory[size])))
+            rows.append(row(fields, "peak_bytes_beyond_result", max(memory[size]), len(memory[size])))
     return rows
 
 
@@ -241,7 +248,7 @@ def main() -> None:
     decode = single(decode_batch)
     started = time.perf_counter()
     grids = encode_images(encode, images)
-    rows = [number_row({"case": "encoder", "tokens": grids[..., 0].size}, "seconds", time.perf_counter() - started)]
+    rows = [row({"case": "encoder", "tokens": grids[..., 0].size}, "seconds", time.perf_counter() - started)]
     near, floor = limit(decode_batch, decode, grids[:GRIDS])
     rows += near
     rows += agreement(decode, grids[:GRIDS]) + exact(vae, decode, grids[:GRIDS])

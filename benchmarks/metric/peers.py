@@ -1,23 +1,35 @@
-"""Other ways to write what `benchmarks.metric` times: in JAX with and without compilation, and in PyTorch.
+"""What metrics are compared with: other ways to write them, other devices, and the arithmetic alone.
 
-Each takes the first `count` tokens of some grids, in raster order, to their metrics (count, d, d); or edges to their lengths.
+Other ways take the first `count` tokens of some grids, in raster order, to their metrics (count, d, d); or edges to their
+lengths: in JAX with and without compilation, and in PyTorch. Other devices get the same inputs. For benchmarks.metric and
+benchmarks.accelerator.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+from flax import nnx
 
+from benchmarks.common.rows import Row, row
+from geovq.assignment.joint import Joint
+from geovq.batching.run import DEFAULT_PLAN, Plan
 from geovq.decoder.adapters import single
-from geovq.models.spatial_vae import SpatialVAE, callables
+from geovq.decoder.autoencoder import encode_images
+from geovq.metric.batched import token_metrics
+from geovq.models.config import VAEConfig
+from geovq.models.spatial_vae import SpatialVAE, callables, negative_elbo
+from geovq.tokenizer.tokenizer import Tokenizer
 
 Metrics = Callable[[np.ndarray, int], np.ndarray]
 Lengths = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
-def places(grids: np.ndarray, count: int) -> list[tuple[int, ...]]:
+def indices(grids: np.ndarray, count: int) -> list[tuple[int, ...]]:
     """Grid, row and column of the first tokens."""
     return list(np.ndindex(grids.shape[:3]))[:count]
 
@@ -37,7 +49,7 @@ def one_by_one(kernel: Callable) -> Metrics:
     """A Python loop over the tokens."""
 
     def metrics(grids: np.ndarray, count: int) -> np.ndarray:
-        return np.stack([np.asarray(kernel(jnp.asarray(grids[n]), r, c)) for n, r, c in places(grids, count)])
+        return np.stack([np.asarray(kernel(jnp.asarray(grids[n]), r, c)) for n, r, c in indices(grids, count)])
 
     return metrics
 
@@ -47,7 +59,7 @@ def in_chunks(kernel: Callable, chunk: int) -> Metrics:
     batched = jax.jit(jax.vmap(kernel))
 
     def metrics(grids: np.ndarray, count: int) -> np.ndarray:
-        n, rows, columns = np.array(places(grids, count)).T
+        n, rows, columns = np.array(indices(grids, count)).T
         chunks = [slice(start, start + chunk) for start in range(0, count, chunk)]
         return np.concatenate([np.asarray(batched(grids[n[c]], rows[c], columns[c])) for c in chunks])
 
@@ -132,7 +144,7 @@ def torch_ways(vae: SpatialVAE) -> dict[str, tuple[Metrics, int]]:
         kernel = np.transpose(np.asarray(conv.kernel[...]), (3, 2, 0, 1))
         outputs = (
             np.arange(len(kernel)).reshape(shuffled**2, -1).T.ravel()
-        )  # pixel_shuffle counts channels before places
+        )  # pixel_shuffle counts channels before positions
         return torch.tensor(kernel[outputs]), torch.tensor(np.asarray(conv.bias[...])[outputs])
 
     first = weights(vae.first)
@@ -159,7 +171,7 @@ def torch_ways(vae: SpatialVAE) -> dict[str, tuple[Metrics, int]]:
 
     def chunked(chunk: int) -> Metrics:
         def metrics(grids: np.ndarray, count: int) -> np.ndarray:
-            n, rows, columns = np.array(places(grids, count)).T
+            n, rows, columns = np.array(indices(grids, count)).T
             contexts = torch.tensor(np.moveaxis(grids[n], -1, 1))
             masks = torch.zeros(count, *grids.shape[1:3])
             masks[np.arange(count), rows, columns] = 1
@@ -178,3 +190,109 @@ def torch_ways(vae: SpatialVAE) -> dict[str, tuple[Metrics, int]]:
 
     chunks = {f"PyTorch vmap(jacfwd), chunks of {chunk}": (chunked(chunk), 256) for chunk in (16, 64, 256)}
     return {**chunks, "PyTorch jacfwd of whole grids": (by_grid, 64)}
+
+
+def compare_devices(
+    config: VAEConfig, assigner: Joint, images: int, steps: int, tolerances: Mapping[str, float]
+) -> Iterator[Row]:
+    """Metrics, joint tokens and training losses of a fresh VAE on the default device, compared with the CPU.
+
+    Args:
+        config: Of the VAE.
+        assigner: Of the tokens.
+        images: Random images.
+        steps: Training steps.
+        tolerances: Relative difference that counts as agreement, by the precision of matrix products.
+    """
+    drawn = np.random.default_rng(0).random((images, *config.image_shape), np.float32)
+    cpu, device = jax.devices("cpu")[0], jax.devices()[0]
+    for precision, tolerance in tolerances.items():
+        with jax.default_matmul_precision(precision):
+            here = _on(cpu, config, assigner, drawn, steps, Plan(passes=256, options=()))
+            there = _on(device, config, assigner, drawn, steps, DEFAULT_PLAN)
+        for of, value in _differences(here, there).items():
+            fields: Row = {"case": "agreement with the CPU", "of": of, "precision": precision, "tolerance": tolerance}
+            yield row(fields | {"agrees": bool(value <= tolerance)}, "relative_difference", value, images)
+
+
+def _on(
+    device: Any, config: VAEConfig, assigner: Joint, images: np.ndarray, steps: int, plan: Plan
+) -> dict[str, np.ndarray]:
+    """What one device computes; the VAE has the same parameters on all."""
+    with jax.default_device(jax.devices("cpu")[0]):
+        vae = SpatialVAE(config, rngs=nnx.Rngs(0))
+        graphdef, params = nnx.split(vae)
+    with jax.default_device(device):
+        params = jax.device_put(params, device)
+        encode, decode = callables(nnx.merge(graphdef, params))
+        latents = encode_images(encode, images)
+        codes = np.random.default_rng(1).permutation(latents.reshape(-1, latents.shape[-1]))[:64]
+        tokenizer = Tokenizer.from_codes(encode, decode, codes, images, assigner=assigner)
+        tokens = tokenizer.encode(images, plan=plan)
+        return {
+            "latents": latents,
+            "metrics": token_metrics(single(decode), latents, plan=plan),
+            "tokens": tokens,
+            "squared_error": ((tokenizer.decode(tokens) - images) ** 2).sum(axis=(1, 2, 3)),
+            "losses": _losses(graphdef, params, images, steps),
+        }
+
+
+def _losses(graphdef: Any, params: Any, images: np.ndarray, steps: int) -> np.ndarray:
+    """The VAE's loss before each training step."""
+    optimizer = optax.adamw(1e-3)
+
+    @jax.jit
+    def step(params: Any, moments: Any, key: Any) -> Any:
+        def loss(params: Any) -> Any:
+            return negative_elbo(nnx.merge(graphdef, params), jnp.asarray(images), 0.011, key).nats.mean()
+
+        value, gradients = jax.value_and_grad(loss)(params)
+        updates, moments = optimizer.update(gradients, moments, params)
+        return optax.apply_updates(params, updates), moments, value
+
+    moments, found = optimizer.init(params), []
+    for number in range(steps):
+        params, moments, value = step(params, moments, jax.random.key(number))
+        found.append(float(value))
+    return np.array(found)
+
+
+def _differences(here: dict[str, np.ndarray], there: dict[str, np.ndarray]) -> dict[str, float]:
+    """Largest differences relative to the largest value; of tokens the part that differs."""
+    found = {
+        name: float(np.abs(there[name] - here[name]).max() / np.abs(here[name]).max())
+        for name in ("latents", "metrics", "losses")
+    }
+    error = {"error of joint tokens": float(abs(there["squared_error"].sum() / here["squared_error"].sum() - 1))}
+    return found | error | {"joint tokens, part that differs": float((there["tokens"] != here["tokens"]).mean())}
+
+
+def count_metrics(config: VAEConfig, images: np.ndarray, sizes: Sequence[int]) -> Iterator[Row]:
+    """Time of exact metrics of all tokens of the first images, and of their decoder passes alone, at the measured rate.
+
+    Args:
+        config: Of a VAE with its initial parameters.
+        images: In [0, 1], (n, H, W, C).
+        sizes: How many of them.
+    """
+    encode, decode = callables(SpatialVAE(config, rngs=nnx.Rngs(0)))
+    grids = encode_images(encode, images[: sizes[-1]])
+    t, d = grids[0, ..., 0].size, grids.shape[-1]
+    batch = jnp.asarray(grids[: min(len(grids), 4096)])
+    jax.block_until_ready(decode(batch))
+    started = time.perf_counter()
+    for _ in range(10):
+        jax.block_until_ready(decode(batch))
+    pass_seconds = (time.perf_counter() - started) / (10 * len(batch))
+    token_metrics(single(decode), grids[: sizes[0]])  # compiles
+    for size in sizes:
+        started = time.perf_counter()
+        found = token_metrics(single(decode), grids[:size])
+        seconds = time.perf_counter() - started
+        fields: Row = {"case": "exact metrics", "tokens": size * t, "finite": bool(np.isfinite(found).all())}
+        yield row(fields, "seconds", seconds, size)
+        yield row(fields, "floor_seconds", size * (1 + t * d) * pass_seconds, size)
+        yield row(fields, "metrics_per_second", size * t / seconds, size)
+        if stats := jax.devices()[0].memory_stats():
+            yield row(fields, "device_peak_bytes", stats["peak_bytes_in_use"], size)

@@ -1,1 +1,1 @@
-"""Every codebook and assignment compared with VQ-VAE and FSQ."""
+"""Is a tokenizer made after training better than a VQ-VAE? Every codebook and assignment, with VQ-VAE and FSQ."""

@@ -1,16 +1,17 @@
-"""Rows of benchmarks.tokenizer out of its cells: means over seeds and images, and paired differences with their intervals."""
+"""Rows of benchmarks.tokenizer out of its cells: means over seeds and images, paired differences, and what codes mean."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
+from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
 
-from benchmarks.common.rows import Row
-from benchmarks.tokenizer.systems import HEADLINE
+from benchmarks.common.rows import Row, mean_row, row
+from benchmarks.tokenizer.systems import HEADLINE, Schedule
 from geovq.scores import tokens as token_scores
-from geovq.scores.reconstruction import bootstrap_interval
 
-Arrays = Mapping[str, np.ndarray]
+Arrays = dict[str, np.ndarray]
 
 IMAGE_SCORES = (
     "psnr",
@@ -42,6 +43,14 @@ class Case(NamedTuple):
         return "-".join(parts)
 
 
+def probes_of(case: Case, schedule: Schedule) -> int | None:
+    """Directions of a case's joint assignment; None where Jacobians are whole, as in all that is compared."""
+    if case.assign == "joint-sketched":
+        return schedule.compared_probes
+    frozen = case.system == "ours" and case.decoder == "frozen"
+    return schedule.probes or None if frozen and case.assign == "joint" and case.codebook != HEADLINE else None
+
+
 Found = Mapping[Case, Sequence[Arrays]]
 """The cells of every case, one for each seed."""
 
@@ -52,29 +61,22 @@ def rows_of(case: Case, cells: Sequence[Arrays], probes: int | None = None) -> l
     rows = []
     for score in (name for name in IMAGE_SCORES if name in cells[0]):
         values = np.stack([cell[score] for cell in cells])
-        mean, low, high = bootstrap_interval(values.mean(axis=0))
         spread = float(values.mean(axis=1).std(ddof=1)) if len(cells) > 1 else None
-        rows.append({**fields, "score": score, "value": mean, "low": low, "high": high, "n": values.shape[1]})
-        rows[-1]["std_over_seeds"] = spread
+        rows.append(mean_row(fields, score, values.mean(axis=0)) | {"std_over_seeds": spread})
     if "bits_of_tokens" in cells[0]:
-        spread = float(np.mean([cell["bits_of_tokens"].std() for cell in cells]))
-        rows.append({**fields, "score": "bits_per_token_std", **_alone(spread, cells[0]["bits_of_tokens"].size)})
+        bits = [cell["bits_of_tokens"] for cell in cells]
+        rows.append(row(fields, "bits_per_token_std", float(np.mean([x.std() for x in bits])), n=bits[0].size))
     if "tokens" in cells[0]:
-        tokens = [cell["tokens"] for cell in cells]
+        columns = [column for cell in cells for column in _quantizers(cell["tokens"], case.codes_per_token)]
+        k, n = int(cells[0]["k"]), cells[0]["tokens"].size
         for score, measure in (("usage", token_scores.usage), ("perplexity", token_scores.perplexity)):
-            stages = [column for found in tokens for column in _stages(found, case.codes_per_token)]
-            value = float(np.mean([measure(column, int(cells[0]["k"])) for column in stages]))
-            rows.append({**fields, "score": score, **_alone(value, tokens[0].size)})
+            rows.append(row(fields, score, float(np.mean([measure(column, k) for column in columns])), n=n))
     return rows
 
 
-def _stages(tokens: np.ndarray, codes_per_token: int) -> list[np.ndarray]:
-    """Tokens of each stage by itself, for each has codes of its own."""
+def _quantizers(tokens: np.ndarray, codes_per_token: int) -> list[np.ndarray]:
+    """Tokens of each quantizer by itself, for each has its own codes."""
     return [tokens] if codes_per_token == 1 else list(np.moveaxis(tokens, -1, 0))
-
-
-def _alone(value: float, n: int) -> Row:
-    return {"value": value, "low": None, "high": None, "n": n}
 
 
 def difference(
@@ -83,19 +85,8 @@ def difference(
     """A paired difference of two cases on the same images, averaged over seeds, with its interval over the images."""
     n = min(len(better[0][score]), len(worse[0][score]))
     values = np.mean([a[score][:n] - b[score][:n] for a, b in zip(better, worse, strict=True)], axis=0)
-    mean, low, high = bootstrap_interval(values)
-    return {
-        "case": "comparison",
-        "name": name,
-        "codes": codes,
-        "score": f"{score}_difference",
-        "value": mean,
-        "low": low,
-        "high": high,
-        "n": n,
-        "seeds": len(better),
-        "bar": bar,
-    }
+    fields: Row = {"case": "comparison", "name": name, "codes": codes, "seeds": len(better), "bar": bar}
+    return mean_row(fields, f"{score}_difference", values)
 
 
 class Comparison(NamedTuple):
@@ -123,19 +114,19 @@ COMPARISONS = (
     Comparison("amortised over whitened", (*BEST, "amortised"), (*BEST, "whitened")),
     Comparison("fine-tuned amortised over VQ-VAE", (*TUNED, "amortised"), (*VQ, "euclidean")),
     Comparison("sketched joint over exact", (*BEST, "joint-sketched"), (*BEST, "joint"), -0.1),
-    Comparison("decoded over joint", (*BEST, "decoded"), (*BEST, "joint")),
-    Comparison("decoded over VQ-VAE", (*BEST, "decoded"), (*VQ, "euclidean"), 0.5),
+    Comparison("greedy over joint", (*BEST, "greedy"), (*BEST, "joint")),
+    Comparison("greedy over VQ-VAE", (*BEST, "greedy"), (*VQ, "euclidean"), 0.5),
     Comparison("k-means over geodesic medoids, both joint", ("ours", "kmeans", "joint"), ("ours", "geodesic", "joint")),
     Comparison("fine-tuned joint over VQ-VAE", (*TUNED, "joint"), (*VQ, "euclidean"), 1.3),
     Comparison("fine-tuned joint over VQ-VAE with joint", (*TUNED, "joint"), (*VQ, "joint"), 0.2),
-    Comparison("fine-tuned decoded over VQ-VAE with decoded", (*TUNED, "decoded"), (*VQ, "decoded"), 0.2),
+    Comparison("fine-tuned greedy over VQ-VAE with greedy", (*TUNED, "greedy"), (*VQ, "greedy"), 0.2),
     Comparison("fine-tuned joint over continuous VAE", (*TUNED, "joint"), VAE, 0.0),
-    Comparison("fine-tuned decoded over continuous VAE", (*TUNED, "decoded"), VAE, 0.0),
+    Comparison("fine-tuned greedy over continuous VAE", (*TUNED, "greedy"), VAE, 0.0),
     Comparison("fine-tuned joint over VQ-VAE fine-tuned alike", (*TUNED, "joint"), (*TUNED_VQ, "joint")),
     Comparison("VQ-VAE's joint over its own assignment", (*VQ, "joint"), (*VQ, "euclidean")),
     Comparison("FSQ over VQ-VAE", ("fsq", "fsq", "euclidean"), (*VQ, "euclidean")),
     # Of LPIPS less is better, so what is wanted is at most 0.
-    Comparison("decoded over VQ-VAE", (*BEST, "decoded"), (*VQ, "euclidean"), 0.0, "lpips"),
+    Comparison("greedy over VQ-VAE", (*BEST, "greedy"), (*VQ, "euclidean"), 0.0, "lpips"),
     Comparison("fine-tuned joint over VQ-VAE", (*TUNED, "joint"), (*VQ, "euclidean"), 0.0, "lpips"),
     Comparison("fine-tuned joint over VQ-VAE with joint", (*TUNED, "joint"), (*VQ, "joint"), None, "lpips"),
 )
@@ -168,10 +159,10 @@ PARTS = (
 def comparisons(found: Found, k: int) -> list[Row]:
     """What the study set out to look at, for one K."""
 
-    def of(system: str, codebook: str, assign: str, stages: int = 1) -> Sequence[Arrays] | None:
+    def of(system: str, codebook: str, assign: str, quantizers: int = 1) -> Sequence[Arrays] | None:
         decoders = {"finetuned": "finetuned", "vqvae": "end-to-end", "fsq": "end-to-end"}
         codes = 0 if system == "vae" else k
-        return found.get(Case(codes, system, decoders.get(codebook, "frozen"), codebook, assign, stages))
+        return found.get(Case(codes, system, decoders.get(codebook, "frozen"), codebook, assign, quantizers))
 
     rows = []
     for name, left, right, bar, score in COMPARISONS:
@@ -190,16 +181,47 @@ def _part(part: Part, k: int, least: Sequence[Arrays], some: Sequence[Arrays], m
     gap = np.mean([a["psnr"] - b["psnr"] for a, b in zip(most, least, strict=True)], axis=0)
     won = np.mean([a["psnr"] - b["psnr"] for a, b in zip(some, least, strict=True)], axis=0)
     draws = np.random.default_rng(0).integers(len(gap), size=(1000, len(gap)))
-    low, high = np.quantile(won[draws].mean(axis=1) / gap[draws].mean(axis=1), (0.025, 0.975))
-    return {
-        "case": "comparison",
-        "name": part.name,
-        "codes": k,
-        "score": "part",
-        "value": float(won.mean() / gap.mean()),
-        "low": float(low),
-        "high": float(high),
-        "n": len(gap),
-        "seeds": len(least),
-        "bar": part.bar,
-    }
+    ends = np.quantile(won[draws].mean(axis=1) / gap[draws].mean(axis=1), (0.025, 0.975))
+    fields: Row = {"case": "comparison", "name": part.name, "codes": k, "seeds": len(least), "bar": part.bar}
+    return row(fields, "part", won.mean() / gap.mean(), len(gap), *ends)
+
+
+def class_information(tokens: Int[np.ndarray, "n h w"], labels: Int[np.ndarray, " n"]) -> tuple[float, float]:
+    """Normalized mutual information of codes and classes over all tokens, and the purity: how often a code's commonest class."""
+    flat, classes = tokens.ravel(), np.repeat(labels, tokens[0].size)
+    table = np.zeros((flat.max() + 1, classes.max() + 1))
+    np.add.at(table, (flat, classes), 1)
+    return float(normalized_mutual_info_score(classes, flat)), float(table.max(axis=1).sum() / table.sum())
+
+
+def stability(tokens: Sequence[Int[np.ndarray, "n h w"]]) -> list[float]:
+    """Adjusted mutual information of the tokens of the same images under each two of several VAEs."""
+    return [
+        float(adjusted_mutual_info_score(first.ravel(), second.ravel()))
+        for i, first in enumerate(tokens)
+        for second in tokens[i + 1 :]
+    ]
+
+
+def semantic_rows(
+    codebook: str,
+    k: int,
+    tokens: Sequence[Int[np.ndarray, "n h w"]],
+    kept: Sequence[Float[np.ndarray, " n"]],
+    labels: Int[np.ndarray, " n"],
+) -> list[Row]:
+    """Rows of one codebook, assigned by whitened distance, out of the tokens of every seed."""
+    fields: Row = {"case": "semantics", "codes": k, "system": "ours", "codebook": codebook, "assign": "whitened"}
+    information, purity = np.array([class_information(found, labels) for found in tokens]).T
+    rows = [
+        _over(fields, "class_nmi", information),
+        _over(fields, "class_purity", purity),
+    ]
+    if len(tokens) > 1:
+        rows.append(_over(fields, "stability_ami", np.array(stability(tokens))))
+    return [*rows, mean_row(fields, "kept_under_noise", np.mean(kept, axis=0))]
+
+
+def _over(fields: Row, score: str, values: np.ndarray) -> Row:
+    """Mean over seeds, or pairs of seeds; the interval is the least and the greatest."""
+    return row(fields, score, values.mean(), len(values), values.min(), values.max())

@@ -1,7 +1,7 @@
-"""The systems of benchmarks.tokenizer: how each is trained, on which schedule, and its tokenizer.
+"""The systems of benchmarks.tokenizer: how each is trained, at which size, and its tokenizer.
 
-Every network has the sizes, the batches and the number of epochs of the VAE; fine-tuning comes on top. What is complete
-in the run folder is not made again.
+Every network has the sizes, the batches and the number of epochs of the VAE; fine-tuning comes on top. What is complete in the
+run folder is not made again.
 """
 
 import dataclasses
@@ -9,15 +9,21 @@ import pathlib
 import shutil
 from typing import TYPE_CHECKING, Literal, get_args
 
-from geovq.models.config import BaselineName, CodebookName
+from train.config.names import BaselineName
+
+from geovq.codebook.names import CodebookName
 from geovq.validation import InputError
 from train.config.options import PRESETS, BaselineOptions, CodebookOptions, Config, DataOptions, FinetuneOptions
 from train.run.folder import Run
 
 if TYPE_CHECKING:
+    from geovq.assignment.base import Assigner
     from geovq.tokenizer.tokenizer import Tokenizer
 
 CODEBOOKS: tuple[CodebookName, ...] = ("kmeans", "whitened", "metric", "refined", "euclidean", "geodesic")
+Size = Literal["reduced", "full", "smoke"]
+"""How much is measured: for two CPU cores, for an accelerator, or the digits, to try it."""
+
 Part = Literal["vqvae", "finetuned", "frozen", "several", "gaussian", "fsq"]
 PARTS: tuple[Part, ...] = get_args(Part)
 """The systems, in the order in which they are computed."""
@@ -26,7 +32,7 @@ HEADLINE = "refined"
 """The codebook that is compared with other systems; chosen on validation images."""
 
 LEVELS = {512: (8, 8, 8), 1024: (8, 5, 5, 5), 16: (4, 4)}
-"""FSQ's levels for K codes: those that its paper names, of which 8x5x5x5 is 1000."""
+"""FSQ's levels for K codes, from its paper; 8x5x5x5 is 1000."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,14 +44,14 @@ class Schedule:
     epochs: int
     """Of every network."""
     images: int
-    """Test images, drawn at random once, on which every system is scored with every assignment."""
+    """Test images, drawn once, on which every system is scored with every assignment."""
     lpips_images: int
-    """The first of these that are scored by LPIPS where a row is not compared with other systems."""
+    """The first of these that LPIPS scores where a row is not compared with other systems."""
     probes: int
     """Directions of `joint` assignment where a row is not compared with other systems; 0 = whole Jacobians."""
     compared_probes: int
     """Of the sketched assignment that is compared with the exact one."""
-    codes: tuple[int, ...]
+    num_codes: tuple[int, ...]
     seeds: tuple[int, ...]
     codebook: CodebookOptions
     finetune: FinetuneOptions
@@ -58,29 +64,29 @@ _REDUCED = Schedule(
     lpips_images=500,
     probes=96,
     compared_probes=96,
-    codes=(512, 1024),
+    num_codes=(512, 1024),
     seeds=(0, 1, 2),
-    codebook=CodebookOptions(codebooks=CODEBOOKS, measured_images=1500),
+    codebook=CodebookOptions(codebooks=CODEBOOKS, max_images=1500),
     finetune=FinetuneOptions(
         codebook="metric",
-        assigns=("whitened", "joint"),
+        assigners=("whitened", "joint"),
         probes=96,
-        images=8000,
-        val_images=1000,
+        max_images=8000,
+        max_val_images=1000,
         rounds=2,
         epochs=(3, 8),
     ),
 )
 
-SCHEDULES = {
+SIZES: dict[Size, Schedule] = {
     "reduced": _REDUCED,
     "full": dataclasses.replace(
         _REDUCED,
         images=10_000,
         lpips_images=10_000,
         probes=0,
-        codebook=CodebookOptions(codebooks=CODEBOOKS, measured_images=4000),
-        finetune=FinetuneOptions(codebook="metric", assigns=("whitened", "joint"), rounds=4),
+        codebook=CodebookOptions(codebooks=CODEBOOKS, max_images=4000),
+        finetune=FinetuneOptions(codebook="metric", assigners=("whitened", "joint"), rounds=4),
     ),
     "smoke": Schedule(
         preset="demo",
@@ -89,15 +95,15 @@ SCHEDULES = {
         lpips_images=12,
         probes=4,
         compared_probes=8,
-        codes=(16,),
+        num_codes=(16,),
         seeds=(0,),
-        codebook=CodebookOptions(codebooks=CODEBOOKS, measured_images=40, neighbours=6),
+        codebook=CodebookOptions(codebooks=CODEBOOKS, max_images=40, num_neighbours=6),
         finetune=FinetuneOptions(
             codebook="metric",
-            assigns=("whitened", "joint"),
+            assigners=("whitened", "joint"),
             probes=4,
-            images=64,
-            val_images=32,
+            max_images=64,
+            max_val_images=32,
             rounds=2,
             epochs=(1,),
             batch_size=32,
@@ -120,7 +126,7 @@ class Tokenizers:
 
     def vae(self, seed: int) -> Run:
         """The trained continuous VAE of a seed."""
-        from train import vae
+        from train.stages import vae
 
         run = Run(self.folder / f"vae-{seed}", self._config(seed))
         vae.run(run)
@@ -128,45 +134,45 @@ class Tokenizers:
 
     def ours(self, k: int, seed: int) -> Run:
         """That VAE with its codebooks of K codes."""
-        from train import codebook
+        from train.stages import codebook
 
         trained, run = self.vae(seed), self._ours(k, seed)
-        begun_as(trained, run, ("vae",))
+        start_from(trained, run, ("vae",))
         codebook.run(run)
         return run
 
     def tuned(self, k: int, seed: int) -> Run:
-        """That one with its decoder fine-tuned."""
-        from train import finetune
+        """The same with its decoder fine-tuned."""
+        from train.stages import finetune
 
         run = self.ours(k, seed)
         finetune.run(run)
         return run
 
     def tuned_otherwise(self, name: str, made: Run, options: FinetuneOptions, tokens_of: Run | None = None) -> Run:
-        """What a run has made, fine-tuned by these options, in a run folder of this name; on a Transformer's tokens if given."""
-        from train import finetune
+        """The tokenizer of a run, fine-tuned with these options in a folder of this name; on a Transformer's tokens if given."""
+        from train.stages import finetune
 
         run = Run(self.folder / name, dataclasses.replace(made.config, finetune=options))
-        begun_as(made, run, ("baseline",) if options.codebook == "vqvae" else ("vae", "codebook"))
+        start_from(made, run, ("baseline",) if options.codebook == "vqvae" else ("vae", "codebook"))
         finetune.run(run, tokens_of)
         return run
 
     def baseline(self, system: BaselineName, k: int, seed: int) -> Run:
         """A trained VQ-VAE or FSQ of K codes."""
-        from train import baseline
+        from train.stages import baseline
 
         config = self._config(seed)
-        options = dataclasses.replace(config.baseline, system=system, codes=k)
+        options = dataclasses.replace(config.baseline, system=system, num_codes=k)
         if system == "fsq":
-            options = dataclasses.replace(options, codes=BaselineOptions.codes, levels=LEVELS[k])
+            options = dataclasses.replace(options, num_codes=BaselineOptions.num_codes, levels=LEVELS[k])
         run = Run(self.folder / f"{system}-{k}-{seed}", dataclasses.replace(config, baseline=options))
         baseline.run(run)
         return run
 
     def tuned_vqvae(self, k: int, seed: int) -> Run:
         """A trained VQ-VAE whose decoder and codes are fine-tuned as ours are."""
-        from train import finetune
+        from train.stages import finetune
 
         trained = self.baseline("vqvae", k, seed)
         options = dataclasses.replace(self.schedule.finetune, codebook="vqvae")
@@ -175,7 +181,7 @@ class Tokenizers:
         return run
 
     def _ours(self, k: int, seed: int) -> Run:
-        codebook = dataclasses.replace(self.schedule.codebook, codes=k)
+        codebook = dataclasses.replace(self.schedule.codebook, num_codes=k)
         config = dataclasses.replace(self._config(seed), codebook=codebook, finetune=self.schedule.finetune)
         return Run(self.folder / f"ours-{k}-{seed}", config)
 
@@ -188,21 +194,20 @@ class Tokenizers:
         return dataclasses.replace(preset, data=data, vae=vae)
 
 
-def images_of(data: DataOptions) -> str | None:
-    """Where the images of a benchmark are that settles everything else about them.
+def check_data(data: DataOptions) -> None:
+    """Refuses options of the images: a benchmark's schedule decides everything but their folder.
 
     Raises:
-        InputError: Another of their options was given.
+        InputError: Another option than the folder was given.
     """
     if dataclasses.replace(data, data_dir=None) != DataOptions():
         raise InputError(
             f"data: expected the images of the benchmark's schedule, found other options, {data}; give --data-dir alone."
         )
-    return data.data_dir
 
 
-def begun_as(made: Run, run: Run, copied: tuple[str, ...]) -> None:
-    """Gives a run that has no folder yet some stages of another.
+def start_from(made: Run, run: Run, copied: tuple[str, ...]) -> None:
+    """Copies some stages of another run into one that has no folder yet.
 
     Raises:
         InputError: It has a folder, whose copy of a stage is not what the other has by now.
@@ -223,35 +228,36 @@ def begun_as(made: Run, run: Run, copied: tuple[str, ...]) -> None:
             )
 
 
-def gaussian(run: Run, k: int, seed: int, assign: str) -> "Tokenizer":
+def gaussian(run: Run, k: int, seed: int, assigner: "Assigner") -> "Tokenizer":
     """Post-hoc Gaussian quantization (Xu et al. 2025): K codes drawn from the VAE's prior, nothing fitted."""
     import numpy as np
 
     from geovq.models.spatial_vae import callables
     from geovq.tokenizer.tokenizer import Tokenizer
-    from train.stages import inputs as stages
-    from train.stages import networks
+    from train.stages import inputs, networks
 
-    images = stages.images(run.config.data).dataset.train_images
+    images = inputs.images(run.config.data).dataset.train_images
     codes = np.random.default_rng(seed).standard_normal((k, run.config.vae.latent_dim)).astype(np.float32)
-    return Tokenizer.from_codes(*callables(networks.trained_vae(run, images.shape[1:])), codes, images, assign=assign)
+    return Tokenizer.from_codes(
+        *callables(networks.trained_vae(run, images.shape[1:])), codes, images, assigner=assigner
+    )
 
 
-def two_codes(run: Run, k: int, seed: int, stacking: str) -> "Tokenizer":
+def two_codes(run: Run, k: int, seed: int, composition: str) -> "Tokenizer":
     """A tokenizer of two whitened codes for every token."""
-    from geovq.assignment.dispatch import Codebook
-    from geovq.codebook.codes import fit_codes
+    from geovq.assignment import Codebook, Whitened
+    from geovq.codebook.fit import fit_codes
+    from geovq.codebook.recipe import Recipe
     from geovq.decoder.autoencoder import encode_images
     from geovq.models.spatial_vae import callables
     from geovq.tokenizer.tokenizer import Tokenizer
     from geovq.validation import check_images
-    from train.stages import inputs as stages
-    from train.stages import networks
+    from train.stages import inputs, networks
 
-    images = check_images(stages.images(run.config.data).dataset.train_images)
+    images = check_images(inputs.images(run.config.data).dataset.train_images)
     encode, decode = callables(networks.trained_vae(run, images.shape[1:]))
-    latents, geometry = encode_images(encode, images), stages.load_geometry(run)
+    latents, geometry = encode_images(encode, images), inputs.load_geometry(run)
     flat = latents.reshape(-1, latents.shape[-1])
-    codes = fit_codes("whitened", flat, geometry, k, stages=2, stacking=stacking, seed=seed)
+    codes = fit_codes(Recipe("whitened", k, 2, composition, seed), flat, geometry)
     codebook = Codebook(codes, geometry.position_metrics)
-    return Tokenizer(encode, decode, codebook, assign="whitened", image_shape=images.shape[1:])
+    return Tokenizer(encode, decode, codebook, assigner=Whitened(), image_shape=images.shape[1:])

@@ -1,9 +1,10 @@
-"""The tables of benchmarks.tokenizer and benchmarks.encoding."""
+"""How the results of benchmarks.tokenizer are shown: tables, and the picture of the ladder."""
 
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.common.markdown import markdown
+from benchmarks.common.harness import markdown
 from benchmarks.common.rows import Row, maybe, row_of, select, value_of
 
 _SCORES = (
@@ -62,6 +63,29 @@ def front(rows: list[Row]) -> str:
         psnr, lpips = (row_of(rows, score=score, **of) for score in ("psnr", "lpips"))
         cells.append([label, network, psnr["value"], f"{psnr['low']:.2f} to {psnr['high']:.2f}", lpips["value"]])
     return markdown(["tokens", "network", "PSNR dB", "95% interval", "LPIPS"], cells)
+
+
+_CHOICE = (
+    ("the best images", "`Joint()`", "joint"),
+    ("most of that, fast", "`Amortised()`", "amortised"),
+    ("the speed of the encoder", "`Whitened()`", "whitened"),
+)
+"""The three rows of the README: what is wanted, the assigner, and its name in the results."""
+
+
+def choice(rows: list[Row]) -> str:
+    """Which assigner to take: quality and speed of three, by benchmarks.encoding."""
+    cells = [
+        [
+            wanted,
+            assigner,
+            value_of(rows, score="psnr", assign=name),
+            value_of(rows, score="images_per_second", assign=name),
+            value_of(rows, score="ratio", assign=name, peer="encoder"),
+        ]
+        for wanted, assigner, name in _CHOICE
+    ]
+    return markdown(["you want", "take", "PSNR dB", "images a second", "time / encoder's"], cells)
 
 
 def reached(rows: list[Row]) -> str:
@@ -145,47 +169,6 @@ def _scores(rows: list[Row]) -> str:
     return markdown(columns, [[*case, *(found.get(score) for score in shown)] for case, found in cases.items()])
 
 
-def encoding(rows: list[Row]) -> str:
-    """One line for each assignment."""
-    quality = {row.get("assign"): row["value"] for row in rows if row["score"] == "psnr"}
-    against = {(row["assign"], row["peer"]): row["value"] for row in rows if row["score"] == "ratio"}
-    cells = [
-        [
-            row["assign"],
-            row["value"],
-            against[row["assign"], "encoder"],
-            against[row["assign"], "joint"],
-            quality.get(row["assign"]),
-        ]
-        for row in rows
-        if row["score"] == "images_per_second"
-    ]
-    return markdown(["assign", "images a second", "time / encoder's", "time / joint's", "PSNR dB"], cells)
-
-
-_CHOICE = (
-    ("the best images", "`Joint()`", "joint"),
-    ("most of that, fast", "`Amortised()`", "amortised"),
-    ("the speed of the encoder", "`Whitened()`", "whitened"),
-)
-"""The three rows of the README: what is wanted, the assigner, and its name in the results."""
-
-
-def choice(rows: list[Row]) -> str:
-    """Which assigner to take: quality and speed of three."""
-    cells = [
-        [
-            wanted,
-            assigner,
-            value_of(rows, score="psnr", assign=name),
-            value_of(rows, score="images_per_second", assign=name),
-            value_of(rows, score="ratio", assign=name, peer="encoder"),
-        ]
-        for wanted, assigner, name in _CHOICE
-    ]
-    return markdown(["you want", "take", "PSNR dB", "images a second", "time / encoder's"], cells)
-
-
 LADDER = (
     ("k-means, euclidean", {"codebook": "kmeans", "assign": "euclidean", "decoder": "frozen"}),
     ("whitened codes, whitened", {"codebook": "whitened", "assign": "whitened", "decoder": "frozen"}),
@@ -194,9 +177,9 @@ LADDER = (
     ("refined, local", {"codebook": "refined", "assign": "local", "decoder": "frozen"}),
     ("refined, amortised", {"codebook": "refined", "assign": "amortised", "decoder": "frozen"}),
     ("refined, joint", {"codebook": "refined", "assign": "joint", "decoder": "frozen"}),
-    ("refined, decoded", {"codebook": "refined", "assign": "decoded", "decoder": "frozen"}),
+    ("refined, greedy", {"codebook": "refined", "assign": "greedy", "decoder": "frozen"}),
     ("fine-tuned, joint", {"assign": "joint", "decoder": "finetuned"}),
-    ("fine-tuned, decoded", {"assign": "decoded", "decoder": "finetuned"}),
+    ("fine-tuned, greedy", {"assign": "greedy", "decoder": "finetuned"}),
 )
 """The steps from plain post-hoc codes to the best, and the fields of their rows."""
 
@@ -208,3 +191,43 @@ def steps(rows: Sequence[Row], k: int) -> list[tuple[str, Row]]:
         of: dict[str, Any] = {"case": "scores", "score": "psnr", "system": "ours", "codes": k, **fields}
         found += [(label, row) for row in select(rows, **of)]
     return found
+
+
+def draw_ladder(rows: Sequence[Row], path: pathlib.Path) -> None:
+    """Draws the ladder, with the continuous VAE and the VQ-VAE as lines.
+
+    Args:
+        rows: Of the study.
+        path: The PNG to write.
+    """
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    sizes = [k for k in sorted({row["codes"] for row in rows if row["case"] == "scores"}) if steps(rows, k)]
+    if not sizes:  # a part of the study without our own systems
+        return
+    figure, axes = pyplot.subplots(1, len(sizes), figsize=(6 * len(sizes), 4), sharex=True, squeeze=False)
+    for axis, k in zip(axes[0], sizes, strict=True):
+        found = steps(rows, k)
+        values = [row["value"] for _, row in found]
+        errors = [[row["value"] - row["low"] for _, row in found], [row["high"] - row["value"] for _, row in found]]
+        axis.barh([label for label, _ in found], values, xerr=errors, color="tab:blue", alpha=0.7)
+        vqvae = {"system": "vqvae", "decoder": "end-to-end", "codes": k}
+        for label, style, fields in (
+            ("continuous VAE", "k-", {"system": "vae", "assign": "-"}),
+            ("VQ-VAE, end to end", "r-", vqvae | {"assign": "euclidean"}),
+            ("VQ-VAE with joint", "y--", vqvae | {"assign": "joint"}),
+            ("VQ-VAE fine-tuned, joint", "g:", vqvae | {"decoder": "finetuned", "assign": "joint"}),
+        ):
+            for row in select(rows, case="scores", score="psnr", **fields):
+                axis.axvline(row["value"], color=style[0], linestyle=style[1:], label=label)
+        axis.invert_yaxis()
+        axis.set_xlim(min(values) - 0.5, None)
+        axis.set_xlabel("PSNR, dB")
+        axis.set_title(f"K = {k}")
+        axis.legend(fontsize="small", loc="upper right")
+    figure.tight_layout()
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+    pyplot.close(figure)

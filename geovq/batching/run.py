@@ -7,13 +7,12 @@ gives the same bits.
 
 import functools
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jax.tree_util import Partial
 
 from geovq.batching.chunks import Progress, map_chunks, padded_chunks
 from geovq.validation import InputError
@@ -49,6 +48,7 @@ class Settled(NamedTuple):
     mesh: Mesh | None
 
 
+@runtime_checkable
 class Kernel(Hashable, Protocol):
     """Something to compute for one row; hashable, and equal to another that compiles to the same code."""
 
@@ -154,11 +154,11 @@ def _function(kernel: Kernel, decode: Shared, plan: Settled, *, summed: bool = F
 def _compiled(kernel: Kernel, plan: Settled, *, summed: bool) -> Callable:
     """Function of a decoder and a chunk of rows; `summed` also takes which rows count, and adds them up on each device."""
 
-    def every(decode: Partial, *rows: Any) -> Any:
+    def every(decode: Shared, *rows: Any) -> Any:
         one = functools.partial(kernel, at_once=plan.passes)
         return jax.vmap(one, in_axes=(None,) + (0,) * len(rows))(decode, *rows)
 
-    def total(decode: Partial, *rows: Any) -> Any:
+    def total(decode: Shared, *rows: Any) -> Any:
         *rest, counts = rows
         found = every(decode, *rest)
         kept = jnp.where(counts.reshape(-1, *(1,) * (found.ndim - 1)), found, jnp.zeros((1,) * found.ndim, found.dtype))
@@ -167,7 +167,7 @@ def _compiled(kernel: Kernel, plan: Settled, *, summed: bool) -> Callable:
     local = total if summed else every
     along = None if plan.mesh is None else PartitionSpec(plan.mesh.axis_names)
 
-    def on_devices(decode: Partial, *rows: Any) -> Any:
+    def on_devices(decode: Shared, *rows: Any) -> Any:
         specs = (PartitionSpec(),) + (along,) * len(rows)
         return jax.shard_map(local, mesh=plan.mesh, in_specs=specs, out_specs=along, check_vma=False)(decode, *rows)
 

@@ -1,1 +1,5 @@
-"""Latents to codes."""
+"""Codes fitted to latents and their geometry. Imports `geovq.assignment` and the packages before it."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,42 +1,38 @@
-"""A trained VAE and images -> any codebook by its name, with the statistics that assignments use."""
+"""Latents and their geometry -> a codebook. One codebook serves all positions of the grid.
+
+| name      | codes                                                                                     |
+|-----------|-------------------------------------------------------------------------------------------|
+| kmeans    | means of cells that are compact in latent distance                                        |
+| whitened  | means of cells that are compact under the mean metric of the data                         |
+| metric    | metric means of cells that are compact under each token's own metric                      |
+| refined   | metric codes, moved to where the images of joint tokens are best (geovq.codebook.refine)  |
+| euclidean | medoids of the k-NN graph with Euclidean lengths                                          |
+| geodesic  | medoids of the same graph with pullback lengths                                           |
+"""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from geovq.assignment.clusters import measure_kinds
-from geovq.assignment.dispatch import Codebook
+from geovq.assignment.base import Codebook
 from geovq.batching.chunks import Progress
-from geovq.codebook.codes import fit_codes, without_dead
+from geovq.codebook.dead_codes import revive_whitened
+from geovq.codebook.metric_kmeans import metric_kmeans
+from geovq.codebook.names import OF_MEANS
+from geovq.codebook.recipe import Recipe, check_enough, check_recipe
 from geovq.codebook.refine import refine_codes
 from geovq.decoder.adapters import single
-from geovq.decoder.autoencoder import encode_images
 from geovq.geometry.measured import Geometry, draw
-from geovq.geometry.placed_codes import code_field, place_codes
+from geovq.graph.csr import largest_component
 from geovq.medoids.search import Progress as MedoidProgress
+from geovq.medoids.search import k_medoids
+from geovq.numerics.kmeans import POINTS, kmeans, product_kmeans, residual_kmeans
+from geovq.numerics.linalg import eigen_root
+from geovq.validation import check_images, check_points
 
-REFINING_IMAGES = 600
+_REFINING_IMAGES = 600
 """Images whose reconstructions a `refined` codebook is moved by."""
-
-KINDS_IMAGES = 8000
-"""Images by which kinds of images are told and measured."""
-
-
-class Recipe(NamedTuple):
-    """Which codebook is wanted."""
-
-    name: str = "whitened"
-    """One of CODEBOOKS."""
-    codes: int = 512
-    """K, of each stage."""
-    stages: int = 1
-    """Codes of a token."""
-    stacking: str = "residual"
-    """residual or product, where a token has several."""
-    seed: int = 0
-    """Of every random choice."""
 
 
 def fit_codebook(
@@ -46,79 +42,92 @@ def fit_codebook(
     latents: Float[np.ndarray, "n h w d"],
     geometry: Geometry,
     *,
-    with_field: bool = False,
     progress: Progress | None = None,
     medoid_progress: MedoidProgress | None = None,
 ) -> Codebook:
     """The codebook that a recipe names.
 
     Args:
-        recipe: What is wanted.
+        recipe: Which codebook.
         decode: Decoder of batches.
         images: Training images (n, H, W, C), uint8 or floats in [0, 1]; only `refined` looks at some.
         latents: What the encoder made of them.
         geometry: The measured sample of the latents.
-        with_field: Whether the codes are placed in the measured graph, for `geodesic` assignment.
         progress: Called while codes are refined, with the images done of each round.
         medoid_progress: Called by the search for medoids.
 
     Returns:
-        Codes and statistics.
+        Codes and mean metrics.
 
     Raises:
         InputError: A recipe that these latents do not allow.
     """
     flat = latents.reshape(-1, latents.shape[-1])
-    codes = fit_codes(
-        recipe.name,
-        flat,
-        geometry,
-        recipe.codes,
-        stages=recipe.stages,
-        stacking=recipe.stacking,
-        seed=recipe.seed,
-        progress=medoid_progress,
-    )
-    if recipe.name == "refined":
-        order = np.random.default_rng(recipe.seed).permutation(len(images))[:REFINING_IMAGES]
-        some = images[order]
-        scaled = some.astype(np.float32) / 255 if some.dtype == np.uint8 else some.astype(np.float32)
-        refined = refine_codes(
-            single(decode), scaled, latents[order], codes, geometry.position_metrics, progress=progress
-        )
-        codes = refined.codes if recipe.stages > 1 else without_dead(refined.codes, flat, geometry.mean_metric)
-    field = code_field(place_codes(geometry, codes)) if with_field else None
-    return Codebook(codes, geometry.position_metrics, field)
+    codes = fit_codes(recipe, flat, geometry, progress=medoid_progress)
+    codebook = Codebook(codes, np.asarray(geometry.position_metrics, np.float32))
+    if recipe.name != "refined":
+        return codebook
+    order = np.random.default_rng(recipe.seed).permutation(len(images))[:_REFINING_IMAGES]
+    refined = refine_codes(single(decode), check_images(images[order]), latents[order], codebook, progress=progress)
+    if recipe.num_quantizers > 1:
+        return codebook._replace(codes=refined.codes)
+    return codebook._replace(codes=revive_whitened(refined.codes[0], flat, geometry.mean_metric)[None])
 
 
-def with_kinds(
-    codebook: Codebook,
-    encode: Callable,
-    decode: Callable,
-    images: Float[np.ndarray, "n H W C"],
-    *,
-    at_most: int = KINDS_IMAGES,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Codebook:
-    """The codebook with the kinds of images that `amortised` assignment needs.
+def fit_codes(
+    recipe: Recipe, latents: Float[np.ndarray, "n d"], geometry: Geometry, *, progress: MedoidProgress | None = None
+) -> Float[np.ndarray, "S K d"]:
+    """Codes of the codebook that a recipe names; those of `refined` before they are refined.
 
     Args:
-        codebook: Codes and statistics.
-        encode: Encoder of batches.
-        decode: Decoder of batches.
-        images: Training images in [0, 1].
-        at_most: So many of them, drawn at random, are measured.
-        seed: Of the draw and of the kinds.
-        progress: Called with the images done.
+        recipe: Which codebook.
+        latents: All training latents (n, d); k-means draws from them.
+        geometry: The measured sample of them: own metrics and medoids come from its nodes.
+        progress: Called by the search for medoids.
+
+    Returns:
+        float32 (S, K, d). With S = 1 each code stands for at least one of the latents that it was fitted to, under the distance
+        that it was fitted by.
+
+    Raises:
+        InputError: A recipe that there cannot be, or K larger than the number of distinct latents.
     """
-    some = draw(images, at_most, seed)
-    kinds = measure_kinds(
-        single(decode),
-        encode_images(encode, some),
-        codebook.codes,
-        codebook.position_metrics,
-        seed=seed,
+    latents = check_points("latents", latents)
+    check_recipe(recipe, latents.shape[1])
+    if recipe.name not in OF_MEANS:
+        return _medoids(recipe, geometry, progress)[None]
+    sample = draw(latents, POINTS, recipe.seed)
+    check_enough(recipe.num_codes, len(np.unique(sample, axis=0)), "distinct latents")
+    euclidean = recipe.name == "kmeans"
+    root = np.eye(latents.shape[1], dtype=np.float32) if euclidean else eigen_root(geometry.mean_metric)
+    codes = _means(recipe, sample, root)
+    if recipe.name in ("metric", "refined"):
+        check_enough(recipe.num_codes, len(geometry.nodes), "measured latents")
+        codes = metric_kmeans(
+            geometry.nodes, geometry.metrics, geometry.weights, codes, mean_metric=geometry.mean_metric
+        ).codes
+    return codes
+
+
+def _means(
+    recipe: Recipe, sample: Float[np.ndarray, "n d"], root: Float[np.ndarray, "d d"]
+) -> Float[np.ndarray, "S K d"]:
+    count = recipe.num_quantizers
+    if count == 1:
+        return kmeans(sample, recipe.num_codes, root=root, seed=recipe.seed)[0][None]
+    compose = residual_kmeans if recipe.composition == "residual" else product_kmeans
+    return compose(sample, recipe.num_codes, count, root=root, seed=recipe.seed)
+
+
+def _medoids(recipe: Recipe, geometry: Geometry, progress: MedoidProgress | None) -> Float[np.ndarray, "K d"]:
+    graph = geometry.straight if recipe.name == "euclidean" else geometry.geodesic
+    inside = largest_component(graph)
+    check_enough(recipe.num_codes, len(inside), "distinct latents in the graph's largest component")
+    found = k_medoids(
+        graph[inside][:, inside],
+        recipe.num_codes,
+        weights=geometry.weights[inside],
+        seed=recipe.seed,
         progress=progress,
     )
-    return codebook._replace(kinds=kinds)
+    return geometry.nodes[inside][found.medoids].astype(np.float32)

@@ -6,20 +6,25 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Float, Int
 
-from geovq.assignment.nearest import assign_local
-from geovq.numerics.additive import summed
+from geovq.assignment.nearest_codes import nearest_tokens_under
+from geovq.codebook.dead_codes import revive_codes
+from geovq.numerics.additive import sum_codes
+from geovq.numerics.linalg import quadratic_form
 
 _MEAN_PART = 0.03
 """Part of the mean metric that is added to a point's own: where its own sees nothing, codes would otherwise go astray."""
 
+_TRIES = 10
+"""Times that dead codes are moved at the end; moving some may take the points of others."""
 
-class Found(NamedTuple):
+
+class MetricKMeans(NamedTuple):
     """Codes and how the iteration ended."""
 
     codes: Float[np.ndarray, "S K d"]
     errors: list[float]
-    """Mean error of a point, intensity², with the codes that each iteration began with. With one stage it never rises, but where
-    a code was unused."""
+    """Mean error of a point, intensity², with the codes that each iteration began with. With one quantizer it never rises, but
+    where a code was unused."""
     converged: bool
     """Whether the last iteration gained less than the tolerance."""
 
@@ -60,7 +65,7 @@ def full_rank(metrics: Float[np.ndarray, "n d d"], mean_metric: Float[np.ndarray
     return metrics + _MEAN_PART * (mean_metric + 1e-3 * scale * np.eye(d)).astype(metrics.dtype)
 
 
-def lloyd(
+def metric_kmeans(
     points: Float[np.ndarray, "n d"],
     metrics: Float[np.ndarray, "n d d"],
     weights: Float[np.ndarray, " n"],
@@ -69,8 +74,8 @@ def lloyd(
     mean_metric: Float[np.ndarray, "d d"],
     iterations: int = 40,
     tolerance: float = 1e-3,
-) -> Found:
-    """Alternates cells and metric means, stage after stage, until an iteration gains less than `tolerance` of the error.
+) -> MetricKMeans:
+    """Alternates cells and metric means, quantizer after quantizer, until an iteration gains less than `tolerance` of the error.
 
     Args:
         points: Latents (n, d).
@@ -82,30 +87,32 @@ def lloyd(
         tolerance: Relative.
 
     Returns:
-        The codes. Every code of a single stage has points: one that loses them becomes the point with the greatest error.
+        The codes. With one quantizer every code has points: one that loses them becomes the point with the greatest error.
     """
     codes, metrics = start.astype(np.float64), full_rank(metrics, mean_metric)
     errors: list[float] = []
     for _ in range(iterations):
-        tokens = assign_local(points, codes, metrics)
-        revived = False
+        tokens = nearest_tokens_under(points, codes.astype(np.float32), metrics)
+        revived = len(codes) == 1 and _revive(points, metrics, weights, codes, tokens)
         for s in range(len(codes)):
-            if len(codes) == 1:
-                revived = _revive(points, metrics, weights, codes, tokens)
-            rest = points - (summed(codes, tokens) - codes[s][tokens[:, s]])
+            residual = points - (sum_codes(codes, tokens) - codes[s][tokens[:, s]])
             if s == 0:
-                errors.append(float(np.average(_errors(rest - codes[0][tokens[:, 0]], metrics), weights=weights)))
-            codes[s] = metric_means(rest, metrics, weights, tokens[:, s], codes[s])
+                found = quadratic_form(residual - codes[0][tokens[:, 0]], metrics)
+                errors.append(float(np.average(found, weights=weights)))
+            codes[s] = metric_means(residual, metrics, weights, tokens[:, s], codes[s])
         if not revived and len(errors) > 1 and errors[-2] - errors[-1] < tolerance * errors[-2]:
-            return Found(_alive(points, metrics, weights, codes), errors, True)
-    return Found(_alive(points, metrics, weights, codes), errors, False)
+            return MetricKMeans(_revive_all(points, metrics, weights, codes), errors, True)
+    return MetricKMeans(_revive_all(points, metrics, weights, codes), errors, False)
 
 
-def _alive(points: np.ndarray, metrics: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """The codes, those of a single stage that no point has become being points with great errors."""
+def _revive_all(
+    points: np.ndarray, metrics: np.ndarray, weights: np.ndarray, codes: Float[np.ndarray, "S K d"]
+) -> Float[np.ndarray, "S K d"]:
+    """The codes, of which those of a single quantizer that have no points become points with great errors."""
     if len(codes) == 1:
-        for _ in range(10):
-            if not _revive(points, metrics, weights, codes, assign_local(points, codes, metrics)):
+        for _ in range(_TRIES):
+            tokens = nearest_tokens_under(points, codes.astype(np.float32), metrics)
+            if not _revive(points, metrics, weights, codes, tokens):
                 break
     return codes.astype(np.float32)
 
@@ -113,15 +120,8 @@ def _alive(points: np.ndarray, metrics: np.ndarray, weights: np.ndarray, codes: 
 def _revive(
     points: np.ndarray, metrics: np.ndarray, weights: np.ndarray, codes: np.ndarray, tokens: np.ndarray
 ) -> bool:
-    """Moves unused codes to the points with the greatest errors, which become theirs; whether there were any."""
-    unused = np.flatnonzero(np.bincount(tokens[:, 0], minlength=codes.shape[1]) == 0)
-    if len(unused):
-        errors = weights * _errors(points - codes[0][tokens[:, 0]], metrics)
-        worst = np.argsort(-errors, kind="stable")[: len(unused)]
-        codes[0][unused] = points[worst]
-        tokens[worst, 0] = unused
-    return len(unused) > 0
-
-
-def _errors(moves: np.ndarray, metrics: np.ndarray) -> np.ndarray:
-    return np.einsum("ni,ni->n", np.einsum("nij,nj->ni", metrics, moves), moves)
+    """Moves dead codes of the only quantizer to points with great errors, which become theirs; whether there were any."""
+    errors = weights * quadratic_form(points - codes[0][tokens[:, 0]], metrics)
+    codes[0], moved, chosen = revive_codes(codes[0], tokens, points, errors)
+    tokens[chosen, 0] = moved
+    return len(moved) > 0

@@ -9,7 +9,7 @@ batches.
 
 import functools
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +20,13 @@ from jaxtyping import Array, Float, Int
 
 from geovq.validation import InputError
 
+AnyArray = Array | np.ndarray
+
 Decoder = Callable[[Array], Any]
 """One latent, of any shape, to one image, of any shape, in intensity units."""
 
 
+@runtime_checkable
 class LinenModule(Protocol):
     """What `from_linen` needs of a `flax.linen.Module`."""
 
@@ -88,7 +91,7 @@ class _NnxMethod(NamedTuple):
     graphdef: nnx.GraphDef
     method: str
 
-    def __call__(self, state: nnx.State, x: Array) -> Any:
+    def __call__(self, state: nnx.State, x: AnyArray) -> Any:
         module, before = nnx.merge(self.graphdef, state), jax.tree.leaves(state)
         result = getattr(module, self.method)(x)
         after = jax.tree.leaves(nnx.state(module))
@@ -104,19 +107,19 @@ class _LinenMethod(NamedTuple):
     module: LinenModule
     method: str
 
-    def __call__(self, variables: Any, x: Array) -> Any:
+    def __call__(self, variables: Any, x: AnyArray) -> Any:
         return self.module.apply(variables, x, method=self.method)
 
 
 class _Compiled(NamedTuple):
     function: Callable
 
-    def __call__(self, parameters: Any, x: Array) -> Any:
+    def __call__(self, parameters: Any, x: AnyArray) -> Any:
         return _run(self.function, parameters, x)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _run(function: Callable, parameters: Any, x: Array) -> Any:
+def _run(function: Callable, parameters: Any, x: AnyArray) -> Any:
     return function(parameters, x)
 
 
@@ -167,10 +170,10 @@ def single(decode: Callable) -> Partial:
     return Partial(decode_one, as_partial(decode))
 
 
-def decode_one(decode: Callable, latent: Array) -> Any:
+def decode_one(decode: Callable, latent: AnyArray) -> Any:
     """The image of one latent by a decoder of batches."""
 
-    def only(images: Array) -> Array:
+    def only(images: AnyArray) -> AnyArray:
         if jnp.shape(images)[:1] != (1,):
             raise InputError(
                 f"decoder: expected a batch of one image for a batch of one latent, found shape {jnp.shape(images)}; "
@@ -183,7 +186,7 @@ def decode_one(decode: Callable, latent: Array) -> Any:
 
 def in_context(
     decode: Decoder,
-    grid: Float[Array | np.ndarray, "h w d"],
+    grid: Float[AnyArray, "h w d"],
     row: int | Int[Array, ""],
     column: int | Int[Array, ""],
 ) -> Partial:
@@ -208,11 +211,11 @@ def in_context(
     return Partial(_with_token, as_partial(decode), jnp.asarray(grid), jnp.asarray([row, column]))
 
 
-def _with_token(decode: Decoder, grid: Array, place: Array, token: Array) -> Any:
+def _with_token(decode: Decoder, grid: Array, place: Array, token: AnyArray) -> Any:
     return decode(grid.at[place[0], place[1]].set(token))
 
 
-def flat(decode: Decoder, latent: Array) -> Float[Array, " p"]:
+def flat(decode: Decoder, latent: AnyArray) -> Float[Array, " p"]:
     """The image of one latent as one vector (p,); all arrays of a tree one after the other."""
     return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(decode(latent))])
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array
 
-from geovq.decoder.adapters import Decoder, as_partial
+from geovq.decoder.adapters import AnyArray, Decoder, as_partial
 from geovq.validation import InputError
 
 
@@ -37,7 +37,7 @@ def with_deviation(mean: Decoder, deviation: Decoder) -> Partial:
     return Partial(_both, as_partial(mean), as_partial(deviation))
 
 
-def _both(mean: Decoder, deviation: Decoder, latent: Array) -> tuple[Any, Any]:
+def _both(mean: Decoder, deviation: Decoder, latent: AnyArray) -> tuple[Any, Any]:
     images, deviations = mean(latent), deviation(latent)
     wanted, found = (sum(jnp.size(leaf) for leaf in jax.tree.leaves(tree)) for tree in (images, deviations))
     if wanted != found:
@@ -62,13 +62,13 @@ def ensemble(members: Sequence[Decoder]) -> Partial:
     """
     if not members:
         raise InputError("ensemble: expected at least one decoder, found none.")
-    return Partial(_scaled, tuple(map(as_partial, members)))
+    return Partial(_members, tuple(map(as_partial, members)))
 
 
-def _scaled(members: tuple[Decoder, ...], latent: Array) -> list[Any]:
-    def scaled(image: Array) -> Array:
+def _members(members: tuple[Decoder, ...], latent: AnyArray) -> list[Any]:
+    def scale(image: AnyArray) -> Array:
         # √M rounded to bfloat16 would change every metric.
         wide = jnp.promote_types(jnp.result_type(image), jnp.float32)
         return jnp.asarray(image, wide) / math.sqrt(len(members))
 
-    return [jax.tree.map(scaled, member(latent)) for member in members]
+    return [jax.tree.map(scale, member(latent)) for member in members]

@@ -18,7 +18,7 @@ from geovq.graph.csr import edges, largest_component, neighbour_graph, reweight
 from geovq.graph.deduplicate import group_means, merge_duplicates
 from geovq.graph.neighbours import nearest_neighbours
 from geovq.metric.batched import mean_metrics, token_metrics
-from geovq.metric.edge_lengths import edge_lengths
+from geovq.metric.edge_lengths import measure_edges
 from geovq.models.config import COMPONENTS
 from geovq.validation import InputError
 
@@ -42,7 +42,7 @@ class Geometry(NamedTuple):
     """k-NN graph with Euclidean lengths."""
     geodesic: scipy.sparse.csr_array
     """The same edges with pullback lengths, in intensity units."""
-    neighbours: int
+    num_neighbours: int
     """Nearest neighbours that a node was joined to."""
     recall: float
     """Fraction of the true nearest neighbours that were found, over a sample of nodes."""
@@ -56,8 +56,8 @@ def measure(
     decode: Decoder,
     grids: Float[np.ndarray, "n h w d"],
     *,
-    neighbours: int,
-    at_most: int | None = None,
+    num_neighbours: int,
+    max_images: int | None = None,
     probes: int | None = None,
     seed: int = 0,
     components: str = "bridge",
@@ -68,8 +68,8 @@ def measure(
     Args:
         decode: Takes one grid (h, w, d) to one image, in intensity units.
         grids: Latents (n, h, w, d).
-        neighbours: Nearest neighbours k that a node is joined to.
-        at_most: Grids that are measured; where there are more, so many are drawn at random. None measures all.
+        num_neighbours: Nearest neighbours k that a node is joined to.
+        max_images: Grids that are measured; where there are more, so many are drawn at random. None measures all.
         probes: Random probes of sketched metrics, see `geovq.metric.batched.token_metrics`; None for exact ones.
         seed: Of every random choice.
         components: "bridge" joins the graph's components by the shortest edges between them; "drop" leaves them apart, as the
@@ -85,10 +85,10 @@ def measure(
     """
     if components not in COMPONENTS:
         raise InputError(f"components: expected one of {', '.join(COMPONENTS)}, found {components!r}.")
-    if at_most is not None:
-        grids = draw(grids, at_most, seed)
+    if max_images is not None:
+        grids = draw(grids, max_images, seed)
     metrics = token_metrics(decode, grids, probes=probes, seed=seed, plan=DEFAULT_PLAN, progress=progress)
-    geometry = connect(grids, metrics, neighbours=neighbours, seed=seed, components=components)
+    geometry = connect(grids, metrics, num_neighbours=num_neighbours, seed=seed, components=components)
     if probes is None:
         return geometry
     # All grids have the same probes, whose errors do not average out.
@@ -102,7 +102,7 @@ def measure(
 def draw(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
     """`count` of the rows, drawn at random without replacement, in their order; all where there are no more."""
     if count < 1:
-        raise InputError(f"at_most: expected at least 1, found {count}; measure some.")
+        raise InputError(f"max_images: expected at least 1, found {count}; measure some.")
     chosen = np.random.default_rng(seed).permutation(len(rows))[:count]
     return rows[np.sort(chosen)]
 
@@ -111,7 +111,7 @@ def connect(
     grids: Float[np.ndarray, "n h w d"],
     metrics: Float[np.ndarray, "n h w d d"],
     *,
-    neighbours: int,
+    num_neighbours: int,
     seed: int = 0,
     components: str = "bridge",
 ) -> Geometry:
@@ -119,7 +119,7 @@ def connect(
     d = grids.shape[-1]
     merged = merge_duplicates(grids.reshape(-1, d))
     node_metrics = group_means(metrics.reshape(-1, d * d), merged).reshape(-1, d, d)
-    found = nearest_neighbours(merged.points, neighbours, seed=seed)
+    found = nearest_neighbours(merged.points, num_neighbours, seed=seed)
     straight = neighbour_graph(found)
     arcs, dropped = straight.nnz, 0
     if components == "bridge":
@@ -127,7 +127,7 @@ def connect(
     else:
         dropped = len(merged.points) - len(largest_component(straight))
     bridges = (straight.nnz - arcs) // 2
-    lengths = edge_lengths(merged.points, node_metrics, *edges(straight))
+    lengths = measure_edges(merged.points, node_metrics, *edges(straight))
     by_position = metrics.mean(axis=0, dtype=np.float64)
     mean = by_position.mean(axis=(0, 1))
     geodesic = reweight(straight, lengths)
@@ -139,7 +139,7 @@ def connect(
         by_position.astype(np.float32),
         straight,
         geodesic,
-        neighbours,
+        num_neighbours,
         found.recall,
         bridges,
         dropped,

@@ -8,11 +8,11 @@ from jaxtyping import Float, Int
 from scipy.sparse.csgraph import dijkstra
 
 from geovq.geometry.measured import Geometry
-from geovq.graph.attach import attach, nearest_label
+from geovq.graph.attach import attach_points, nearest_label
 from geovq.graph.csr import MIN_LENGTH
 from geovq.graph.neighbours import nearest_points
 from geovq.medoids.nearest import nearest_medoid
-from geovq.metric.edge_lengths import edge_lengths
+from geovq.metric.edge_lengths import measure_edges
 from geovq.validation import check_tokens
 
 _CODES = 32
@@ -28,7 +28,7 @@ class CodeGraph(NamedTuple):
     metrics: Float[np.ndarray, "m d d"]
     graph: scipy.sparse.csr_array
     """Pullback lengths, in intensity units."""
-    neighbours: int
+    num_neighbours: int
     """Nodes that a code, or a new latent, is joined to."""
 
 
@@ -45,17 +45,17 @@ def place_codes(geometry: Geometry, codes: Float[np.ndarray, "K d"]) -> CodeGrap
         The graph of the geometry's nodes followed by the K codes.
     """
     m, k = len(geometry.nodes), len(codes)
-    near, _ = nearest_points(geometry.nodes, codes, min(geometry.neighbours, m))
+    near, _ = nearest_points(geometry.nodes, codes, min(geometry.num_neighbours, m))
     nodes = np.concatenate([geometry.nodes, codes.astype(geometry.nodes.dtype)])
     metrics = np.concatenate([geometry.metrics, geometry.metrics[near[:, 0]]])
     senders, receivers = np.repeat(np.arange(m, m + k), near.shape[1]), near.ravel()
-    joints = np.maximum(edge_lengths(nodes, metrics, senders, receivers), MIN_LENGTH)
+    joints = np.maximum(measure_edges(nodes, metrics, senders, receivers), MIN_LENGTH)
     old = geometry.geodesic.tocoo()
     rows = np.concatenate([old.row, senders, receivers])
     columns = np.concatenate([old.col, receivers, senders])
     lengths = np.concatenate([old.data, joints, joints])
     graph = scipy.sparse.csr_array((lengths, (rows, columns)), shape=(m + k, m + k))
-    return CodeGraph(m, nodes, metrics, graph, geometry.neighbours)
+    return CodeGraph(m, nodes, metrics, graph, geometry.num_neighbours)
 
 
 class CodeField(NamedTuple):
@@ -67,7 +67,7 @@ class CodeField(NamedTuple):
     """Nearest code; K where no code can be reached (only with components="drop")."""
     distances: Float[np.ndarray, " m"]
     """Length of the path to it, in intensity units; infinite where there is none."""
-    neighbours: int
+    num_neighbours: int
     """Nodes that a new latent is joined to."""
 
 
@@ -75,7 +75,7 @@ def code_field(placed: CodeGraph) -> CodeField:
     """Nearest code of every node, in one pass from all codes at once."""
     codes = np.arange(placed.n_sampled, len(placed.nodes))
     labels, distances = nearest_medoid(placed.graph, codes, allow_unreachable=True)
-    return CodeField(placed.nodes, placed.metrics, labels, distances, placed.neighbours)
+    return CodeField(placed.nodes, placed.metrics, labels, distances, placed.num_neighbours)
 
 
 def nearest_along(
@@ -130,5 +130,5 @@ def _first_steps(
     known: CodeGraph | CodeField, latents: np.ndarray, metrics: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Nearest nodes (n, k) of new latents, and the measured lengths of the edges to them."""
-    k = min(known.neighbours, len(known.nodes))
-    return attach(known.nodes, latents, k, node_metrics=known.metrics, point_metrics=metrics)
+    k = min(known.num_neighbours, len(known.nodes))
+    return attach_points(known.nodes, latents, k, node_metrics=known.metrics, point_metrics=metrics)

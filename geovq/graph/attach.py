@@ -4,14 +4,14 @@ import numpy as np
 from jaxtyping import Float, Int, Int32
 
 from geovq.graph.neighbours import nearest_points
-from geovq.metric.edge_lengths import edge_lengths
+from geovq.metric.edge_lengths import measure_edges
 from geovq.validation import InputError
 
 # Points at once: bounds the memory at about 8 kB · k a point for metrics of 16 dimensions.
 _CHUNK = 512
 
 
-def attach(
+def attach_points(
     nodes: Float[np.ndarray, "n d"],
     points: Float[np.ndarray, "q d"],
     k: int,
@@ -49,7 +49,7 @@ def attach(
         q = len(points[some])
         ends = np.concatenate([points[some], nodes[of_chunk]])
         metrics = np.concatenate([point_metrics[some], node_metrics[of_chunk]])
-        measured[some] = edge_lengths(ends, metrics, np.repeat(np.arange(q), k), q + np.arange(q * k)).reshape(q, k)
+        measured[some] = measure_edges(ends, metrics, np.repeat(np.arange(q), k), q + np.arange(q * k)).reshape(q, k)
     return near, measured
 
 

@@ -7,14 +7,14 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from geovq.graph.csr import check_graph, join, undirected
+from geovq.graph.csr import AnyGraph, check_graph, join, undirected
 from geovq.validation import InputError, check_points
 
 # Up to this size a component asks the tree of all points for size + 1 neighbours, one of which must lie outside it.
 _SMALL_COMPONENT = 64
 
 
-def bridge_components(graph: csr_array, points: Float[np.ndarray, "n d"]) -> csr_array:
+def bridge_components(graph: AnyGraph, points: Float[np.ndarray, "n d"]) -> csr_array:
     """Joins connected components by the shortest Euclidean edges between them.
 
     Borůvka's rounds (Borůvka 1926): the smaller half of the components are each joined to the nearest point outside,

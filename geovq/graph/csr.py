@@ -6,11 +6,14 @@ finite and > 0. Nothing here knows where the points or the lengths come from.
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array, issparse, sparray, spmatrix
 from scipy.sparse.csgraph import connected_components
 
 from geovq.graph.neighbours import Neighbours, nearest_neighbours
 from geovq.validation import InputError, check_finite
+
+AnyGraph = sparray | spmatrix
+"""A sparse array or matrix of any format, before `check_graph`."""
 
 MIN_LENGTH = 1e-12
 """Shortest length that an edge may have: shortest-path code reads zero as no edge, so exact copies are this far apart.
@@ -44,7 +47,7 @@ def neighbour_graph(neighbours: Neighbours) -> csr_array:
     return join(n, np.repeat(np.arange(n), k), neighbours.nodes.ravel(), neighbours.lengths.ravel())
 
 
-def largest_component(graph: csr_array) -> Int[np.ndarray, " c"]:
+def largest_component(graph: AnyGraph) -> Int[np.ndarray, " c"]:
     """Nodes of the largest connected component, sorted; of equally large ones, that of the smallest node.
 
     Raises:
@@ -55,7 +58,7 @@ def largest_component(graph: csr_array) -> Int[np.ndarray, " c"]:
     return np.flatnonzero(labels == labels[first])
 
 
-def edges(graph: csr_array) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+def edges(graph: AnyGraph) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
     """Every undirected edge once: senders (m,) and receivers (m,), sender < receiver, sorted by sender, then receiver.
 
     Raises:
@@ -65,7 +68,7 @@ def edges(graph: csr_array) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"
     return senders, receivers
 
 
-def reweight(graph: csr_array, lengths: Float[np.ndarray, " m"]) -> csr_array:
+def reweight(graph: AnyGraph, lengths: Float[np.ndarray, " m"]) -> csr_array:
     """The same edges with other lengths.
 
     Args:
@@ -99,7 +102,7 @@ def reweight(graph: csr_array, lengths: Float[np.ndarray, " m"]) -> csr_array:
     return csr_array(one_way + one_way.T)
 
 
-def check_graph(graph: csr_array) -> csr_array:
+def check_graph(graph: AnyGraph) -> csr_array:
     """The public door of everything that takes a graph.
 
     Args:

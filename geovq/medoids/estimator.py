@@ -12,14 +12,14 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Cluster
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from geovq.graph.attach import attach, nearest_label
+from geovq.graph.attach import attach_points, nearest_label
 from geovq.graph.components import bridge_components
 from geovq.graph.csr import edges, neighbour_graph, reweight
 from geovq.graph.deduplicate import merge_duplicates
 from geovq.graph.neighbours import nearest_neighbours
 from geovq.medoids.precomputed import edges_of_lengths, graph_of_lengths
 from geovq.medoids.search import check_search, k_medoids
-from geovq.metric.edge_lengths import check_metrics, edge_lengths
+from geovq.metric.edge_lengths import check_metrics, measure_edges
 from geovq.validation import InputError
 
 _FLOATS = (np.float64, np.float32)
@@ -236,7 +236,7 @@ class GeodesicKMedoids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluste
             graph, self.recall_ = neighbour_graph(neighbours), neighbours.recall
         self._graph = bridge_components(graph, self._points)
         if self._metrics is not None:
-            lengths = edge_lengths(self._points, self._metrics, *edges(self._graph))
+            lengths = measure_edges(self._points, self._metrics, *edges(self._graph))
             self._graph = reweight(self._graph, lengths)
         node = np.full(len(merged.points), -1)
         node[kept] = np.arange(n)
@@ -255,7 +255,9 @@ class GeodesicKMedoids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluste
             copy = steps == 0
         else:
             metrics = self._metrics_at(X)
-            near, steps = attach(self._points, X, self._n_edges, node_metrics=self._metrics, point_metrics=metrics)
+            near, steps = attach_points(
+                self._points, X, self._n_edges, node_metrics=self._metrics, point_metrics=metrics
+            )
             copy = steps == 0
             rows, places = np.nonzero(copy)  # a metric may be blind to the step between two different points
             copy[rows, places] = (self._points[near[rows, places]] == X[rows]).all(axis=1)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, Int32
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from geovq.graph.csr import check_graph
+from geovq.graph.csr import AnyGraph, check_graph
 from geovq.validation import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def compiled() -> types.ModuleType | None:
 
 
 def nearest_medoid(
-    graph: csr_array, medoids: Int[np.ndarray, " k"], *, allow_unreachable: bool = False
+    graph: AnyGraph, medoids: Int[np.ndarray, " k"], *, allow_unreachable: bool = False
 ) -> tuple[Int32[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Nearest medoid of every node in shortest-path length, by one multi-source Dijkstra.
 
@@ -52,7 +52,7 @@ def nearest_medoid(
     graph = check_graph(graph)
     medoids = check_medoids(medoids, graph.shape[0])
     near, distances = nearest(graph, medoids)
-    labels = places(medoids, near)
+    labels = labels_of(medoids, near)
     lost = labels == len(medoids)
     if lost.any() and not allow_unreachable:
         raise InputError(
@@ -101,7 +101,7 @@ def arcs(graph: csr_array) -> "Arcs":
     return searches.Arcs(graph.indptr, graph.indices, graph.data)
 
 
-def places(medoids: Int[np.ndarray, " k"], near: Int[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+def labels_of(medoids: Int[np.ndarray, " k"], near: Int[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
     """Place in `medoids` of the node of each node's nearest medoid; k where it is -1."""
     place = np.full(len(near) + 1, len(medoids), dtype=np.int32)
     place[medoids] = np.arange(len(medoids))

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, Int32
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, reverse_cuthill_mckee
 
-from geovq.graph.csr import check_graph
+from geovq.graph.csr import AnyGraph, check_graph
 from geovq.medoids.cost import Objective, with_exact_sums
 from geovq.medoids.nearest import compiled, nearest, nearest_medoid
 from geovq.medoids.seeding import seed_medoids
@@ -62,7 +62,7 @@ class KMedoids(NamedTuple):
 
 
 def k_medoids(
-    graph: csr_array,
+    graph: AnyGraph,
     k: int,
     *,
     weights: Float[np.ndarray, " n"] | None = None,

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
 from geovq.medoids.cost import MIN_GAIN, Objective
-from geovq.medoids.nearest import nearest, places
+from geovq.medoids.nearest import labels_of, nearest
 
 CANDIDATES = 4
 """Best ranked nodes of a cell whose true cost is computed."""
@@ -69,7 +69,7 @@ def voronoi(
     near, distances = nearest(objective.graph, medoids)
     cost, rounds, quiet = objective.cost(distances), 0, 0
     while quiet < _QUIET and time.monotonic() < ends:
-        updated, exact = update(objective, medoids, places(medoids, near), distances, rng)
+        updated, exact = update(objective, medoids, labels_of(medoids, near), distances, rng)
         rounds += 1
         if (updated == medoids).all():
             quiet += _QUIET if exact else 1

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer, Num
 
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Kernel, Plan, run, run_summed
@@ -60,7 +60,7 @@ class Sketch:
 
 def pullback_metrics(
     decode: Decoder,
-    z: Float[np.ndarray, "n d"],
+    z: Num[np.ndarray, "n d"],
     *,
     probes: int | None = None,
     seed: int = 0,
@@ -89,7 +89,7 @@ def pullback_metrics(
 
 def token_metrics(
     decode: Decoder,
-    grids: Float[np.ndarray, "n h w d"],
+    grids: Num[np.ndarray, "n h w d"],
     *,
     probes: int | None = None,
     seed: int = 0,
@@ -118,7 +118,7 @@ def token_metrics(
 
 def sketches(
     decode: Decoder,
-    latents: Float[np.ndarray, "n ..."],
+    latents: Num[np.ndarray, "n ..."],
     *,
     probes: int,
     seed: int = 0,
@@ -161,7 +161,7 @@ class MeanMetrics(NamedTuple):
 
 def mean_metrics(
     decode: Decoder,
-    latents: Float[np.ndarray, "n ... d"],
+    latents: Num[np.ndarray, "n ... d"],
     *,
     probes: int | None = None,
     seed: int = 0,
@@ -199,7 +199,7 @@ def mean_metrics(
     return MeanMetrics(overall.astype(latents.dtype), means.astype(latents.dtype))
 
 
-def check_grids(grids: Float[np.ndarray, "n h w d"]) -> Float[np.ndarray, "n h w d"]:
+def check_grids(grids: Num[np.ndarray, "n h w d"]) -> Float[np.ndarray, "n h w d"]:
     """Grids of latents as a finite float array.
 
     Raises:
@@ -244,7 +244,7 @@ def _check_probes(probes: int) -> int:
     return probes
 
 
-def _draws(seed: int, draws: Int[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
+def _draws(seed: int, draws: Integer[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
     """What a row's probes are made from: equal draws have equal probes."""
     data = np.asarray(jax.random.key_data(jax.random.key(seed)))
     return np.broadcast_to(data, (len(draws), *data.shape)), draws

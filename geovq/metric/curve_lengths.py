@@ -98,7 +98,7 @@ def refine_lengths(
     receivers: Int[np.ndarray, " m"],
     *,
     tolerance: float = 0.02,
-    at_most: int = 64,
+    max_segments: int = 64,
     chunk: int | None = None,
     progress: Progress | None = None,
 ) -> Refined:
@@ -113,7 +113,7 @@ def refine_lengths(
         senders: One end of every edge.
         receivers: The other end.
         tolerance: Relative change below which an edge has converged and is left alone, > 0.
-        at_most: Segments after which an edge is left as it is, a power of two, at least 2.
+        max_segments: Segments after which an edge is left as it is, a power of two, at least 2.
         chunk: Walks that are decoded at once; None takes what suits the machine.
         progress: Called after every chunk with the walks done; how many there will be is not known before.
 
@@ -121,17 +121,17 @@ def refine_lengths(
         Lengths, and how each came about.
 
     Raises:
-        InputError: What `polyline_lengths` refuses, a tolerance that is not > 0, or an `at_most` that is not such a power.
+        InputError: What `polyline_lengths` refuses, a tolerance that is not > 0, or an `max_segments` that is not such a power.
     """
     decode, latents, senders, receivers = _checked(decode, latents, senders, receivers)
     if not tolerance > 0:
         raise InputError(f"tolerance: expected a relative change > 0, found {tolerance}.")
-    if at_most < 2 or at_most & (at_most - 1):
-        raise InputError(f"at_most: expected a power of two of at least 2, found {at_most}.")
+    if max_segments < 2 or max_segments & (max_segments - 1):
+        raise InputError(f"max_segments: expected a power of two of at least 2, found {max_segments}.")
     lengths = _lengths(decode, latents, senders, receivers, 1, chunk, progress)
     segments = np.ones(len(senders), np.int32)
     converged = np.zeros(len(senders), bool)
-    while not converged.all() and segments.max() < at_most:
+    while not converged.all() and segments.max() < max_segments:
         todo = np.flatnonzero(~converged)
         segments[todo] *= 2
         finer = _lengths(decode, latents, senders[todo], receivers[todo], int(segments[todo[0]]), chunk, progress)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from geovq.decoder.adapters import AnyArray
 from geovq.metric.pullback import norm
 from geovq.validation import InputError, check_finite
 
@@ -18,7 +19,7 @@ _CHECKED = 8192
 
 
 def edge_length(
-    step: Float[Array, " d"], metric_a: Float[Array, "d d"], metric_b: Float[Array, "d d"]
+    step: Float[AnyArray, " d"], metric_a: Float[AnyArray, "d d"], metric_b: Float[AnyArray, "d d"]
 ) -> Float[Array, ""]:
     """Length of one straight edge by the trapezoid rule: the mean of its length under the metrics at either end.
 
@@ -33,7 +34,7 @@ def edge_length(
     return 0.5 * (norm(metric_a, step) + norm(metric_b, step))
 
 
-def edge_lengths(
+def measure_edges(
     z: Float[np.ndarray, "n d"],
     metrics: Float[np.ndarray, "n d d"],
     senders: Int[np.ndarray, " m"],

@@ -78,7 +78,7 @@ class _Whitening(NamedTuple):
     columns: Float[np.ndarray, "d d"]
 
 
-def geodesics(
+def find_geodesics(
     decode: Decoder,
     paths: Float[np.ndarray, "b s1 d"],
     *,

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from geovq.decoder.adapters import Decoder, flat
+from geovq.decoder.adapters import AnyArray, Decoder, flat
+from geovq.numerics.linalg import quadratic_form
 
 _PRECISION = "highest"  # accelerators would round the factors of a product to ten bits or so
 
@@ -100,14 +101,14 @@ def _gram(rows: Float[Array, "... d p"]) -> Float[Array, "... d d"]:
     return jnp.matmul(rows, rows.swapaxes(-1, -2), precision=_PRECISION, preferred_element_type=wide)
 
 
-def inner(metric: Float[Array, "d d"], u: Float[Array, " d"], v: Float[Array, " d"]) -> Float[Array, ""]:
+def inner(metric: Float[AnyArray, "d d"], u: Float[AnyArray, " d"], v: Float[AnyArray, " d"]) -> Float[Array, ""]:
     """Inner product uᵀGv of two steps, in intensity²."""
     return jnp.einsum("i,ij,j->", u, metric, v, precision=_PRECISION)
 
 
-def norm(metric: Float[Array, "d d"], v: Float[Array, " d"]) -> Float[Array, ""]:
+def norm(metric: Float[AnyArray, "d d"], v: Float[AnyArray, " d"]) -> Float[Array, ""]:
     """Length √(vᵀGv) of a step, in intensity units; its gradient at 0 is 0."""
-    square = inner(metric, v, v)
+    square = quadratic_form(jnp.asarray(v), jnp.asarray(metric))
     positive = square > 0  # rounding may leave a square just below zero
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
 

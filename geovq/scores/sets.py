@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from sklearn.neighbors import NearestNeighbors
 
-from geovq.scores.reconstruction import Interval, check_resampling
+from geovq.scores.intervals import Interval, check_resampling
 from geovq.validation import InputError, check_points, check_whole
 
 

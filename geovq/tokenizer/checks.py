@@ -1,21 +1,30 @@
-"""What does not fit a tokenizer's codebook and assignment is refused."""
+"""Input of a tokenizer that does not fit its codebook and its assigner is refused."""
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from geovq.assignment.dispatch import NEEDS_IMAGES, Codebook
-from geovq.models.config import TAKES_PRICES
-from geovq.validation import InputError, check_finite, check_images, check_tokens, check_whole
+from geovq.assignment.base import Assigner, Codebook
+from geovq.numerics.additive import as_quantizers
+from geovq.validation import InputError, check_finite, check_images, check_tokens
 
 
-def check_probes(probes: int | None) -> None:
-    """Refuses another number of products than None, for exact Jacobians, or at least 1.
+def as_codebook(codebook: Codebook) -> Codebook:
+    """The codebook with codes float32 (S, K, d) and metrics float32.
+
+    Args:
+        codebook: Codes (K, d) or (S, K, d), and mean metrics.
 
     Raises:
-        InputError: With the number.
+        InputError: Codes or metrics of other shapes, or not finite.
     """
-    if probes is not None:
-        check_whole("probes", probes)
+    codes, metrics = as_quantizers(codebook.codes), np.asarray(codebook.position_metrics, np.float32)
+    d = codes.shape[-1]
+    if metrics.ndim != 4 or metrics.shape[2:] != (d, d):
+        raise InputError(
+            f"position_metrics: expected shape (h, w, {d}, {d}), found {metrics.shape}; pass those of the codes."
+        )
+    check_finite("position_metrics", metrics)
+    return Codebook(codes, metrics)
 
 
 def check_latents(latents: np.ndarray, metrics: np.ndarray | None, codebook: Codebook) -> None:
@@ -35,64 +44,69 @@ def check_latents(latents: np.ndarray, metrics: np.ndarray | None, codebook: Cod
     check_finite("metrics", metrics)
 
 
-def check_images_of(
-    images: np.ndarray, image_shape: tuple[int, ...], n: int, of: str = "latent"
-) -> Float[np.ndarray, "n H W C"]:
-    """The images, one for each of n latents or grids of tokens, as floats in [0, 1].
+def check_images_of(images: np.ndarray, image_shape: tuple[int, ...], n: int) -> Float[np.ndarray, "n H W C"]:
+    """The images, one for each of n latents, as floats in [0, 1].
 
     Raises:
         InputError: Another number, shape, dtype or range.
     """
     images = check_images(images, image_shape)
     if len(images) != n:
-        raise InputError(f"images: expected {n}, one for each {of}, found {len(images)}.")
+        raise InputError(f"images: expected {n}, one for each latent, found {len(images)}.")
     return images
 
 
-def check_grids(tokens: np.ndarray, codebook: Codebook) -> Int[np.ndarray, "n h w"]:
-    """Grids of tokens of this codebook, int32.
+def as_grids(tokens: np.ndarray, codebook: Codebook) -> Int[np.ndarray, "n h w S"]:
+    """Grids of tokens of this codebook, int32, with the axis S that the door leaves out where S = 1.
 
     Raises:
         InputError: Another shape, or tokens outside 0..K-1, with their count and the first position.
     """
-    tokens, wanted = np.asarray(tokens), codebook.token_shape
+    tokens, wanted = np.asarray(tokens), token_shape(codebook)
     if tokens.ndim != 1 + len(wanted) or tokens.shape[1:] != wanted or len(tokens) == 0:
         raise InputError(
             f"tokens: expected shape (n, {', '.join(map(str, wanted))}) with n of at least 1, found {tokens.shape}; reshape "
             "them to grids."
         )
-    return check_tokens(tokens, codebook.k)
+    tokens = check_tokens(tokens, codebook.num_codes)
+    return tokens[..., None] if codebook.num_quantizers == 1 else tokens
 
 
-def check_start(start: np.ndarray, assign: str, codebook: Codebook, n: int) -> Int[np.ndarray, "n h w"]:
-    """Tokens of n images that an assignment goes on with.
-
-    Raises:
-        InputError: An assignment that starts from none, or tokens that do not fit.
-    """
-    if assign not in NEEDS_IMAGES:
-        raise InputError(
-            f"start: expected tokens only for {', '.join(NEEDS_IMAGES)}, which go on with them, found {assign}; leave them out."
-        )
-    start = check_grids(start, codebook)
-    if len(start) != n:
-        raise InputError(f"start: expected {n} grids, one for each image, found {len(start)}.")
-    return start
+def token_shape(codebook: Codebook) -> tuple[int, ...]:
+    """Shape of the tokens of an image as users see it: (h, w), or (h, w, S) where tokens have several codes."""
+    return codebook.grid if codebook.num_quantizers == 1 else (*codebook.grid, codebook.num_quantizers)
 
 
-def check_prices(prices: np.ndarray, assign: str, codebook: Codebook, n: int) -> Float[np.ndarray, "n h w K"]:
-    """What every code of every token of n images costs.
+def as_start(start: np.ndarray, assigner: Assigner, codebook: Codebook, n: int) -> Int[np.ndarray, "n h w S"]:
+    """Tokens of n images that an assigner goes on with.
 
     Raises:
-        InputError: An assignment that knows no prices, another shape, NaN or infinity.
+        InputError: An assigner that starts from none, or tokens that do not fit.
     """
-    if assign not in TAKES_PRICES:
+    if not assigner.needs_images:
         raise InputError(
-            f"prices: expected them only for {' and '.join(TAKES_PRICES)}, found {assign}; use "
-            f"Tokenizer.replace(assign='{TAKES_PRICES[-1]}')."
+            f"start: expected tokens only for Amortised, Joint and Greedy, which go on with them, found "
+            f"{type(assigner).__name__}; leave them out."
         )
-    prices, wanted = np.asarray(prices), (n, *codebook.token_shape, codebook.k)
-    if prices.shape != wanted:
-        raise InputError(f"prices: expected one for every code of every token, {wanted}, found {prices.shape}.")
-    check_finite("prices", prices)
-    return prices
+    grids = as_grids(start, codebook)
+    if len(grids) != n:
+        raise InputError(f"start: expected {n} grids, one for each image, found {len(grids)}.")
+    return grids
+
+
+def as_code_costs(costs: np.ndarray, assigner: Assigner, codebook: Codebook, n: int) -> Float[np.ndarray, "n h w S K"]:
+    """What every code of every token of n images costs, with the axis S.
+
+    Raises:
+        InputError: An assigner that knows no costs of codes, another shape, NaN or infinity.
+    """
+    if not assigner.takes_code_costs:
+        raise InputError(
+            f"code_costs: expected them only for Amortised and Joint, found {type(assigner).__name__}; use "
+            "Tokenizer.replace(assigner=Joint())."
+        )
+    costs, wanted = np.asarray(costs), (n, *token_shape(codebook), codebook.num_codes)
+    if costs.shape != wanted:
+        raise InputError(f"code_costs: expected one for every code of every token, {wanted}, found {costs.shape}.")
+    check_finite("code_costs", costs)
+    return costs.reshape(n, *codebook.grid, codebook.num_quantizers, codebook.num_codes).astype(np.float32)

@@ -1,8 +1,8 @@
 """Tokens that decode well and that a model of tokens expects: entropy-constrained assignment (Chou, Lookabaugh & Gray 1989).
 
-Many grids of tokens decode to nearly the same image, and `joint` takes the best, however surprising. Here a nat has a price: made
-small is the image's squared error plus price · nats, the nats being what a model needs that was trained on other tokens of the
-same codes.
+Many grids of tokens decode to nearly the same image, and `Joint` takes the best, however surprising. Here nats have a weight: the
+tokens minimise the image's squared error plus nat_weight · nats, where a model that was trained on other tokens of the same codes
+says how many nats they need.
 """
 
 from collections.abc import Callable
@@ -13,9 +13,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float, Int
 
+from geovq.assignment.whitened import Whitened
 from geovq.batching.chunks import Progress, map_chunks
 from geovq.batching.run import DEFAULT_PLAN, Plan
-from geovq.models.config import TAKES_PRICES
 from geovq.models.gpt import GPT
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError, check_images, check_whole
@@ -29,7 +29,7 @@ _AT_ONCE = 256
 """Sequences in a pass of the Transformer."""
 
 _BLOCK = 1024
-"""Images whose prices are in memory together."""
+"""Images whose costs of codes are in memory together."""
 
 
 def code_nats(model: GPT) -> CodeNats:
@@ -67,80 +67,80 @@ def assign_entropy_constrained(
     images: np.ndarray,
     nats: CodeNats,
     *,
-    price: float,
+    nat_weight: float,
     start: Int[np.ndarray, "n h w"] | None = None,
     rounds: int = ROUNDS,
     plan: Plan = DEFAULT_PLAN,
     progress: Progress | None = None,
 ) -> Int[np.ndarray, "n h w"]:
-    """Tokens of little squared error + price · nats.
+    """Tokens of little squared error + nat_weight · nats.
 
     In each round the tokens descend at the nats that every code has after the tokens of the round before; an image whose tokens
     do not cost less after that keeps those it had.
 
     Args:
-        tokenizer: With one code a token, and assignment `amortised` or `joint`, by whose steps the tokens descend.
+        tokenizer: With one code a token, and the assigner `Amortised` or `Joint`, by whose steps the tokens descend.
         images: (n, H, W, C), uint8 or floats in [0, 1].
         nats: What codes need after other tokens, such as `code_nats` of a GPT. It is called with as many images at a time as are
             in memory together.
-        price: What a nat costs, intensity², at least 0. Where the VAE's pixels have the variance σ², 2 σ² is what a nat costs in
-            its bound; more makes for tokens that are easier to predict.
-        start: Tokens (n, h, w) to begin with, best those that the model was trained on; by default those of `whitened`.
+        nat_weight: Squared intensity that a nat weighs, at least 0. Where the VAE's pixels have the variance σ², 2 σ² is what a
+            nat weighs in its bound; more makes for tokens that are easier to predict.
+        start: Tokens to begin with, best those that the model was trained on; by default those of `Whitened`.
         rounds: At least 1.
         plan: As for `Tokenizer.encode`.
         progress: Called with the images done.
 
     Returns:
-        int32 (n, h, w); no image's squared error + price · nats is above that of its start.
+        int32 (n, h, w); no image's squared error + nat_weight · nats is above that of its start.
 
     Raises:
-        InputError: Images, tokens or an assignment that do not fit, several codes a token, a price below 0, or nats of another
+        InputError: Images, tokens or an assigner that do not fit, several codes a token, a weight below 0, or nats of another
             shape.
     """
     images = check_images(images, tokenizer.image_shape)
     check_whole("rounds", rounds)
-    if tokenizer.assign not in TAKES_PRICES:
+    if not tokenizer.assigner.takes_code_costs:
         raise InputError(
-            f"tokenizer: expected assignment {' or '.join(TAKES_PRICES)}, found {tokenizer.assign}; use "
-            f"Tokenizer.replace(assign='{TAKES_PRICES[-1]}')."
+            f"tokenizer: expected the assigner Amortised or Joint, found {type(tokenizer.assigner).__name__}; use "
+            "Tokenizer.replace(assigner=Joint())."
         )
-    if tokenizer.codes.ndim != 2:
-        raise InputError("tokenizer: expected one code for a token, found stages; fit one with stages=1.")
-    if not 0 <= price < float("inf"):
-        raise InputError(f"price: expected a finite number of at least 0, found {price}; 0 is none.")
-    tokens = tokenizer.replace(assign="whitened").encode(images) if start is None else np.asarray(start)
+    if tokenizer.num_quantizers > 1:
+        raise InputError(
+            f"tokenizer: expected one code a token, found {tokenizer.num_quantizers}; fit one with num_quantizers=1."
+        )
+    if not 0 <= nat_weight < float("inf"):
+        raise InputError(f"nat_weight: expected a finite number of at least 0, found {nat_weight}; 0 is none.")
+    tokens = tokenizer.replace(assigner=Whitened()).encode(images) if start is None else np.asarray(start)
     if len(tokens) != len(images):
         raise InputError(f"start: expected {len(images)} grids, found {len(tokens)}; pass one for each image.")
 
-    def descended(block: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-        prices, costs = _priced(tokenizer, block, tokens, nats, price)
+    def descend(block: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+        code_costs, totals = _costs(tokenizer, block, tokens, nats, nat_weight)
         for _ in range(rounds):
-            trial = tokenizer.encode(block, start=tokens, prices=prices, plan=plan)
-            trial_prices, trial_costs = _priced(tokenizer, block, trial, nats, price)
-            better = trial_costs < costs
+            trial = tokenizer.encode(block, start=tokens, code_costs=code_costs, plan=plan)
+            trial_costs, trial_totals = _costs(tokenizer, block, trial, nats, nat_weight)
+            better = trial_totals < totals
             tokens = np.where(better[:, None, None], trial, tokens)
-            prices, costs = (
-                np.where(better[:, None, None, None], trial_prices, prices),
-                np.where(better, trial_costs, costs),
-            )
+            code_costs = np.where(better[:, None, None, None], trial_costs, code_costs)
+            totals = np.where(better, trial_totals, totals)
         if progress is not None:
             progress(len(block))
         return tokens.astype(np.int32)
 
     blocks = [slice(i, i + _BLOCK) for i in range(0, len(images), _BLOCK)]
-    return np.concatenate([descended(images[rows], tokens[rows]) for rows in blocks])
+    return np.concatenate([descend(images[rows], tokens[rows]) for rows in blocks])
 
 
-def _priced(
-    tokenizer: Tokenizer, images: np.ndarray, tokens: np.ndarray, nats: CodeNats, price: float
+def _costs(
+    tokenizer: Tokenizer, images: np.ndarray, tokens: np.ndarray, nats: CodeNats, nat_weight: float
 ) -> tuple[Float[np.ndarray, "n h w K"], Float[np.ndarray, " n"]]:
-    """What every code costs in the place of every token, and what each image costs."""
-    decoded, prices = tokenizer.decode(tokens), np.float32(price) * np.asarray(nats(tokens), np.float32)
-    wanted = (*tokens.shape, tokenizer.k)
-    if prices.shape != wanted:
+    """What every code costs in the place of every token, and what each image costs in all."""
+    decoded, code_costs = tokenizer.decode(tokens), np.float32(nat_weight) * np.asarray(nats(tokens), np.float32)
+    wanted = (*tokens.shape, tokenizer.num_codes)
+    if code_costs.shape != wanted:
         raise InputError(
-            f"nats: expected those of every code in the place of every token, {wanted}, found {prices.shape}; see "
+            f"nats: expected those of every code in the place of every token, {wanted}, found {code_costs.shape}; see "
             "`code_nats`."
         )
-    paid = np.take_along_axis(prices, tokens[..., None], axis=3).sum(axis=(1, 2, 3))
-    return prices, np.sum((decoded - images) ** 2, axis=(1, 2, 3)) + paid
+    chosen = np.take_along_axis(code_costs, tokens[..., None], axis=3).sum(axis=(1, 2, 3))
+    return code_costs, np.sum((decoded - images) ** 2, axis=(1, 2, 3)) + chosen

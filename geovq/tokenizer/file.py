@@ -1,60 +1,84 @@
-"""A tokenizer as one file: codes, statistics and options with a checksum, and the decoder's parameters where they are wanted."""
+"""A tokenizer as one file: codes, metrics, assigner and options with a checksum, and the decoder's parameters if wanted."""
 
+import dataclasses
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from geovq.assignment.clusters import Kinds
-from geovq.assignment.dispatch import Codebook
+from geovq.assignment.amortised import Amortised
+from geovq.assignment.base import Assigner, Codebook
+from geovq.assignment.clusters import ImageClusters
+from geovq.assignment.geodesic import Geodesic
+from geovq.assignment.greedy import Greedy
+from geovq.assignment.joint import Joint
+from geovq.assignment.local import Local
+from geovq.assignment.nearest import Nearest
+from geovq.assignment.whitened import Whitened
 from geovq.geometry.placed_codes import CodeField
 from geovq.storage import load_arrays, save_arrays
 from geovq.validation import InputError
 
 _KIND = "geovq.tokenizer"
-_VERSION = 3
+_VERSION = 4
+
+_ASSIGNERS: dict[str, type[Assigner]] = {
+    kind.__name__: kind for kind in (Nearest, Whitened, Local, Geodesic, Amortised, Joint, Greedy)
+}
+_STATISTICS: dict[str, type] = {"field": CodeField, "clusters": ImageClusters}
+"""Fields of assigners that hold named tuples of arrays and numbers."""
+
+
+class Stored(NamedTuple):
+    """What a file holds."""
+
+    codebook: Codebook
+    assigner: Assigner
+    image_shape: tuple[int, ...]
+    probe: dict[str, np.ndarray]
+    """What the VAE makes of the first code, by which it is known again."""
+    decode: Callable
+    """The decoder, with the file's parameters where it has some."""
 
 
 def save_tokenizer(
     path: str | os.PathLike,
     codebook: Codebook,
+    assigner: Assigner,
+    image_shape: tuple[int, ...],
     probe: dict[str, np.ndarray],
-    options: dict[str, Any],
     decode: Callable | None,
 ) -> str:
     """Writes the file.
 
     Args:
         path: The `.npz`; replaced only when the new one is whole.
-        codebook: Codes and statistics.
+        codebook: Codes and metrics.
+        assigner: One of this library's.
+        image_shape: (H, W, C).
         probe: What the VAE makes of some codes, by which it is known again.
-        options: JSON-serialisable.
         decode: The decoder whose parameters are saved too, or None.
 
     Returns:
         SHA-256 of the content.
 
     Raises:
-        InputError: The file cannot be written, or the decoder carries no parameters.
+        InputError: The file cannot be written, the decoder carries no parameters, or the assigner is another.
     """
     arrays = {"codes": codebook.codes, "position_metrics": codebook.position_metrics}
     arrays |= {f"probe.{name}": value for name, value in probe.items()}
-    if codebook.field is not None:
-        arrays |= {f"field.{name}": np.asarray(value) for name, value in codebook.field._asdict().items()}
-    if codebook.kinds is not None:
-        arrays |= {f"kinds.{name}": value for name, value in codebook.kinds._asdict().items()}
+    options = _options(assigner, arrays)
     if decode is not None:
         arrays |= {f"decoder.{i}": _portable(leaf) for i, leaf in enumerate(_parameters(decode))}
-    return save_arrays(path, arrays, {"kind": _KIND, "version": _VERSION, **options})
+    meta = {"kind": _KIND, "version": _VERSION, "assigner": options, "image_shape": image_shape}
+    return save_arrays(path, arrays, meta)
 
 
-def load_tokenizer(
-    path: str | os.PathLike, decode: Callable
-) -> tuple[Codebook, dict[str, np.ndarray], dict[str, Any], Callable]:
+def load_tokenizer(path: str | os.PathLike, decode: Callable) -> Stored:
     """Reads what `save_tokenizer` wrote, verified; nothing is unpickled or executed.
 
     Args:
@@ -62,7 +86,7 @@ def load_tokenizer(
         decode: The decoder; where the file has parameters, they take the place of its own.
 
     Returns:
-        The codebook, the probe, the options, and the decoder.
+        What it holds.
 
     Raises:
         InputError: The file is missing, damaged, or not a tokenizer, or its parameters are of another decoder.
@@ -73,15 +97,54 @@ def load_tokenizer(
             f"{path}: expected a tokenizer of version {_VERSION}, found {meta.get('kind') or 'a file of other arrays'} "
             f"{meta.get('version', '')}; pass what Tokenizer.save of this version wrote, or fit and save again."
         )
-    parts = _under(arrays, "field")
-    neighbours = int(parts.pop("neighbours", 0))
-    field = CodeField(**parts, neighbours=neighbours) if parts else None
-    kinds = _under(arrays, "kinds")
     stored = _under(arrays, "decoder")
     if stored:
         decode = _with_parameters(path, decode, [stored[str(i)] for i in range(len(stored))])
-    codebook = Codebook(arrays["codes"], arrays["position_metrics"], field, Kinds(**kinds) if kinds else None)
-    return codebook, _under(arrays, "probe"), meta, decode
+    codebook = Codebook(arrays["codes"], arrays["position_metrics"])
+    assigner = _assigner(path, meta["assigner"], arrays)
+    return Stored(codebook, assigner, tuple(meta["image_shape"]), _under(arrays, "probe"), decode)
+
+
+def _options(assigner: Assigner, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Name and options of an assigner as JSON; its statistics are added to the arrays."""
+    name = type(assigner).__name__
+    if _ASSIGNERS.get(name) is not type(assigner):
+        raise InputError(
+            f"assigner: expected one of {', '.join(_ASSIGNERS)}, which files can hold, found {name}; save with "
+            "Tokenizer.replace(assigner=...) and replace it after loading."
+        )
+    found: dict[str, Any] = {"name": name}
+    for field in dataclasses.fields(assigner):  # type: ignore[arg-type]  # every assigner is a dataclass
+        value = getattr(assigner, field.name)
+        if isinstance(value, Assigner):
+            found[field.name] = _options(value, arrays)
+        elif field.name in _STATISTICS:
+            if value is not None:
+                arrays |= {f"{field.name}.{part}": np.asarray(array) for part, array in value._asdict().items()}
+        else:
+            found[field.name] = value
+    return found
+
+
+def _assigner(path: str | os.PathLike, options: dict[str, Any], arrays: dict[str, np.ndarray]) -> Assigner:
+    """The assigner that `_options` described."""
+    kind = _ASSIGNERS.get(options.get("name", ""))
+    if kind is None:
+        raise InputError(
+            f"{path}: expected one of the assigners {', '.join(_ASSIGNERS)}, found {options.get('name')!r}."
+        )
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if field.name in _STATISTICS:
+            parts = _under(arrays, field.name)
+            statistics = {part: value if value.ndim else value.item() for part, value in parts.items()}
+            found[field.name] = _STATISTICS[field.name](**statistics) if parts else None
+        else:
+            value = options[field.name]
+            if isinstance(value, dict):
+                value = _assigner(path, value, arrays)
+            found[field.name] = tuple(value) if isinstance(value, list) else value
+    return kind(**found)
 
 
 def _under(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

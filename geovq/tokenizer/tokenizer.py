@@ -1,28 +1,43 @@
-"""Tokenizer: a trained VAE's encoder and decoder, a codebook, and a way to assign tokens."""
+"""Tokenizer: a trained VAE's encoder and decoder, a codebook, and an assigner of tokens."""
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from geovq.assignment.dispatch import NEEDS_METRICS, Codebook, assign, check_assignment, check_name
-from geovq.assignment.greedy import SWEEPS, assign_decoded
-from geovq.assignment.nearest import assign_euclidean
+from geovq.assignment.base import (
+    Assigner,
+    Codebook,
+    Inputs,
+    MeasuredAssigner,
+    Training,
+    check_assigner,
+    check_measured,
+)
+from geovq.assignment.joint import Joint
+from geovq.assignment.nearest_codes import nearest_tokens
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Plan
-from geovq.codebook.codes import check_recipe
-from geovq.codebook.fit import KINDS_IMAGES, Recipe, fit_codebook, with_kinds
+from geovq.codebook.fit import fit_codebook
+from geovq.codebook.recipe import Recipe, check_recipe
 from geovq.decoder.adapters import single
-from geovq.decoder.autoencoder import BATCH, check_autoencoder, decode_latents, encode_images
-from geovq.geometry.measured import draw, measure
-from geovq.geometry.placed_codes import CodeField
+from geovq.decoder.autoencoder import check_autoencoder, decode_latents, encode_images
+from geovq.geometry.measured import Geometry, draw, measure
 from geovq.metric.batched import mean_metrics
-from geovq.numerics.additive import as_stages, summed
-from geovq.tokenizer.checks import check_grids, check_images_of, check_latents, check_prices, check_probes, check_start
+from geovq.numerics.additive import as_quantizers, sum_codes
+from geovq.tokenizer.checks import (
+    as_code_costs,
+    as_codebook,
+    as_grids,
+    as_start,
+    check_images_of,
+    check_latents,
+    token_shape,
+)
 from geovq.tokenizer.file import load_tokenizer, save_tokenizer
-from geovq.validation import InputError, check_finite, check_images, check_whole
+from geovq.validation import InputError, check_images, check_whole
 
 _PROBE_TOLERANCE = 0.02
 """Share of the largest value: well above what rounding does on another device, well below what another training does."""
@@ -37,57 +52,50 @@ class Tokenizer:
         decode: Callable,
         codebook: Codebook,
         *,
-        assign: str,
+        assigner: Assigner,
         image_shape: Sequence[int],
-        probes: int | None = None,
     ):
         """A tokenizer of given codes.
 
         Args:
             encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d). Compile it yourself if it can be.
             decode: Latents (n, h, w, d) to images (n, H, W, C); differentiable, each image by itself.
-            codebook: Codes (K, d), or stages (S, K, d), and the statistics of the data: mean metrics (h, w, d, d), whose shape
-                is the token grid's, and, for `geodesic`, the codes in the measured graph.
-            assign: One of ASSIGNMENTS.
+            codebook: Codes (S, K, d), and mean metrics (h, w, d, d), whose shape is the token grid's.
+            assigner: How codes are chosen, with its statistics if it needs any.
             image_shape: (H, W, C).
-            probes: Products that a Jacobian is sketched by: random probes of the image for `local` and `geodesic`, the leading
-                directions of the latents for `joint` and `decoded`, where a third of t·d may lose nothing; None for exact ones.
 
         Raises:
-            InputError: Unknown or impossible assignment, codes that are not finite, or a decoder of another image shape.
+            InputError: No assigner, one whose statistics are missing, codes that are not finite, or a decoder of another image
+                shape.
         """
-        codes, metrics = np.asarray(codebook.codes), np.asarray(codebook.position_metrics, np.float32)
-        as_stages(codes)
-        d = codes.shape[-1]
-        if metrics.ndim != 4 or metrics.shape[2:] != (d, d):
-            raise InputError(
-                f"position_metrics: expected shape (h, w, {d}, {d}), found {metrics.shape}; pass those of the codes."
-            )
-        check_finite("position_metrics", metrics)
-        check_probes(probes)
-        self.codebook = Codebook(codes.astype(np.float32), metrics, codebook.field, codebook.kinds)
-        check_assignment(assign, self.codebook)
-        self.assign = assign
+        self.codebook = as_codebook(codebook)
+        check_assigner(assigner, self.codebook.num_quantizers)
+        check_measured(assigner)
+        self.assigner = assigner
         self.image_shape = tuple(image_shape)
-        self.probes = probes
-        self._encode = encode
-        self._decode = decode
-        check_autoencoder(encode, decode, np.zeros((1, *self.image_shape), np.float32), (*self.grid, d))
+        self._encode, self._decode = encode, decode
+        latent_shape = (*self.grid, self.codebook.codes.shape[-1])
+        check_autoencoder(encode, decode, np.zeros((1, *self.image_shape), np.float32), latent_shape)
 
     @property
-    def codes(self) -> Float[np.ndarray, "..."]:
+    def codes(self) -> Float[np.ndarray, "K d"] | Float[np.ndarray, "S K d"]:
         """(K, d), or (S, K, d) where tokens have several codes."""
-        return self.codebook.codes
+        return self.codebook.codes[0] if self.num_quantizers == 1 else self.codebook.codes
 
     @property
     def mean_metric(self) -> Float[np.ndarray, "d d"]:
-        """Mean of JᵀJ over the data: what `whitened` uses."""
+        """Mean of JᵀJ over the data, intensity²: what `Whitened` uses."""
         return self.codebook.mean_metric
 
     @property
-    def k(self) -> int:
-        """Number of codes, of each stage."""
-        return self.codebook.k
+    def num_codes(self) -> int:
+        """K, of each quantizer."""
+        return self.codebook.num_codes
+
+    @property
+    def num_quantizers(self) -> int:
+        """S, the codes of a token."""
+        return self.codebook.num_quantizers
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -97,29 +105,7 @@ class Tokenizer:
     @property
     def token_shape(self) -> tuple[int, ...]:
         """Shape of the tokens of an image: (h, w), or (h, w, S) where tokens have several codes."""
-        return self.codebook.token_shape
-
-    def replace(
-        self, *, assign: str, field: CodeField | None = None, probes: int | Literal["same"] | None = "same"
-    ) -> Self:
-        """The same codes with another assignment.
-
-        Args:
-            assign: One of ASSIGNMENTS.
-            field: The codes in the measured graph, if there is none yet; needed by `geodesic` alone.
-            probes: As for a new tokenizer; "same" keeps them.
-
-        Raises:
-            InputError: Unknown assignment, geodesic without a field, or amortised without kinds, see `Tokenizer.amortised`.
-        """
-        return type(self)(
-            self._encode,
-            self._decode,
-            self.codebook if field is None else self.codebook._replace(field=field),
-            assign=assign,
-            image_shape=self.image_shape,
-            probes=self.probes if probes == "same" else probes,
-        )
+        return token_shape(self.codebook)
 
     @classmethod
     def fit(
@@ -128,13 +114,13 @@ class Tokenizer:
         decode: Callable,
         images: np.ndarray,
         *,
+        num_codes: int = 512,
         codebook: str = "whitened",
-        assign: str = "joint",
-        codes: int = 512,
-        stages: int = 1,
-        stacking: str = "residual",
-        measured_images: int = 1000,
-        neighbours: int = 16,
+        assigner: Assigner = Joint(),
+        num_quantizers: int = 1,
+        composition: str = "residual",
+        max_images: int = 1000,
+        num_neighbours: int = 16,
         components: str = "bridge",
         probes: int | None = None,
         seed: int = 0,
@@ -146,19 +132,19 @@ class Tokenizer:
             encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d).
             decode: Latents (n, h, w, d) to images (n, H, W, C); a function that JAX can differentiate.
             images: Training images (n, H, W, C), uint8 or floats in [0, 1].
-            codebook: One of CODEBOOKS; `refined` reconstructs best and takes some minutes more.
-            assign: One of ASSIGNMENTS. `whitened` costs nothing at encoding; `joint` reconstructs far better and needs the image
-                and two Jacobians of the decoder for each, see `probes`.
-            codes: K, the number of codes, of each stage.
-            stages: Codes of a token.
-            stacking: "residual" or "product", where a token has several codes, see `geovq.numerics.additive`.
-            measured_images: Images, drawn at random, whose tokens' metrics are computed and joined to the graph; about 0.05 s
-                of one core an image.
-            neighbours: Neighbours of a latent in that graph.
-            components: "bridge" or "drop", see `geometry.measure`.
-            probes: As for a new tokenizer; the measured images' metrics are sketched by as many, too.
+            num_codes: K, of each quantizer.
+            codebook: One of `geovq.codebook.CODEBOOKS`; `refined` reconstructs best and takes some minutes more.
+            assigner: `Whitened()` costs nothing at encoding; `Joint()` reconstructs far better and needs two Jacobians of the
+                decoder for each image. Statistics that it needs are measured.
+            num_quantizers: S, the codes of a token.
+            composition: "residual" or "product", where a token has several codes, see `geovq.numerics.additive`.
+            max_images: Images at most, drawn at random, whose tokens' metrics are computed and joined to the graph; each takes
+                about 0.05 s of one core.
+            num_neighbours: Neighbours of a latent in that graph.
+            components: "bridge" or "drop", see `geovq.geometry.measure`.
+            probes: Random probes by which these metrics are sketched; None for exact ones.
             seed: Of every random choice.
-            progress: Called with the measured images done. For `amortised`, `KINDS_IMAGES` more are measured afterwards.
+            progress: Called with the measured images done. The images of `Amortised` are measured afterwards.
 
         Returns:
             The tokenizer.
@@ -167,29 +153,28 @@ class Tokenizer:
             InputError: Images or callables that do not fit, or more codes than distinct latents.
         """
         images = check_images(images)
-        for name, value in (("stages", stages), ("measured_images", measured_images), ("neighbours", neighbours)):
+        for name, value in (("max_images", max_images), ("num_neighbours", num_neighbours)):
             check_whole(name, value)
-        check_whole("seed", seed, 0)
-        check_name(assign, stages)
-        check_probes(probes)
+        if probes is not None:
+            check_whole("probes", probes)
+        recipe = Recipe(codebook, num_codes, num_quantizers, composition, seed)
         check_autoencoder(encode, decode, images[:1])
         latents = encode_images(encode, images)
-        check_recipe(codebook, codes, stages, stacking, latents.shape[-1])
+        check_recipe(recipe, latents.shape[-1])
+        check_assigner(assigner, num_quantizers)
         geometry = measure(
             single(decode),
             latents,
-            neighbours=neighbours,
-            at_most=measured_images,
+            num_neighbours=num_neighbours,
+            max_images=max_images,
             probes=probes,
             seed=seed,
             components=components,
             progress=progress,
         )
-        recipe = Recipe(codebook, codes, stages, stacking, seed)
-        found = fit_codebook(recipe, decode, images, latents, geometry, with_field=assign == "geodesic")
-        if assign == "amortised":
-            found = with_kinds(found, encode, decode, images, seed=seed)
-        return cls(encode, decode, found, assign=assign, image_shape=images.shape[1:], probes=probes)
+        found = fit_codebook(recipe, decode, images, latents, geometry)
+        assigner = _measured(assigner, decode, found, Training(encode, images, geometry, seed))
+        return cls(encode, decode, found, assigner=assigner, image_shape=images.shape[1:])
 
     @classmethod
     def from_codes(
@@ -199,9 +184,8 @@ class Tokenizer:
         codes: Float[np.ndarray, "..."],
         images: np.ndarray,
         *,
-        assign: str = "joint",
-        measured_images: int = 200,
-        probes: int | None = None,
+        assigner: Assigner = Joint(),
+        max_images: int = 200,
         seed: int = 0,
     ) -> Self:
         """A tokenizer of codes that were trained elsewhere, such as a VQ-VAE's with its encoder and decoder.
@@ -209,196 +193,141 @@ class Tokenizer:
         Args:
             encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d), before they are quantized.
             decode: Quantized latents (n, h, w, d) to images.
-            codes: (K, d), or stages (S, K, d) whose sums are decoded.
-            images: Some training images, whose mean metrics `whitened` and `joint` need; their number may be small.
-            assign: One of ASSIGNMENTS but geodesic.
-            measured_images: So many of the images, drawn at random, are measured; for `amortised` more, see `amortised`.
-            probes: As for a new tokenizer.
+            codes: (K, d), or (S, K, d) of which a token gets one code each, whose sum is decoded.
+            images: Some training images, whose mean metrics `Whitened` and `Joint` need; their number may be small.
+            assigner: Any but `Geodesic`, which needs the graph that `fit` makes.
+            max_images: Images at most, drawn at random, that are measured; `Amortised` has a number of its own.
             seed: Of the draw.
 
         Returns:
             The tokenizer.
 
         Raises:
-            InputError: Images, callables or codes that do not fit.
+            InputError: Images, callables, codes or an assigner that do not fit.
         """
         images = check_images(images)
-        check_whole("measured_images", measured_images)
+        check_whole("max_images", max_images)
         check_whole("seed", seed, 0)
-        check_name(assign, np.ndim(codes) - 1)
-        if assign == "geodesic":
-            raise InputError(
-                "assign: expected another than geodesic, which needs the graph that `fit` makes, found geodesic."
-            )
-        check_probes(probes)
+        stacked = as_quantizers(codes)
+        check_assigner(assigner, len(stacked))
         check_autoencoder(encode, decode, images[:1])
-        latents = encode_images(encode, draw(images, measured_images, seed))
-        if np.shape(codes)[-1:] != latents.shape[-1:]:
+        latents = encode_images(encode, draw(images, max_images, seed))
+        if stacked.shape[-1] != latents.shape[-1]:
             raise InputError(
                 f"codes: expected {latents.shape[-1]} dimensions, those of the latents, found shape {np.shape(codes)}."
             )
-        quantized = summed(stages := as_stages(codes), _nearest(latents, stages))
-        # Where the decoder is used is at the codes, and one of a VQ-VAE has seen nothing else.
-        metrics = mean_metrics(single(decode), quantized, plan=DEFAULT_PLAN).by_position
-        codebook = Codebook(codes, metrics)
-        if assign == "amortised":
-            codebook = with_kinds(codebook, encode, decode, images, seed=seed)
-        return cls(encode, decode, codebook, assign=assign, image_shape=images.shape[1:], probes=probes)
+        # The decoder is used at the codes, and that of a VQ-VAE has seen nothing else.
+        quantized = sum_codes(stacked, nearest_tokens(latents.reshape(-1, latents.shape[-1]), stacked))
+        means = mean_metrics(single(decode), quantized.reshape(latents.shape), plan=DEFAULT_PLAN)
+        codebook = Codebook(stacked, means.by_position.astype(np.float32))
+        assigner = _measured(assigner, decode, codebook, Training(encode, images, seed=seed))
+        return cls(encode, decode, codebook, assigner=assigner, image_shape=images.shape[1:])
 
-    def amortised(
+    def replace(
         self,
-        images: np.ndarray,
         *,
-        measured_images: int = KINDS_IMAGES,
+        assigner: Assigner,
+        images: np.ndarray | None = None,
+        geometry: Geometry | None = None,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Self:
-        """The same codes with `amortised` assignment: most of what `joint` gains, at the cost of some encodings.
+        """The same codes with another assigner.
 
         Args:
-            images: Training images (n, H, W, C), uint8 or floats in [0, 1].
-            measured_images: So many of them, drawn at random, tell what kinds of images there are; a minute for 8,000.
-            seed: Of the draw and of the kinds.
+            assigner: Any; statistics that it needs and does not have are measured.
+            images: Training images (n, H, W, C), from which `Amortised` measures its clusters: a minute for 8,000.
+            geometry: The measured graph in which `Geodesic` places the codes, see `geovq.geometry.measure`.
+            seed: Of what is drawn and clustered.
             progress: Called with the images done.
 
         Raises:
-            InputError: Images of another shape, dtype or range.
+            InputError: No assigner, or one whose statistics are missing without images or geometry to measure them from.
         """
-        images = check_images(images, self.image_shape)
-        check_whole("measured_images", measured_images)
         check_whole("seed", seed, 0)
-        codebook = with_kinds(
-            self.codebook, self._encode, self._decode, images, at_most=measured_images, seed=seed, progress=progress
-        )
-        return type(self)(
-            self._encode, self._decode, codebook, assign="amortised", image_shape=self.image_shape, probes=self.probes
-        )
+        check_assigner(assigner, self.num_quantizers)
+        if images is not None:
+            images = check_images(images, self.image_shape)
+        training = Training(self._encode, images, geometry, seed)
+        assigner = _measured(assigner, self._decode, self.codebook, training, progress)
+        return type(self)(self._encode, self._decode, self.codebook, assigner=assigner, image_shape=self.image_shape)
 
     def encode(
         self,
         images: np.ndarray,
-        progress: Progress | None = None,
         *,
-        start: Int[np.ndarray, "n h w"] | None = None,
-        prices: Float[np.ndarray, "n h w K"] | None = None,
+        start: Int[np.ndarray, "..."] | None = None,
+        code_costs: Float[np.ndarray, "..."] | None = None,
         plan: Plan = DEFAULT_PLAN,
-    ) -> Int[np.ndarray, "n h w"]:
+        progress: Progress | None = None,
+    ) -> Int[np.ndarray, "n h w"] | Int[np.ndarray, "n h w S"]:
         """Tokens of images.
 
         Args:
             images: (n, H, W, C), uint8 or floats in [0, 1].
+            start: Tokens that `Amortised`, `Joint` or `Greedy` go on with, of the shape that this returns; those of `Whitened` if
+                none are given.
+            code_costs: For `Amortised` and `Joint`: what every code of every token costs beside its image's squared error,
+                intensity², of the shape of the tokens with K at the end. See `geovq.tokenizer.entropy_constrained`.
+            plan: How much at once and on which devices the decoder is run, for assigners that run it.
             progress: Called with the images done.
-            start: Tokens that `amortised`, `joint` or `decoded` go on with; those of `whitened` if none are given.
-            prices: For `amortised` and `joint`: what every code of every token costs beside its image's squared error,
-                intensity². See `geovq.tokenizer.entropy_constrained`.
-            plan: How much at once and on which devices the decoder is run, for assignments that run it.
 
         Returns:
-            int32 (n, h, w) in 0..K-1, or (n, h, w, S) where tokens have several codes. Only with assign="geodesic" on a graph
-            whose components were dropped, K marks a token that the codes cannot reach; `decode` refuses it and
-            `token_data.keep_valid` drops its image.
+            int32 (n, h, w) in 0..K-1, or (n, h, w, S) where tokens have several codes. Only with `Geodesic` on a graph whose
+            components were dropped, K marks a token that the codes cannot reach; `decode` refuses it and
+            `geovq.models.token_data.keep_valid` drops its image.
 
         Raises:
-            InputError: Images of another shape, dtype or range; tokens or prices that do not fit them or the assignment.
+            InputError: Images of another shape, dtype or range; tokens or costs that do not fit them or the assigner.
         """
         images = check_images(images, self.image_shape)
+        latents = encode_images(self._encode, images)
         return self.assign_latents(
-            encode_images(self._encode, images), images=images, progress=progress, start=start, prices=prices, plan=plan
+            latents, images=images, start=start, code_costs=code_costs, plan=plan, progress=progress
         )
 
     def assign_latents(
         self,
         latents: Float[np.ndarray, "n h w d"],
-        metrics: Float[np.ndarray, "n h w d d"] | None = None,
-        progress: Progress | None = None,
         *,
-        images: Float[np.ndarray, "n H W C"] | None = None,
-        start: Int[np.ndarray, "n h w"] | None = None,
-        prices: Float[np.ndarray, "n h w K"] | None = None,
+        metrics: Float[np.ndarray, "n h w d d"] | None = None,
+        images: np.ndarray | None = None,
+        start: Int[np.ndarray, "..."] | None = None,
+        code_costs: Float[np.ndarray, "..."] | None = None,
         plan: Plan = DEFAULT_PLAN,
-    ) -> Int[np.ndarray, "n h w"]:
+        progress: Progress | None = None,
+    ) -> Int[np.ndarray, "n h w"] | Int[np.ndarray, "n h w S"]:
         """Tokens of latents.
 
         Args:
             latents: (n, h, w, d).
-            metrics: Metrics of the tokens where they are at hand; computed if the assignment needs them.
-            progress: Called with the images done.
-            images: What the latents are of, in [0, 1]; needed by `amortised`, `joint` and `decoded`.
+            metrics: Metrics of the tokens where they are at hand; computed if the assigner needs them.
+            images: What the latents are of, uint8 or floats in [0, 1]; needed by `Amortised`, `Joint` and `Greedy`.
             start: As for `encode`.
-            prices: As for `encode`.
+            code_costs: As for `encode`.
             plan: As for `encode`.
+            progress: Called with the images done.
 
         Returns:
             int32, as `encode`.
 
         Raises:
-            InputError: Latents of another shape, or not finite; images that are missing or of another shape; tokens or prices
-                that do not fit them or the assignment.
+            InputError: Latents of another shape, or not finite; images that are missing or of another shape; tokens or costs
+                that do not fit them or the assigner.
         """
         check_latents(latents, metrics, self.codebook)
         n = len(latents)
-        images = None if images is None else check_images_of(images, self.image_shape, n)
-        start = None if start is None else check_start(start, self.assign, self.codebook, n)
-        prices = None if prices is None else check_prices(prices, self.assign, self.codebook, n)
-
-        def block(rows: slice) -> np.ndarray:
-            return assign(
-                self.assign,
-                self._decode,
-                self.codebook,
-                latents[rows],
-                None if images is None else images[rows],
-                metrics=None if metrics is None else metrics[rows],
-                start=None if start is None else start[rows],
-                prices=None if prices is None else prices[rows],
-                probes=self.probes,
-                plan=plan,
-                progress=progress,
-            )
-
-        # The metrics of all images at once might not fit into memory; what needs none is faster in one go.
-        size = BATCH if self.assign in NEEDS_METRICS else n
-        return np.concatenate([block(slice(i, i + size)) for i in range(0, n, size)])
-
-    def improved(
-        self,
-        tokens: Int[np.ndarray, "n h w"],
-        images: np.ndarray,
-        progress: Progress | None = None,
-        *,
-        sweeps: int = SWEEPS,
-        plan: Plan = DEFAULT_PLAN,
-    ) -> Int[np.ndarray, "n h w"]:
-        """Tokens after more sweeps of candidates tried through the decoder, whatever the assignment that made them.
-
-        Args:
-            tokens: Integers in 0..K-1, as `encode` returns them.
-            images: What they are of, (n, H, W, C), uint8 or floats in [0, 1].
-            progress: Called with the images done.
-            sweeps: Times that every token is tried at most.
-            plan: As for `encode`.
-
-        Returns:
-            int32, of the same shape; no image is worse.
-
-        Raises:
-            InputError: Tokens or images that do not fit.
-        """
-        check_whole("sweeps", sweeps)
-        tokens = check_grids(tokens, self.codebook)
-        images = check_images_of(images, self.image_shape, len(tokens), "grid of tokens")
-        return assign_decoded(
-            single(self._decode),
-            images,
-            tokens,
-            self.codes,
-            self.codebook.position_metrics,
-            sweeps=sweeps,
-            plan=plan,
-            progress=progress,
+        inputs = Inputs(
+            latents,
+            None if images is None else check_images_of(images, self.image_shape, n),
+            metrics,
+            None if start is None else as_start(start, self.assigner, self.codebook, n),
+            None if code_costs is None else as_code_costs(code_costs, self.assigner, self.codebook, n),
         )
+        tokens = self.assigner(single(self._decode), self.codebook, inputs, plan=plan, progress=progress)
+        return tokens.reshape(n, *self.token_shape)
 
-    def decode(self, tokens: Int[np.ndarray, "n h w"]) -> Float[np.ndarray, "n H W C"]:
+    def decode(self, tokens: Int[np.ndarray, "n h w"] | Int[np.ndarray, "n h w S"]) -> Float[np.ndarray, "n H W C"]:
         """Images of tokens.
 
         Args:
@@ -410,14 +339,14 @@ class Tokenizer:
         Raises:
             InputError: Tokens of another shape or outside 0..K-1, with their count and the first position.
         """
-        return decode_latents(self._decode, self.quantized(check_grids(tokens, self.codebook)))
+        return decode_latents(self._decode, self.dequantize(tokens))
 
-    def quantized(self, tokens: Int[np.ndarray, "n h w"]) -> Float[np.ndarray, "n h w d"]:
-        """Latents of tokens: their codes, or the sums of their codes. Tokens are not checked."""
-        return self.codes[tokens] if self.codes.ndim == 2 else summed(self.codes, tokens)
+    def dequantize(self, tokens: Int[np.ndarray, "n h w"] | Int[np.ndarray, "n h w S"]) -> Float[np.ndarray, "n h w d"]:
+        """Latents of tokens: their codes, or the sums of their codes; arguments and errors as for `decode`."""
+        return sum_codes(self.codebook.codes, as_grids(tokens, self.codebook))
 
     def save(self, path: str | os.PathLike, *, decoder: bool = False) -> str:
-        """Saves codes, statistics and options as one file with a checksum.
+        """Saves codes, the assigner with its statistics, and options as one file with a checksum.
 
         Args:
             path: The `.npz` to write; replaced only when the new one is whole.
@@ -428,10 +357,11 @@ class Tokenizer:
             SHA-256 of the content.
 
         Raises:
-            InputError: The file cannot be written, or the decoder is a function that carries no parameters.
+            InputError: The file cannot be written, the decoder is a function that carries no parameters, or the assigner is not
+                one of this library.
         """
-        options = {"assign": self.assign, "image_shape": self.image_shape, "probes": self.probes}
-        return save_tokenizer(path, self.codebook, self._probe(), options, self._decode if decoder else None)
+        decode = self._decode if decoder else None
+        return save_tokenizer(path, self.codebook, self.assigner, self.image_shape, self._probe(), decode)
 
     @classmethod
     def load(cls, path: str | os.PathLike, encode: Callable, decode: Callable) -> Self:
@@ -448,12 +378,12 @@ class Tokenizer:
         Raises:
             InputError: The file is missing, truncated, changed, or not a tokenizer; or the callables do not fit it.
         """
-        codebook, probe, options, decode = load_tokenizer(path, decode)
-        named = {name: options[name] for name in ("assign", "image_shape", "probes")}
-        loaded = cls(encode, decode, codebook, **named)
+        stored = load_tokenizer(path, decode)
+        loaded = cls(encode, stored.decode, stored.codebook, assigner=stored.assigner, image_shape=stored.image_shape)
         found = loaded._probe()
         for name, of in (("decoder", "image"), ("encoder", "latents")):
-            difference = float(np.abs(found[of] - probe[of]).max() / max(1.0, np.abs(probe[of]).max()))
+            wanted = stored.probe[of]
+            difference = float(np.abs(found[of] - wanted).max() / max(1.0, np.abs(wanted).max()))
             if difference > _PROBE_TOLERANCE:
                 raise InputError(
                     f"{path}: expected the {name} that it was made with, found one whose output for the first code differs by "
@@ -467,6 +397,10 @@ class Tokenizer:
         return {"image": image, "latents": encode_images(self._encode, image)}
 
 
-def _nearest(latents: np.ndarray, stages: np.ndarray) -> np.ndarray:
-    tokens = assign_euclidean(latents.reshape(-1, latents.shape[-1]), stages)
-    return tokens.reshape(*latents.shape[:3], len(stages))
+def _measured(
+    assigner: Assigner, decode: Callable, codebook: Codebook, training: Training, progress: Progress | None = None
+) -> Assigner:
+    """The assigner with its statistics, measured if it needs any that are not there."""
+    if isinstance(assigner, MeasuredAssigner) and not assigner.is_measured:
+        return assigner.measure(single(decode), codebook, training, progress=progress)
+    return assigner

@@ -1,13 +1,15 @@
-"""Joint and decoded assignment: brute force on a linear decoder, the error that never rises, and what does not change results."""
+"""Joint and greedy assignment: brute force on a linear decoder, the error that never rises, and what does not change results."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from geovq.assignment.greedy import assign_decoded
-from geovq.assignment.joint import assign_joint
+from geovq.assignment.base import Codebook, Inputs
+from geovq.assignment.greedy import Greedy
+from geovq.assignment.joint import Joint
 from geovq.batching.run import Plan
+from geovq.decoder.adapters import as_partial
 from geovq.validation import InputError
 from tests import reference
 
@@ -16,7 +18,7 @@ K, SHAPE = 3, (1, 3, 2)
 
 @pytest.fixture
 def case(rng):
-    """A curved decoder whose tokens overlap in the image, codes, and images with their latents."""
+    """A curved decoder whose tokens overlap in the image, a codebook, and images with latents and their nearest codes."""
     weights = rng.standard_normal((6, 8)).astype(np.float32)
 
     def decode(z):
@@ -26,115 +28,140 @@ def case(rng):
     images = np.asarray(jax.vmap(decode)(latents)) + 0.05 * rng.standard_normal((20, 2, 4, 1)).astype(np.float32)
     codes = rng.standard_normal((K, 2)).astype(np.float32)
     metrics = np.broadcast_to(np.eye(2, dtype=np.float32), (1, 3, 2, 2))
-    start = np.argmin(((latents[..., None, :] - codes) ** 2).sum(-1), axis=-1).astype(np.int32)
-    return decode, images, latents, start, codes, metrics
+    start = np.argmin(((latents[..., None, :] - codes) ** 2).sum(-1), axis=-1).astype(np.int32)[..., None]
+    return as_partial(decode), Codebook(codes[None], metrics), Inputs(latents, images, start=start)
 
 
-def errors(decode, images, codes, tokens):
-    return np.array([np.sum((decode(codes[grid]) - image) ** 2) for image, grid in zip(images, tokens, strict=True)])
+def errors(decode, codebook, inputs, tokens):
+    """‖D(Ẑ) − x‖² of every image."""
+    latents = reference.summed_codes(codebook.codes, tokens.reshape(-1, len(codebook.codes)))
+    latents = latents.reshape(inputs.latents.shape).astype(np.float32)
+    return np.array([np.sum((decode(z) - x) ** 2) for z, x in zip(latents, inputs.images, strict=True)])
 
 
 def test_one_token_by_hand():
     """Of the codes 0 and 1 the second is nearer to the latent; the image asks for the first."""
-    codes = np.array([[0.0], [1.0]], np.float32)
+    codebook = Codebook(np.array([[[0.0], [1.0]]], np.float32), np.ones((1, 1, 1, 1), np.float32))
     latents, images = np.full((1, 1, 1, 1), 0.9, np.float32), np.zeros((1, 1, 1, 1), np.float32)
-    metrics = np.ones((1, 1, 1, 1), np.float32)
-    start = np.ones((1, 1, 1), np.int32)
-    found = assign_joint(lambda z: z, images, latents, start, codes, metrics)
-    np.testing.assert_array_equal(found.tokens, [[[0]]])
+    inputs = Inputs(latents, images, start=np.ones((1, 1, 1, 1), np.int32))
+    identity = as_partial(lambda z: z)
+    found = Joint().solve(identity, codebook, inputs)
+    np.testing.assert_array_equal(found.tokens, [[[[0]]]])
     np.testing.assert_allclose(found.costs, [0])
-    tried = assign_decoded(lambda z: z, images, start, codes, metrics)
-    np.testing.assert_array_equal(tried, [[[0]]])
+    np.testing.assert_array_equal(Greedy()(identity, codebook, inputs), [[[[0]]]])
 
 
 def test_it_nearly_finds_the_best_of_all_tokens(case):
-    decode, images, latents, start, codes, metrics = case
-    found = assign_joint(decode, images, latents, start, codes, metrics)
-    tried = assign_decoded(decode, images, found.tokens, codes, metrics, candidates=K, sweeps=3)
+    decode, codebook, inputs = case
+    found = Joint()(decode, codebook, inputs)
+    tried = Greedy(candidates=K, sweeps=3)(decode, codebook, inputs._replace(start=found))
+    codes = codebook.codes[0]
     best = np.stack(
-        [reference.best_tokens(lambda t, x=x: np.sum((decode(codes[t]) - x) ** 2), SHAPE[:2], K) for x in images]
+        [reference.best_tokens(lambda t, x=x: np.sum((decode(codes[t]) - x) ** 2), SHAPE[:2], K) for x in inputs.images]
     )
-    least = errors(decode, images, codes, best).mean()
-    assert errors(decode, images, codes, start).mean() > 1.2 * least
-    assert errors(decode, images, codes, found.tokens).mean() < 1.05 * least
-    assert errors(decode, images, codes, tried).mean() < 1.03 * least
+    least = errors(*case, best[..., None]).mean()
+    assert errors(*case, inputs.start).mean() > 1.2 * least
+    assert errors(*case, found).mean() < 1.05 * least
+    assert errors(*case, tried).mean() < 1.03 * least
 
 
 @pytest.mark.parametrize("directions", [None, 4])
 def test_the_true_error_never_rises_and_is_what_is_said(directions, case):
-    decode, images, latents, start, codes, metrics = case
-    before = errors(decode, images, codes, start)
-    for jacobians in (1, 2, 3):
-        found = assign_joint(
-            decode, images, latents, start, codes, metrics, directions=directions, jacobians=jacobians, dampings=(0.0,)
-        )
-        after = errors(decode, images, codes, found.tokens)
+    before = errors(*case, case[2].start)
+    for jacobians in (1, 2):
+        found = Joint(directions=directions, jacobians=jacobians, corrections=1, dampings=(0.0,)).solve(*case)
+        after = errors(*case, found.tokens)
         np.testing.assert_allclose(found.costs, after, rtol=1e-4, atol=1e-5)
         assert (after <= before + 1e-5).all()
         assert jacobians > 1 or (after < before - 1e-3).any()
         before = after
-    tried = errors(decode, images, codes, assign_decoded(decode, images, found.tokens, codes, metrics))
+    decode, codebook, inputs = case
+    tried = errors(*case, Greedy()(decode, codebook, inputs._replace(start=found.tokens)))
     assert (tried <= after + 1e-5).all()
 
 
-def test_decoded_ends_where_no_single_code_is_better(case):
-    decode, images, _, start, codes, metrics = case
-    tried = assign_decoded(decode, images, start, codes, metrics, candidates=K, sweeps=20)
-    least = errors(decode, images, codes, tried)
-    for place in np.ndindex(*SHAPE[:2]):
+def test_without_a_start_greedy_begins_with_its_initial_assigner(case):
+    decode, codebook, inputs = case
+    cheap = Joint(jacobians=1, corrections=0)
+    fresh = inputs._replace(start=None)
+    started = Greedy()(decode, codebook, inputs._replace(start=cheap(decode, codebook, fresh)))
+    np.testing.assert_array_equal(Greedy(initial=cheap)(decode, codebook, fresh), started)
+
+
+def test_greedy_ends_where_no_single_code_is_better(case):
+    tried = Greedy(candidates=K, sweeps=20)(*case)
+    least = errors(*case, tried)
+    for index in np.ndindex(*SHAPE[:2]):
         for code in range(K):
             other = tried.copy()
-            other[:, *place] = code
-            assert (errors(decode, images, codes, other) >= least - 1e-5).all()
+            other[:, *index] = code
+            assert (errors(*case, other) >= least - 1e-5).all()
 
 
-def test_codes_with_stages_come_nearer(case, rng):
-    decode, images, latents, start, codes, metrics = case
-    stages = np.stack([codes, 0.3 * rng.standard_normal((K, 2)).astype(np.float32)])
-    both = np.stack([start, np.zeros_like(start)], axis=-1)
-    found = assign_joint(decode, images, latents, both, stages, metrics)
-    assert found.tokens.shape == both.shape
-    single = assign_joint(decode, images, latents, start, codes, metrics)
-    assert found.costs.mean() < single.costs.mean()
-    tried = assign_decoded(decode, images, found.tokens, stages, metrics)
-    latents_of = [reference.summed_codes(stages, grid.reshape(3, 2)).reshape(SHAPE) for grid in tried]
-    after = [np.sum((decode(z.astype(np.float32)) - x) ** 2) for z, x in zip(latents_of, images, strict=True)]
-    assert (np.array(after) <= found.costs + 1e-5).all()
+def test_two_quantizers_come_nearer(case, rng):
+    decode, codebook, inputs = case
+    both = codebook._replace(codes=np.stack([codebook.codes[0], 0.3 * rng.standard_normal((K, 2)).astype(np.float32)]))
+    start = np.concatenate([inputs.start, np.zeros_like(inputs.start)], axis=-1)
+    cheap = Joint(jacobians=1, corrections=0)
+    found = cheap.solve(decode, both, inputs._replace(start=start))
+    assert found.tokens.shape == start.shape
+    assert found.costs.mean() < cheap.solve(*case).costs.mean()
+    tried = Greedy()(decode, both, inputs._replace(start=found.tokens))
+    assert (errors(decode, both, inputs, tried) <= found.costs + 1e-5).all()
 
 
 def test_neither_the_batch_nor_chunks_nor_devices_change_tokens(case):
-    decode, images, latents, start, codes, metrics = case
-    whole = assign_joint(decode, images, latents, start, codes, metrics).tokens
-    tried = assign_decoded(decode, images, whole, codes, metrics)
-    mesh = jax.make_mesh((1,), ("data",))
-    for plan in (Plan(passes=2), Plan(passes=100), Plan(mesh=mesh)):
+    decode, codebook, inputs = case
+    joint, greedy = Joint(jacobians=1, corrections=1), Greedy()
+    whole = joint(*case)
+    tried = greedy(decode, codebook, inputs._replace(start=whole))
+    for plan in (Plan(passes=2), Plan(passes=100), Plan(mesh=jax.make_mesh((1,), ("data",)))):
         for rows in (slice(0, 20), slice(3, 4)):
-            of = (images[rows], latents[rows], start[rows], codes, metrics)
-            np.testing.assert_array_equal(assign_joint(decode, *of, plan=plan).tokens, whole[rows])
-            of_decoded = (images[rows], whole[rows], codes, metrics)
-            np.testing.assert_array_equal(assign_decoded(decode, *of_decoded, plan=plan), tried[rows])
+            some = Inputs(inputs.latents[rows], inputs.images[rows], start=inputs.start[rows])
+            np.testing.assert_array_equal(joint(decode, codebook, some, plan=plan), whole[rows])
+            found = greedy(decode, codebook, some._replace(start=whole[rows]), plan=plan)
+            np.testing.assert_array_equal(found, tried[rows])
 
 
 def test_progress_counts_every_image_once(case):
-    decode, images, latents, start, codes, metrics = case
     done: list[int] = []
-    tokens = assign_joint(decode, images, latents, start, codes, metrics, progress=done.append).tokens
+    Joint(jacobians=1, corrections=0)(*case, progress=done.append)
     assert sum(done) == 20
     done.clear()
-    assign_decoded(decode, images, tokens, codes, metrics, sweeps=3, progress=done.append)
+    Greedy(sweeps=3)(*case, progress=done.append)
     assert sum(done) == 20
 
 
 def test_a_decoder_that_fails_is_refused(case):
-    decode, images, latents, start, codes, metrics = case
+    decode, codebook, inputs = case
+    cheap = Joint(jacobians=1, corrections=0)
     with pytest.raises(InputError, match="that JAX can trace"):
-        assign_joint(lambda z: np.asarray(z), images, latents, start, codes, metrics)
+        cheap(as_partial(lambda z: np.asarray(z)), codebook, inputs)
     with pytest.raises(InputError, match="NaN or infinity at latent 0"):
-        assign_joint(lambda z: decode(z) / 0.0, images, latents, start, codes, metrics)
+        cheap(as_partial(lambda z: decode(z) / 0.0), codebook, inputs)
+    least = codebook.codes[0, 1, 0]
+    failing = as_partial(lambda z: jnp.where(z > least, z, jnp.nan))
     with pytest.raises(InputError, match="NaN or infinity at latent 0"):
-        assign_decoded(lambda z: jnp.where(z > codes[1, 0], z, jnp.nan), images[:, :1, :1], start, codes, metrics)
-    at_zero = np.zeros_like(latents[:, :, :1]), np.zeros_like(start[:, :, :1])
-    with pytest.raises(InputError, match="NaN or infinity at latent 0"):  # an image that is finite, without derivatives
-        assign_joint(lambda z: jnp.sqrt(z), np.zeros((20, 1, 1, 2), np.float32), *at_zero, codes**2, metrics[:, :1])
-    with pytest.raises(InputError, match="codes: expected shape"):
-        assign_joint(decode, images, latents, start, codes[0], metrics)
+        Greedy()(failing, codebook, inputs._replace(images=inputs.images[:, :1, :1]))
+    zero = np.zeros((20, 1, 1, 2), np.float32)  # an image that is finite, without derivatives
+    at_zero = Inputs(zero, zero, start=np.zeros((20, 1, 1, 1), np.int32))
+    squared = Codebook(codebook.codes**2, codebook.position_metrics[:, :1])
+    with pytest.raises(InputError, match="NaN or infinity at latent 0"):
+        cheap(as_partial(lambda z: jnp.sqrt(z)), squared, at_zero)
+    with pytest.raises(InputError, match="images: expected those that the latents are of, found none"):
+        cheap(decode, codebook, Inputs(inputs.latents))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Joint(directions=0), "directions: expected a whole number of at least 1, found 0"),
+        (lambda: Joint(jacobians=0), "jacobians: expected a whole number"),
+        (lambda: Joint(corrections=-1), "corrections: expected a whole number of at least 0"),
+        (lambda: Greedy(candidates=True), "candidates: expected a whole number"),
+        (lambda: Greedy(sweeps=1.5), "sweeps: expected a whole number"),  # type: ignore[arg-type]
+    ],
+)
+def test_impossible_options_are_refused(make, message):
+    with pytest.raises(InputError, match=message):
+        make()

@@ -4,9 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from geovq.assignment.quadratic import damped, descend, exact_quadratic, projected_quadratic, pull
+from geovq.assignment.quadratic import damp, descend, error_gradient, exact_quadratic, projected_quadratic
 from geovq.assignment.subspace import leading_directions
-from geovq.numerics.additive import summed
+from geovq.numerics.additive import sum_codes
 from tests import reference
 
 H, W, D, K = 1, 3, 2, 4
@@ -33,7 +33,7 @@ def value(quadratic, move):
     """The error that a quadratic gives a step, without its constant."""
     y = np.einsum("qri,qi->qr", quadratic.coordinates, move)
     own = np.einsum("qi,qij,qj->", move, quadratic.own, move)
-    return -2 * np.sum(quadratic.pull * move) + np.einsum("qi,qirj,rj->", y, quadratic.gram, y) + own
+    return np.sum(quadratic.gradient * move) + np.einsum("qi,qirj,rj->", y, quadratic.gram, y) + own
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 3])
@@ -53,9 +53,9 @@ def test_gradient_and_gram_equal_finite_differences(x64, decoder, grid, image):
     jacobian = reference.jacobian(lambda z: np.ravel(decode(z.reshape(grid.shape))), grid.ravel().astype(float))
     residual = np.ravel(image) - np.ravel(decode(grid.astype(float)))
     np.testing.assert_allclose(quadratic.gram.reshape(6, 6), jacobian.T @ jacobian, atol=1e-6)
-    np.testing.assert_allclose(quadratic.pull.ravel(), jacobian.T @ residual, atol=1e-6)
+    np.testing.assert_allclose(quadratic.gradient.ravel(), -2 * jacobian.T @ residual, atol=1e-6)
     np.testing.assert_allclose(
-        pull(decode, jnp.asarray(grid, float), jnp.asarray(image, float)), quadratic.pull, atol=1e-9
+        error_gradient(decode, jnp.asarray(grid, float), jnp.asarray(image, float)), quadratic.gradient, atol=1e-9
     )
 
 
@@ -67,14 +67,14 @@ def test_along_directions_it_is_exact_and_beside_them_it_has_the_mean_metric(at_
     metrics = (roots @ roots.swapaxes(1, 2)).astype(np.float32)
     directions = leading_directions(metrics.reshape(H, W, D, D), rng.standard_normal((1, K, D)).astype(np.float32), 4)
     found = projected_quadratic(decode, jnp.asarray(grid), jnp.asarray(image), directions, at_once=at_once)
-    np.testing.assert_allclose(found.pull, exact.pull, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.gradient, exact.gradient, rtol=1e-4, atol=1e-5)
     steps = directions.steps.reshape(4, -1, D)
     along = np.einsum("r,rqi->qi", rng.standard_normal(4), steps).astype(np.float32)
     np.testing.assert_allclose(value(found, along), value(exact, along), rtol=1e-3)
     move = rng.standard_normal((H * W, D)).astype(np.float32)
-    y = np.einsum("qri,qi->qr", directions.coordinates, move)[directions.places, directions.columns]
+    y = np.einsum("qri,qi->qr", directions.coordinates, move)[directions.tokens, directions.columns]
     beside = move - np.einsum("r,rqi->qi", y, steps)
-    expected = -2 * np.sum(exact.pull * beside) + np.einsum("qi,qij,qj->", beside, metrics, beside)
+    expected = np.sum(exact.gradient * beside) + np.einsum("qi,qij,qj->", beside, metrics, beside)
     np.testing.assert_allclose(value(found, beside), expected, rtol=1e-3)
     np.testing.assert_allclose(value(found, along + beside), value(exact, along) + expected, rtol=1e-3)
 
@@ -95,33 +95,33 @@ def test_damping_adds_the_mean_metric_of_each_token_alone(decoder, grid, image, 
     roots = rng.standard_normal((H * W, D, D)).astype(np.float32)
     metrics = roots @ roots.swapaxes(1, 2)
     move = rng.standard_normal((H * W, D)).astype(np.float32)
-    added = value(damped(quadratic, metrics, jnp.float32(0.3)), move) - value(quadratic, move)
+    added = value(damp(quadratic, jnp.asarray(metrics), jnp.float32(0.3)), move) - value(quadratic, move)
     np.testing.assert_allclose(added, 0.3 * np.einsum("qi,qij,qj->", move, metrics, move), rtol=1e-3)
 
 
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("count", [1, 2])
 def test_descent_equals_code_after_code(count, whole, decoder, grid, image, rng):
-    stages = rng.standard_normal((count, K, D)).astype(np.float32)
+    codes = rng.standard_normal((count, K, D)).astype(np.float32)
     at = decoder(0.7), jnp.asarray(grid), jnp.asarray(image)
     metrics = np.broadcast_to(2 * np.eye(D, dtype=np.float32), (H * W, D, D))
     if whole:
         quadratic = exact_quadratic(*at, tokens=3)
     else:
-        directions = leading_directions(metrics.reshape(H, W, D, D), stages, 4)
+        directions = leading_directions(metrics.reshape(H, W, D, D), codes, 4)
         quadratic = projected_quadratic(*at, directions, at_once=4)
-    quadratic = damped(quadratic, jnp.asarray(metrics), jnp.float32(0.1))
+    quadratic = damp(quadratic, jnp.asarray(metrics), jnp.float32(0.1))
     start = rng.integers(K, size=(H * W, count))
 
     def error(tokens):
-        return value(quadratic, reference.summed_codes(stages, tokens) - np.asarray(quadratic.origin))
+        return value(quadratic, reference.summed_codes(codes, tokens) - np.asarray(quadratic.origin))
 
     for sweeps in (1, 3):
-        found = np.asarray(descend(quadratic, jnp.asarray(stages), jnp.asarray(start), sweeps=sweeps))
+        found = np.asarray(descend(quadratic, jnp.asarray(codes), jnp.asarray(start), sweeps=sweeps))
         np.testing.assert_array_equal(found, reference.coordinate_descent(error, start, K, sweeps))
     assert error(found) < error(start)
 
 
-def test_summed_by_hand():
-    stages = np.array([[[1, 0], [2, 0]], [[0, 10], [0, 20]]], np.float32)
-    np.testing.assert_array_equal(summed(stages, np.array([[0, 1], [1, 0]])), [[1, 20], [2, 10]])
+def test_sums_by_hand():
+    codes = np.array([[[1, 0], [2, 0]], [[0, 10], [0, 20]]], np.float32)
+    np.testing.assert_array_equal(sum_codes(codes, np.array([[0, 1], [1, 0]])), [[1, 20], [2, 10]])

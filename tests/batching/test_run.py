@@ -78,11 +78,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType
 from jax.tree_util import Partial
-from geovq.assignment.amortised import assign_amortised
-from geovq.assignment.greedy import assign_decoded
+from geovq.assignment import Amortised, Codebook, Greedy, Inputs, Joint, measure_clusters
 from geovq.batching.run import Plan
-from geovq.assignment.joint import assign_joint
-from geovq.assignment.clusters import measure_kinds
 from geovq.metric.batched import mean_metrics, pullback_metrics, token_metrics, sketches
 
 traces = []
@@ -96,9 +93,16 @@ def wave(a, z):
 rng = np.random.default_rng(0)
 decode = Partial(wave, rng.standard_normal((12, 8)).astype(np.float32))
 grids = rng.standard_normal((11, 2, 3, 2)).astype(np.float32)
-codes, images = rng.standard_normal((5, 2)).astype(np.float32), np.asarray(jax.vmap(decode)(grids))
-start, means = np.zeros((11, 2, 3), np.int32), np.broadcast_to(np.eye(2, dtype=np.float32), (2, 3, 2, 2))
-kinds = measure_kinds(decode, grids, codes, means)
+codes, images = rng.standard_normal((1, 5, 2)).astype(np.float32), np.asarray(jax.vmap(decode)(grids))
+codebook = Codebook(codes, np.broadcast_to(np.eye(2, dtype=np.float32), (2, 3, 2, 2)))
+clusters = measure_clusters(decode, grids, codebook)
+
+
+def tokens_by(assigner):
+    start = np.zeros((11, 2, 3, 1), np.int32)
+    return lambda plan, n: assigner(decode, codebook, Inputs(grids[:n], images[:n], start=start[:n]), plan=plan)
+
+
 meshes = [
     jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,)),
     jax.make_mesh((2, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2),
@@ -112,14 +116,10 @@ for mesh in meshes:
         lambda plan, n: sketches(decode, grids[:n], probes=4, plan=plan),
         lambda plan, n: mean_metrics(decode, grids[:n], plan=plan).by_position,
         lambda plan, n: pullback_metrics(decode, grids[:n].reshape(n, 12), plan=plan),
-        lambda plan, n: assign_joint(decode, images[:n], grids[:n], start[:n], codes, means, plan=plan).tokens,
-        lambda plan, n: assign_joint(
-            decode, images[:n], grids[:n], start[:n], codes, means, directions=5, plan=plan
-        ).tokens,
-        lambda plan, n: assign_amortised(
-            decode, images[:n], grids[:n], start[:n], codes, means, kinds, plan=plan
-        ).tokens,
-        lambda plan, n: assign_decoded(decode, images[:n], start[:n], codes, means, plan=plan),
+        tokens_by(Joint(jacobians=1, corrections=1)),
+        tokens_by(Joint(directions=5, jacobians=1, corrections=1)),
+        tokens_by(Amortised(clusters=clusters)),
+        tokens_by(Greedy()),
     ):
         np.testing.assert_allclose(call(many, 11), call(one, 11), rtol=1e-5, atol=1e-6)
         before = len(traces)

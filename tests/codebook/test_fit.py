@@ -4,11 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from geovq.assignment.nearest import assign_euclidean, assign_whitened
-from geovq.codebook.codes import without_dead
-from geovq.codebook.fit import Recipe, fit_codebook
+from geovq.assignment.nearest_codes import nearest_tokens, nearest_tokens_whitened
+from geovq.codebook.dead_codes import revive_codes, revive_whitened
+from geovq.codebook.fit import fit_codebook
+from geovq.codebook.names import CODEBOOKS
+from geovq.codebook.recipe import Recipe
 from geovq.geometry.measured import measure
-from geovq.models.config import CODEBOOKS
 
 
 def decode(latents):
@@ -19,25 +20,43 @@ def decode(latents):
 def test_every_codebook(name, rng):
     latents = rng.standard_normal((80, 2, 2, 2)).astype(np.float32)
     images = np.clip(np.asarray(decode(latents)), 0, 1)
-    geometry = measure(lambda z: decode(z[None])[0], latents, neighbours=6)
-    found = fit_codebook(Recipe(name, 30), decode, images, latents, geometry, with_field=True)
-    assert found.codes.shape == (30, 2)
+    geometry = measure(lambda z: decode(z[None])[0], latents, num_neighbours=6)
+    found = fit_codebook(Recipe(name, 30), decode, images, latents, geometry)
+    assert found.codes.shape == (1, 30, 2)
     assert found.position_metrics.shape == (2, 2, 2, 2)
     np.testing.assert_allclose(found.mean_metric, geometry.mean_metric, rtol=1e-5)
-    assert found.field is not None
     flat = latents.reshape(-1, 2)
     if name in ("kmeans", "euclidean"):
-        assert len(np.unique(assign_euclidean(flat, found.codes))) == 30
+        assert len(np.unique(nearest_tokens(flat, found.codes))) == 30
     if name in ("whitened", "refined"):
-        assert len(np.unique(assign_whitened(flat, found.codes, found.mean_metric))) == 30
-    as_bytes = fit_codebook(Recipe(name, 30), decode, np.round(images * 255).astype(np.uint8), latents, geometry)
-    assert as_bytes.codes.shape == (30, 2)
-    assert as_bytes.field is None
+        assert len(np.unique(nearest_tokens_whitened(flat, found.codes, found.mean_metric))) == 30
+
+
+def test_bytes_refine_codes_as_floats_do(rng):
+    latents = rng.standard_normal((40, 2, 2, 2)).astype(np.float32)
+    images = np.round(255 * np.clip(np.asarray(decode(latents)), 0, 1)).astype(np.uint8)
+    geometry = measure(lambda z: decode(z[None])[0], latents, num_neighbours=6)
+    found, floats = (
+        fit_codebook(Recipe("refined", 10), decode, some, latents, geometry).codes for some in (images, images / 255)
+    )
+    np.testing.assert_allclose(found, floats, atol=1e-4)
+
+
+def test_dead_codes_by_hand():
+    """Codes 1 and 2 of three are dead; the candidates with the greatest errors are the last and the first."""
+    codes = np.array([[0.0], [9.0], [8.0]])
+    found = revive_codes(codes, np.zeros((2, 2), int), np.array([[5.0], [6.0], [7.0]]), np.array([2.0, 1.0, 3.0]))
+    np.testing.assert_array_equal(found.codes, [[0], [7], [5]])
+    np.testing.assert_array_equal(found.moved, [1, 2])
+    np.testing.assert_array_equal(found.chosen, [2, 0])
+    np.testing.assert_array_equal(codes, [[0], [9], [8]])
+    few = revive_codes(codes, np.zeros(2, int), np.array([[5.0]]), np.ones(1))
+    np.testing.assert_array_equal(few.codes, [[0], [5], [8]])
 
 
 def test_dead_codes_come_back(rng):
     latents, metric = rng.standard_normal((100, 3)).astype(np.float32), np.diag([4.0, 1.0, 0.2]).astype(np.float32)
     codes = np.concatenate([latents[:5], np.full((5, 3), 40, np.float32)])
-    found = without_dead(codes, latents, metric)
-    assert len(np.unique(assign_whitened(latents, found, metric))) == 10
+    found = revive_whitened(codes, latents, metric)
+    assert len(np.unique(nearest_tokens_whitened(latents, found[None], metric))) == 10
     np.testing.assert_array_equal(found[:5], codes[:5])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from geovq.codebook.metric_kmeans import full_rank, lloyd, metric_means
+from geovq.codebook.metric_kmeans import full_rank, metric_kmeans, metric_means
 from tests import reference
 
 
@@ -32,7 +32,7 @@ def test_equals_the_slow_truth_and_codes_without_points_stay(rng):
 def test_the_error_never_rises_and_all_codes_are_used(rng):
     points, metrics = rng.standard_normal((300, 3)).astype(np.float32), random_metrics(300, 3, rng)
     start = points[None, :20]
-    found = lloyd(points, metrics, np.ones(300), start, mean_metric=metrics.mean(axis=0))
+    found = metric_kmeans(points, metrics, np.ones(300), start, mean_metric=metrics.mean(axis=0))
     assert found.converged
     assert all(after <= before * (1 + 1e-6) for before, after in zip(found.errors, found.errors[1:], strict=False))
     assert found.errors[-1] < 0.8 * found.errors[0]
@@ -44,7 +44,7 @@ def test_the_error_never_rises_and_all_codes_are_used(rng):
 def test_codes_that_nobody_uses_come_back(rng):
     points, metrics = rng.standard_normal((100, 2)).astype(np.float32), random_metrics(100, 2, rng)
     start = np.full((1, 10, 2), 50, np.float32) + np.arange(10, dtype=np.float32)[None, :, None]
-    codes = lloyd(points, metrics, np.ones(100), start, mean_metric=metrics.mean(axis=0)).codes[0]
+    codes = metric_kmeans(points, metrics, np.ones(100), start, mean_metric=metrics.mean(axis=0)).codes[0]
     own = full_rank(metrics, metrics.mean(axis=0))
     assert len({reference.nearest_under(z, codes, g) for z, g in zip(points, own, strict=True)}) == 10
 
@@ -52,5 +52,5 @@ def test_codes_that_nobody_uses_come_back(rng):
 def test_directions_that_no_image_depends_on_do_not_run_away(rng):
     points = rng.standard_normal((200, 3)).astype(np.float32)
     metrics = np.broadcast_to(np.diag([1.0, 1.0, 0.0]), (200, 3, 3)).astype(np.float32)
-    codes = lloyd(points, metrics, np.ones(200), points[None, :8], mean_metric=metrics[0]).codes
+    codes = metric_kmeans(points, metrics, np.ones(200), points[None, :8], mean_metric=metrics[0]).codes
     assert np.abs(codes).max() <= np.abs(points).max()

@@ -6,14 +6,15 @@ import pytest
 
 from geovq.geometry.measured import connect, draw, measure
 from geovq.geometry.placed_codes import code_field, lengths_to_codes, nearest_along, place_codes
+from geovq.graph.neighbours import nearest_neighbours
 from geovq.validation import InputError
 from tests import reference
 
 
-def on_a_line(neighbours: int = 1, components: str = "bridge"):
+def on_a_line(num_neighbours: int = 1, components: str = "bridge"):
     """Latents 0..4 on a line, 2 twice; the image moves twice as fast as the latent."""
     latents = np.array([0, 1, 2, 2, 3, 4], np.float32).reshape(6, 1, 1, 1)
-    return measure(lambda z: 2 * z, latents, neighbours=neighbours, components=components)
+    return measure(lambda z: 2 * z, latents, num_neighbours=num_neighbours, components=components)
 
 
 def test_duplicates_are_merged_and_weighted():
@@ -26,20 +27,20 @@ def test_duplicates_are_merged_and_weighted():
 
 def test_it_is_told_how_well_neighbours_were_found_and_what_was_bridged(monkeypatch):
     geometry = on_a_line()
-    assert (geometry.neighbours, geometry.recall, geometry.bridges) == (1, 1.0, 0)
+    assert (geometry.num_neighbours, geometry.recall, geometry.bridges) == (1, 1.0, 0)
     pairs = np.array([0, 1, 10, 11, 30, 31], np.float32).reshape(6, 1, 1, 1)
-    bridged, apart = (measure(lambda z: 2 * z, pairs, neighbours=1, components=how) for how in ("bridge", "drop"))
+    bridged, apart = (measure(lambda z: 2 * z, pairs, num_neighbours=1, components=how) for how in ("bridge", "drop"))
     assert (bridged.bridges, bridged.dropped) == (2, 0)
     assert (apart.bridges, apart.dropped) == (0, 4)
-    monkeypatch.setattr("geovq.graph.neighbours.EXACT_BELOW", 100)
-    line = np.random.default_rng(0).normal(size=(300, 1, 1, 3)).astype(np.float32)
-    assert 0.9 < measure(lambda z: 2 * z, line, neighbours=5).recall <= 1
+    found = nearest_neighbours(np.arange(5, dtype=np.float32)[:, None], 1)._replace(recall=0.9)
+    monkeypatch.setattr("geovq.geometry.measured.nearest_neighbours", lambda *args, **options: found)
+    assert on_a_line().recall == 0.9
 
 
 def test_sketched_metrics_are_near_the_exact_ones():
     grids = np.random.default_rng(0).normal(size=(20, 1, 1, 2)).astype(np.float32)
     stretch = jnp.array(np.random.default_rng(1).normal(size=(2, 50)))
-    exact, sketched = (measure(lambda z: z @ stretch, grids, neighbours=3, probes=r) for r in (None, 2000))
+    exact, sketched = (measure(lambda z: z @ stretch, grids, num_neighbours=3, probes=r) for r in (None, 2000))
     assert (exact.metrics != sketched.metrics).any()
     np.testing.assert_allclose(sketched.geodesic.data, exact.geodesic.data, rtol=0.1)
     np.testing.assert_allclose(sketched.mean_metric, exact.mean_metric, rtol=1e-5)
@@ -48,7 +49,7 @@ def test_sketched_metrics_are_near_the_exact_ones():
 def test_merged_latents_have_the_mean_metric():
     grids = np.array([0, 0, 1, 5], np.float32).reshape(4, 1, 1, 1)
     metrics = np.array([1, 3, 5, 7], np.float32).reshape(4, 1, 1, 1, 1)
-    geometry = connect(grids, metrics, neighbours=1, components="bridge")
+    geometry = connect(grids, metrics, num_neighbours=1, components="bridge")
     np.testing.assert_allclose(geometry.metrics.ravel(), [2, 5, 7])
     np.testing.assert_allclose(geometry.mean_metric, [[4]])
 
@@ -60,7 +61,7 @@ def test_lengths_are_in_intensity():
 
 
 def test_nearest_code_along_a_line():
-    field = code_field(place_codes(on_a_line(neighbours=2), np.array([[0.0], [3.5]], np.float32)))
+    field = code_field(place_codes(on_a_line(num_neighbours=2), np.array([[0.0], [3.5]], np.float32)))
     latents, metrics = np.array([[1.4], [2.4]], np.float32), np.full((2, 1, 1), 4, np.float32)
     tokens, lengths = nearest_along(field, latents, metrics)
     np.testing.assert_array_equal(tokens, [0, 1])
@@ -68,7 +69,7 @@ def test_nearest_code_along_a_line():
 
 
 def test_lengths_to_codes_that_are_not_the_nearest():
-    placed = place_codes(on_a_line(neighbours=2), np.array([[0.0], [3.5]], np.float32))
+    placed = place_codes(on_a_line(num_neighbours=2), np.array([[0.0], [3.5]], np.float32))
     latents, metrics = np.array([[1.4], [2.4]], np.float32), np.full((2, 1, 1), 4, np.float32)
     found = lengths_to_codes(placed, latents, metrics, np.array([[0, 1], [0, 1]]))
     np.testing.assert_allclose(found, [[2.8, 4.2], [4.8, 2.2]], rtol=1e-5)
@@ -81,7 +82,7 @@ def test_paths_follow_the_data_round_an_arc():
     """Points on three quarters of a circle: the way between its ends is along the arc, not across the gap."""
     angles = np.linspace(0, 1.5 * np.pi, 200)
     arc = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    geometry = measure(lambda z: z, arc.reshape(200, 1, 1, 2), neighbours=2)
+    geometry = measure(lambda z: z, arc.reshape(200, 1, 1, 2), num_neighbours=2)
     placed = place_codes(geometry, arc[:1])
     identity = np.eye(2, dtype=np.float32)[None]
     length = lengths_to_codes(placed, arc[-1:], identity, np.array([[0]]))
@@ -92,7 +93,7 @@ def test_paths_equal_those_of_the_whole_graph():
     """New latents and codes joined by hand to a random graph, all distances by Floyd-Warshall."""
     rng = np.random.default_rng(0)
     grids = rng.standard_normal((25, 1, 1, 3)).astype(np.float32)
-    geometry = measure(lambda z: jnp.sin(z) + z, grids, neighbours=3)
+    geometry = measure(lambda z: jnp.sin(z) + z, grids, num_neighbours=3)
     placed = place_codes(geometry, rng.standard_normal((4, 3)).astype(np.float32))
     latents = rng.standard_normal((6, 3)).astype(np.float32)
     roots = rng.standard_normal((6, 3, 3)).astype(np.float32)
@@ -116,7 +117,7 @@ def test_paths_equal_those_of_the_whole_graph():
 
 def two_clusters(components: str):
     latents = np.array([0, 1, 2, 100, 101], np.float32).reshape(5, 1, 1, 1)
-    return measure(lambda z: z, latents, neighbours=1, components=components)
+    return measure(lambda z: z, latents, num_neighbours=1, components=components)
 
 
 def test_bridged_components_reach_every_code():
@@ -127,7 +128,7 @@ def test_bridged_components_reach_every_code():
 
 def test_dropped_components_have_token_k():
     geometry = two_clusters("drop")
-    code = place_codes(geometry, np.array([[0.0]], np.float32))._replace(neighbours=1)
+    code = place_codes(geometry, np.array([[0.0]], np.float32))._replace(num_neighbours=1)
     tokens, lengths = nearest_along(
         code_field(code), np.array([[1.1], [100.2]], np.float32), np.ones((2, 1, 1), np.float32)
     )
@@ -151,5 +152,5 @@ def test_draw_is_random_sorted_and_never_more_than_there_is():
 
 def test_measuring_a_sample_is_measuring_what_is_drawn():
     grids = np.arange(20, dtype=np.float32).reshape(20, 1, 1, 1)
-    sampled = measure(lambda z: z, grids, neighbours=2, at_most=8, seed=3)
+    sampled = measure(lambda z: z, grids, num_neighbours=2, max_images=8, seed=3)
     np.testing.assert_array_equal(sampled.nodes, draw(grids, 8, seed=3).reshape(-1, 1))

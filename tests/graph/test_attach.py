@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from geovq.graph import attach as attachment
-from geovq.graph.attach import attach, nearest_label
+from geovq.graph.attach import attach_points, nearest_label
 from geovq.metric.edge_lengths import edge_length
 from geovq.validation import InputError
 
@@ -17,7 +17,7 @@ def metrics(n, seed):
 
 def test_the_nearest_node_need_not_lead_to_the_nearest_medoid():
     nodes, points = np.array([[0.0], [3.0]]), np.array([[1.0], [2.9]])
-    near, steps = attach(nodes, points, 2)
+    near, steps = attach_points(nodes, points, 2)
     np.testing.assert_array_equal(near, [[0, 1], [1, 0]])
     np.testing.assert_allclose(steps, np.array([[1, 2], [0.1, 2.9]]))
     labels, lengths = nearest_label(near, steps, np.array([7, 4]), np.array([5.0, 0.5]))
@@ -28,8 +28,8 @@ def test_the_nearest_node_need_not_lead_to_the_nearest_medoid():
 
 def test_edges_are_measured_one_by_one():
     of_nodes, of_points = metrics(60, 1), metrics(25, 2)
-    near, steps = attach(NODES, POINTS, 5, node_metrics=of_nodes, point_metrics=of_points)
-    np.testing.assert_array_equal(near, attach(NODES, POINTS, 5)[0])
+    near, steps = attach_points(NODES, POINTS, 5, node_metrics=of_nodes, point_metrics=of_points)
+    np.testing.assert_array_equal(near, attach_points(NODES, POINTS, 5)[0])
     for q in range(25):
         for node, step in zip(near[q], steps[q], strict=True):
             truth = edge_length(NODES[node] - POINTS[q], of_points[q], of_nodes[node])
@@ -38,9 +38,9 @@ def test_edges_are_measured_one_by_one():
 
 def test_points_do_not_influence_each_other(monkeypatch):
     given = {"node_metrics": metrics(60, 1), "point_metrics": metrics(25, 2)}
-    near, steps = attach(NODES, POINTS, 5, **given)
+    near, steps = attach_points(NODES, POINTS, 5, **given)
     alone = [
-        attach(
+        attach_points(
             NODES,
             POINTS[q : q + 1],
             5,
@@ -52,9 +52,9 @@ def test_points_do_not_influence_each_other(monkeypatch):
     np.testing.assert_array_equal(np.concatenate([nodes for nodes, _ in alone]), near)
     np.testing.assert_array_equal(np.concatenate([lengths for _, lengths in alone]), steps)
     monkeypatch.setattr(attachment, "_CHUNK", 7)
-    np.testing.assert_array_equal(attach(NODES, POINTS, 5, **given)[1], steps)
+    np.testing.assert_array_equal(attach_points(NODES, POINTS, 5, **given)[1], steps)
 
 
 def test_half_of_the_metrics_is_refused():
     with pytest.raises(InputError, match="at the nodes and at the points, or none"):
-        attach(NODES, POINTS, 5, node_metrics=metrics(60, 1))
+        attach_points(NODES, POINTS, 5, node_metrics=metrics(60, 1))

@@ -18,7 +18,7 @@ from geovq.graph.components import bridge_components
 from geovq.graph.csr import edges, knn_graph, reweight
 from geovq.metric.batched import pullback_metrics
 from geovq.metric.curve_lengths import polyline_lengths
-from geovq.metric.edge_lengths import edge_lengths
+from geovq.metric.edge_lengths import measure_edges
 
 POINTS = 5_000
 NEIGHBOURS = 32
@@ -121,7 +121,7 @@ def test_graph_geodesics_in_closed_form(surface):
     metrics = pullback_metrics(surface.decode, z)
     whitened = z @ np.linalg.cholesky(metrics.mean(axis=0))
     graph = bridge_components(knn_graph(whitened, NEIGHBOURS), whitened)
-    graph = reweight(graph, edge_lengths(z, metrics, *edges(graph)))
+    graph = reweight(graph, measure_edges(z, metrics, *edges(graph)))
     errors = []
     for source in surface.sources:
         wanted = np.delete(surface.distances(z, z[source]), source)
@@ -141,5 +141,5 @@ def test_decoded_edges_are_no_shorter_than_geodesics_and_near_the_trapezoid(surf
     assert (decoded >= 0.999 * surface.distances(z, z[source])[ends[1]]).all()  # 64 chords are a little shorter
     graph = knn_graph(z, 4)
     near = edges(graph)
-    cached = edge_lengths(z, pullback_metrics(surface.decode, z), *near)
+    cached = measure_edges(z, pullback_metrics(surface.decode, z), *near)
     np.testing.assert_allclose(cached, polyline_lengths(surface.decode, z, *near, segments=64), rtol=0.05)

@@ -3,7 +3,7 @@ import pytest
 
 from geovq.medoids import voronoi as module
 from geovq.medoids.cost import Objective
-from geovq.medoids.nearest import nearest, places
+from geovq.medoids.nearest import labels_of, nearest
 from geovq.medoids.voronoi import update, voronoi
 from tests import reference
 from tests.graph.test_csr import dense, graph_of
@@ -14,7 +14,7 @@ NOTHING = (0.0, np.inf, lambda done, cost: None)
 
 def updated(objective, medoids, seed=0):
     near, distances = nearest(objective.graph, medoids)
-    labels = places(medoids, near)
+    labels = labels_of(medoids, near)
     chosen, exact = update(objective, medoids, labels, distances, np.random.default_rng(seed))
     assert exact
     return chosen, labels

@@ -10,7 +10,7 @@ from jax.tree_util import Partial
 
 from geovq.metric.batched import pullback_metrics, token_metrics
 from geovq.metric.curve_lengths import polyline_length, polyline_lengths, refine_lengths
-from geovq.metric.edge_lengths import edge_lengths
+from geovq.metric.edge_lengths import measure_edges
 from geovq.validation import InputError
 from tests import reference
 
@@ -85,11 +85,11 @@ def test_short_edges_have_the_length_of_their_metrics(rng):
     with jax.enable_x64(True):
         z = np.repeat(rng.standard_normal((5, 1, 3)), 2, axis=1) + 1e-4 * rng.standard_normal((5, 2, 3))
         z, senders = z.reshape(10, 3), 2 * np.arange(5)
-        from_metrics = edge_lengths(z, pullback_metrics(wave, z), senders, senders + 1)
+        from_metrics = measure_edges(z, pullback_metrics(wave, z), senders, senders + 1)
         decoded = polyline_lengths(wave, z, senders, senders + 1, segments=4)
         np.testing.assert_allclose(from_metrics, decoded, rtol=1e-7)
         grids = z.reshape(5, 2, 1, 3)
-        from_metrics = edge_lengths(z, token_metrics(wave, grids).reshape(10, 3, 3), senders, senders + 1)
+        from_metrics = measure_edges(z, token_metrics(wave, grids).reshape(10, 3, 3), senders, senders + 1)
         decoded = polyline_lengths(wave, grids, senders, senders + 1, segments=4)
         # A metric is known at one end of the walk in its context only, so the error falls as the step and not as its square.
         np.testing.assert_allclose(from_metrics, decoded, rtol=1e-4)
@@ -99,7 +99,7 @@ def test_refinement_stops_where_a_doubling_changes_little_and_no_earlier(rng):
     z = 2 * rng.standard_normal((12, 3)).astype(np.float32)
     senders, receivers = np.arange(6), 6 + np.arange(6)
     by_level = {s: polyline_lengths(wave, z, senders, receivers, segments=s) for s in (1, 2, 4, 8)}
-    refined = refine_lengths(wave, z, senders, receivers, tolerance=0.005, at_most=8)
+    refined = refine_lengths(wave, z, senders, receivers, tolerance=0.005, max_segments=8)
     for e in range(6):
         changes = [by_level[s][e] - by_level[s // 2][e] <= 0.005 * by_level[s][e] for s in (2, 4, 8)]
         wanted = [s for s, small in zip((2, 4, 8), changes, strict=True) if small][:1]
@@ -186,6 +186,6 @@ def test_bad_options_are_refused():
         polyline_lengths(*given, segments=0)
     with pytest.raises(InputError, match="tolerance: expected a relative change > 0"):
         refine_lengths(*given, tolerance=0)
-    for at_most in (0, 1, 6):
-        with pytest.raises(InputError, match=f"power of two of at least 2, found {at_most}"):
-            refine_lengths(*given, at_most=at_most)
+    for max_segments in (0, 1, 6):
+        with pytest.raises(InputError, match=f"power of two of at least 2, found {max_segments}"):
+            refine_lengths(*given, max_segments=max_segments)

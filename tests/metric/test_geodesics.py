@@ -10,7 +10,7 @@ from jax.tree_util import Partial
 
 from geovq.graph.paths import resample
 from geovq.metric.curve_lengths import path_length
-from geovq.metric.geodesics import geodesics, path_energy
+from geovq.metric.geodesics import find_geodesics, path_energy
 from geovq.validation import InputError
 from tests import reference
 
@@ -40,7 +40,7 @@ def in_disk(rng, b):
 def test_linear_decoder_has_straight_geodesics_walked_evenly(rng):
     a = rng.standard_normal((5, 3)).astype(np.float32)
     ends = rng.standard_normal((3, 2, 3)).astype(np.float32)
-    found = geodesics(lambda z: a @ z, crooked(rng, ends), tolerance=1e-7)
+    found = find_geodesics(lambda z: a @ z, crooked(rng, ends), tolerance=1e-7)
     wanted = np.linalg.norm((ends[:, 1] - ends[:, 0]) @ a.T, axis=1)
     np.testing.assert_allclose(found.lengths, wanted, rtol=1e-4)
     np.testing.assert_allclose(found.paths, np.stack([resample(pair, 16) for pair in ends]), atol=0.02)
@@ -50,7 +50,7 @@ def test_linear_decoder_has_straight_geodesics_walked_evenly(rng):
 def test_great_circles_from_a_crooked_start(rng):
     ends = in_disk(rng, 8)
     paths = crooked(rng, ends)
-    found = geodesics(sphere, paths)
+    found = find_geodesics(sphere, paths)
     np.testing.assert_allclose(found.lengths, arcs(ends), rtol=0.01)
     assert found.converged.all()
     assert found.lengths.max() > 1
@@ -60,13 +60,13 @@ def test_graph_of_a_curve_that_bends_back_needs_more_than_a_straight_line(rng):
     """Across the rim of a hemisphere the straight line of the chart is no geodesic."""
     ends = np.array([[[0.9, -0.3], [0.9, 0.3]]], np.float32)
     straight = np.stack([resample(ends[0], 32)])
-    found = geodesics(sphere, straight)
+    found = find_geodesics(sphere, straight)
     np.testing.assert_allclose(found.lengths, arcs(ends), rtol=1e-3)
     assert (found.paths[0, 1:-1, 0] > straight[0, 1:-1, 0]).all()  # great circles bend towards the rim in this chart
 
 
 def test_lengths_and_energies_are_those_of_the_paths(rng):
-    found = geodesics(sphere, crooked(rng, in_disk(rng, 4), segments=5), iterations=2)
+    found = find_geodesics(sphere, crooked(rng, in_disk(rng, 4), segments=5), iterations=2)
     for path, length, energy in zip(found.paths, found.lengths, found.energies, strict=True):
         sides = [reference.polyline_length(sphere, a, b, 1) for a, b in itertools.pairwise(path)]
         np.testing.assert_allclose(length, sum(sides), rtol=1e-5)
@@ -81,7 +81,7 @@ def test_never_longer_than_the_start_and_ends_fixed(iterations, rng):
 
     paths = crooked(rng, 2 * rng.standard_normal((6, 2, 3)))
     given = paths.copy()
-    found = geodesics(rough, paths, iterations=iterations)
+    found = find_geodesics(rough, paths, iterations=iterations)
     before = [sum(reference.polyline_length(rough, a, b, 1) for a, b in itertools.pairwise(p)) for p in paths]
     assert (found.lengths <= np.array(before) * (1 + 1e-5)).all()
     np.testing.assert_array_equal(found.paths[:, [0, -1]], paths[:, [0, -1]])
@@ -96,7 +96,7 @@ def test_a_path_that_would_become_longer_is_kept():
         return jnp.stack([z[0], jnp.sqrt(z[0] ** 2 + 1e-4)])
 
     paths = np.array([[[-1], [-0.999], [0.999], [1]]], np.float32)
-    found = geodesics(corner, paths)
+    found = find_geodesics(corner, paths)
     np.testing.assert_array_equal(found.paths, paths)
     np.testing.assert_allclose(found.lengths, 2, rtol=0.01)
 
@@ -105,21 +105,21 @@ def test_steps_of_the_optimiser_do_not_grow_with_those_of_the_path(rng):
     a = rng.standard_normal((5, 3)).astype(np.float32)
     ends = rng.standard_normal((4, 2, 3)).astype(np.float32)
     for segments in (4, 64):
-        found = geodesics(lambda z: a @ z, crooked(rng, ends, segments))
+        found = find_geodesics(lambda z: a @ z, crooked(rng, ends, segments))
         assert found.n_iter.max() <= 12
 
 
 def test_a_path_that_is_short_already_is_kept(rng):
     a = rng.standard_normal((5, 3)).astype(np.float32)
     paths = np.stack([resample(rng.standard_normal((2, 3)), 4)]).astype(np.float32)
-    found = geodesics(lambda z: a @ z, paths)
+    found = find_geodesics(lambda z: a @ z, paths)
     np.testing.assert_allclose(found.paths, paths, atol=1e-5)
     assert found.n_iter[0] <= 3
 
 
 def test_more_iterations_are_never_worse_and_are_counted(rng):
     paths = crooked(rng, in_disk(rng, 3))
-    few, many = (geodesics(sphere, paths, iterations=n, tolerance=1e-6) for n in (2, 40))
+    few, many = (find_geodesics(sphere, paths, iterations=n, tolerance=1e-6) for n in (2, 40))
     assert (many.energies <= few.energies * (1 + 1e-6)).all()
     assert not few.converged.any()
     np.testing.assert_array_equal(few.n_iter, 2)
@@ -129,8 +129,8 @@ def test_more_iterations_are_never_worse_and_are_counted(rng):
 def test_pairs_do_not_influence_each_other(chunk, rng):
     paths = crooked(rng, in_disk(rng, 5))
     done: list[int] = []
-    found = geodesics(sphere, paths, chunk=chunk, progress=done.append)
-    np.testing.assert_allclose(found.lengths, geodesics(sphere, paths, chunk=5).lengths, rtol=1e-4)
+    found = find_geodesics(sphere, paths, chunk=chunk, progress=done.append)
+    np.testing.assert_allclose(found.lengths, find_geodesics(sphere, paths, chunk=5).lengths, rtol=1e-4)
     assert sum(done) == 5
 
 
@@ -144,7 +144,7 @@ def test_one_compilation_for_any_number_of_pairs_and_any_parameters(rng):
     counts = []
     for b in (1, 2, 5):
         a = rng.standard_normal((5, 3)).astype(np.float32)
-        geodesics(Partial(decode, a), crooked(rng, rng.standard_normal((b, 2, 3))), iterations=3)
+        find_geodesics(Partial(decode, a), crooked(rng, rng.standard_normal((b, 2, 3))), iterations=3)
         counts.append(len(traces))
     assert counts[0] == counts[1] == counts[2]
 
@@ -152,10 +152,10 @@ def test_one_compilation_for_any_number_of_pairs_and_any_parameters(rng):
 def test_copies_and_constant_decoders_are_no_distance_apart(rng):
     ends = rng.standard_normal((2, 1, 3)).astype(np.float32)
     still = np.repeat(ends, 5, axis=1)
-    found = geodesics(lambda z: jnp.tanh(z), still)
+    found = find_geodesics(lambda z: jnp.tanh(z), still)
     np.testing.assert_array_equal(found.lengths, 0)
     np.testing.assert_array_equal(found.paths, still)
-    found = geodesics(lambda z: 0 * z[:1] + 1, crooked(rng, rng.standard_normal((2, 2, 3))))
+    found = find_geodesics(lambda z: 0 * z[:1] + 1, crooked(rng, rng.standard_normal((2, 2, 3))))
     np.testing.assert_array_equal(found.lengths, 0)
     assert found.converged.all()
 
@@ -163,7 +163,7 @@ def test_copies_and_constant_decoders_are_no_distance_apart(rng):
 def test_images_may_be_trees_and_numbers_double(rng):
     with jax.enable_x64(True):
         paths = crooked(rng, in_disk(rng, 2)).astype(np.float64)
-        found = geodesics(lambda z: {"a": sphere(z)[:1], "b": sphere(z)[1:]}, paths, tolerance=1e-9)
+        found = find_geodesics(lambda z: {"a": sphere(z)[:1], "b": sphere(z)[1:]}, paths, tolerance=1e-9)
         assert found.paths.dtype == found.lengths.dtype == np.float64
         np.testing.assert_allclose(found.lengths, arcs(paths[:, [0, -1]]), rtol=2e-3)
 
@@ -192,4 +192,4 @@ def test_energy_is_the_squared_length_of_an_even_walk():
 def test_bad_input_is_refused(change, message):
     given = {"decode": sphere, "paths": np.zeros((1, 3, 2), np.float32)}
     with pytest.raises(InputError, match=message):
-        geodesics(**given | change)
+        find_geodesics(**given | change)

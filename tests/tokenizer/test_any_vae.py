@@ -8,8 +8,13 @@ import pytest
 from flax import nnx
 from jax.tree_util import Partial
 
+from geovq.assignment.greedy import Greedy
+from geovq.assignment.joint import Joint
+from geovq.assignment.whitened import Whitened
 from geovq.decoder.adapters import from_linen, from_nnx
 from geovq.tokenizer.tokenizer import Tokenizer
+
+CHEAP = Joint(jacobians=1, corrections=0)
 
 
 class NnxVAE(nnx.Module):
@@ -74,12 +79,12 @@ def plain_functions():
 def test_images_become_tokens_and_back(make, tmp_path):
     encode, decode, shape, grid = make()
     images = np.random.default_rng(1).uniform(size=(12, *shape)).astype(np.float32)
-    tokenizer = Tokenizer.fit(encode, decode, images, codes=6, neighbours=4, assign="joint", codebook="metric")
+    tokenizer = Tokenizer.fit(encode, decode, images, num_codes=6, num_neighbours=4, assigner=CHEAP, codebook="metric")
     tokens = tokenizer.encode(images)
     assert tokens.shape == (12, *grid)
     found = tokenizer.decode(tokens)
     assert found.shape == images.shape
-    cheap = tokenizer.replace(assign="whitened")
+    cheap = tokenizer.replace(assigner=Whitened())
     assert ((found - images) ** 2).sum() <= ((cheap.decode(cheap.encode(images)) - images) ** 2).sum()
     tokenizer.save(tmp_path / "t.npz", decoder=True)
     loaded = Tokenizer.load(tmp_path / "t.npz", encode, decode)
@@ -90,7 +95,10 @@ def test_images_become_tokens_and_back(make, tmp_path):
 def test_sketches_serve_as_well(make):
     encode, decode, shape, _ = make()
     images = np.random.default_rng(1).uniform(size=(20, *shape)).astype(np.float32)
-    tokenizer = Tokenizer.fit(encode, decode, images, codes=6, neighbours=4, assign="decoded", probes=8)
-    cheap = tokenizer.replace(assign="whitened")
+    sketched = Joint(directions=8, jacobians=1, corrections=0)
+    tokenizer = Tokenizer.fit(
+        encode, decode, images, num_codes=6, num_neighbours=4, assigner=Greedy(initial=sketched), probes=8
+    )
+    cheap = tokenizer.replace(assigner=Whitened())
     errors = [((t.decode(t.encode(images)) - images) ** 2).sum() for t in (tokenizer, cheap)]
     assert errors[0] <= errors[1]

@@ -1,4 +1,4 @@
-"""Entropy-constrained tokens: brute force over all grids, what never rises, and what a price does."""
+"""Entropy-constrained tokens: brute force over all grids, what never rises, and what a weight does."""
 
 from typing import Any
 
@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from geovq.assignment.amortised import assign_amortised
-from geovq.assignment.clusters import measure_kinds
-from geovq.assignment.dispatch import Codebook
-from geovq.assignment.joint import assign_joint
+from geovq.assignment.amortised import Amortised
+from geovq.assignment.base import Codebook, Inputs
+from geovq.assignment.clusters import measure_clusters
+from geovq.assignment.joint import Joint
+from geovq.assignment.whitened import Whitened
 from geovq.decoder.adapters import single
-from geovq.models.config import TAKES_PRICES, GPTConfig
+from geovq.models.config import GPTConfig
 from geovq.models.gpt import GPT
 from geovq.tokenizer.entropy_constrained import assign_entropy_constrained, code_nats
 from geovq.tokenizer.tokenizer import Tokenizer
@@ -53,9 +54,13 @@ def images(rng):
 @pytest.fixture
 def tokenizers(images):
     metrics = np.broadcast_to(np.eye(D, dtype=np.float32), (*GRID, D, D))
-    kinds = measure_kinds(single(decode), encode(images), CODES, metrics, kinds=4)
-    codebook = Codebook(CODES, metrics, kinds=kinds)
-    return {name: Tokenizer(encode, decode, codebook, assign=name, image_shape=(3, 4, 1)) for name in TAKES_PRICES}
+    codebook = Codebook(CODES[None], metrics)
+    clusters = measure_clusters(single(decode), encode(images), codebook, num_clusters=4)
+    assigners = {"joint": Joint(), "amortised": Amortised(clusters=clusters)}
+    return {
+        name: Tokenizer(encode, decode, codebook, assigner=each, image_shape=(3, 4, 1))
+        for name, each in assigners.items()
+    }
 
 
 def errors(images, tokens):
@@ -68,61 +73,61 @@ def needed(tokens, nats=bigram_nats):
 
 def test_one_token_by_hand():
     """Codes 0 and 1 for an image of 0.9: squared errors 0.81 and 0.01, so the second is taken until it costs 0.8 more."""
-    codes, metrics = np.array([[0.0], [1.0]], np.float32), np.ones((1, 1, 1, 1), np.float32)
+    codebook = Codebook(np.array([[[0.0], [1.0]]], np.float32), np.ones((1, 1, 1, 1), np.float32))
     images = np.full((1, 1, 1, 1), 0.9, np.float32)
-    start = np.zeros((1, 1, 1), np.int32)
-    for price, token, cost in ((0.7, 1, 0.71), (0.9, 0, 0.81)):
-        prices = np.array([0, price], np.float32).reshape(1, 1, 1, 2)
-        found = assign_joint(lambda z: z, images, images, start, codes, metrics, prices=prices)
+    start = np.zeros((1, 1, 1, 1), np.int32)
+    for second, token, cost in ((0.7, 1, 0.71), (0.9, 0, 0.81)):
+        costs = np.array([0, second], np.float32).reshape(1, 1, 1, 1, 2)
+        found = Joint().solve(lambda z: z, codebook, Inputs(images, images, start=start, code_costs=costs))
         assert found.tokens.item() == token
         np.testing.assert_allclose(found.costs, [cost], rtol=1e-5)
 
 
-@pytest.mark.parametrize(("assign", "over"), [("joint", 1.1), ("amortised", 1.3)])
-def test_with_prices_it_nearly_finds_the_cheapest_of_all_tokens(assign, over, tokenizers, images):
-    prices = 0.1 * np.random.default_rng(4).exponential(size=(N, *GRID, K)).astype(np.float32)
+@pytest.mark.parametrize(("name", "over"), [("joint", 1.1), ("amortised", 1.3)])
+def test_with_code_costs_it_nearly_finds_the_cheapest_of_all_tokens(name, over, tokenizers, images):
+    code_costs = 0.1 * np.random.default_rng(4).exponential(size=(N, *GRID, K)).astype(np.float32)
 
     def costs(tokens):
-        return errors(images, tokens) + np.take_along_axis(prices, tokens[..., None], axis=3).sum(axis=(1, 2, 3))
+        return errors(images, tokens) + np.take_along_axis(code_costs, tokens[..., None], axis=3).sum(axis=(1, 2, 3))
 
     def least(i):
         return reference.best_tokens(
-            lambda t: errors(images[i : i + 1], t[None])[0] + np.take_along_axis(prices[i], t[..., None], axis=2).sum(),
+            lambda t: (
+                errors(images[i : i + 1], t[None])[0] + np.take_along_axis(code_costs[i], t[..., None], axis=2).sum()
+            ),
             GRID,
             K,
         )
 
     best = costs(np.stack([least(i) for i in range(N)])).mean()
-    found = tokenizers[assign].encode(images, prices=prices)
-    free = tokenizers[assign].encode(images)
+    found = tokenizers[name].encode(images, code_costs=code_costs)
+    free = tokenizers[name].encode(images)
     assert costs(found).mean() < over * best
     assert costs(found).mean() < 0.9 * costs(free).mean()
     assert errors(images, free).mean() < errors(images, found).mean()
 
 
 def test_costs_are_what_is_said(tokenizers, images):
-    prices = 0.1 * np.random.default_rng(4).exponential(size=(N, *GRID, K)).astype(np.float32)
-    latents, start = encode(images), tokenizers["joint"].replace(assign="whitened").encode(images)
-    codebook = tokenizers["joint"].codebook
-    given = single(decode), images, latents, start, CODES, codebook.position_metrics
-    for found in (
-        assign_joint(*given, prices=prices),
-        assign_joint(*given, directions=4, prices=prices),
-        assign_amortised(*given, codebook.kinds, prices=prices),
-    ):
-        paid = np.take_along_axis(prices, found.tokens[..., None], axis=3).sum(axis=(1, 2, 3))
-        np.testing.assert_allclose(found.costs, errors(images, found.tokens) + paid, rtol=1e-4)
+    code_costs = 0.1 * np.random.default_rng(4).exponential(size=(N, *GRID, K)).astype(np.float32)
+    start = tokenizers["joint"].replace(assigner=Whitened()).encode(images)[..., None]
+    inputs = Inputs(encode(images), images, start=start, code_costs=code_costs[:, :, :, None])
+    amortised = tokenizers["amortised"].assigner
+    for assigner in (Joint(), Joint(directions=4), amortised):
+        found = assigner.solve(single(decode), tokenizers["joint"].codebook, inputs)
+        tokens = found.tokens[..., 0]
+        paid = np.take_along_axis(code_costs, tokens[..., None], axis=3).sum(axis=(1, 2, 3))
+        np.testing.assert_allclose(found.costs, errors(images, tokens) + paid, rtol=1e-4)
 
 
-@pytest.mark.parametrize("assign", TAKES_PRICES)
-def test_a_price_buys_fewer_nats_and_no_image_costs_more(assign, tokenizers, images):
-    tokenizer = tokenizers[assign]
-    start = tokenizer.replace(assign="whitened").encode(images)
+@pytest.mark.parametrize("name", ["joint", "amortised"])
+def test_a_weight_buys_fewer_nats_and_no_image_costs_more(name, tokenizers, images):
+    tokenizer = tokenizers[name]
+    start = tokenizer.replace(assigner=Whitened()).encode(images)
     nats, squared = [], []
-    for price in (0.0, 0.05, 0.3):
-        found = assign_entropy_constrained(tokenizer, images, bigram_nats, price=price, rounds=3)
+    for weight in (0.0, 0.05, 0.3):
+        found = assign_entropy_constrained(tokenizer, images, bigram_nats, nat_weight=weight, rounds=3)
         assert found.dtype == np.int32
-        costs = [errors(images, tokens) + price * needed(tokens) for tokens in (found, start)]
+        costs = [errors(images, tokens) + weight * needed(tokens) for tokens in (found, start)]
         assert (costs[0] <= costs[1] * 1.0001).all()
         nats.append(needed(found).mean())
         squared.append(errors(images, found).mean())
@@ -131,17 +136,17 @@ def test_a_price_buys_fewer_nats_and_no_image_costs_more(assign, tokenizers, ima
     assert nats[-1] < 0.7 * nats[0]
 
 
-def test_without_a_price_a_round_is_the_assignment_itself(tokenizers, images):
-    found = assign_entropy_constrained(tokenizers["joint"], images, bigram_nats, price=0, rounds=1)
+def test_without_a_weight_a_round_is_the_assignment_itself(tokenizers, images):
+    found = assign_entropy_constrained(tokenizers["joint"], images, bigram_nats, nat_weight=0, rounds=1)
     np.testing.assert_array_equal(found, tokenizers["joint"].encode(images))
 
 
 def test_it_goes_on_from_given_tokens_and_blocks_change_nothing(tokenizers, images, monkeypatch):
     start = np.random.default_rng(5).integers(0, K, (N, *GRID))
     done: list[int] = []
-    of: dict[str, Any] = {"price": 0.05, "start": start}
+    of: dict[str, Any] = {"nat_weight": 0.05, "start": start}
     found = assign_entropy_constrained(tokenizers["joint"], images, bigram_nats, progress=done.append, **of)
-    assert (found != assign_entropy_constrained(tokenizers["joint"], images, bigram_nats, price=0.05)).any()
+    assert (found != assign_entropy_constrained(tokenizers["joint"], images, bigram_nats, nat_weight=0.05)).any()
     assert sum(done) == N
     monkeypatch.setattr("geovq.tokenizer.entropy_constrained._BLOCK", 7)
     np.testing.assert_array_equal(assign_entropy_constrained(tokenizers["joint"], images, bigram_nats, **of), found)
@@ -170,31 +175,31 @@ def test_what_does_not_fit_is_refused(tokenizers, images):
     with pytest.raises(InputError, match="trained with class_dropout, or without classes"):
         code_nats(GPT(config, rngs=nnx.Rngs(0)))
     for options, message in (
-        ({"price": -1.0}, "price: expected a finite number of at least 0, found -1"),
-        ({"price": 1.0, "rounds": 0}, "rounds: expected"),
-        ({"price": 1.0, "start": np.zeros((3, *GRID), int)}, "start: expected 30 grids, found 3; pass one"),
-        ({"price": 1.0, "start": np.full((N, *GRID), K)}, "tokens"),
+        ({"nat_weight": -1.0}, "nat_weight: expected a finite number of at least 0, found -1"),
+        ({"nat_weight": 1.0, "rounds": 0}, "rounds: expected"),
+        ({"nat_weight": 1.0, "start": np.zeros((3, *GRID), int)}, "start: expected 30 grids, found 3; pass one"),
+        ({"nat_weight": 1.0, "start": np.full((N, *GRID), K)}, "tokens"),
         (
-            {"price": 1.0, "nats": lambda t: np.zeros((*t.shape, 7))},
+            {"nat_weight": 1.0, "nats": lambda t: np.zeros((*t.shape, 7))},
             r"nats: expected .*\(30, 2, 2, 6\), found \(30, 2, 2, 7\)",
         ),
         (
-            {"price": 1.0, "tokenizer": joint.replace(assign="whitened")},
-            "tokenizer: expected assignment amortised or joint, found whitened",
+            {"nat_weight": 1.0, "tokenizer": joint.replace(assigner=Whitened())},
+            "tokenizer: expected the assigner Amortised or Joint, found Whitened",
         ),
     ):
         given = {"tokenizer": joint, "images": images, "nats": bigram_nats} | options
         with pytest.raises(InputError, match=message):
             assign_entropy_constrained(**given)
-    with pytest.raises(InputError, match="prices: expected them only for amortised and joint, found whitened"):
-        joint.replace(assign="whitened").encode(images, prices=bigram_nats(np.zeros((N, *GRID), int)))
-    with pytest.raises(InputError, match=r"prices: expected one for every code of every token, \(30, 2, 2, 6\)"):
-        joint.encode(images, prices=np.zeros((N, *GRID, 4)))
-    with pytest.raises(InputError, match="prices"):
-        joint.encode(images, prices=np.full((N, *GRID, K), np.nan))
+    with pytest.raises(InputError, match="code_costs: expected them only for Amortised and Joint, found Whitened"):
+        joint.replace(assigner=Whitened()).encode(images, code_costs=bigram_nats(np.zeros((N, *GRID), int)))
+    with pytest.raises(InputError, match=r"code_costs: expected one for every code of every token, \(30, 2, 2, 6\)"):
+        joint.encode(images, code_costs=np.zeros((N, *GRID, 4)))
+    with pytest.raises(InputError, match="code_costs"):
+        joint.encode(images, code_costs=np.full((N, *GRID, K), np.nan))
     with pytest.raises(InputError, match="start: expected 30 grids"):
         joint.encode(images, start=np.zeros((2, *GRID), int))
     codebook = Codebook(np.stack([CODES, CODES]), joint.codebook.position_metrics)
-    stages = Tokenizer(encode, decode, codebook, assign="joint", image_shape=(3, 4, 1))
-    with pytest.raises(InputError, match="expected one code for a token, found stages"):
-        assign_entropy_constrained(stages, images, bigram_nats, price=1.0)
+    two = Tokenizer(encode, decode, codebook, assigner=Joint(), image_shape=(3, 4, 1))
+    with pytest.raises(InputError, match="expected one code a token, found 2"):
+        assign_entropy_constrained(two, images, bigram_nats, nat_weight=1.0)

@@ -13,14 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.generation import cells as generation_cells
-from benchmarks.generation.brackets import Validation
-from benchmarks.generation.cells import cell, reconstructed
-from benchmarks.generation.rows import measure, seeds_in
+from benchmarks.generation import measure as study
 from benchmarks.generation.runs import Trained
+from benchmarks.generation.scores import Validation
 from benchmarks.generation.systems import System
-from benchmarks.likelihood import measured
-from benchmarks.resume import KILLS, outputs, pipeline
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import encode_images
 from geovq.metric.batched import token_metrics
@@ -29,6 +25,7 @@ from geovq.models.spatial_vae import callables
 from geovq.scores.sets import Nearest
 from geovq.storage import load_arrays, save_arrays
 from geovq.validation import InputError
+from tests.kills import KILLS, outputs, pipeline
 from tests.programs import process, program
 from train.config.options import Config, EvaluateOptions, SampleOptions
 from train.data.datasets import load
@@ -52,22 +49,19 @@ PROGRAMS = (
         f"benchmarks.{name}"
         for name in (
             *(
+                "accelerator",
                 "encoding",
                 "entropy",
                 "generation",
                 "geometry",
                 "gpt",
-                "likelihood",
                 "medoids",
                 "metric",
                 "nearest",
                 "perceptual",
                 "pipeline",
-                "rate",
-                "resume",
-                "sketch",
             ),
-            *("study", "tables", "tokenizer"),
+            *("tables", "tokenizer", "tokenizer.picture"),
         )
     ),
 )
@@ -125,8 +119,8 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     judge = Judge(pooled, 0.9, pooled(VAL), pooled(VAL[:50]), Nearest(np.ones(50), np.zeros(50, int)), 10, "sha")
     system = System("kmeans", "whitened")
     trained = Trained(system, 0, run, None)
-    lost = reconstructed(tmp_path / "generation", trained, 0, judge, validation)
-    sampled, pictures, nearest = cell(tmp_path / "generation", trained, judge, 40, 2)
+    lost = study._reconstructed(tmp_path / "generation", trained, 0, judge, validation)
+    sampled, pictures, nearest = study._sampled(tmp_path / "generation", trained, judge, 40, 2)
     rows = lost + sampled
     assert (pictures.shape, nearest.shape) == ((10, 10, 28, 28, 1), (2, 10, 28, 28, 1))
     found = {(r["case"], r["score"]): r for r in rows if r.get("position") is None and r.get("guidance", 1.0) == 1.0}
@@ -164,8 +158,8 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     assert {r["n"] for r in rows if r["score"] == "frechet"} == {40}
     assert {r["n"] for r in rows if r["case"] == "samples" and r["score"] == "class_accuracy"} == {80}
 
-    for made in ("sampled", "samples", "reconstructions", "errors"):  # what is there is not made again
-        monkeypatch.setattr(generation_cells, made, None)
+    for made in ("draw_samples", "samples", "reconstructions", "errors"):  # what is there is not made again
+        monkeypatch.setattr(study, made, None)
     monkeypatch.setattr(Judge, "of", lambda run: judge)
     tokenizers = types.SimpleNamespace(vae=lambda seed: run)
     generation: Any = types.SimpleNamespace(
@@ -178,7 +172,7 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
         fixed_seeds={"codebook": 3},
     )
     once = dataclasses.replace(system)
-    everything = measure(generation, run, {"ours": system, "once": once}, (0, 1), "name")
+    everything = study.measure(generation, run, {"ours": system, "once": once}, (0, 1), "name")
     for case, seeds in (
         ("likelihood", {("ours", 0), ("ours", 1), ("once", 0)}),
         ("errors", {("ours", 0), ("once", 0)}),
@@ -186,7 +180,12 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
         assert {(r["name"], r["seed"]) for r in everything.rows if r["case"] == case and "seed" in r} == seeds
     fields = {**system.fields, "name": "ours", "codes": 8, "epochs": 4, "seed": 1}
     assert [r for r in everything.rows if r.get("name") == "ours" and r["seed"] == 1] == [fields | r for r in sampled]
-    assert seeds_in(everything.rows, 7, generation) == {"split": 7, "codebook": 3, "networks 0": 0, "Transformer 1": 1}
+    assert study.seeds_in(everything.rows, 7, generation) == {
+        "split": 7,
+        "codebook": 3,
+        "networks 0": 0,
+        "Transformer 1": 1,
+    }
     assert [*everything.pictures] == ["real", "ours", "once"]
     np.testing.assert_array_equal(everything.pictures["ours"], pictures)
     assert everything.pictures["real"].shape == pictures.shape
@@ -195,13 +194,13 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     psnr = {r["system"]: r["value"] for r in everything.rows if r["case"] == "unpaired" and r["score"] == "psnr"}
     assert psnr["real"] < psnr["real, blurred"] < psnr["mean image"]  # why unpaired scores say nothing of images
     with pytest.raises(TypeError):
-        cell(tmp_path / "generation", trained, judge._replace(fingerprint="another"), 40, 2)
+        study._sampled(tmp_path / "generation", trained, judge._replace(fingerprint="another"), 40, 2)
 
 
 def test_likelihoods_are_those_of_evaluation(whole):
     config = stored_config(whole)
     assert config is not None
-    rows = measured(Run(whole, config))
+    rows = study.nats_and_psnr(Trained(System("kmeans", "whitened"), 0, Run(whole, config), None))
     results = json.loads((whole / "results.json").read_text())["rows"]
     for split in ("validation", "test"):
         evaluated = {

@@ -14,7 +14,7 @@ import pytest
 from benchmarks import entropy
 from benchmarks.perceptual import scored, short
 from geovq.models.quantizers import grid_codes
-from geovq.numerics.linalg import square_root
+from geovq.numerics.linalg import eigen_root
 from geovq.scores import reconstruction as scores
 from geovq.storage import load_arrays
 from geovq.tokenizer.entropy_constrained import assign_entropy_constrained, code_nats
@@ -251,14 +251,14 @@ def test_prices_of_nats_are_scored_on_validation_images(expected):
     )
     nats, start = code_nats(networks.trained_gpt(first)), image_tokens.load(first)["val"][:60].reshape(-1, 4, 4)
     rows = entropy.measured(tokenizer, images, start, nats, "amortised")
-    before = {r["score"]: r["value"] for r in rows if r["price"] is None}
+    before = {r["score"]: r["value"] for r in rows if r["nat_weight"] is None}
     assert before["psnr"] == pytest.approx(scores.psnr(images, tokenizer.decode(start)).mean(), rel=1e-5)
     assert before["nats_per_token"] == pytest.approx(
         np.take_along_axis(nats(start), start[..., None], 3).mean(), rel=1e-5
     )
     assert before["changed"] == 0
     for score in ("nats_per_token", "psnr"):
-        free, priced = (r["value"] for r in rows if r["score"] == score and r["price"] in (0.0, 0.4))
+        free, priced = (r["value"] for r in rows if r["score"] == score and r["nat_weight"] in (0.0, 0.4))
         assert priced < free
 
 
@@ -376,7 +376,7 @@ def test_tokens_start_with_the_rows_of_their_codes_if_asked(tuned, tmp_path, sta
     run("gpt", folder, "--gpt.codebook", "finetuned", "--gpt.assign", "whitened", *TINY_GPT, *still)
     made = run_of(folder)
     found, plain, codebook = networks.trained_gpt(made), networks.new_gpt(made), load_finetuned(folder).codebook
-    placed = (codebook.codes - codebook.codes.mean(axis=0)) @ square_root(codebook.mean_metric)
+    placed = (codebook.codes - codebook.codes.mean(axis=0)) @ eigen_root(codebook.mean_metric)
     for rows, others in ((found.codes[...], plain.codes[...]), (found.head.kernel[...].T, plain.head.kernel[...].T)):
         projection = np.linalg.lstsq(placed, rows, rcond=None)[0]
         assert np.allclose(placed @ projection, rows, atol=1e-4) == (start == "codes")

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from geovq.batching.chunks import map_chunks
 from geovq.scores import reconstruction as scores
 from geovq.scores import sets as set_scores
+from geovq.scores.intervals import Interval
 from geovq.validation import check_images
 from train.evaluation.scoring import Row, row
 from train.run.folder import Run
@@ -122,13 +123,13 @@ def set_rows(
     return rows + [row(fields, name, np.asarray(values, np.float64)) for name, values in near.items()]
 
 
-def _over_sets(intervals: Sequence[scores.Interval], narrower: float) -> scores.Interval:
+def _over_sets(intervals: Sequence[Interval], narrower: float) -> Interval:
     """The mean of intervals, by this factor narrower."""
     mean, low, high = np.mean(intervals, axis=0)
-    return scores.Interval(float(mean), float(mean - (mean - low) / narrower), float(mean + (high - mean) / narrower))
+    return Interval(float(mean), float(mean - (mean - low) / narrower), float(mean + (high - mean) / narrower))
 
 
-def _kernel_interval(real: Float[np.ndarray, "m f"], found: Float[np.ndarray, "n f"]) -> scores.Interval:
+def _kernel_interval(real: Float[np.ndarray, "m f"], found: Float[np.ndarray, "n f"]) -> Interval:
     """Mean kernel distance of subsets that are a tenth of the set, with its normal interval.
 
     Subsets overlap, so that only ten of them count as independent, however many are drawn.
@@ -137,7 +138,7 @@ def _kernel_interval(real: Float[np.ndarray, "m f"], found: Float[np.ndarray, "n
     distances = set_scores.kernel_distances(real, found, size=size)
     half = 1.96 * float(distances.std(ddof=1)) / _INDEPENDENT**0.5
     mean = float(distances.mean())
-    return scores.Interval(mean, mean - half, mean + half)
+    return Interval(mean, mean - half, mean + half)
 
 
 def confusion(fields: Row, judge: Judge, found: Judged, asked: Int[np.ndarray, " n"]) -> list[Row]:

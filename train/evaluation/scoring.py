@@ -20,6 +20,7 @@ from geovq.models.gpt import token_nats
 from geovq.models.spatial_vae import SpatialVAE, callables, negative_elbo
 from geovq.scores import reconstruction as scores
 from geovq.scores import tokens as token_scores
+from geovq.scores.intervals import bootstrap_interval
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError, check_images
 from train.config.options import PRESETS, token_codes
@@ -70,7 +71,7 @@ def row(fields: Row, score: str, values: np.ndarray | float, n: int | None = Non
         n: What the number was measured on, where it is one.
     """
     if isinstance(values, np.ndarray):
-        mean, low, high = scores.bootstrap_interval(values)
+        mean, low, high = bootstrap_interval(values)
         return {**fields, "score": score, "value": mean, "low": low, "high": high, "n": len(values)}
     return {**fields, "score": score, "value": float(values), "low": None, "high": None, "n": n}
 

@@ -17,8 +17,8 @@ from geovq.decoder.autoencoder import BATCH
 from geovq.geometry.measured import draw
 from geovq.metric.batched import mean_metrics
 from geovq.models.spatial_vae import SpatialVAE, callables
-from geovq.numerics.additive import as_stages, summed
-from geovq.scores.lpips import installed_weights, perceptual_distances
+from geovq.numerics.additive import as_quantizers, sum_codes
+from geovq.scores.lpips_network import installed_weights, perceptual_distances
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images
 from train.config.options import FinetuneOptions
@@ -105,7 +105,7 @@ def trained_round(
 
     def costs(params, tokens, batch):
         target = batch.astype(jnp.float32) / 255
-        latents = summed(params["codes"], tokens[..., None] if one_code else tokens)
+        latents = sum_codes(params["codes"], tokens[..., None] if one_code else tokens)
         return image_costs(options, target, nnx.merge(graphdef, params["decoder"], rest).decode(latents))
 
     def loss(params, key, tokens, batch):
@@ -121,7 +121,7 @@ def trained_round(
         return {"loss": np.mean(found["cost"]), **means, "psnr": np.mean(-10 * np.log10(errors / val_images[0].size))}
 
     # On the host, for the loop's first step takes the memory of what is on the device.
-    params = jax.tree.map(np.array, {"decoder": decoder, "codes": as_stages(tokenizer.codes)})
+    params = jax.tree.map(np.array, {"decoder": decoder, "codes": as_quantizers(tokenizer.codes)})
     optimizer = steps.adamw(schedule, options.learning_rate, options.weight_decay)
     model = steps.Model(
         *steps.by_gradient(params, loss, optimizer), lambda rows: (tokens[rows], images[rows]), validate

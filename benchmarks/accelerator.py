@@ -1,0 +1,328 @@
+"""What does an accelerator change? Agreement with the CPU, a million metrics, the original study, and the Fréchet table.
+
+    python -m benchmarks.accelerator --minutes 8 --data-dir DIR      one GPU; run it again to go on
+    python -m benchmarks.accelerator --size tiny --minutes 5         a CPU, the digits, to try it
+
+DIR holds the four official FashionMNIST files. The parts, in this order, as far as the time goes:
+- agreement: the CPU and the accelerator give the same metrics, joint tokens and training losses, within tolerances;
+- metrics: 960,000 exact metrics, with the time of the arithmetic alone; synthetic images where there is no DIR;
+- study: the original study's three experiments on their full schedule (50, 100 and 100 epochs), one seed;
+- frechet: ten epochs and three seeds of `joint` tokens and of a VQ-VAE's, each by its own and by a fine-tuned decoder.
+
+It needs JAX, Flax, Optax, Orbax, numba and scikit-learn, and five small packages: chex, dm_pix, jaxtyping, lazy_loader and
+threadpoolctl. Where no package index can be reached, put a folder of unpacked wheels (also of their own dependencies) on
+PYTHONPATH. The first line says what is missing and which parts are left out. The digits of --size tiny need Pillow.
+
+A row is written to OUTPUT/accelerator.json as soon as it is known. A part that is complete there with the same options is
+skipped, and training goes on from its checkpoints. An error ends its part, not the program: the table at the end shows it, and
+its traceback is in OUTPUT/PART.log.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import pathlib
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+Row = dict[str, Any]
+
+TOLERANCES = {"default": 2e-2, "highest": 1e-3}
+"""Relative differences that count as agreement, by the precision of matrix products: accelerators round inputs by default."""
+
+SECONDS_TO_END = 5.0
+"""Time that is left for the table."""
+
+
+class Asked(NamedTuple):
+    """The options."""
+
+    minutes: float
+    output: pathlib.Path
+    data_dir: str | None
+    tiny: bool
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What a part's rows depend on."""
+        return {"size": "tiny" if self.tiny else "full", "data": self.data_dir is not None}
+
+
+class Part(NamedTuple):
+    """One part of the benchmark."""
+
+    measure: Callable[[Asked], Iterator[Row]]
+    """Rows, as soon as each is known."""
+    needs: tuple[str, ...]
+    """Packages beside JAX, Flax, Optax, Orbax, numba and scikit-learn."""
+    needs_data: bool = False
+
+
+class OutOfTime(BaseException):
+    """The minutes are over; not an Exception, so that nothing takes it for an error of its own."""
+
+
+def agreement(asked: Asked) -> Iterator[Row]:
+    """Metrics, joint tokens and losses of a few training steps, on the CPU and on the default device."""
+    from benchmarks.metric.peers import compare_devices
+    from geovq.assignment.joint import Joint
+    from geovq.models.config import VAEConfig
+
+    config = VAEConfig((12, 12, 1), (2, 2), 4, 8, 8) if asked.tiny else VAEConfig((28, 28, 1))
+    assigner = Joint(jacobians=1, corrections=0, dampings=(0.3,)) if asked.tiny else Joint()
+    tolerances = {"highest": TOLERANCES["highest"]} if asked.tiny else TOLERANCES
+    yield from compare_devices(config, assigner, 8 if asked.tiny else 64, 3 if asked.tiny else 20, tolerances)
+
+
+def metrics(asked: Asked) -> Iterator[Row]:
+    """Exact metrics of every token, with the time of their decoder passes alone."""
+    import numpy as np
+
+    from benchmarks.metric.peers import count_metrics
+    from geovq.models.config import VAEConfig
+
+    if asked.data_dir is None or asked.tiny:
+        side, count = (12, 64) if asked.tiny else (28, 60_000)
+        images = np.random.default_rng(0).random((count, side, side, 1), np.float32)
+    else:
+        from geovq.validation import check_images
+        from train.data.datasets import load
+
+        dataset = load("fashion_mnist", asked.data_dir, 0)
+        images = check_images(np.concatenate([dataset.train_images, dataset.val_images]))
+    config = VAEConfig((12, 12, 1), (2, 2), 4, 8, 8) if asked.tiny else VAEConfig(images.shape[1:])
+    yield from count_metrics(config, images, (16, 64) if asked.tiny else (6_000, 60_000))
+
+
+def study(asked: Asked) -> Iterator[Row]:
+    """The original three experiments."""
+    yield from _trained(asked, "study", "smoke" if asked.tiny else "full", ("1", "2", "3"), (0,))
+
+
+def frechet(asked: Asked) -> Iterator[Row]:
+    """Joint tokens and a VQ-VAE's, trained for ten epochs."""
+    yield from _trained(asked, "longest", "smoke" if asked.tiny else "reduced", (), (0,) if asked.tiny else (0, 1, 2))
+
+
+def _trained(asked: Asked, schedule: Any, size: Any, systems: Sequence[str], seeds: Sequence[int]) -> Iterator[Row]:
+    from benchmarks.generation.runs import Generation
+    from benchmarks.generation.schedules import STUDIES
+    from benchmarks.generation.scores import briefly
+    from train.evaluation.judge import Judge
+
+    settings, chosen, _ = STUDIES[schedule].at(size, systems)
+    generation = Generation(asked.output / schedule, asked.data_dir, settings)
+    judge = Judge.of(generation.classifier())
+    for seed in seeds:
+        for name, system in chosen.items():
+            trained = generation.trained(system, seed)
+            of = {**system.fields, STUDIES[schedule].field: name, "seed": seed, "epochs": settings.epochs_of(system)}
+            for row in briefly(trained.run, trained.tokenizer(), judge, settings.images, settings.sets):
+                yield of | row
+
+
+_NEEDS = ("chex", "dm_pix", "jaxtyping", "lazy_loader", "threadpoolctl")
+
+PARTS: Mapping[str, Part] = {
+    "agreement": Part(agreement, _NEEDS),
+    "metrics": Part(metrics, _NEEDS),
+    "study": Part(study, _NEEDS, needs_data=True),
+    "frechet": Part(frechet, _NEEDS, needs_data=True),
+}
+"""In the order in which they are measured."""
+
+
+class Record:
+    """OUTPUT/accelerator.json: {"meta", "parts", "rows"}."""
+
+    def __init__(self, asked: Asked) -> None:
+        """Reads what an earlier call has written.
+
+        Args:
+            asked: The options.
+        """
+        self.path = asked.output / "accelerator.json"
+        self._options, self._folder = asked.recorded, asked.output
+        self.meta: dict[str, Any] = {}
+        self.parts: dict[str, dict[str, Any]] = {}
+        self.rows: list[Row] = []
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            found = json.loads(self.path.read_text())
+            self.parts, self.rows = found["parts"], found["rows"]
+
+    def complete(self, part: str) -> bool:
+        """Whether all rows of a part are there, measured with the same options."""
+        known = self.parts.get(part, {})
+        return known.get("status") == "complete" and known.get("options") == self._options
+
+    def add(self, part: str, row: Row) -> None:
+        """Writes a row; it replaces the row of an earlier call with the same fields."""
+        row = {"part": part, **row}
+        self.rows = [other for other in self.rows if _identity(other) != _identity(row)] + [row]
+        self.write()
+
+    def end(self, part: str, status: str, message: str = "", seconds: float = 0.0) -> None:
+        """Writes how a part ended."""
+        self.parts[part] = {
+            "options": self._options,
+            "status": status,
+            "message": message,
+            "seconds": round(seconds, 1),
+        }
+        self.write()
+
+    def failed(self, part: str, error: BaseException, seconds: float) -> None:
+        """Writes an error, and its traceback to OUTPUT/PART.log."""
+        (self._folder / f"{part}.log").write_text("".join(traceback.format_exception(error)))
+        self.end(part, "error", f"{type(error).__name__}: {error}".split("\n")[0], seconds)
+
+    def write(self) -> None:
+        """Replaces the file; it is whole or as before."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        unfinished = self.path.with_suffix(".tmp")
+        unfinished.write_text(json.dumps({"meta": self.meta, "parts": self.parts, "rows": self.rows}, indent=1))
+        unfinished.replace(self.path)
+
+    def table(self) -> str:
+        """All rows and how the parts ended."""
+        hidden = ("part", "score", "value", "low", "high", "n")
+        lines = [
+            f"{row['part']:<10} {row['score']:<24} {row['value']:>12.5g}  "
+            + ", ".join(f"{key} {value}" for key, value in row.items() if key not in hidden and value is not None)
+            for row in self.rows
+        ]
+        ends = [
+            f"{part:<10} {end['status']:<12} {end['seconds']:>8} s  {end['message']}"
+            for part, end in self.parts.items()
+        ]
+        return "\n".join([*lines, "", *ends])
+
+
+def _identity(row: Row) -> str:
+    measured = ("value", "low", "high", "n", "agrees")
+    return json.dumps({key: value for key, value in row.items() if key not in measured}, sort_keys=True)
+
+
+def missing_packages() -> dict[str, list[str]]:
+    """Packages that each part needs and that are not installed."""
+    return {
+        name: [need for need in part.needs if importlib.util.find_spec(need) is None] for name, part in PARTS.items()
+    }
+
+
+def measure(asked: Asked, record: Record, parts: Sequence[str], deadline: float) -> bool:
+    """Measures the parts, as far as the time goes.
+
+    Args:
+        asked: The options.
+        record: Gets the rows and how each part ended.
+        parts: Their names.
+        deadline: Of `time.monotonic`.
+
+    Returns:
+        Whether all were tried.
+    """
+    lacking = missing_packages()
+    for name in parts:
+        part, began = PARTS[name], time.monotonic()
+        if record.complete(name):
+            print(f"{name}: complete, skipped", flush=True)
+            continue
+        if lacking[name]:
+            record.end(name, "left out", f"missing: {', '.join(lacking[name])}")
+            continue
+        if part.needs_data and asked.data_dir is None and not asked.tiny:
+            record.end(name, "left out", "expected --data-dir DIR with the four FashionMNIST files, found none")
+            continue
+        print(f"{name}: begins, {max(0.0, deadline - began):.0f} s are left", flush=True)
+        try:
+            with _until(deadline):
+                for row in part.measure(asked):
+                    record.add(name, row)
+                    print(f"{name}: {json.dumps(row)}", flush=True)
+        except OutOfTime:
+            record.end(name, "interrupted", "the minutes are over; run it again to go on", time.monotonic() - began)
+            return False
+        except (Exception, SystemExit) as error:
+            record.failed(name, error, time.monotonic() - began)
+            print(f"{name}: {record.parts[name]['message']}", flush=True)
+        else:
+            record.end(name, "complete", seconds=time.monotonic() - began)
+    return True
+
+
+@contextlib.contextmanager
+def _until(deadline: float) -> Iterator[None]:
+    """Raises OutOfTime in the block at the deadline."""
+
+    def stop(*_: Any) -> None:
+        raise OutOfTime
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, max(0.01, deadline - time.monotonic()))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
+    """The command line, and the parts that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=8.0, help="time of this call (8)")
+    parser.add_argument(
+        "--output", type=pathlib.Path, default=pathlib.Path("runs/accelerator"), help="results and runs"
+    )
+    parser.add_argument("--data-dir", help="folder with the four official FashionMNIST files")
+    parser.add_argument("--size", choices=("full", "tiny"), help="full on an accelerator, tiny on a CPU if not given")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="only these parts")
+    found = parser.parse_args(arguments)
+    return found, [name for name in PARTS if name in found.parts]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the benchmark."""
+    began = time.monotonic()
+    options, parts = parse_options(arguments)
+    lacking = {name: needs for name, needs in missing_packages().items() if needs and name in parts}
+    all_lacking = dict.fromkeys(need for needs in lacking.values() for need in needs)
+    left_out = (
+        f"missing: {', '.join(all_lacking)}; left out: {', '.join(lacking)}" if lacking else "no package is missing"
+    )
+    print(f"accelerator: {left_out}", flush=True)
+
+    import jax
+
+    device = jax.devices()[0]
+    on_cpu = device.platform == "cpu"
+    print(
+        f"accelerator: {'none, measured on the CPU' if on_cpu else device.device_kind}; JAX {jax.__version__}",
+        flush=True,
+    )
+    tiny = options.size == "tiny" or (options.size is None and on_cpu)
+    asked = Asked(options.minutes, options.output, options.data_dir or os.environ.get("GEOVQ_DATA"), tiny)
+    record = Record(asked)
+    record.meta = {
+        "command": "python -m benchmarks.accelerator",
+        "device": f"{device.device_kind} ({device.platform})",
+        "on_cpu": on_cpu,
+        "machine": f"{os.cpu_count()} CPU cores",
+        "versions": {"python": sys.version.split()[0], "jax": jax.__version__},
+        "date": time.strftime("%Y-%m-%d"),
+        "schedule": asked.recorded["size"],
+    }
+    ended = measure(asked, record, parts, began + 60 * asked.minutes - SECONDS_TO_END)
+    print(f"\n{record.table()}\n\n{record.path}", flush=True)
+    if not ended:
+        os._exit(0)  # an interrupted training leaves threads of its checkpoints, which would delay the end
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,0 @@
-"""How right edges, graph distances and single metrics are."""

@@ -1,1 +1,0 @@
-"""Cached against uncached sampling; a training step compared with PyTorch's."""

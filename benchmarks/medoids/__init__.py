@@ -1,1 +1,0 @@
-"""k-medoids on graphs: quality, speed and memory."""

@@ -1,0 +1,14 @@
+from .amortised import Amortised as Amortised
+from .base import Assigner as Assigner
+from .base import Codebook as Codebook
+from .base import Inputs as Inputs
+from .base import MeasuredAssigner as MeasuredAssigner
+from .base import Training as Training
+from .clusters import ImageClusters as ImageClusters
+from .clusters import measure_clusters as measure_clusters
+from .geodesic import Geodesic as Geodesic
+from .greedy import Greedy as Greedy
+from .joint import Joint as Joint
+from .local import Local as Local
+from .nearest import Nearest as Nearest
+from .whitened import Whitened as Whitened

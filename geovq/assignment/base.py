@@ -1,0 +1,162 @@
+"""What every assigner is: an object with its own options, called with a decoder, a codebook and some latents.
+
+To add one, write a frozen dataclass of `Assigner` (or of `MeasuredAssigner`, where it needs statistics of training images) in a
+file of its own, and list it in `geovq.tokenizer.file`, so that tokenizers can be saved with it.
+"""
+
+import abc
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple, Self
+
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Float, Int
+
+from geovq.batching.chunks import Progress
+from geovq.batching.run import Plan
+from geovq.geometry.measured import Geometry
+from geovq.numerics.additive import MAX_QUANTIZERS
+from geovq.validation import InputError
+
+
+class Codebook(NamedTuple):
+    """Codes and the mean metrics of the data that they were made for."""
+
+    codes: Float[np.ndarray, "S K d"]
+    """A token gets one code of each of the S quantizers; its latent is their sum."""
+    position_metrics: Float[np.ndarray, "h w d d"]
+    """Mean of JᵀJ over the data at each position of the grid, intensity²."""
+
+    @property
+    def mean_metric(self) -> Float[np.ndarray, "d d"]:
+        """Mean of JᵀJ over all positions."""
+        return self.position_metrics.mean(axis=(0, 1))
+
+    @property
+    def num_codes(self) -> int:
+        """K, of each quantizer."""
+        return self.codes.shape[1]
+
+    @property
+    def num_quantizers(self) -> int:
+        """S, the codes of a token."""
+        return self.codes.shape[0]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w)."""
+        return self.position_metrics.shape[:2]
+
+
+class Inputs(NamedTuple):
+    """What tokens are assigned to: n grids of latents, and what is known of each."""
+
+    latents: Float[np.ndarray, "n h w d"]
+    images: Float[np.ndarray, "n H W C"] | None = None
+    """What the latents are of, in [0, 1]; for assigners that `needs_images`."""
+    metrics: Float[np.ndarray, "n h w d d"] | None = None
+    """The tokens' own metrics where they are at hand; assigners that `needs_metrics` compute them otherwise."""
+    start: Int[np.ndarray, "n h w S"] | None = None
+    """Tokens from which an assigner that `needs_images` goes on; by default it starts with those of `Whitened`."""
+    code_costs: Float[np.ndarray, "n h w S K"] | None = None
+    """What every code of every token costs beside its image's squared error, intensity²; for those that `takes_code_costs`."""
+
+
+class Training(NamedTuple):
+    """What the statistics of a `MeasuredAssigner` can be measured from."""
+
+    encode: Callable
+    images: np.ndarray | None = None
+    """Training images (n, H, W, C), uint8 or floats in [0, 1]."""
+    geometry: Geometry | None = None
+    """The measured graph of training latents."""
+    seed: int = 0
+
+
+class Assigner(abc.ABC):
+    """Latents to tokens. Frozen dataclasses: their fields are options and statistics."""
+
+    needs_images: ClassVar[bool] = False
+    """Whether it looks at the image itself; then it can also go on from given tokens."""
+    needs_metrics: ClassVar[bool] = False
+    """Whether it uses the metric of every token."""
+    takes_code_costs: ClassVar[bool] = False
+    """Whether it can weigh the image's error against what codes cost beside it."""
+    max_quantizers: ClassVar[int] = MAX_QUANTIZERS
+    """Codes of a token at most."""
+
+    @abc.abstractmethod
+    def __call__(
+        self, decode: Partial, codebook: Codebook, inputs: Inputs, *, plan: Plan, progress: Progress | None = None
+    ) -> Int[np.ndarray, "n h w S"]:
+        """Tokens of latents.
+
+        Args:
+            decode: Takes one grid (h, w, d) to one image (H, W, C).
+            codebook: Codes and mean metrics.
+            inputs: The latents, and what is known of them.
+            plan: How much at once and on which devices, where the decoder is run.
+            progress: Called with the images done.
+
+        Returns:
+            int32, in 0..K-1 unless the assigner says otherwise.
+
+        Raises:
+            InputError: A decoder without derivatives, where they are needed, or results that are not finite.
+        """
+
+
+class MeasuredAssigner(Assigner):
+    """An assigner with statistics of training images, without which it assigns nothing."""
+
+    @property
+    @abc.abstractmethod
+    def is_measured(self) -> bool:
+        """Whether the statistics are there."""
+
+    @abc.abstractmethod
+    def measure(
+        self, decode: Partial, codebook: Codebook, training: Training, *, progress: Progress | None = None
+    ) -> Self:
+        """The same assigner with its statistics.
+
+        Args:
+            decode: Takes one grid to one image.
+            codebook: Codes and mean metrics.
+            training: What the statistics are measured from.
+            progress: Called with the images done.
+
+        Raises:
+            InputError: What it needs is not in `training`.
+        """
+
+
+def check_assigner(assigner: Assigner, num_quantizers: int) -> None:
+    """Refuses what is no assigner, or cannot assign so many codes to a token.
+
+    Raises:
+        InputError: With what was found, and what to do.
+    """
+    if not isinstance(assigner, Assigner):
+        raise InputError(
+            f"assigner: expected an assigner such as geovq.Joint() or geovq.Whitened(), found {assigner!r}; make one."
+        )
+    if num_quantizers > assigner.max_quantizers:
+        raise InputError(
+            f"assigner: {type(assigner).__name__} expects at most {assigner.max_quantizers} codes a token, found "
+            f"{num_quantizers}; choose another assigner."
+        )
+
+
+def check_measured(assigner: Assigner) -> None:
+    """Refuses an assigner whose statistics are missing.
+
+    Raises:
+        InputError: With how to get them.
+    """
+    if isinstance(assigner, MeasuredAssigner) and not assigner.is_measured:
+        name = type(assigner).__name__
+        raise InputError(
+            f"assigner: {name} expects its statistics, found none; get them by Tokenizer.fit(..., assigner={name}()) or "
+            f"Tokenizer.replace(assigner={name}(), ...)."
+        )

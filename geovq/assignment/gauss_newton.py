@@ -1,0 +1,221 @@
+"""The tokens of an image together, by Gauss-Newton steps over codes: what `Joint` and `Amortised` share.
+
+The squared error of the image is linearised, first at the encoder's latents and then at the quantized ones; coordinate descent
+over the tokens lowers it. A strategy says where the curvature JᵀJ comes from: `geovq.assignment.joint` computes it,
+`geovq.assignment.amortised` looks it up. On each linearisation a few steps can follow that keep JᵀJ and compute only the gradient
+anew (the chord method). Each step tries a few dampings and takes the one with the best image if that is better than before, so
+that the true error never rises. Where codes have costs, the sum of the error and the costs takes its place.
+"""
+
+import dataclasses
+from collections.abc import Hashable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, Int
+
+from geovq.assignment.base import Codebook, Inputs
+from geovq.assignment.nearest_codes import nearest_tokens_whitened
+from geovq.assignment.quadratic import Quadratic, damp, descend, error_gradient
+from geovq.batching.chunks import Progress
+from geovq.batching.run import Plan, run
+from geovq.decoder.adapters import Decoder, as_partial
+from geovq.decoder.checks import check_decoder
+from geovq.numerics.additive import sum_codes
+from geovq.validation import InputError
+
+_SWEEPS = 4
+"""Sweeps of the coordinate descent in a step."""
+
+
+class Assigned(NamedTuple):
+    """Tokens of n images, and how well they do."""
+
+    tokens: Int[np.ndarray, "n h w S"]
+    costs: Float[np.ndarray, " n"]
+    """‖D(Ẑ) − x‖² of every image, intensity², and the costs of its codes if they have any."""
+
+
+class Problem(NamedTuple):
+    """What all images share."""
+
+    decode: Partial
+    codes: Float[Array, "S K d"]
+    metrics: Float[Array, "t d d"]
+    """Mean metric of each position, for damping."""
+    curvature: Any = None
+    """Arrays that the curvature needs: directions, or clusters of images."""
+
+
+class Target(NamedTuple):
+    """What the tokens of one image are for."""
+
+    image: Float[Array, "H W C"]
+    code_costs: Float[Array, "t S K"] | None = None
+
+
+@runtime_checkable
+class Curvature(Hashable, Protocol):
+    """Where the linearised error of an image comes from."""
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """Passes through the decoder at once, for a latent of this shape, whose memory a row takes."""
+
+    @property
+    def __call__(self) -> Any:
+        """(problem, latents, origin, image, at_once=passes) -> `Quadratic` around the origin; latents are the encoder's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussNewton:
+    """Kernel: the tokens of one image, by a few linearisations with a few steps on each."""
+
+    curvature: Curvature
+    linearisations: int
+    corrections: int
+    dampings: tuple[float, ...]
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """Those of the curvature."""
+        return self.curvature.passes(shape)
+
+    def __call__(
+        self,
+        problem: Problem,
+        latents: Float[Array, "h w d"],
+        tokens: Int[Array, "h w S"],
+        image: Float[Array, "H W C"],
+        code_costs: Float[Array, "t S K"] | None = None,
+        *,
+        at_once: int,
+    ) -> tuple[Int[Array, "h w S"], Float[Array, ""]]:
+        """Tokens (h, w, S) and what they cost; NaN where a derivative is not finite."""
+        target = Target(image, code_costs)
+        best, cost = tokens, candidate_costs(problem, tokens[None], target)[0]
+        origin, finite = latents, jnp.bool_(True)
+        for _ in range(self.linearisations):
+            quadratic = self.curvature(problem, latents, origin, image, at_once=at_once)
+            finite = finite & jnp.isfinite(quadratic.gram).all()
+            for correction in range(1 + self.corrections):
+                if correction:
+                    here = sum_codes(problem.codes, best)
+                    quadratic = quadratic._replace(
+                        origin=here.reshape(quadratic.origin.shape),
+                        gradient=error_gradient(problem.decode, here, image),
+                    )
+                finite = finite & jnp.isfinite(quadratic.gradient).all()
+                best, cost = gauss_newton_step(problem, quadratic, self.dampings, best, cost, target)
+            origin = sum_codes(problem.codes, best)
+        return best, jnp.where(finite, cost, jnp.nan)
+
+
+def gauss_newton_step(
+    problem: Problem,
+    quadratic: Quadratic,
+    dampings: tuple[float, ...],
+    tokens: Int[Array, "h w S"],
+    cost: Float[Array, ""],
+    target: Target,
+) -> tuple[Int[Array, "h w S"], Float[Array, ""]]:
+    """The tokens after a step on the linearised error, and what they truly cost, which never rises.
+
+    Args:
+        problem: What all images share.
+        quadratic: The linearised error.
+        dampings: Weights of the mean metric that are tried; the one that costs least is taken.
+        tokens: Where the step starts.
+        cost: What they cost.
+        target: The image, and the costs of codes.
+    """
+    flat = tokens.reshape(-1, tokens.shape[-1])
+
+    def trial(damping: Array) -> Array:
+        return descend(
+            damp(quadratic, problem.metrics, damping),
+            problem.codes,
+            flat,
+            sweeps=_SWEEPS,
+            code_costs=target.code_costs,
+        )
+
+    trials = jax.vmap(trial)(jnp.asarray(dampings, quadratic.origin.dtype))
+    trials = trials.reshape(-1, *tokens.shape)
+    found = candidate_costs(problem, trials, target)
+    least = jnp.argmin(found)
+    return jnp.where(found[least] < cost, trials[least], tokens), jnp.minimum(found[least], cost)
+
+
+def candidate_costs(problem: Problem, candidates: Int[Array, "c h w S"], target: Target) -> Float[Array, " c"]:
+    """`squared_errors` of several grids of tokens for one image, and the costs of their codes."""
+    errors = squared_errors(problem, candidates, target.image)
+    if target.code_costs is None:
+        return errors
+    t, count, _ = target.code_costs.shape
+    chosen = jnp.take_along_axis(target.code_costs[None], candidates.reshape(-1, t, count, 1), axis=3)
+    return errors + chosen.sum(axis=(1, 2, 3))
+
+
+def squared_errors(
+    problem: Problem, candidates: Int[Array, "c h w S"], image: Float[Array, "H W C"]
+) -> Float[Array, " c"]:
+    """‖D(Ẑ) − x‖² of several grids of tokens for one image."""
+    decoded = jax.vmap(problem.decode)(sum_codes(problem.codes, candidates))
+    return jax.vmap(lambda one: jnp.sum((one - image) ** 2))(decoded)
+
+
+def assign_jointly(
+    kernel: GaussNewton, problem: Problem, inputs: Inputs, *, plan: Plan, progress: Progress | None = None
+) -> Assigned:
+    """Tokens of all images by a kernel, from `inputs.start` or else from the nearest codes under the mean metric.
+
+    Args:
+        kernel: Where curvature comes from, and how many steps it takes.
+        problem: What all images share.
+        inputs: Latents and images.
+        plan: How much at once and on which devices.
+        progress: Called after every chunk with the images done.
+
+    Returns:
+        The tokens; no image costs more than at the start.
+
+    Raises:
+        InputError: Images that are missing, or not finite.
+    """
+    latents = np.asarray(inputs.latents, np.float32)
+    codes = np.asarray(problem.codes)
+    if inputs.images is None:
+        raise InputError(
+            "images: expected those that the latents are of, found none; this assigner looks at them, so pass images=..."
+        )
+    start = whitened_start(latents, codes, np.asarray(problem.metrics)) if inputs.start is None else inputs.start
+    rows: list[np.ndarray] = [latents, np.asarray(start, np.int32), inputs.images]
+    if inputs.code_costs is not None:
+        n, h, w = inputs.code_costs.shape[:3]
+        rows.append(np.asarray(inputs.code_costs, np.float32).reshape(n, h * w, *codes.shape[:2]))
+    return Assigned(*run(kernel, problem, *rows, plan=plan, progress=progress))
+
+
+def whitened_start(
+    latents: Float[np.ndarray, "n h w d"], codes: Float[np.ndarray, "S K d"], metrics: Float[np.ndarray, "t d d"]
+) -> Int[np.ndarray, "n h w S"]:
+    """Nearest codes under the mean of the positions' metrics."""
+    n, h, w, d = latents.shape
+    return nearest_tokens_whitened(latents.reshape(-1, d), codes, metrics.mean(axis=0)).reshape(n, h, w, -1)
+
+
+def as_problem(
+    decode: Decoder, latents: Float[np.ndarray, "n h w d"], codebook: Codebook, *, curvature: Any = None
+) -> Problem:
+    """What all images share, once the decoder is known to have derivatives.
+
+    Raises:
+        InputError: A decoder that has none.
+    """
+    partial = as_partial(decode)
+    check_decoder(partial, np.asarray(latents, np.float32))
+    d = latents.shape[-1]
+    metrics = np.asarray(codebook.position_metrics, np.float32).reshape(-1, d, d)
+    return Problem(partial, jnp.asarray(codebook.codes), jnp.asarray(metrics), jax.tree.map(jnp.asarray, curvature))

@@ -1,0 +1,86 @@
+"""Local: the nearest code under the token's own metric."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Float, Int
+
+from geovq.assignment.base import Assigner, Codebook, Inputs
+from geovq.assignment.nearest_codes import nearest_tokens_under
+from geovq.batching.chunks import Progress
+from geovq.batching.run import DEFAULT_PLAN, Plan
+from geovq.metric.batched import token_metrics
+from geovq.validation import check_whole
+
+_AT_ONCE = 256
+"""Images whose metrics are held at once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Local(Assigner):
+    """The code that changes the decoded image least to first order, (c − z)ᵀG(c − z) with the token's own metric G."""
+
+    needs_metrics: ClassVar[bool] = True
+
+    probes: int | None = None
+    """Random probes by which metrics are sketched, r reverse-mode products an image; None for exact ones, t·d forward-mode."""
+
+    def __post_init__(self) -> None:
+        """Refuses a number of probes below 1."""
+        if self.probes is not None:
+            check_whole("probes", self.probes)
+
+    def __call__(
+        self,
+        decode: Partial,
+        codebook: Codebook,
+        inputs: Inputs,
+        *,
+        plan: Plan = DEFAULT_PLAN,
+        progress: Progress | None = None,
+    ) -> Int[np.ndarray, "n h w S"]:
+        """Tokens, see `Assigner`."""
+        return assign_with_metrics(
+            lambda z, metrics: nearest_tokens_under(z, codebook.codes, metrics),
+            decode,
+            inputs,
+            probes=self.probes,
+            plan=plan,
+            progress=progress,
+        )
+
+
+def assign_with_metrics(
+    nearest: Callable[[Float[np.ndarray, "m d"], Float[np.ndarray, "m d d"]], Int[np.ndarray, "m S"]],
+    decode: Partial,
+    inputs: Inputs,
+    *,
+    probes: int | None,
+    plan: Plan,
+    progress: Progress | None,
+) -> Int[np.ndarray, "n h w S"]:
+    """Tokens by a function of latents and their own metrics, which are computed for a few images at a time if they are missing.
+
+    Args:
+        nearest: Latents (m, d) and metrics (m, d, d) to tokens (m, S).
+        decode: Takes one grid to one image.
+        inputs: The latents, and their metrics where they are at hand.
+        probes: As for `Local`.
+        plan: How the decoder is run.
+        progress: Called with the images done.
+    """
+    latents, d = inputs.latents, inputs.latents.shape[-1]
+    found = []
+    for i in range(0, len(latents), _AT_ONCE):
+        some = latents[i : i + _AT_ONCE]
+        if inputs.metrics is None:
+            metrics = token_metrics(decode, some, probes=probes, plan=plan, progress=progress)
+        else:
+            metrics = inputs.metrics[i : i + _AT_ONCE]
+            if progress is not None:
+                progress(len(some))
+        found.append(nearest(some.reshape(-1, d), metrics.reshape(-1, d, d)).reshape(*some.shape[:3], -1))
+    return np.concatenate(found)

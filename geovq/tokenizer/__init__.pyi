@@ -1,0 +1,3 @@
+from .entropy_constrained import assign_entropy_constrained as assign_entropy_constrained
+from .entropy_constrained import code_nats as code_nats
+from .tokenizer import Tokenizer as Tokenizer
