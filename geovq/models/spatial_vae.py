@@ -7,7 +7,6 @@ is given, so that the decoder has a pullback metric.
 import math
 from typing import NamedTuple
 
-import dm_pix
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -56,6 +55,16 @@ def resize(x: Float[Array, "n h w c"], size: tuple[int, int]) -> Float[Array, "n
     return jax.image.resize(x, (x.shape[0], *size, x.shape[3]), "linear")
 
 
+def depth_to_space(x: Float[Array, "n h w c4"]) -> Float[Array, "n h2 w2 c"]:
+    """Each pixel's channels become a 2x2 block of pixels: (n, h, w, 4c) -> (n, 2h, 2w, c).
+
+    As `dm_pix.depth_to_space`; written out, so that the networks need no package that accelerator machines lack.
+    """
+    n, h, w, c4 = x.shape
+    blocks = x.reshape(n, h, w, 2, 2, c4 // 4)
+    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * h, 2 * w, c4 // 4)
+
+
 class Residual(nnx.Module):
     """x + two 3x3 convolutions of it, of which the second starts small."""
 
@@ -100,7 +109,7 @@ class Up(nnx.Module):
         """(n, h, w, width) -> (n, *size, channels)."""
         x = self.conv(nnx.silu(self.block(x)))
         if self.stride == 2:
-            x = dm_pix.depth_to_space(x, 2)
+            x = depth_to_space(x)
         return x[:, : self.size[0], : self.size[1]]
 
 

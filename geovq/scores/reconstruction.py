@@ -2,7 +2,6 @@
 
 import functools
 
-import dm_pix
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -114,6 +113,8 @@ def _psnr(image: Float[Array, "H W C"], reconstruction: Float[Array, "H W C"]) -
 @jax.jit
 @jax.vmap
 def _ssim(image: Float[Array, "H W C"], reconstruction: Float[Array, "H W C"]) -> Float[Array, ""]:
+    import dm_pix  # late: only SSIM needs it
+
     return dm_pix.ssim(image, reconstruction, filter_size=SSIM_WINDOW, filter_sigma=SSIM_SIGMA)
 
 

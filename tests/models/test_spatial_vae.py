@@ -2,6 +2,7 @@
 
 import math
 
+import dm_pix
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from flax import nnx
 
 from geovq.models.config import VAEConfig
-from geovq.models.spatial_vae import SpatialVAE, callables, negative_elbo, resize, resolutions
+from geovq.models.spatial_vae import SpatialVAE, callables, depth_to_space, negative_elbo, resize, resolutions
 from geovq.validation import InputError
 from tests import reference
 
@@ -33,6 +34,11 @@ def test_any_image_and_grid_size(shape, grid):
     latents = vae.encoder(jnp.zeros((2, *shape)))
     assert latents.shape == (2, *grid, 3)
     assert vae.decoder(latents).shape == (2, *shape)
+
+
+def test_depth_becomes_space_as_in_dm_pix(rng):
+    x = jnp.asarray(rng.standard_normal((2, 3, 5, 12)), jnp.float32)
+    np.testing.assert_array_equal(depth_to_space(x), dm_pix.depth_to_space(x, 2))
 
 
 def test_sizes_are_halved_down_to_the_grid():
