@@ -1,8 +1,10 @@
 """A tiny run that many tests share, and what they ask of run folders."""
 
 import dataclasses
+import functools
 import pathlib
 import shutil
+from collections.abc import Iterator
 
 import pytest
 
@@ -52,6 +54,23 @@ def outputs(folder: pathlib.Path) -> dict[str, str]:
         for stage in ("vae", "codebook", "gpt", "sample", "evaluate")
         for name, sha in read_json(folder / stage / "stage.json")["outputs"].items()
     }
+
+
+CHEAP_JOINT = """
+import functools, train.config.assigners as assigners
+assigners.Joint = functools.partial(assigners.Joint, jacobians=1, corrections=0)
+"""
+"""Joint tokens of one linearisation, without corrections, whose kernel compiles in a fraction of the time; for processes too."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_joint() -> Iterator[None]:
+    """Programs that are called in the tests' process assign joint tokens as cheaply."""
+    from train.config import assigners
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assigners, "Joint", functools.partial(assigners.Joint, jacobians=1, corrections=0))
+        yield
 
 
 @pytest.fixture(scope="session")

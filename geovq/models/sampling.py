@@ -78,7 +78,7 @@ def sample(
         graphdef,
         params,
         key,
-        temperature=temperature,
+        temperature=float(temperature),
         top_k=top_k,
         top_p=top_p,
         guidance=None if (weights == 1).all() else weights,

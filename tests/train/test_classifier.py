@@ -20,7 +20,7 @@ def classifier():
 
 
 def test_features_and_logits_of_an_image_do_not_depend_on_the_batch(classifier, rng):
-    images = rng.uniform(size=(5, 28, 28, 1)).astype(np.float32)
+    images = jnp.asarray(rng.uniform(size=(5, 28, 28, 1)), jnp.float32)
     assert classifier.features(images).shape == (5, FEATURES)
     assert classifier(images).shape == (5, 10)
     np.testing.assert_allclose(classifier(images[2:3]), classifier(images)[2:3], atol=1e-5)

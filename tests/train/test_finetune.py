@@ -13,7 +13,7 @@ from geovq.scores import reconstruction as scores
 from geovq.storage import load_arrays
 from geovq.validation import InputError
 from tests.programs import program
-from tests.runs import ROUNDS, succeed
+from tests.runs import CHEAP_JOINT, ROUNDS, succeed
 from train.config.options import FinetuneOptions, SampleOptions
 from train.data.datasets import load
 from train.run.folder import Run
@@ -47,7 +47,7 @@ def test_fine_tuning_that_was_killed_ends_with_the_same_bits(tuned, started, tmp
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))  # a kill may leave half an entry
     folder = tmp_path / "killed"
     shutil.copytree(started, folder)
-    code = (
+    code = CHEAP_JOINT + (
         "import os, runpy, signal, sys\n"
         "from train.run.checkpoint import Checkpoints\n"
         "save, calls = Checkpoints.save, iter(range(100))\n"

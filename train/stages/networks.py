@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from geovq.models.config import GPTConfig, VAEConfig
@@ -109,7 +111,7 @@ def _trained(run: Run, stage: str, like: Any) -> Any:
             f"{folder}: expected the parameters that training ended with, found others or none; run `python -m "
             f"train.{stage} --run {run.folder}`: training goes on from the newest checkpoint that is whole."
         )
-    return found.state["best"]
+    return jax.tree.map(jnp.asarray, found.state["best"])
 
 
 def new_classifier(run: Run, image_shape: tuple[int, ...]) -> Classifier:

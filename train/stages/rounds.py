@@ -129,7 +129,7 @@ class FinetuneTask(GradientTask):
 
     def decoder(self, params: PyTree) -> Decoder:
         """The decoder with these parameters."""
-        return nnx.merge(self._graphdef, params["decoder"])
+        return nnx.merge(self._graphdef, jax.tree.map(jnp.asarray, params["decoder"]))
 
     def _costs(
         self, params: PyTree, tokens: Int[Array, "n h w S"], images: UInt8[Array, "n H W C"]
