@@ -199,15 +199,16 @@ class Record:
 
     def table(self) -> str:
         """All rows and how the parts ended."""
-        shown = ("case", "of", "precision", "agrees", "tokens", "experiment", "name", "model", "seed")
-        lines = [
-            f"{row['part']:<10} {row['score']:<24} {row['value']:>12.5g}  "
-            + ", ".join(f"{key} {row[key]}" for key in shown if key in row)
-            for row in self.rows
-        ]
         line = "{:<10} {status:<12} {seconds:>8} s  {message}"
         ends = [line.format(part, **end) for part, end in self.parts.items()]
-        return "\n".join([*lines, "", *ends])
+        return "\n".join([*map(_line, self.rows), "", *ends])
+
+
+def _line(row: Row) -> str:
+    """A row as people read it."""
+    shown = ("case", "of", "precision", "agrees", "tokens", "experiment", "name", "model", "seed")
+    fields = ", ".join(f"{key} {row[key]}" for key in shown if key in row)
+    return f"{row['part']:<10} {row['score']:<24} {row['value']:>12.5g}  {fields}"
 
 
 def _identity(row: Row) -> str:
@@ -252,7 +253,7 @@ def measure(asked: Asked, record: Record, parts: Sequence[str], deadline: float)
             with _until(deadline):
                 for row in part.measure(asked):
                     record.add(name, row)
-                    print(f"{name}: {json.dumps(row)}", flush=True)
+                    print(_line({"part": name, **row}), flush=True)
         except OutOfTime:
             record.end(name, "interrupted", "the minutes are over; run it again to go on", time.monotonic() - began)
             return False
