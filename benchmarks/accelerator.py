@@ -106,12 +106,16 @@ def metrics(asked: Asked) -> Iterator[Row]:
 
 def study(asked: Asked) -> Iterator[Row]:
     """The original three experiments."""
-    yield from _trained(asked, "study", "smoke" if asked.tiny else "full", ("1", "2", "3"), (0,))
+    size, systems = ("smoke", ("1",)) if asked.tiny else ("full", ("1", "2", "3"))
+    yield from _trained(asked, "study", size, systems, (0,))
 
 
 def frechet(asked: Asked) -> Iterator[Row]:
     """Joint tokens and a VQ-VAE's, trained for ten epochs."""
-    yield from _trained(asked, "longest", "smoke" if asked.tiny else "reduced", (), (0,) if asked.tiny else (0, 1, 2))
+    if asked.tiny:
+        yield from _trained(asked, "longest", "smoke", ("metric-joint", "vqvae-euclidean"), (0,))
+    else:
+        yield from _trained(asked, "longest", "reduced", (), (0, 1, 2))
 
 
 def _trained(asked: Asked, schedule: Any, size: Any, systems: Sequence[str], seeds: Sequence[int]) -> Iterator[Row]:
@@ -125,7 +129,7 @@ def _trained(asked: Asked, schedule: Any, size: Any, systems: Sequence[str], see
     codebooks = dataclasses.replace(settings.tokenizer.codebook, codebooks=needed)
     settings = dataclasses.replace(settings, tokenizer=dataclasses.replace(settings.tokenizer, codebook=codebooks))
     generation = Generation(asked.output / schedule, asked.data_dir, settings)
-    judge = Judge.of(generation.classifier())
+    judge = Judge.of(dataclasses.replace(generation, folder=asked.output).classifier())  # the same for all parts
     for seed in seeds:
         for name, system in chosen.items():
             trained = generation.trained(system, seed)
@@ -195,15 +199,16 @@ class Record:
 
     def table(self) -> str:
         """All rows and how the parts ended."""
-        hidden = ("part", "score", "value", "low", "high", "n")
-        lines = [
-            f"{row['part']:<10} {row['score']:<24} {row['value']:>12.5g}  "
-            + ", ".join(f"{key} {value}" for key, value in row.items() if key not in hidden and value is not None)
-            for row in self.rows
-        ]
         line = "{:<10} {status:<12} {seconds:>8} s  {message}"
         ends = [line.format(part, **end) for part, end in self.parts.items()]
-        return "\n".join([*lines, "", *ends])
+        return "\n".join([*map(_line, self.rows), "", *ends])
+
+
+def _line(row: Row) -> str:
+    """A row as people read it."""
+    shown = ("case", "of", "precision", "agrees", "tokens", "experiment", "name", "model", "seed")
+    fields = ", ".join(f"{key} {row[key]}" for key in shown if key in row)
+    return f"{row['part']:<10} {row['score']:<24} {row['value']:>12.5g}  {fields}"
 
 
 def _identity(row: Row) -> str:
@@ -248,7 +253,7 @@ def measure(asked: Asked, record: Record, parts: Sequence[str], deadline: float)
             with _until(deadline):
                 for row in part.measure(asked):
                     record.add(name, row)
-                    print(f"{name}: {json.dumps(row)}", flush=True)
+                    print(_line({"part": name, **row}), flush=True)
         except OutOfTime:
             record.end(name, "interrupted", "the minutes are over; run it again to go on", time.monotonic() - began)
             return False
