@@ -9,9 +9,9 @@ DIR holds the four official FashionMNIST files. The parts, in this order, as far
 - study: the original study's three experiments on their full schedule (50, 100 and 100 epochs), one seed;
 - frechet: ten epochs and three seeds of `joint` tokens and of a VQ-VAE's, each by its own and by a fine-tuned decoder.
 
-It needs JAX, Flax, Optax, Orbax, numba and scikit-learn, and five small packages: chex, dm_pix, jaxtyping, lazy_loader and
-threadpoolctl. Where no package index can be reached, put a folder of unpacked wheels (also of their own dependencies) on
-PYTHONPATH. The first line says what is missing and which parts are left out. The digits of --size tiny need Pillow.
+It needs JAX, Flax, Optax, Orbax, numba and scikit-learn, and two small packages, jaxtyping and lazy_loader. Where there is no package
+index, put a folder of unpacked wheels (also of their own dependencies) on PYTHONPATH. The first line says what is missing
+and which parts are left out. The digits of --size tiny need Pillow.
 
 A row is written to OUTPUT/accelerator.json as soon as it is known. A part that is complete there with the same options is
 skipped, and training goes on from its checkpoints. An error ends its part, not the program: the table at the end shows it, and
@@ -138,7 +138,7 @@ def _trained(asked: Asked, schedule: Any, size: Any, systems: Sequence[str], see
                 yield of | row
 
 
-_NEEDS = ("chex", "dm_pix", "jaxtyping", "lazy_loader", "threadpoolctl")
+_NEEDS = ("jaxtyping", "lazy_loader")
 
 PARTS: Mapping[str, Part] = {
     "agreement": Part(agreement, _NEEDS),
