@@ -9,7 +9,7 @@ DIR holds the four official FashionMNIST files. The parts, in this order, as far
 - study: the original study's three experiments on their full schedule (50, 100 and 100 epochs), one seed;
 - frechet: ten epochs and three seeds of `joint` tokens and of a VQ-VAE's, each by its own and by a fine-tuned decoder.
 
-It needs JAX, Flax, Optax, Orbax, numba and scikit-learn, and two small packages, jaxtyping and lazy_loader. Where there is no package
+It needs JAX, Flax, Optax, Orbax, numba and scikit-learn, and two small packages: jaxtyping, lazy_loader. Without a package
 index, put a folder of unpacked wheels (also of their own dependencies) on PYTHONPATH. The first line says what is missing
 and which parts are left out. The digits of --size tiny need Pillow.
 

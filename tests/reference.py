@@ -299,12 +299,12 @@ def best_tokens(error, shape, k):
     return min(trials, key=error)
 
 
-def summed_codes(stages, tokens):
+def summed_codes(codes, tokens):
     """Latents (t, d) of tokens (t, S): sums of their codes, one by one."""
-    latents = np.zeros((len(tokens), stages.shape[2]))
+    latents = np.zeros((len(tokens), codes.shape[2]))
     for q, row in enumerate(tokens):
         for s, code in enumerate(row):
-            latents[q] += stages[s, code]
+            latents[q] += codes[s, code]
     return latents
 
 

@@ -9,7 +9,7 @@ import pathlib
 import shutil
 from typing import TYPE_CHECKING, Literal, get_args
 
-from geovq.codebook.names import CodebookName
+from geovq.codebook.names import CodebookName, CompositionName
 from geovq.validation import InputError
 from train.config.names import BaselineName
 from train.config.options import PRESETS, BaselineOptions, CodebookOptions, Config, DataOptions, FinetuneOptions
@@ -242,7 +242,7 @@ def gaussian(run: Run, k: int, seed: int, assigner: "Assigner") -> "Tokenizer":
     )
 
 
-def two_codes(run: Run, k: int, seed: int, composition: str) -> "Tokenizer":
+def two_codes(run: Run, k: int, seed: int, composition: CompositionName) -> "Tokenizer":
     """A tokenizer of two whitened codes for every token."""
     from geovq.assignment import Codebook, Whitened
     from geovq.codebook.fit import fit_codes

@@ -8,7 +8,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
-from geovq.assignment.base import Codebook, Inputs, MeasuredAssigner, Training
+from geovq.assignment.base import Codebook, Inputs, MeasuredAssigner, Training, check_dampings
 from geovq.assignment.clusters import ImageClusters, measure_clusters
 from geovq.assignment.gauss_newton import Assigned, GaussNewton, Problem, as_problem, assign_jointly
 from geovq.assignment.quadratic import Quadratic, error_gradient
@@ -40,14 +40,14 @@ class Amortised(MeasuredAssigner):
     """Clusters of training images and the mean JᵀJ of each; None until they are measured."""
 
     def __post_init__(self) -> None:
-        """Refuses numbers that are not whole or too small."""
+        """Refuses numbers that are not whole or too small, and impossible dampings."""
         check_whole("steps", self.steps)
         check_whole("max_images", self.max_images)
+        object.__setattr__(self, "dampings", check_dampings(self.dampings))
 
-    @property
-    def is_measured(self) -> bool:
-        """Whether there are clusters."""
-        return self.clusters is not None
+    def is_measured(self, codebook: Codebook) -> bool:
+        """Whether there are clusters, measured at these codes."""
+        return self.clusters is not None and np.array_equal(self.clusters.codes, codebook.codes)
 
     def measure(
         self, decode: Partial, codebook: Codebook, training: Training, *, progress: Progress | None = None
@@ -120,7 +120,7 @@ class ClusterCurvature:
         at_once: int,
     ) -> Quadratic:
         """Around the origin, with the gradient there."""
-        centres, grams, coordinates, residual = (jnp.asarray(part) for part in problem.curvature)
+        centres, grams, coordinates, residual, _ = (jnp.asarray(part) for part in problem.curvature)
         t, _, d = coordinates.shape
         at = jnp.einsum("qri,qi->qr", coordinates, latents.reshape(t, d), precision="highest")
         nearest = jnp.argmin(jnp.sum((centres - at[None]) ** 2, axis=(1, 2)))

@@ -5,6 +5,7 @@ file of its own, and list it in `geovq.tokenizer.file`, so that tokenizers can b
 """
 
 import abc
+import math
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple, Self
 
@@ -57,7 +58,7 @@ class Inputs(NamedTuple):
     metrics: Float[np.ndarray, "n h w d d"] | None = None
     """The tokens' own metrics where they are at hand; assigners that `needs_metrics` compute them otherwise."""
     start: Int[np.ndarray, "n h w S"] | None = None
-    """Tokens from which an assigner that `needs_images` goes on; by default it starts with those of `Whitened`."""
+    """Tokens from which an assigner that `needs_images` goes on; without them each has a start of its own."""
     code_costs: Float[np.ndarray, "n h w S K"] | None = None
     """What every code of every token costs beside its image's squared error, intensity²; for those that `takes_code_costs`."""
 
@@ -109,10 +110,9 @@ class Assigner(abc.ABC):
 class MeasuredAssigner(Assigner):
     """An assigner with statistics of training images, without which it assigns nothing."""
 
-    @property
     @abc.abstractmethod
-    def is_measured(self) -> bool:
-        """Whether the statistics are there."""
+    def is_measured(self, codebook: Codebook) -> bool:
+        """Whether the statistics are there, and are those of this codebook."""
 
     @abc.abstractmethod
     def measure(
@@ -148,15 +148,27 @@ def check_assigner(assigner: Assigner, num_quantizers: int) -> None:
         )
 
 
-def check_measured(assigner: Assigner) -> None:
-    """Refuses an assigner whose statistics are missing.
+def check_measured(assigner: Assigner, codebook: Codebook) -> None:
+    """Refuses an assigner whose statistics are missing, or are those of other codes.
 
     Raises:
         InputError: With how to get them.
     """
-    if isinstance(assigner, MeasuredAssigner) and not assigner.is_measured:
+    if isinstance(assigner, MeasuredAssigner) and not assigner.is_measured(codebook):
         name = type(assigner).__name__
         raise InputError(
-            f"assigner: {name} expects its statistics, found none; get them by Tokenizer.fit(..., assigner={name}()) or "
-            f"Tokenizer.replace(assigner={name}(), ...)."
+            f"assigner: {name} expects statistics of these codes, found none; get them by Tokenizer.fit(..., "
+            f"assigner={name}()) or Tokenizer.replace(assigner={name}(), ...)."
         )
+
+
+def check_dampings(dampings: tuple[float, ...]) -> tuple[float, ...]:
+    """Weights of the mean metric that a step tries, as a tuple.
+
+    Raises:
+        InputError: None, or some that are negative or not finite.
+    """
+    found = tuple(float(value) for value in dampings)
+    if not found or not all(0 <= value < math.inf for value in found):
+        raise InputError(f"dampings: expected one or more finite numbers of at least 0, found {dampings}; change them.")
+    return found

@@ -43,6 +43,8 @@ class ImageClusters(NamedTuple):
     """As in `geovq.assignment.subspace`."""
     residual: Float[np.ndarray | Array, "t d d"]
     """Mean metric at each position of what has no coordinates, intensity²."""
+    codes: Float[np.ndarray | Array, "S K d"]
+    """Codes at which JᵀJ was measured."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,4 +107,4 @@ def measure_clusters(
     for cluster in range(count):
         members = quantized[labels == cluster]
         grams[cluster] = run_summed(kernel, shared, members, plan=plan, progress=progress) / len(members)
-    return ImageClusters(centres.reshape(count, t, r), grams, directions.coordinates, directions.residual)
+    return ImageClusters(centres.reshape(count, t, r), grams, directions.coordinates, directions.residual, codes)

@@ -79,7 +79,7 @@ class GaussNewton:
     dampings: tuple[float, ...]
 
     def passes(self, shape: tuple[int, ...]) -> int:
-        """Those of the curvature."""
+        """As many as the curvature takes."""
         return self.curvature.passes(shape)
 
     def __call__(

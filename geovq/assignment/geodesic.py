@@ -32,10 +32,11 @@ class Geodesic(MeasuredAssigner):
         if self.probes is not None:
             check_whole("probes", self.probes)
 
-    @property
-    def is_measured(self) -> bool:
-        """Whether the codes lie in a graph."""
-        return self.field is not None
+    def is_measured(self, codebook: Codebook) -> bool:
+        """Whether these codes lie in a graph: they are its last nodes."""
+        if self.field is None:
+            return False
+        return np.array_equal(self.field.nodes[-codebook.num_codes :], codebook.codes[0])
 
     def measure(
         self, decode: Partial, codebook: Codebook, training: Training, *, progress: Progress | None = None

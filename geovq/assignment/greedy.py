@@ -9,7 +9,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
-from geovq.assignment.base import Assigner, Codebook, Inputs, check_measured
+from geovq.assignment.base import Assigner, Codebook, Inputs, MeasuredAssigner
 from geovq.assignment.gauss_newton import Problem, as_problem, squared_errors
 from geovq.assignment.joint import Joint
 from geovq.batching.chunks import Progress
@@ -34,13 +34,17 @@ class Greedy(Assigner):
     sweeps: int = 1
     """Times that every token is tried at most; an image that a sweep did not change is done."""
     initial: Assigner = Joint()
-    """The assigner whose tokens it starts from, where none are given."""
+    """The assigner whose tokens it starts from, where none are given: one without statistics."""
 
     def __post_init__(self) -> None:
-        """Refuses numbers that are not whole or too small."""
+        """Refuses numbers that are not whole or too small, and an initial assigner with statistics."""
         check_whole("candidates", self.candidates)
         check_whole("sweeps", self.sweeps)
-        check_measured(self.initial)
+        if not isinstance(self.initial, Assigner) or isinstance(self.initial, MeasuredAssigner):
+            raise InputError(
+                f"initial: expected an assigner without statistics, such as geovq.Joint(), found {self.initial!r}; pass "
+                "tokens of others as start=..."
+            )
 
     def __call__(
         self,

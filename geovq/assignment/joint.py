@@ -8,7 +8,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
-from geovq.assignment.base import Assigner, Codebook, Inputs
+from geovq.assignment.base import Assigner, Codebook, Inputs, check_dampings
 from geovq.assignment.gauss_newton import Assigned, GaussNewton, Problem, as_problem, assign_jointly
 from geovq.assignment.quadratic import Quadratic, exact_quadratic, projected_quadratic
 from geovq.assignment.subspace import leading_directions
@@ -29,8 +29,8 @@ class Joint(Assigner):
     takes_code_costs: ClassVar[bool] = True
 
     directions: int | None = None
-    """Jacobians are taken along so many leading directions of the latents, of which a third of t·d may lose nothing; None for
-    whole Jacobians."""
+    """Leading directions of the latents along which Jacobians are computed; a third of t·d often loses nothing. None for whole
+    Jacobians."""
     jacobians: int = 2
     """Linearisations of an image, at least 1."""
     corrections: int = 3
@@ -39,11 +39,12 @@ class Joint(Assigner):
     """Weights λ of the mean metric that each step tries."""
 
     def __post_init__(self) -> None:
-        """Refuses numbers that are not whole or too small."""
+        """Refuses numbers that are not whole or too small, and impossible dampings."""
         if self.directions is not None:
             check_whole("directions", self.directions)
         check_whole("jacobians", self.jacobians)
         check_whole("corrections", self.corrections, 0)
+        object.__setattr__(self, "dampings", check_dampings(self.dampings))
 
     def __call__(
         self,

@@ -57,7 +57,7 @@ class Kernel(Hashable, Protocol):
 
     @property
     def __call__(self) -> Callable[..., Any]:
-        """(decode, *row, at_once=passes) -> the result for one row, with so many passes at once if it can be divided."""
+        """(shared, *row, at_once=passes) -> the result for one row, with so many passes at once if it can be divided."""
 
 
 @functools.cache
@@ -95,12 +95,14 @@ def settle(plan: Plan = DEFAULT_PLAN) -> Settled:
     )
 
 
-def run(kernel: Kernel, decode: Shared, *rows: np.ndarray, plan: Plan, progress: Progress | None) -> Any:
+def run(
+    kernel: Kernel, shared: Shared, *rows: np.ndarray, plan: Plan = DEFAULT_PLAN, progress: Progress | None = None
+) -> Any:
     """The kernel at every row, on the host.
 
     Args:
         kernel: What is computed.
-        decode: The decoder, or a tree that holds it and what else all rows share.
+        shared: The decoder, or a tree that holds it and what else all rows share.
         rows: Arrays (n, ...), the latents first.
         plan: How.
         progress: Called after every chunk with the rows done.
@@ -112,22 +114,24 @@ def run(kernel: Kernel, decode: Shared, *rows: np.ndarray, plan: Plan, progress:
         InputError: A plan without passes, or a row whose result is not finite, as soon as it is there.
     """
     settled = settle(plan)
-    function = _function(kernel, decode, settled)
+    function = _function(kernel, shared, settled)
     return map_chunks(
         function, *rows, chunk=_chunk(kernel, rows, settled), pad=True, check=check_rows_finite, progress=progress
     )
 
 
-def run_summed(kernel: Kernel, decode: Shared, *rows: np.ndarray, plan: Plan, progress: Progress | None) -> np.ndarray:
+def run_summed(
+    kernel: Kernel, shared: Shared, *rows: np.ndarray, plan: Plan = DEFAULT_PLAN, progress: Progress | None = None
+) -> np.ndarray:
     """The sum over all rows of what `run` would return, without keeping that: chunks on the devices, their sums in float64."""
     settled = settle(plan)
-    function, chunk = _function(kernel, decode, settled, summed=True), _chunk(kernel, rows, settled)
+    function, chunk = _function(kernel, shared, settled, summed=True), _chunk(kernel, rows, settled)
     total: Any = 0.0
     for place, batch in padded_chunks(*rows, chunk=chunk):
         count = place.stop - place.start
         sums = np.asarray(function(*batch, np.arange(chunk) < count), np.float64).sum(axis=0)
         if not np.isfinite(sums).all():
-            check_rows_finite(place.start, np.asarray(_function(kernel, decode, settled)(*batch))[:count])
+            check_rows_finite(place.start, np.asarray(_function(kernel, shared, settled)(*batch))[:count])
         total = total + sums
         if progress is not None:
             progress(count)
@@ -140,36 +144,36 @@ def _chunk(kernel: Kernel, rows: tuple[np.ndarray, ...], plan: Settled) -> int:
     return each * (1 if plan.mesh is None else plan.mesh.size)
 
 
-def _function(kernel: Kernel, decode: Shared, plan: Settled, *, summed: bool = False) -> Callable:
+def _function(kernel: Kernel, shared: Shared, plan: Settled, *, summed: bool = False) -> Callable:
     """The compiled kernel, as a function of a chunk of rows on the host."""
     compiled = _compile(kernel, plan, summed=summed)
     if plan.mesh is None:
-        return functools.partial(compiled, decode)
-    everywhere = jax.device_put(decode, NamedSharding(plan.mesh, PartitionSpec()))
+        return functools.partial(compiled, shared)
+    everywhere = jax.device_put(shared, NamedSharding(plan.mesh, PartitionSpec()))
     divided = NamedSharding(plan.mesh, PartitionSpec(plan.mesh.axis_names))
     return lambda *rows: compiled(everywhere, *jax.device_put(rows, divided))
 
 
 @functools.lru_cache(maxsize=64)
 def _compile(kernel: Kernel, plan: Settled, *, summed: bool) -> Callable:
-    """Function of a decoder and a chunk of rows; `summed` also takes which rows count, and adds them up on each device."""
+    """Function of what is shared and a chunk of rows; `summed` also takes which rows count, and adds them up on each device."""
 
-    def every(decode: Shared, *rows: Any) -> Any:
+    def every(shared: Shared, *rows: Any) -> Any:
         one = functools.partial(kernel, at_once=plan.passes)
-        return jax.vmap(one, in_axes=(None,) + (0,) * len(rows))(decode, *rows)
+        return jax.vmap(one, in_axes=(None,) + (0,) * len(rows))(shared, *rows)
 
-    def total(decode: Shared, *rows: Any) -> Any:
-        *rest, counts = rows
-        found = every(decode, *rest)
+    def total(shared: Shared, *rows: Any) -> Any:
+        *arrays, counts = rows
+        found = every(shared, *arrays)
         kept = jnp.where(counts.reshape(-1, *(1,) * (found.ndim - 1)), found, jnp.zeros((1,) * found.ndim, found.dtype))
         return kept.sum(axis=0, keepdims=True)
 
     local = total if summed else every
     along = None if plan.mesh is None else PartitionSpec(plan.mesh.axis_names)
 
-    def on_devices(decode: Shared, *rows: Any) -> Any:
+    def on_devices(shared: Shared, *rows: Any) -> Any:
         specs = (PartitionSpec(),) + (along,) * len(rows)
-        return jax.shard_map(local, mesh=plan.mesh, in_specs=specs, out_specs=along, check_vma=False)(decode, *rows)
+        return jax.shard_map(local, mesh=plan.mesh, in_specs=specs, out_specs=along, check_vma=False)(shared, *rows)
 
     return jax.jit(local if plan.mesh is None else on_devices, compiler_options=dict(plan.options))
 

@@ -23,8 +23,8 @@ class MetricKMeans(NamedTuple):
 
     codes: Float[np.ndarray, "S K d"]
     errors: list[float]
-    """Mean error of a point, intensity², with the codes that each iteration began with. With one quantizer it never rises, but
-    where a code was unused."""
+    """Mean error of a point, intensity², with the codes that each iteration began with. With one quantizer it never rises, unless
+    a code was unused."""
     converged: bool
     """Whether the last iteration gained less than the tolerance."""
 

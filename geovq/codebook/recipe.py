@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from geovq.codebook.names import CODEBOOKS, COMPOSITIONS, OF_MEANS
+from geovq.codebook.names import CODEBOOKS, COMPOSITIONS, OF_MEANS, CodebookName, CompositionName
 from geovq.numerics.additive import MAX_QUANTIZERS
 from geovq.validation import InputError, check_whole
 
@@ -10,20 +10,20 @@ from geovq.validation import InputError, check_whole
 class Recipe(NamedTuple):
     """Which codebook is wanted."""
 
-    name: str = "whitened"
-    """One of CODEBOOKS."""
+    name: CodebookName = "whitened"
+    """Which of the codebooks of `geovq.codebook.fit`."""
     num_codes: int = 512
     """K, of each quantizer."""
     num_quantizers: int = 1
     """Codes of a token, S."""
-    composition: str = "residual"
+    composition: CompositionName = "residual"
     """residual or product, where a token has several codes, see `geovq.numerics.additive`."""
     seed: int = 0
     """Of every random choice."""
 
 
 def check_recipe(recipe: Recipe, d: int) -> None:
-    """Refuses a codebook that there cannot be, whatever the latents of d dimensions.
+    """Refuses a codebook that no latents of d dimensions can have.
 
     Raises:
         InputError: Unknown name or composition, numbers that are not whole, or more quantizers than the codebook can have.

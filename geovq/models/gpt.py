@@ -109,7 +109,11 @@ class GPT(nnx.Module):
         self.dropout = nnx.Dropout(config.dropout)
 
     def __call__(
-        self, tokens: Int[Array, "n t"], labels: Int[Array, " n"] | None = None, *, key: PRNGKeyArray | None = None
+        self,
+        tokens: Int[Array | np.ndarray, "n t"],
+        labels: Int[Array | np.ndarray, " n"] | None = None,
+        *,
+        key: PRNGKeyArray | None = None,
     ) -> Float[Array, "n t K"]:
         """Logits of every token given those before it.
 
@@ -139,13 +143,13 @@ class GPT(nnx.Module):
         """What is added at every position: a learned row for its row in the grid, and one for its column."""
         return (self.rows[...][:, None] + self.columns[...][None]).reshape(self.config.length, -1)
 
-    def embed_start(self, n: int, labels: Int[Array, " n"] | None) -> Float[Array, "n width"]:
+    def embed_start(self, n: int, labels: Int[Array | np.ndarray, " n"] | None) -> Float[Array, "n width"]:
         """What stands before the first token: a learned row of the class, or of no class."""
         if labels is None:
             return jnp.broadcast_to(self.start[...][-1:], (n, self.config.width))
         return jax.nn.one_hot(labels, self.config.classes + 1) @ self.start[...]
 
-    def embed(self, tokens: Int[Array, "n s"]) -> Float[Array, "n s width"]:
+    def embed(self, tokens: Int[Array | np.ndarray, "n s"]) -> Float[Array, "n s width"]:
         """Learned rows of the tokens; by a matrix product, as scattered gradients are slow on accelerators."""
         rows = jax.nn.one_hot(tokens.reshape(-1), self.config.num_codes) @ self.codes[...]
         return rows.reshape(*tokens.shape, self.config.width)
@@ -158,7 +162,11 @@ def drop_labels(labels: Int[Array, " n"], config: GPTConfig, key: PRNGKeyArray) 
 
 
 def token_nats(
-    model: GPT, tokens: Int[Array, "n t"], labels: Int[Array, " n"] | None = None, *, key: PRNGKeyArray | None = None
+    model: GPT,
+    tokens: Int[Array | np.ndarray, "n t"],
+    labels: Int[Array | np.ndarray, " n"] | None = None,
+    *,
+    key: PRNGKeyArray | None = None,
 ) -> Float[Array, "n t"]:
     """Negative log-likelihood of every token given those before it, in nats.
 
@@ -176,8 +184,8 @@ def token_nats(
 
 def loss(
     model: GPT,
-    tokens: Int[Array, "n t"],
-    labels: Int[Array, " n"] | None = None,
+    tokens: Int[Array | np.ndarray, "n t"],
+    labels: Int[Array | np.ndarray, " n"] | None = None,
     *,
     key: PRNGKeyArray | None = None,
     label_smoothing: float = 0.0,
@@ -201,7 +209,7 @@ def loss(
 
 
 def cross_entropy(
-    logits: Float[Array, "n t K"], tokens: Int[Array, "n t"], label_smoothing: float = 0.0
+    logits: Float[Array, "n t K"], tokens: Int[Array | np.ndarray, "n t"], label_smoothing: float = 0.0
 ) -> Float[Array, "n t"]:
     """-Σ target · log softmax(logits), in nats, where the target is the token, smoothed towards uniform."""
     targets = optax.smooth_labels(jax.nn.one_hot(tokens, logits.shape[-1]), label_smoothing)

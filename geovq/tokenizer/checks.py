@@ -27,21 +27,25 @@ def as_codebook(codebook: Codebook) -> Codebook:
     return Codebook(codes, metrics)
 
 
-def check_latents(latents: np.ndarray, metrics: np.ndarray | None, codebook: Codebook) -> None:
-    """Refuses latents that are not (n, h, w, d) of this codebook or not finite, and metrics that are not one for each token.
+def as_latents(
+    latents: np.ndarray, metrics: np.ndarray | None, codebook: Codebook
+) -> tuple[Float[np.ndarray, "n h w d"], Float[np.ndarray, "n h w d d"] | None]:
+    """Latents (n, h, w, d) of this codebook, and a metric for each token if they are given.
 
     Raises:
         InputError: With the shape or the first number.
     """
-    wanted = (*codebook.grid, codebook.codes.shape[-1])
+    latents, wanted = np.asarray(latents), (*codebook.grid, codebook.codes.shape[-1])
     if latents.ndim != 4 or latents.shape[1:] != wanted or len(latents) == 0:
         raise InputError(f"latents: expected shape (n, {', '.join(map(str, wanted))}), found {latents.shape}.")
     check_finite("latents", latents)
     if metrics is None:
-        return
+        return latents, None
+    metrics = np.asarray(metrics)
     if metrics.shape != (*latents.shape, wanted[-1]):
         raise InputError(f"metrics: expected one per token, {(*latents.shape, wanted[-1])}, found {metrics.shape}.")
     check_finite("metrics", metrics)
+    return latents, metrics
 
 
 def check_images_of(images: np.ndarray, image_shape: tuple[int, ...], n: int) -> Float[np.ndarray, "n H W C"]:

@@ -122,7 +122,7 @@ def _options(assigner: Assigner, arrays: dict[str, np.ndarray]) -> dict[str, Any
             if value is not None:
                 arrays |= {f"{field.name}.{part}": np.asarray(array) for part, array in value._asdict().items()}
         else:
-            found[field.name] = value
+            found[field.name] = value.item() if isinstance(value, np.generic) else value
     return found
 
 
@@ -133,13 +133,16 @@ def _assigner(path: str | os.PathLike, options: dict[str, Any], arrays: dict[str
         raise InputError(
             f"{path}: expected one of the assigners {', '.join(_ASSIGNERS)}, found {options.get('name')!r}."
         )
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(options.keys() - known - {"name"}):
+        raise InputError(f"{path}: expected options of {kind.__name__}, found {', '.join(unknown)} of another version.")
     found: dict[str, Any] = {}
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         if field.name in _STATISTICS:
             parts = _under(arrays, field.name)
             statistics = {part: value if value.ndim else value.item() for part, value in parts.items()}
             found[field.name] = _STATISTICS[field.name](**statistics) if parts else None
-        else:
+        elif field.name in options:  # an older file lacks a younger option, which has its default then
             value = options[field.name]
             if isinstance(value, dict):
                 value = _assigner(path, value, arrays)

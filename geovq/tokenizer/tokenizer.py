@@ -14,13 +14,13 @@ from geovq.assignment.base import (
     MeasuredAssigner,
     Training,
     check_assigner,
-    check_measured,
 )
 from geovq.assignment.joint import Joint
 from geovq.assignment.nearest_codes import nearest_tokens
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Plan
 from geovq.codebook.fit import fit_codebook
+from geovq.codebook.names import CodebookName, CompositionName
 from geovq.codebook.recipe import Recipe, check_recipe
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import check_autoencoder, decode_latents, encode_images
@@ -31,9 +31,9 @@ from geovq.tokenizer.checks import (
     as_code_costs,
     as_codebook,
     as_grids,
+    as_latents,
     as_start,
     check_images_of,
-    check_latents,
     token_shape,
 )
 from geovq.tokenizer.file import load_tokenizer, save_tokenizer
@@ -70,9 +70,9 @@ class Tokenizer:
         """
         self.codebook = as_codebook(codebook)
         check_assigner(assigner, self.codebook.num_quantizers)
-        check_measured(assigner)
+        check_measured(assigner, self.codebook)
         self.assigner = assigner
-        self.image_shape = tuple(image_shape)
+        self.image_shape = tuple(int(size) for size in image_shape)
         self._encode, self._decode = encode, decode
         latent_shape = (*self.grid, self.codebook.codes.shape[-1])
         check_autoencoder(encode, decode, np.zeros((1, *self.image_shape), np.float32), latent_shape)
@@ -115,10 +115,10 @@ class Tokenizer:
         images: np.ndarray,
         *,
         num_codes: int = 512,
-        codebook: str = "whitened",
+        codebook: CodebookName = "whitened",
         assigner: Assigner = Joint(),
         num_quantizers: int = 1,
-        composition: str = "residual",
+        composition: CompositionName = "residual",
         max_images: int = 1000,
         num_neighbours: int = 16,
         components: str = "bridge",
@@ -159,9 +159,9 @@ class Tokenizer:
             check_whole("probes", probes)
         recipe = Recipe(codebook, num_codes, num_quantizers, composition, seed)
         check_autoencoder(encode, decode, images[:1])
-        latents = encode_images(encode, images)
-        check_recipe(recipe, latents.shape[-1])
+        check_recipe(recipe, encode_images(encode, images[:1]).shape[-1])
         check_assigner(assigner, num_quantizers)
+        latents = encode_images(encode, images)
         geometry = measure(
             single(decode),
             latents,
@@ -173,7 +173,7 @@ class Tokenizer:
             progress=progress,
         )
         found = fit_codebook(recipe, decode, images, latents, geometry)
-        assigner = _measured(assigner, decode, found, Training(encode, images, geometry, seed))
+        assigner = _measure(assigner, decode, found, Training(encode, images, geometry, seed))
         return cls(encode, decode, found, assigner=assigner, image_shape=images.shape[1:])
 
     @classmethod
@@ -220,7 +220,7 @@ class Tokenizer:
         quantized = sum_codes(stacked, nearest_tokens(latents.reshape(-1, latents.shape[-1]), stacked))
         means = mean_metrics(single(decode), quantized.reshape(latents.shape), plan=DEFAULT_PLAN)
         codebook = Codebook(stacked, means.by_position.astype(np.float32))
-        assigner = _measured(assigner, decode, codebook, Training(encode, images, seed=seed))
+        assigner = _measure(assigner, decode, codebook, Training(encode, images, seed=seed))
         return cls(encode, decode, codebook, assigner=assigner, image_shape=images.shape[1:])
 
     def replace(
@@ -247,9 +247,9 @@ class Tokenizer:
         check_whole("seed", seed, 0)
         check_assigner(assigner, self.num_quantizers)
         if images is not None:
-            images = check_images(images, self.image_shape)
+            check_images(images[:1], self.image_shape)
         training = Training(self._encode, images, geometry, seed)
-        assigner = _measured(assigner, self._decode, self.codebook, training, progress)
+        assigner = _measure(assigner, self._decode, self.codebook, training, progress)
         return type(self)(self._encode, self._decode, self.codebook, assigner=assigner, image_shape=self.image_shape)
 
     def encode(
@@ -265,8 +265,8 @@ class Tokenizer:
 
         Args:
             images: (n, H, W, C), uint8 or floats in [0, 1].
-            start: Tokens that `Amortised`, `Joint` or `Greedy` go on with, of the shape that this returns; those of `Whitened` if
-                none are given.
+            start: Tokens that `Amortised`, `Joint` or `Greedy` go on with, of the shape that this returns. Without them `Greedy`
+                starts with its `initial` assigner, the others with `Whitened`.
             code_costs: For `Amortised` and `Joint`: what every code of every token costs beside its image's squared error,
                 intensity², of the shape of the tokens with K at the end. See `geovq.tokenizer.entropy_constrained`.
             plan: How much at once and on which devices the decoder is run, for assigners that run it.
@@ -315,7 +315,7 @@ class Tokenizer:
             InputError: Latents of another shape, or not finite; images that are missing or of another shape; tokens or costs
                 that do not fit them or the assigner.
         """
-        check_latents(latents, metrics, self.codebook)
+        latents, metrics = as_latents(latents, metrics, self.codebook)
         n = len(latents)
         inputs = Inputs(
             latents,
@@ -397,10 +397,10 @@ class Tokenizer:
         return {"image": image, "latents": encode_images(self._encode, image)}
 
 
-def _measured(
+def _measure(
     assigner: Assigner, decode: Callable, codebook: Codebook, training: Training, progress: Progress | None = None
 ) -> Assigner:
-    """The assigner with its statistics, measured if it needs any that are not there."""
-    if isinstance(assigner, MeasuredAssigner) and not assigner.is_measured:
+    """The assigner with statistics of this codebook, measured if it needs any that are not there."""
+    if isinstance(assigner, MeasuredAssigner) and not assigner.is_measured(codebook):
         return assigner.measure(single(decode), codebook, training, progress=progress)
     return assigner

@@ -113,8 +113,9 @@ def test_statistics_are_measured_on_at_most_so_many_images(case):
     done: list[int] = []
     found = Amortised(max_images=20).measure(decode, codebook, Training(np.asarray, images), progress=done.append)
     assert sum(done) == 20
-    assert found.is_measured
-    assert not Amortised().is_measured
+    assert found.is_measured(codebook)
+    assert not found.is_measured(codebook._replace(codes=2 * codebook.codes))
+    assert not Amortised().is_measured(codebook)
     with pytest.raises(InputError, match="images: expected training images, by which Amortised measures its clusters"):
         Amortised().measure(decode, codebook, Training(np.asarray))
 

@@ -65,7 +65,8 @@ def test_geodesic_follows_the_graph_and_needs_it(case):
     decode, codebook, inputs = case
     geometry = measure(decode, inputs.latents, num_neighbours=6)
     measured = Geodesic().measure(decode, codebook, Training(np.asarray, geometry=geometry))
-    assert measured.is_measured
+    assert measured.is_measured(codebook)
+    assert not measured.is_measured(codebook._replace(codes=2 * codebook.codes))
     tokens = measured(*case)
     assert tokens.shape == (N, H, W, 1)
     at_codes = Inputs(np.broadcast_to(codebook.codes[0][:, None, None], (K, H, W, D)).copy())
@@ -94,11 +95,13 @@ def test_what_is_no_assigner_or_not_measured_is_refused():
         check_assigner("joint", 1)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="Geodesic expects at most 1 codes a token, found 2"):
         check_assigner(Geodesic(), 2)
+    codebook = Codebook(np.zeros((1, K, D), np.float32), np.zeros((H, W, D, D), np.float32))
     for assigner in (Geodesic(), Amortised()):
-        with pytest.raises(InputError, match="expects its statistics, found none"):
-            check_measured(assigner)
-    with pytest.raises(InputError, match="Amortised expects its statistics"):
-        Greedy(initial=Amortised())
+        with pytest.raises(InputError, match="expects statistics of these codes, found none"):
+            check_measured(assigner, codebook)
+    for initial in (Amortised(), "joint"):
+        with pytest.raises(InputError, match="initial: expected an assigner without statistics"):
+            Greedy(initial=initial)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="probes: expected a whole number of at least 1, found 0"):
         Local(probes=0)
 

@@ -158,6 +158,8 @@ def test_a_decoder_that_fails_is_refused(case):
     [
         (lambda: Joint(directions=0), "directions: expected a whole number of at least 1, found 0"),
         (lambda: Joint(jacobians=0), "jacobians: expected a whole number"),
+        (lambda: Joint(dampings=()), "dampings: expected one or more finite numbers of at least 0"),
+        (lambda: Joint(dampings=(0.1, np.inf)), "dampings: expected one or more finite numbers"),
         (lambda: Joint(corrections=-1), "corrections: expected a whole number of at least 0"),
         (lambda: Greedy(candidates=True), "candidates: expected a whole number"),
         (lambda: Greedy(sweeps=1.5), "sweeps: expected a whole number"),  # type: ignore[arg-type]

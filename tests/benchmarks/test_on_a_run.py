@@ -24,6 +24,8 @@ from train.evaluation.judge import Judge, Judged
 from train.stages import image_tokens, networks
 from train.stages.tokenizers import load_finetuned, load_tokenizer
 
+pytestmark = pytest.mark.slow  # they train and sample
+
 VAL = load("digits").val_images.astype(np.float32) / 255
 
 

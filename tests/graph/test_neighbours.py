@@ -20,7 +20,7 @@ def test_neighbours_on_a_line():
     assert (found.method, found.recall) == ("exact", 1.0)
 
 
-@pytest.mark.parametrize("method", ["exact", "descent"])
+@pytest.mark.parametrize("method", ["exact", pytest.param("descent", marks=pytest.mark.slow)])
 def test_both_methods_against_brute_force(method):
     points = np.random.default_rng(0).normal(size=(400, 5)).astype(np.float32)
     found = nearest_neighbours(points, 6, method=method)
@@ -58,6 +58,7 @@ def test_recall_is_measured_on_a_sample(monkeypatch):
     assert recall(points, lengths, seed=0) != recall(points, lengths, seed=1)
 
 
+@pytest.mark.slow
 def test_large_sets_are_searched_by_descent(monkeypatch):
     monkeypatch.setattr(module, "EXACT_BELOW", 200)
     points = np.random.default_rng(2).normal(size=(300, 3))
@@ -66,6 +67,7 @@ def test_large_sets_are_searched_by_descent(monkeypatch):
     assert nearest_neighbours(points, 5, method="exact").method == "exact"
 
 
+@pytest.mark.slow  # pynndescent compiles for a minute
 def test_the_same_seed_finds_the_same():
     points = np.random.default_rng(3).normal(size=(3000, 8)).astype(np.float32)
     first, second = (nearest_neighbours(points, 5, method="descent", seed=7) for _ in range(2))
@@ -76,7 +78,7 @@ def test_the_same_seed_finds_the_same():
     np.testing.assert_array_equal(third.data, fourth.data)
 
 
-@pytest.mark.parametrize("method", ["exact", "descent"])
+@pytest.mark.parametrize("method", ["exact", pytest.param("descent", marks=pytest.mark.slow)])
 def test_more_copies_than_neighbours(method):
     points = np.random.default_rng(4).normal(size=(400, 3))
     points[100:200] = points[100]

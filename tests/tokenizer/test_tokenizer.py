@@ -113,6 +113,40 @@ class Constant(Assigner):
         return np.full((*inputs.latents.shape[:3], codebook.num_quantizers), 3, np.int32)
 
 
+def test_statistics_of_other_codes_are_measured_again_or_refused(fitted, images, geometry):
+    others = fit(images, num_codes=4)
+    for name in ("geodesic", "amortised"):
+        with pytest.raises(InputError, match="expected"):
+            others.replace(assigner=fitted[name].assigner)
+        tokens = others.replace(assigner=fitted[name].assigner, images=images, geometry=geometry).encode(images)
+        assert tokens.max() < 4
+        with pytest.raises(InputError, match="expects statistics of these codes"):
+            Tokenizer(encode, decode, others.codebook, assigner=fitted[name].assigner, image_shape=(2, 4, 1))
+
+
+def test_options_of_numpy_are_saved(fitted, tmp_path):
+    tokenizer = fitted["whitened"].replace(assigner=Joint(jacobians=np.int64(1)))  # type: ignore[arg-type]
+    tokenizer.save(tmp_path / "t.npz")
+    assert Tokenizer.load(tmp_path / "t.npz", encode, decode).assigner == Joint(jacobians=1)
+
+
+def test_files_of_other_versions_of_an_assigner(fitted, tmp_path):
+    from geovq.storage import load_arrays, save_arrays
+
+    path = tmp_path / "t.npz"
+    fitted["joint"].save(path)
+    arrays, meta = load_arrays(path)
+    del meta["assigner"]["corrections"]
+    save_arrays(path, arrays, meta)
+    assert Tokenizer.load(path, encode, decode).assigner == Joint(jacobians=1, corrections=3)
+    save_arrays(path, arrays, meta | {"assigner": {"name": "Joint", "radius": 3}})
+    with pytest.raises(InputError, match="expected options of Joint, found radius of another version"):
+        Tokenizer.load(path, encode, decode)
+    save_arrays(path, arrays, meta | {"assigner": {"name": "Fancy"}})
+    with pytest.raises(InputError, match=r"expected one of the assigners Nearest, .*found 'Fancy'"):
+        Tokenizer.load(path, encode, decode)
+
+
 def test_an_assigner_of_ones_own(fitted, images, tmp_path):
     tokenizer = fitted["whitened"].replace(assigner=Constant())
     np.testing.assert_array_equal(tokenizer.encode(images), 3)
@@ -263,7 +297,7 @@ def test_statistics_that_are_missing_are_refused(fitted):
         fitted["whitened"].replace(assigner=Geodesic())
     with pytest.raises(InputError, match=r"images: expected training images.*replace\(assigner=Amortised\(\), images="):
         fitted["whitened"].replace(assigner=Amortised())
-    with pytest.raises(InputError, match="Amortised expects its statistics, found none"):
+    with pytest.raises(InputError, match="Amortised expects statistics of these codes, found none"):
         Tokenizer(encode, decode, fitted["joint"].codebook, assigner=Amortised(), image_shape=(2, 4, 1))
     assert fitted["geodesic"].replace(assigner=Local()).assigner == Local()
 
