@@ -5,9 +5,8 @@
     python -m train.baseline --preset quick --run runs/vqvae --data-dir DIR --baseline.system vqvae --vae.epochs 10
     python -m benchmarks.tokenizer.picture --run runs/cloth --vqvae runs/vqvae --data-dir DIR
 
-The first three commands take half an hour on two CPU cores, the last a minute. The images are the first two test images of every
-class, so nobody chose them.
-Writes benchmarks/results/reconstructions.png and prints the mean PSNR of each row.
+The first three commands take half an hour on two CPU cores, the last a minute. The images are the first test image of every
+class, so nobody chose them. Writes benchmarks/results/reconstructions.png and prints the mean PSNR of each row.
 """
 
 import dataclasses
@@ -24,7 +23,7 @@ class Options:
 
     vqvae: pathlib.Path = pathlib.Path("runs/vqvae")
     """Run folder of train.baseline with a VQ-VAE."""
-    per_class: int = 2
+    per_class: int = 1
     """Test images of each class."""
     output: pathlib.Path = FOLDER
     """Folder of the picture."""
@@ -56,7 +55,7 @@ def main() -> None:
     for name, tokenizer in tokenizers.items():
         rows[name] = tokenizer.decode(tokenizer.encode(images))
         print(f"{name}: {psnr(images, rows[name]).mean():.2f} dB", flush=True)
-    print(save_grid(options.output / "reconstructions.png", rows))
+    print(save_grid(options.output / "reconstructions.png", rows, enlarge=4))
 
 
 if __name__ == "__main__":
