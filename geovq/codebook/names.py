@@ -5,8 +5,8 @@ from typing import Literal, get_args
 CodebookName = Literal["kmeans", "whitened", "metric", "refined", "euclidean", "geodesic"]
 CompositionName = Literal["residual", "product"]
 
-CODEBOOKS: tuple[str, ...] = get_args(CodebookName)
-OF_MEANS: tuple[str, ...] = ("kmeans", "whitened", "metric", "refined")
+CODEBOOKS: tuple[CodebookName, ...] = get_args(CodebookName)
+OF_MEANS: tuple[CodebookName, ...] = ("kmeans", "whitened", "metric", "refined")
 """Codebooks whose codes are means: only they can have several codes a token."""
 
-COMPOSITIONS: tuple[str, ...] = get_args(CompositionName)
+COMPOSITIONS: tuple[CompositionName, ...] = get_args(CompositionName)

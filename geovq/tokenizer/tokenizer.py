@@ -14,6 +14,7 @@ from geovq.assignment.base import (
     MeasuredAssigner,
     Training,
     check_assigner,
+    check_measured,
 )
 from geovq.assignment.joint import Joint
 from geovq.assignment.nearest_codes import nearest_tokens
