@@ -1,5 +1,14 @@
 from .config import GPTConfig as GPTConfig
 from .config import VAEConfig as VAEConfig
+from .fsq import bound as bound
+from .fsq import grid_codes as grid_codes
+from .fsq import round_levels as round_levels
 from .gpt import GPT as GPT
+from .gpt import token_nats as token_nats
+from .sampling import rising_guidance as rising_guidance
 from .sampling import sample as sample
 from .spatial_vae import SpatialVAE as SpatialVAE
+from .spatial_vae import callables as callables
+from .spatial_vae import negative_elbo as negative_elbo
+from .vq import initial_codes as initial_codes
+from .vq import update_codes as update_codes

@@ -10,7 +10,7 @@ from geovq.assignment.joint import Joint
 from geovq.models.fsq import grid_codes
 from geovq.storage import load_arrays
 from tests.programs import program
-from tests.runs import ROUNDS, TINY_GPT, TINY_VAE, succeed
+from tests.runs import TINY_GPT, TINY_VAE, succeed
 from train.data.datasets import load
 from train.stages.tokenizers import load_baseline, load_finetuned
 
@@ -63,7 +63,9 @@ def test_a_transformer_of_a_baselines_tokens_is_trained_and_sampled(trained, tmp
 def test_a_vq_vae_is_fine_tuned_alike(trained, tmp_path):
     folder = tmp_path / "vqvae"
     shutil.copytree(trained["vqvae"], folder)
-    succeed("finetune", folder, *ROUNDS[:-1], "vqvae")
+    flags = ["--finetune.codebook", "vqvae", "--finetune.assigners", "joint", "--finetune.probes", "4"]
+    flags += ["--finetune.max-images", "256", "--finetune.max-val-images", "40", "--finetune.rounds", "1"]
+    succeed("finetune", folder, *flags, "--finetune.epochs", "3")
     data = load("digits")
     images, target = data.test_images[:100], data.test_images[:100].astype(np.float32) / 255
     before, after = load_baseline(folder, data.train_images, "joint"), load_finetuned(folder, "joint")

@@ -78,7 +78,7 @@ def test_measured_latents_of_another_version_are_refused(whole, tmp_path):
     run = Run(tmp_path, Config())
     save_arrays(tmp_path / GEOMETRY, arrays, meta)
     assert load_geometry(run).recall == 1
-    save_arrays(tmp_path / GEOMETRY, arrays, {name: meta[name] for name in ("neighbours", "bridges", "dropped")})
+    save_arrays(tmp_path / GEOMETRY, arrays, {name: meta[name] for name in ("num_neighbours", "bridges", "dropped")})
     with pytest.raises(InputError, match=r"expected .*recall.*another version: remove .*codebook and run"):
         load_geometry(run)
 

@@ -19,6 +19,6 @@ def row(fields: Row, score: str, values: np.ndarray | float, n: int | None = Non
         n: Images or tokens that the number was measured on, where it is one.
     """
     if isinstance(values, np.ndarray):
-        mean, low, high = bootstrap_interval(values)
+        mean, low, high = bootstrap_interval(values.astype(np.float64) if values.dtype == bool else values)
         return {**fields, "score": score, "value": mean, "low": low, "high": high, "n": len(values)}
     return {**fields, "score": score, "value": float(values), "low": None, "high": None, "n": n}
