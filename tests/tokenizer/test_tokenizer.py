@@ -21,6 +21,7 @@ from geovq.geometry.measured import Geometry, measure
 from geovq.models.token_data import keep_valid
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError
+from tests.typechecker import annotations_off
 
 CHEAP = Joint(jacobians=1, corrections=0)
 ASSIGNERS: dict[str, Assigner] = {
@@ -125,7 +126,9 @@ def test_statistics_of_other_codes_are_measured_again_or_refused(fitted, images,
 
 
 def test_options_of_numpy_are_saved(fitted, tmp_path):
-    tokenizer = fitted["whitened"].replace(assigner=Joint(jacobians=np.int64(1)))  # type: ignore[arg-type]
+    with annotations_off():
+        one = Joint(jacobians=np.int64(1))  # type: ignore[arg-type]
+    tokenizer = fitted["whitened"].replace(assigner=one)
     tokenizer.save(tmp_path / "t.npz")
     assert Tokenizer.load(tmp_path / "t.npz", encode, decode).assigner == Joint(jacobians=1)
 

@@ -30,8 +30,8 @@ class _Passed(NamedTuple):
     """What the networks make of a batch."""
 
     latents: Float[Array, "n h w d"]
-    tokens: Int[Array, " t"] | None
-    """None for FSQ."""
+    tokens: Int[Array, " m"] | None
+    """Of all m = n·h·w latents; None for FSQ."""
     decoded: Float[Array, "n H W C"]
 
 

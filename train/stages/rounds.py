@@ -31,8 +31,8 @@ from train.loop.task import GradientTask, Means, State
 from train.run.blocks import in_blocks
 from train.run.stage_record import Stage
 
-Grids = Int[np.ndarray, "n h w"]
-"""Tokens of images; (n, h, w, S) where a token has several codes."""
+Grids = Int[np.ndarray, "n h w"] | Int[np.ndarray, "n h w S"]
+"""Tokens of images; with the axis S where a token has several codes."""
 
 _Value = TypeVar("_Value")
 
