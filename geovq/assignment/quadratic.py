@@ -140,7 +140,7 @@ def descend(
     within = jnp.einsum(
         "qri,qrs,qsj->qij", coordinates, gram[indices, :, indices, :], coordinates, precision=_PRECISION
     )
-    # Two products, for in a batch of dampings only what a token costs by itself differs, and in one of images the rest.
+    # Two products: `own` alone differs in a batch of dampings, and `within` alone in a batch of images.
     squares = _squares(within, codes) + _squares(own, codes)
     if code_costs is not None:
         squares = squares + code_costs

@@ -58,23 +58,23 @@ def map_chunks(
     found: Any = None
     pending: tuple[slice, Any] | None = None
 
-    def fetch(place: slice, out: Any) -> None:
+    def fetch(span: slice, out: Any) -> None:
         nonlocal found
         if found is None:
             found = jax.tree.map(lambda leaf: np.empty((n, *leaf.shape[1:]), leaf.dtype), out)
-        count = place.stop - place.start
+        count = span.stop - span.start
         rows = jax.tree.map(lambda leaf: np.asarray(leaf)[:count], out)
         if check is not None:
-            check(place.start, rows)
-        jax.tree.map(lambda whole, leaf: whole.__setitem__(place, leaf), found, rows)
+            check(span.start, rows)
+        jax.tree.map(lambda whole, leaf: whole.__setitem__(span, leaf), found, rows)
         if progress is not None:
             progress(count)
 
-    for place, rows in padded_chunks(*arrays, chunk=chunk if pad else min(chunk, n)):
+    for span, rows in padded_chunks(*arrays, chunk=chunk if pad else min(chunk, n)):
         out = fn(*rows)
         if pending is not None:
             fetch(*pending)
-        pending = (place, out)
+        pending = (span, out)
     assert pending is not None  # n >= 1
     fetch(*pending)
     return found

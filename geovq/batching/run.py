@@ -127,11 +127,11 @@ def run_summed(
     settled = settle(plan)
     function, chunk = _function(kernel, shared, settled, summed=True), _chunk(kernel, rows, settled)
     total: Any = 0.0
-    for place, batch in padded_chunks(*rows, chunk=chunk):
-        count = place.stop - place.start
+    for span, batch in padded_chunks(*rows, chunk=chunk):
+        count = span.stop - span.start
         sums = np.asarray(function(*batch, np.arange(chunk) < count), np.float64).sum(axis=0)
         if not np.isfinite(sums).all():
-            check_rows_finite(place.start, np.asarray(_function(kernel, shared, settled)(*batch))[:count])
+            check_rows_finite(span.start, np.asarray(_function(kernel, shared, settled)(*batch))[:count])
         total = total + sums
         if progress is not None:
             progress(count)

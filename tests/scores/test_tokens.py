@@ -96,7 +96,9 @@ def test_unfit_tokens_are_refused(score, tokens, message):
 
 def test_tokens_of_another_grid_are_refused_per_position_alone():
     train, tokens = np.zeros((2, 2, 2), int), np.zeros((2, 3), int)
-    assert token_scores.unigram_nats(train, tokens, 2) > 0
+    seen, smoothing = train.size, token_scores.SMOOTHING  # all of them the first of two codes
+    wanted = -np.log((seen + smoothing) / (seen + 2 * smoothing))
+    np.testing.assert_allclose(token_scores.unigram_nats(train, tokens, 2), wanted)
     with pytest.raises(InputError, match=r"expected the grid of train_tokens, \(2, 2\), found \(3,\)"):
         token_scores.unigram_nats(train, tokens, 2, per_position=True)
 
