@@ -294,6 +294,10 @@ def parse_options(arguments: Sequence[str] | None = None) -> tuple[argparse.Name
     parser.add_argument("--size", choices=("full", "tiny"), help="full on an accelerator, tiny on a CPU if not given")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="only these parts")
     found = parser.parse_args(arguments)
+    if found.minutes <= 0:
+        parser.error(f"--minutes: expected a number above 0, found {found.minutes:g}")
+    if found.data_dir is not None and not pathlib.Path(found.data_dir).is_dir():
+        parser.error(f"--data-dir: expected a folder with the four FashionMNIST files, found none at {found.data_dir}")
     return found, [name for name in PARTS if name in found.parts]
 
 

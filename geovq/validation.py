@@ -80,7 +80,7 @@ def check_images(images: np.ndarray, shape: tuple[int, ...] | None = None, name:
     if low < 0 or high > 1:
         raise InputError(
             f"{name}: expected floats in [0, 1], found values in [{low:g}, {high:g}]; "
-            "divide by 255 or pass uint8 if they are bytes, and clip otherwise."
+            "divide bytes by 255 or pass them as uint8, map [-1, 1] by (x + 1) / 2, and clip what only rounding put outside."
         )
     return images.astype(np.float32, copy=False)
 

@@ -11,6 +11,7 @@ from geovq.assignment.base import Codebook, Inputs, MeasuredAssigner, Training
 from geovq.assignment.local import assign_with_metrics
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Plan
+from geovq.geometry.measured import Geometry
 from geovq.geometry.placed_codes import CodeField, code_field, nearest_along, place_codes
 from geovq.validation import InputError, check_whole
 
@@ -46,13 +47,19 @@ class Geodesic(MeasuredAssigner):
         Raises:
             InputError: No geometry.
         """
-        if training.geometry is None:
+        geometry, d = training.geometry, codebook.codes.shape[-1]
+        if geometry is None:
             raise InputError(
                 "geometry: expected the measured graph in which Geodesic finds its paths, found none; make it by "
-                "geovq.geometry.measure and call Tokenizer.replace(assigner=Geodesic(), geometry=...), or fit with "
-                "assigner=Geodesic()."
+                "geovq.geometry.measure(single(decode), latents, num_neighbours=16) and call "
+                "Tokenizer.replace(assigner=Geodesic(), geometry=...), or fit with assigner=Geodesic()."
             )
-        return dataclasses.replace(self, field=code_field(place_codes(training.geometry, codebook.codes[0])))
+        if not isinstance(geometry, Geometry) or geometry.nodes.shape[1] != d:
+            raise InputError(
+                f"geometry: expected what geovq.geometry.measure returns for latents of {d} dimensions, found "
+                f"{type(geometry).__name__}; measure the latents of this tokenizer's VAE."
+            )
+        return dataclasses.replace(self, field=code_field(place_codes(geometry, codebook.codes[0])))
 
     def __call__(
         self,

@@ -72,6 +72,8 @@ def test_geodesic_follows_the_graph_and_needs_it(case):
     at_codes = Inputs(np.broadcast_to(codebook.codes[0][:, None, None], (K, H, W, D)).copy())
     own = measured(decode, codebook, at_codes)
     assert np.mean(own[..., 0] == np.arange(K)[:, None, None]) > 0.9
+    with pytest.raises(InputError, match=r"geometry: expected what geovq.geometry.measure returns .* found ndarray"):
+        Geodesic().measure(decode, codebook, Training(np.asarray, geometry=inputs.latents))
     with pytest.raises(InputError, match="geometry: expected the measured graph"):
         Geodesic().measure(decode, codebook, Training(np.asarray))
 
