@@ -22,7 +22,7 @@ def test_floats_in_range_are_kept():
     [
         (np.zeros((2, 3, 3)), r"shape \(n, H, W, C\), found \(2, 3, 3\)"),
         (np.zeros((0, 3, 3, 1)), "at least one image"),
-        (np.full((1, 2, 2, 1), 255.0), r"floats in \[0, 1\], found values in \[255, 255\]; divide by 255"),
+        (np.full((1, 2, 2, 1), 255.0), r"floats in \[0, 1\], found values in \[255, 255\]; divide bytes by 255"),
         (np.full((1, 2, 2, 1), -0.1), "found values in"),
         (np.full((1, 2, 2, 1), np.nan), r"finite values, found 4 NaN or infinite entries, the first at \(0, 0, 0, 0\)"),
         (np.zeros((1, 2, 2, 1), np.int64), "found int64; convert them"),

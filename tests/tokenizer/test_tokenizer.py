@@ -261,7 +261,7 @@ def test_encoder_that_gives_nan_is_refused(images):
     [
         (np.zeros((1, 2, 4), np.float32), "expected shape"),
         (np.zeros((1, 4, 4, 1), np.float32), r"\(n, 2, 4, 1\), found \(1, 4, 4, 1\)"),
-        (np.full((1, 2, 4, 1), 200.0, np.float32), "divide by 255"),
+        (np.full((1, 2, 4, 1), 200.0, np.float32), "divide bytes by 255"),
     ],
 )
 def test_bad_images_are_refused(bad, message, fitted):
