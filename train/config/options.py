@@ -237,7 +237,7 @@ PRESETS = {
         finetune=FinetuneOptions(epochs=(5,), batch_size=64),
         gpt=GPTOptions(start="codes", layers=2, width=64, heads=4, epochs=60, batch_size=64, patience=8),
         classifier=ClassifierOptions(width=16, shift=1, mirror=False, batch_size=64),
-        evaluate=EvaluateOptions(assigners=("euclidean", "whitened", "amortised", "joint")),
+        evaluate=EvaluateOptions(assigners=("euclidean", "whitened", "local", "joint")),
     ),
     "quick": Config(
         vae=VAEOptions(epochs=7),
