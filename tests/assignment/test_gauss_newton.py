@@ -1,4 +1,4 @@
-"""Tokens of images together, on four devices and on one."""
+"""The Gauss-Newton loop on four devices and on one."""
 
 import subprocess
 import sys

@@ -26,7 +26,7 @@ def lines(tmp_path):
     def run(settled: str | None, *command: str) -> list[str]:
         environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
         environment |= {} if settled is None else {"GLIBC_TUNABLES": settled}
-        environment["PYTHONPATH"] = f"{pathlib.Path(__file__).parents[2]}{os.pathsep}{tmp_path}"
+        environment["PYTHONPATH"] = f"{pathlib.Path(__file__).parents[3]}{os.pathsep}{tmp_path}"
         found = subprocess.run(
             [sys.executable, *(command or ("-m", "a_program")), "a b"], capture_output=True, text=True, env=environment
         )
