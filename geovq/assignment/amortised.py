@@ -1,19 +1,18 @@
 """Amortised: joint assignment with a JᵀJ that is looked up, at a sixtieth of its cost."""
 
 import dataclasses
-from typing import ClassVar, Self
+from typing import Self
 
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from geovq.assignment.base import Codebook, Inputs, MeasuredAssigner, Training, check_dampings
+from geovq.assignment.base import Codebook, MeasuredAssigner, Training, check_dampings
 from geovq.assignment.clusters import ImageClusters, measure_clusters
-from geovq.assignment.gauss_newton import Assigned, GaussNewton, Problem, as_problem, assign_jointly
+from geovq.assignment.gauss_newton import GaussNewton, GaussNewtonAssigner, Problem, as_problem
 from geovq.assignment.quadratic import Quadratic, error_gradient
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan
 from geovq.decoder.adapters import Decoder
 from geovq.decoder.autoencoder import encode_images
 from geovq.geometry.measured import draw
@@ -21,14 +20,11 @@ from geovq.validation import InputError, check_images, check_whole
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Amortised(MeasuredAssigner):
+class Amortised(GaussNewtonAssigner, MeasuredAssigner):
     """Gauss-Newton steps with the image's own gradient and the mean JᵀJ of its cluster of training images.
 
     An image costs a gradient and 3 decodes; it keeps some three fifths of what `Joint` gains over `Whitened`.
     """
-
-    needs_images: ClassVar[bool] = True
-    takes_code_costs: ClassVar[bool] = True
 
     steps: int = 1
     """Gradients of an image, at least 1."""
@@ -68,33 +64,14 @@ class Amortised(MeasuredAssigner):
         )
         return dataclasses.replace(self, clusters=clusters)
 
-    def __call__(
-        self,
-        decode: Partial,
-        codebook: Codebook,
-        inputs: Inputs,
-        *,
-        plan: Plan = DEFAULT_PLAN,
-        progress: Progress | None = None,
-    ) -> Int[np.ndarray, "n h w S"]:
-        """Tokens, see `Assigner`; no image's error is above that of its start."""
-        return self.solve(decode, codebook, inputs, plan=plan, progress=progress).tokens
-
-    def solve(
-        self,
-        decode: Decoder,
-        codebook: Codebook,
-        inputs: Inputs,
-        *,
-        plan: Plan = DEFAULT_PLAN,
-        progress: Progress | None = None,
-    ) -> Assigned:
-        """Tokens and what every image costs; arguments and errors as for `Assigner`."""
+    def kernel_and_problem(
+        self, decode: Decoder, codebook: Codebook, latents: Float[np.ndarray, "n h w d"]
+    ) -> tuple[GaussNewton, Problem]:
+        """With the curvature of the clusters."""
         assert self.clusters is not None  # the tokenizer has checked it
         curvature = ClusterCurvature(len(self.dampings) + 3, self.clusters.grams[0].size)
-        kernel = GaussNewton(curvature, self.steps, 0, self.dampings)
-        problem = as_problem(decode, inputs.latents, codebook, curvature=self.clusters)
-        return assign_jointly(kernel, problem, inputs, plan=plan, progress=progress)
+        problem = as_problem(decode, latents, codebook, curvature=self.clusters)
+        return GaussNewton(curvature, self.steps, 0, self.dampings), problem
 
 
 @dataclasses.dataclass(frozen=True)

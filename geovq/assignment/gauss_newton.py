@@ -7,9 +7,10 @@ anew (the chord method). Each step tries a few dampings and takes the one with t
 that the true error never rises. Where codes have costs, the sum of the error and the costs takes its place.
 """
 
+import abc
 import dataclasses
 from collections.abc import Hashable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +18,11 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
-from geovq.assignment.base import Codebook, Inputs
+from geovq.assignment.base import Assigner, Codebook, Inputs
 from geovq.assignment.nearest_codes import nearest_tokens_whitened
 from geovq.assignment.quadratic import Quadratic, damp, descend, error_gradient
 from geovq.batching.chunks import Progress
-from geovq.batching.run import Plan, run
+from geovq.batching.run import DEFAULT_PLAN, Plan, run
 from geovq.decoder.adapters import Decoder, as_partial
 from geovq.decoder.checks import check_decoder
 from geovq.numerics.additive import sum_codes
@@ -166,36 +167,76 @@ def squared_errors(
     return jax.vmap(lambda one: jnp.sum((one - image) ** 2))(decoded)
 
 
-def assign_jointly(
-    kernel: GaussNewton, problem: Problem, inputs: Inputs, *, plan: Plan, progress: Progress | None = None
-) -> Assigned:
-    """Tokens of all images by a kernel, from `inputs.start` or else from the nearest codes under the mean metric.
+class GaussNewtonAssigner(Assigner):
+    """An assigner that takes Gauss-Newton steps; what differs is its kernel and what the curvature needs."""
 
-    Args:
-        kernel: Where curvature comes from, and how many steps it takes.
-        problem: What all images share.
-        inputs: Latents and images.
-        plan: How much at once and on which devices.
-        progress: Called after every chunk with the images done.
+    needs_images: ClassVar[bool] = True
+    takes_code_costs: ClassVar[bool] = True
 
-    Returns:
-        The tokens; no image costs more than at the start.
+    @abc.abstractmethod
+    def kernel_and_problem(
+        self, decode: Decoder, codebook: Codebook, latents: Float[np.ndarray, "n h w d"]
+    ) -> tuple[GaussNewton, Problem]:
+        """The kernel of one image, and what all images share.
 
-    Raises:
-        InputError: Images that are missing, or not finite.
-    """
-    latents = np.asarray(inputs.latents, np.float32)
-    codes = np.asarray(problem.codes)
-    if inputs.images is None:
-        raise InputError(
-            "images: expected those that the latents are of, found none; this assigner looks at them, so pass images=..."
-        )
-    start = whitened_start(latents, codes, np.asarray(problem.metrics)) if inputs.start is None else inputs.start
-    rows: list[np.ndarray] = [latents, np.asarray(start, np.int32), inputs.images]
-    if inputs.code_costs is not None:
-        n, h, w = inputs.code_costs.shape[:3]
-        rows.append(np.asarray(inputs.code_costs, np.float32).reshape(n, h * w, *codes.shape[:2]))
-    return Assigned(*run(kernel, problem, *rows, plan=plan, progress=progress))
+        Args:
+            decode: Takes one grid (h, w, d) to one image (H, W, C).
+            codebook: Codes and mean metrics.
+            latents: What the encoder made of the images.
+
+        Raises:
+            InputError: A decoder that has no derivatives.
+        """
+
+    def __call__(
+        self,
+        decode: Partial,
+        codebook: Codebook,
+        inputs: Inputs,
+        *,
+        plan: Plan = DEFAULT_PLAN,
+        progress: Progress | None = None,
+    ) -> Int[np.ndarray, "n h w S"]:
+        """Tokens, see `Assigner`; no image's error is above that of its start."""
+        return self.solve(decode, codebook, inputs, plan=plan, progress=progress).tokens
+
+    def solve(
+        self,
+        decode: Decoder,
+        codebook: Codebook,
+        inputs: Inputs,
+        *,
+        plan: Plan = DEFAULT_PLAN,
+        progress: Progress | None = None,
+    ) -> Assigned:
+        """Tokens and what every image costs, from `inputs.start` or else from the nearest codes under the mean metric.
+
+        Args:
+            decode: Takes one grid (h, w, d) to one image (H, W, C).
+            codebook: Codes and mean metrics.
+            inputs: Latents and images.
+            plan: How much at once and on which devices.
+            progress: Called after every chunk with the images done.
+
+        Returns:
+            The tokens (n, h, w, S); no image costs more than at the start.
+
+        Raises:
+            InputError: Images that are missing, or results that are not finite.
+        """
+        latents = np.asarray(inputs.latents, np.float32)
+        if inputs.images is None:
+            raise InputError(
+                "images: expected those that the latents are of, found none; this assigner looks at them, so pass images=..."
+            )
+        kernel, problem = self.kernel_and_problem(decode, codebook, inputs.latents)
+        codes = np.asarray(problem.codes)
+        start = whitened_start(latents, codes, np.asarray(problem.metrics)) if inputs.start is None else inputs.start
+        rows: list[np.ndarray] = [latents, np.asarray(start, np.int32), inputs.images]
+        if inputs.code_costs is not None:
+            n, h, w = inputs.code_costs.shape[:3]
+            rows.append(np.asarray(inputs.code_costs, np.float32).reshape(n, h * w, *codes.shape[:2]))
+        return Assigned(*run(kernel, problem, *rows, plan=plan, progress=progress))
 
 
 def whitened_start(

@@ -2,31 +2,25 @@
 
 import dataclasses
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from jax.tree_util import Partial
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from geovq.assignment.base import Assigner, Codebook, Inputs, check_dampings
-from geovq.assignment.gauss_newton import Assigned, GaussNewton, Problem, as_problem, assign_jointly
+from geovq.assignment.base import Codebook, check_dampings
+from geovq.assignment.gauss_newton import GaussNewton, GaussNewtonAssigner, Problem, as_problem
 from geovq.assignment.quadratic import Quadratic, exact_quadratic, projected_quadratic
 from geovq.assignment.subspace import leading_directions
-from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan
 from geovq.decoder.adapters import Decoder
 from geovq.validation import check_whole
 
 
 @dataclasses.dataclass(frozen=True)
-class Joint(Assigner):
+class Joint(GaussNewtonAssigner):
     """Gauss-Newton steps over codes on the image's squared error, with the image's own JᵀJ.
 
     An image costs `jacobians` Jacobians, of t·d forward-mode products each or of as many as there are directions.
     """
-
-    needs_images: ClassVar[bool] = True
-    takes_code_costs: ClassVar[bool] = True
 
     directions: int | None = None
     """Leading directions of the latents along which Jacobians are computed; a third of t·d often loses nothing. None for whole
@@ -46,38 +40,18 @@ class Joint(Assigner):
         check_whole("corrections", self.corrections, 0)
         object.__setattr__(self, "dampings", check_dampings(self.dampings))
 
-    def __call__(
-        self,
-        decode: Partial,
-        codebook: Codebook,
-        inputs: Inputs,
-        *,
-        plan: Plan = DEFAULT_PLAN,
-        progress: Progress | None = None,
-    ) -> Int[np.ndarray, "n h w S"]:
-        """Tokens, see `Assigner`; no image's error is above that of its start."""
-        return self.solve(decode, codebook, inputs, plan=plan, progress=progress).tokens
-
-    def solve(
-        self,
-        decode: Decoder,
-        codebook: Codebook,
-        inputs: Inputs,
-        *,
-        plan: Plan = DEFAULT_PLAN,
-        progress: Progress | None = None,
-    ) -> Assigned:
-        """Tokens and what every image costs; arguments and errors as for `Assigner`."""
-        size = inputs.latents[0].size
-        if self.directions is None or self.directions >= size:
+    def kernel_and_problem(
+        self, decode: Decoder, codebook: Codebook, latents: Float[np.ndarray, "n h w d"]
+    ) -> tuple[GaussNewton, Problem]:
+        """With whole Jacobians, or with Jacobians along the leading directions."""
+        if self.directions is None or self.directions >= latents[0].size:
             curvature: Any = ExactCurvature()
-            problem = as_problem(decode, inputs.latents, codebook)
+            problem = as_problem(decode, latents, codebook)
         else:
             directions = leading_directions(codebook.position_metrics, codebook.codes, self.directions)
             curvature = ProjectedCurvature(len(directions.steps))
-            problem = as_problem(decode, inputs.latents, codebook, curvature=directions)
-        kernel = GaussNewton(curvature, self.jacobians, self.corrections, self.dampings)
-        return assign_jointly(kernel, problem, inputs, plan=plan, progress=progress)
+            problem = as_problem(decode, latents, codebook, curvature=directions)
+        return GaussNewton(curvature, self.jacobians, self.corrections, self.dampings), problem
 
 
 @dataclasses.dataclass(frozen=True)
