@@ -248,7 +248,8 @@ class Tokenizer:
         check_whole("seed", seed, 0)
         check_assigner(assigner, self.num_quantizers)
         if images is not None:
-            check_images(images[:1], self.image_shape)
+            images = np.asarray(images)
+            check_images(images[:1], self.image_shape)  # the drawn ones are checked where they are measured
         training = Training(self._encode, images, geometry, seed)
         assigner = _measure(assigner, self._decode, self.codebook, training, progress)
         return type(self)(self._encode, self._decode, self.codebook, assigner=assigner, image_shape=self.image_shape)

@@ -125,6 +125,14 @@ def test_statistics_of_other_codes_are_measured_again_or_refused(fitted, images,
             Tokenizer(encode, decode, others.codebook, assigner=fitted[name].assigner, image_shape=(2, 4, 1))
 
 
+def test_training_images_may_be_a_list(fitted, images):
+    with annotations_off():
+        found = fitted["whitened"].replace(assigner=Amortised(), images=list(images))
+    np.testing.assert_array_equal(found.encode(images), fitted["amortised"].encode(images))
+    with pytest.raises(InputError, match=r"expected shape \(n, 2, 4, 1\)"):
+        fitted["whitened"].replace(assigner=Amortised(), images=images[:, :1])
+
+
 def test_options_of_numpy_are_saved(fitted, tmp_path):
     with annotations_off():
         one = Joint(jacobians=np.int64(1))  # type: ignore[arg-type]
