@@ -25,7 +25,7 @@ TINY = [
     *("--codebook.codebooks", "kmeans", "whitened", "geodesic"),
     *(*TINY_GPT, "--gpt.epochs", "4", "--gpt.checkpoint-every", "3", "--gpt.label-smoothing", "0.1"),
     *("--gpt.start", "random", "--sample.per-class", "2"),
-    *("--evaluate.assigners", "euclidean", "whitened", "local", "geodesic"),
+    *("--evaluate.assigners", "euclidean", "whitened", "local", "geodesic", "--evaluate.max-images", "40"),
 ]
 
 ROUNDS = [

@@ -39,6 +39,7 @@ def test_a_run_leaves_what_it_promises(whole):
     assert len(cells) == 12
     for score in ("psnr", "ssim", "lpips", "usage", "latent_error", "metric_error", "geodesic_error"):
         assert sum(row["score"] == score and row["case"] == "quantized" for row in results["rows"]) == 12, score
+    assert {row["n"] for row in results["rows"] if row["score"] == "psnr"} == {40}
     assert all(row["low"] <= row["value"] <= row["high"] for row in results["rows"] if row["low"] is not None)
     assert [json.loads(line)["epoch"] for line in (whole / "vae/metrics.jsonl").read_text().splitlines()] == [
         1,

@@ -209,6 +209,8 @@ class EvaluateOptions:
     """Assigners that every codebook is tried with."""
     all: bool = False
     """Try every codebook with all assigners that there are; greedy takes as long as all others together."""
+    max_images: Natural = 0
+    """Score at most so many test images, drawn by data.split_seed; 0 = all, which reports need."""
 
 
 @dataclasses.dataclass(frozen=True)

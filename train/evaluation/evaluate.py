@@ -20,7 +20,7 @@ def run(run: Run) -> None:
         presentation.print_tables(read_json(run.folder / "results.json")["rows"])
         return
     vae = networks.trained_vae(run, data.dataset.train_images.shape[1:])
-    test = scoring.measure_test_images(stage, data, *callables(vae))
+    test = scoring.measure_test_images(run, stage, data, *callables(vae))
     rows, reconstructions = scoring.score_continuous(run, vae, test)
     pictures = {"original": test.images[: scoring.SHOWN], "VAE": reconstructions}
     codes: dict[str, np.ndarray] = {}

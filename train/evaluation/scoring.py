@@ -14,6 +14,7 @@ from geovq.batching.chunks import map_chunks
 from geovq.batching.run import DEFAULT_PLAN
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import decode_latents, encode_images
+from geovq.geometry.measured import draw
 from geovq.geometry.placed_codes import lengths_to_codes, place_codes
 from geovq.metric.batched import token_metrics
 from geovq.models.gpt import token_nats
@@ -75,9 +76,10 @@ def _same(preset: Any, run: Run) -> bool:
     return dataclasses.replace(run.config, data=data) == preset
 
 
-def measure_test_images(stage: Stage, data: inputs.Images, encode: Callable, decode: Callable) -> Measured:
+def measure_test_images(run: Run, stage: Stage, data: inputs.Images, encode: Callable, decode: Callable) -> Measured:
     """Latents of the test images and the metrics of their tokens, kept in the stage's folder block by block."""
-    images = check_images(data.dataset.test_images)
+    found = data.dataset.test_images
+    images = check_images(draw(found, run.config.evaluate.max_images or len(found), run.config.data.split_seed))
     latents = encode_images(encode, images)
     with Progress("evaluate: metrics of the test tokens", len(images), "images") as progress:
         metrics = in_blocks(
