@@ -8,9 +8,9 @@ import pytest
 from geovq.corpus.folder import as_paths, find_images
 from geovq.validation import InputError
 
-FILES = ["b.PNG", "a/2.jpg", "a/10.JPeG", "a/deep/er/1.webp", "B.png", "ab/0.png"]
+FILES = ["b.PNG", "a/2.jpg", "a/10.JPeG", "a/deep/er/1.webp", "B.png", "a-b/0.png"]
 OTHERS = [".hidden.png", ".cache/0.png", "a/._2.jpg", "notes.txt", "png", "x.gif", "a.png.part"]
-FOUND = ["B.png", "a/10.JPeG", "a/2.jpg", "a/deep/er/1.webp", "ab/0.png", "b.PNG"]
+FOUND = ["B.png", "a/10.JPeG", "a/2.jpg", "a/deep/er/1.webp", "a-b/0.png", "b.PNG"]
 
 
 @pytest.fixture
