@@ -12,3 +12,4 @@ from .conventions import Autoencoder as Autoencoder
 from .conventions import adapt as adapt
 from .ensembles import ensemble as ensemble
 from .ensembles import with_deviation as with_deviation
+from .torch_modules import from_torch as from_torch

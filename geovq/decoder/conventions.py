@@ -40,6 +40,8 @@ class Conventions:
     shift: float = 0.0
     latents: Part = None
     images: Part = None
+    in_torch: bool = False
+    """Whether `from_torch` made the functions, which then take the latents and images out of results themselves."""
 
     def __post_init__(self) -> None:
         """Refuses conventions that do not exist."""
@@ -67,11 +69,13 @@ class Conventions:
                 )
 
     def call(self, **changes: Any) -> str:
-        """The call of `adapt` that states these conventions with some changes, as a user would write it."""
-        changed, default = dataclasses.replace(self, **changes), Conventions()
+        """The call of `adapt` or `from_torch` that states these conventions with some changes, as a user would write it."""
+        changed = dataclasses.replace(self, **changes)
+        default = Conventions(layout="NCHW", in_torch=True) if self.in_torch else Conventions()
         named = {field.name: getattr(changed, field.name) for field in dataclasses.fields(self)}
         options = [f"{name}={_literal(value)}" for name, value in named.items() if value != getattr(default, name)]
-        return f"geovq.adapt({', '.join(['encode', 'decode', *options])})"
+        given = "from_torch(module" if self.in_torch else "adapt(encode, decode"
+        return f"geovq.{', '.join([given, *options])})"
 
 
 def adapt(
@@ -98,7 +102,8 @@ def adapt(
         shift: It is subtracted from latents first; diffusers calls it `shift_factor`. GeoVQ's latents are
             (theirs - shift) · scale.
         latents: Which part of what `encode` returns is the latents: an index, a key, the name of an attribute (a method is
-            called without arguments), or a function of the result. None if it returns an array.
+            called without arguments; "latent_dist.mode" is an attribute of an attribute), or a function of the result. None if
+            it returns an array.
         images: Which part of what `decode` returns is the images, likewise.
 
     Returns:
@@ -108,7 +113,11 @@ def adapt(
         InputError: A convention that does not exist, or something that cannot be called. Called with what they do not fit, the
             functions raise it too: where a result is no array it lists what was found, and the argument that mends it.
     """
-    conventions = Conventions(layout, range, scale, shift, latents, images)
+    return adapt_to(Conventions(layout, range, scale, shift, latents, images), encode, decode)
+
+
+def adapt_to(conventions: Conventions, encode: Callable, decode: Callable) -> Autoencoder:
+    """`adapt` with the conventions as one object."""
     return Autoencoder(
         Partial(_Encode(conventions), as_partial(encode)), Partial(_Decode(conventions), as_partial(decode))
     )
@@ -126,7 +135,9 @@ class _Encode(NamedTuple):
     def __call__(self, encode: Partial, images: Float[AnyArray, "n H W C"]) -> Float[AnyArray, "n h w d"]:
         layout, (low, high) = self.conventions.layout, self.conventions.range
         theirs = to_layout(images * (high - low) + low, layout)
-        found = take_part("encode", "latents", self.conventions, encode(theirs), self.conventions.latents)
+        found = encode(theirs)
+        if not self.conventions.in_torch:
+            found = take_part("encode", "latents", self.conventions, found)
         return (from_layout(found, layout) - self.conventions.shift) * self.conventions.scale
 
 
@@ -136,7 +147,9 @@ class _Decode(NamedTuple):
     def __call__(self, decode: Partial, latents: Float[AnyArray, "n h w d"]) -> Float[AnyArray, "n H W C"]:
         layout, (low, high) = self.conventions.layout, self.conventions.range
         theirs = to_layout(latents / self.conventions.scale + self.conventions.shift, layout)
-        found = take_part("decode", "images", self.conventions, decode(theirs), self.conventions.images)
+        found = decode(theirs)
+        if not self.conventions.in_torch:
+            found = take_part("decode", "images", self.conventions, found)
         return (from_layout(found, layout) - low) / (high - low)
 
 
@@ -150,15 +163,21 @@ def from_layout(batch: AnyArray, layout: str) -> AnyArray:
     return batch.transpose(0, 2, 3, 1) if layout == "NCHW" and batch.ndim == 4 else batch
 
 
-def take_part(name: str, wanted: str, conventions: Conventions, found: Any, part: Part) -> AnyArray:
+def take_part(
+    name: str,
+    wanted: str,
+    conventions: Conventions,
+    found: Any,
+    as_array: Callable[[Any], Any] = lambda part: part,
+) -> AnyArray:
     """The array that is meant in what a function returned.
 
     Args:
         name: Of the function, for messages: "encode" or "decode".
         wanted: Of the argument that says which part: "latents" or "images".
-        conventions: Of the functions, for messages.
+        conventions: Of the functions: they say which part.
         found: What it returned.
-        part: Which part is meant.
+        as_array: Takes a part to an array, where it is another library's.
 
     Returns:
         An array of NumPy or JAX, of floats.
@@ -166,7 +185,8 @@ def take_part(name: str, wanted: str, conventions: Conventions, found: Any, part
     Raises:
         InputError: Something else than an array, which lists what there is and how to name it; or integers.
     """
-    value = found if part is None else _part(name, wanted, conventions, found, part)
+    part = getattr(conventions, wanted)
+    value = as_array(found if part is None else _part(name, wanted, conventions, found, part))
     if not isinstance(value, jax.Array | np.ndarray):
         listed, proposal = list_parts(value)
         if part is None:
@@ -186,8 +206,11 @@ def _part(name: str, wanted: str, conventions: Conventions, found: Any, part: Pa
             return part(found)
         if isinstance(part, int) or isinstance(found, Mapping):
             return found[part]
-        value = getattr(found, str(part))
-        return value if isinstance(value, jax.Array | np.ndarray) or not callable(value) else value()
+        value = found
+        for attribute in str(part).split("."):
+            value = getattr(value, attribute)
+            value = value() if callable(value) else value
+        return value
     except Exception as error:  # a function of the caller's may fail in any way
         listed, proposal = list_parts(found)
         raise InputError(
