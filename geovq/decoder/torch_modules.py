@@ -74,7 +74,7 @@ class _Take(NamedTuple):
     wanted: str
     conventions: Conventions
 
-    def __call__(self, found: Any) -> AnyArray:
+    def __call__(self, found: Any) -> Any:
         return take_part(self.name, self.wanted, self.conventions, found, to_jax)
 
 
