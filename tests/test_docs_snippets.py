@@ -15,7 +15,10 @@ import PIL.Image
 import pytest
 from flax import nnx
 
-from geovq.decoder.conventions import ConventionWarning
+try:
+    from geovq.decoder.conventions import ConventionWarning
+except ImportError:
+    ConventionWarning = UserWarning
 
 ROOT = pathlib.Path(__file__).parents[1]
 
