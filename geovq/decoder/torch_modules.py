@@ -2,11 +2,10 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from jax.tree_util import Partial
 
-from geovq.decoder.adapters import AnyArray
 from geovq.decoder.conventions import Autoencoder, Conventions, adapt
 from geovq.decoder.parts import Part, take_part, write
 from geovq.decoder.torch_functions import Frozen, TorchFunction, check_torch, freeze, to_jax
@@ -75,7 +74,8 @@ def from_torch(
     )
 
 
-class _Take(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class _Take:
     """Equal to another of the same conventions, so that compiled code is shared."""
 
     name: str
