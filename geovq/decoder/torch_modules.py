@@ -1,12 +1,13 @@
 """Autoencoders in PyTorch as GeoVQ's: `from_torch` takes modules and functions, and diffusers' autoencoders as they are."""
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from jax.tree_util import Partial
 
-from geovq.decoder.adapters import AnyArray
-from geovq.decoder.conventions import Autoencoder, Conventions, Part, adapt_to, take_part
+from geovq.decoder.conventions import Autoencoder, Conventions, adapt
+from geovq.decoder.parts import Part, take_part, write
 from geovq.decoder.torch_functions import Frozen, TorchFunction, check_torch, freeze, to_jax
 from geovq.validation import InputError
 
@@ -64,10 +65,17 @@ def from_torch(
         Partial(TorchFunction(name, frozen, index, _Take(name, wanted, conventions)), _weights(frozen, omitted[index]))
         for index, (name, wanted) in enumerate((("encode", "latents"), ("decode", "images")))
     ]
-    return adapt_to(conventions, *partials)
+    return adapt(
+        *partials,
+        layout=conventions.layout,
+        range=conventions.range,
+        scale=conventions.scale,
+        shift=conventions.shift,
+    )
 
 
-class _Take(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class _Take:
     """Equal to another of the same conventions, so that compiled code is shared."""
 
     name: str
@@ -75,7 +83,15 @@ class _Take(NamedTuple):
     conventions: Conventions
 
     def __call__(self, found: Any) -> Any:
-        return take_part(self.name, self.wanted, self.conventions, found, to_jax)
+        part: Part = getattr(self.conventions, self.wanted)
+        return take_part(found, part, name=self.name, wanted=self.wanted, call=self._call, as_array=to_jax)
+
+    def _call(self, **changes: Any) -> str:
+        """The call of `from_torch` with some changes, as a user would write it."""
+        changed, default = dataclasses.replace(self.conventions, **changes), Conventions(layout="NCHW")
+        options = {field.name: getattr(changed, field.name) for field in dataclasses.fields(changed)}
+        stated = [f"{name}={write(value)}" for name, value in options.items() if value != getattr(default, name)]
+        return f"geovq.from_torch({', '.join(['module', *stated])})"
 
 
 def _methods(module: Any, *names: str) -> tuple[Callable, ...]:
@@ -145,7 +161,6 @@ def _conventions(
         0.0 if shift is None else shift,
         latents,
         images,
-        in_torch=True,
     )
     return conventions, _OF_OTHER if known is not None else ((), ())
 
