@@ -28,7 +28,7 @@ SMALLER = {
     "docs/autoencoders.md": {
         '"photographs", 64, 1000': '"photographs", 16, 8',
         "num_codes=512": "num_codes=8",
-        "max_images=50": "max_images=2",
+        "max_images=50": "max_images=6",
     }
 }
 """What is replaced in the blocks of a page, and by what."""
@@ -158,6 +158,7 @@ def test_python_blocks_run(page, names):
         assert names["restored"].shape == (200, 8, 8, 1)
 
 
+@pytest.mark.peers
 def test_blocks_with_torch_run(names):
     if importlib.util.find_spec("torchax") is None:
         pytest.skip("torchax is not installed; pip install 'geovq[torch]'")
@@ -166,3 +167,14 @@ def test_blocks_with_torch_run(names):
     assert found
     run(found, page, names)
     assert names["tokens"].ndim == 3
+
+
+def test_messages_of_the_page_are_those_of_the_code():
+    """The first column of the table of refusals; strings that the code folds into several lines are joined."""
+    section = (ROOT / "docs/autoencoders.md").read_text().split("## When GeoVQ refuses")[1]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    messages = [message for row in rows for message in re.findall(r"`(expected [^`]*|[^`]* [^`]*)`", row)]
+    assert len(messages) > 12
+    code = "".join(path.read_text() for path in (ROOT / "geovq").rglob("*.py"))
+    code = re.sub(r'"\s*\n\s*f?"', "", code)
+    assert [message for message in messages if message not in code] == []
