@@ -113,7 +113,9 @@ def write_autoencoders(folder):
         for name, tensor in tensors.items():
             if name.startswith(f"{part}.layers."):
                 number, rest = name.removeprefix(f"{part}.layers.").split(".", 1)
-                named[f"{int(number) + (part == 'decoder')}.{rest}"] = tensor  # the author's decoder begins with a clamp
+                named[f"{int(number) + (part == 'decoder')}.{rest}"] = (
+                    tensor  # the author's decoder begins with a clamp
+                )
         safetensors.numpy.save_file(named, folder / f"autoencoders/taesd_{part}.safetensors")
     config = AutoencoderKLConfig(block_out_channels=(4, 4, 4, 4), layers_per_block=1, norm_num_groups=2)
     AutoencoderKL(config, rngs=rngs).save_pretrained(folder / "stable-diffusion/vae")
