@@ -1,7 +1,7 @@
 """The python blocks of README and docs run, in their order, in a folder that holds the files that they read.
 
 Autoencoders in it are tiny and random, photographs are small, and the numbers of a page are made smaller: all that is tested is
-that what a page says can be run. A block that imports torch is one of its own, and is left out where torch is not installed.
+that what a page says can be run. A block with PyTorch uses no name of another block, and is skipped where torch is not installed.
 """
 
 import importlib.util
@@ -78,13 +78,14 @@ class VAE(torch.nn.Module):
 
 
 def blocks(page, *, with_torch):
-    """The python blocks of a page that import torch or its like, or those that do not."""
+    """The python blocks of a page that need PyTorch, or those that do not."""
     text = (ROOT / page).read_text()
-    found = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    found = re.finditer(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    found = ["\n" * text.count("\n", 0, block.start(1)) + block[1] for block in found]  # errors name the page's lines
     for words, fewer in SMALLER.get(page, {}).items():
         assert any(words in block for block in found), f"{page}: no block says {words}"
         found = [block.replace(words, fewer) for block in found]
-    return [block for block in found if bool(re.search(r"^(import|from) torch", block, re.MULTILINE)) == with_torch]
+    return [block for block in found if ("from_torch(" in block) == with_torch]
 
 
 def write_photographs(folder):
