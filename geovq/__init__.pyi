@@ -19,5 +19,8 @@ from .medoids.search import k_medoids as k_medoids
 from .metric.batched import mean_metrics as mean_metrics
 from .metric.batched import pullback_metrics as pullback_metrics
 from .metric.batched import token_metrics as token_metrics
+from .numerics.additive import additive_codes as additive_codes
+from .tokenizer.better_tokens import BetterTokens as BetterTokens
+from .tokenizer.better_tokens import better_tokens as better_tokens
 from .tokenizer.tokenizer import Tokenizer as Tokenizer
 from .validation import InputError as InputError

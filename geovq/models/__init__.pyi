@@ -4,7 +4,10 @@ from .config import GPTConfig as GPTConfig
 from .config import TinyAutoencoderConfig as TinyAutoencoderConfig
 from .config import VAEConfig as VAEConfig
 from .fsq import bound as bound
+from .fsq import channel_codes as channel_codes
+from .fsq import channel_tokens as channel_tokens
 from .fsq import grid_codes as grid_codes
+from .fsq import grid_tokens as grid_tokens
 from .fsq import round_levels as round_levels
 from .gpt import GPT as GPT
 from .gpt import token_nats as token_nats

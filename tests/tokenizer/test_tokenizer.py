@@ -456,7 +456,7 @@ def test_bad_codebooks_are_refused():
         (Codebook(codes, metrics[0]), r"position_metrics: expected shape \(h, w, 1, 1\), found \(2, 1, 1\)"),
         (Codebook(codes, metrics * np.nan), "position_metrics: expected finite"),
         (Codebook(codes * np.nan, metrics), "codes: expected finite"),
-        (Codebook(np.zeros((5, 3, 1)), metrics), "with S at most 4"),
+        (Codebook(np.zeros((65, 3, 1)), metrics), "with S at most 64"),
     ):
         with pytest.raises(InputError, match=message):
             Tokenizer(encode, decode, codebook, assigner=Whitened(), image_shape=(2, 4, 1))
