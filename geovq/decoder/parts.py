@@ -1,7 +1,7 @@
 """Which part of what an encoder or a decoder returns is the array that is meant, and in words what there is where none is."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,22 @@ Part = int | str | Callable[[Any], Any] | None
 
 class Source(str):
     """Python source that stands in a proposed call as it is."""
+
+
+class Lambda(Source):
+    """A function and its Python source: what is tried, and what the user is told to write."""
+
+    function: Callable
+
+    def __new__(cls, source: str, function: Callable) -> Self:
+        """Equal to another of the same source."""
+        made = super().__new__(cls, source)
+        made.function = function
+        return made
+
+    def __call__(self, argument: Any) -> Any:
+        """The function's result."""
+        return self.function(argument)
 
 
 def take_part(found: Any, part: Part, *, name: str, wanted: str, call: Callable[..., str]) -> AnyArray:
@@ -91,7 +107,7 @@ def propose(found: Any) -> Part:
 def write(value: Any) -> str:
     """An argument as Python source."""
     if isinstance(value, Source):
-        return str(value)
+        return str.__str__(value)
     if isinstance(value, tuple):
         return f"({', '.join(map(write, value))})"
     if isinstance(value, float):
