@@ -4,6 +4,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Float
 
+from geovq.decoder.parts import PartError
 from geovq.decoder.repairs import LATENTS_FIRST, Repair, repairs_of_shapes
 from geovq.decoder.roundtrip import MisfitError, call, reconstruct
 from geovq.validation import InputError
@@ -43,13 +44,20 @@ def _find_remedy(encode: Partial, decode: Partial, images: np.ndarray) -> str | 
     except InputError:
         latents = None
     for repair in repairs_of_shapes(images.shape, latents):
-        if _works(*repair.apply(encode, decode), images):
+        try:
+            reconstruct(*repair.apply(encode, decode), images)
+        except PartError:
+            if repair == _FIRST:  # the layout fits, and the message says what else to state
+                raise
+        except Exception:  # the caller's functions may fail in any way
+            continue
+        else:
             source = "pass the function that takes images first" if repair == _SWAPPED else f"use {repair.source()}"
             return f"{repair.wrong}: {source}"
     return None
 
 
-_SWAPPED = next(repair for repair in repairs_of_shapes((1, 1, 1, 1), None) if repair.swapped)
+_FIRST, _SWAPPED, *_ = repairs_of_shapes((1, 1, 1, 1), None)
 
 
 def _works(encode: Partial, decode: Partial, images: np.ndarray) -> bool:

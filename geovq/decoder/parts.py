@@ -15,6 +15,10 @@ Part = int | str | Callable[[Any], Any] | None
 """Which part of a result is meant: an index, a key or an attribute, or a function of the result. None: all of it, an array."""
 
 
+class PartError(InputError):
+    """A result that is no array: the message has the call that names the array in it."""
+
+
 class Source(str):
     """Python source that stands in a proposed call as it is."""
 
@@ -49,12 +53,13 @@ def take_part(found: Any, part: Part, *, name: str, wanted: str, call: Callable[
         An array of NumPy or JAX, of floats.
 
     Raises:
-        InputError: Something else than an array, which lists what there is and how to name it; or integers.
+        PartError: Something else than an array.
+        InputError: Integers.
     """
     try:
         value = found if part is None else _select(found, part)
     except Exception as error:  # a function of the caller's may fail in any way
-        raise InputError(
+        raise PartError(
             f"{wanted}: expected a part of what {name} returns, {list_parts(found)}, found {write(part)}, which fails with "
             f"{type(error).__name__}; use {call(**{wanted: propose(found)})}."
         ) from error
@@ -62,7 +67,7 @@ def take_part(found: Any, part: Part, *, name: str, wanted: str, call: Callable[
         remedy = f"say which are the {wanted}: {call(**{wanted: propose(found)})}"
         if part is not None:
             remedy = f"let {wanted}=... name an array: {call(**{wanted: propose(found)})}"
-        raise InputError(f"{name}: expected an array of {wanted}, found {list_parts(value)}; {remedy}.")
+        raise PartError(f"{name}: expected an array of {wanted}, found {list_parts(value)}; {remedy}.")
     if not jnp.issubdtype(value.dtype, jnp.floating):
         before = "they are quantized" if wanted == "latents" else "rounding"
         raise InputError(f"{name}: expected {wanted} as floats, found {value.dtype}; return them before {before}.")

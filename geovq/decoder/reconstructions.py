@@ -23,8 +23,8 @@ _EXPLAINED = 0.5
 _GOOD = 0.9
 """Share of the variance from which no other input is tried: those of another range explain less."""
 
-_UNRELATED = 0.5
-"""Correlation below which reconstructions that are worse than plain colours are of something else."""
+_UNLIKE = 0.5
+"""Likeness below which reconstructions that are worse than plain colours are of something else."""
 
 
 def check_reconstructions(
@@ -51,29 +51,29 @@ def check_reconstructions(
     """
     found = _errors(images, latents, decoded, encode, decode)
     best = min(found, key=lambda key: found[key])
-    error, least = found[None, None], found[best]
-    variance = _variance(images)
-    explains = least < (1 - _EXPLAINED) * variance
-    if explains and least * _DOUBTED < error:
+    error, least, variance = found[None, None], found[best], _variance(images)
+    wrong = ""
+    if least < (1 - _EXPLAINED) * variance and least * _DOUBTED < error:
         repair = repair_of_values(*best)
         wrong = (
-            f"expected decode(encode(images)) to be the images, found {_decibels(error)}, and {_decibels(least)} if "
-            f"{repair.wrong}; use {repair.source()}"
+            f"reconstructions: expected decode(encode(images)) to be the images, found {_decibels(error)}, and "
+            f"{_decibels(least)} if {repair.wrong}; use {repair.source()}"
         )
         if least * _REFUSED < error:
-            raise InputError(f"reconstructions: {wrong}.")
-        warnings.warn(f"reconstructions: {wrong} if that is so.", ConventionWarning, stacklevel=4)
-    elif error > variance and _correlation(images, decoded) < _UNRELATED:
-        warnings.warn(
-            f"reconstructions: expected decode(encode(images)) to be like the images, found {_decibels(error)}, less than a "
-            "plain colour has; check that the VAE is trained, and how it scales images and latents (geovq.adapt).",
-            ConventionWarning,
-            stacklevel=4,
-        )
+            raise InputError(f"{wrong}.")
     if decoded.min() < -1 or decoded.max() > 2:
         raise InputError(
             f"decode: expected intensities in [0, 1], found values in [{decoded.min():g}, {decoded.max():g}]; say which by "
             "geovq.adapt(encode, decode, range=...), or rescale in the decoder, for metrics and errors are in its units."
+        )
+    if wrong:
+        warnings.warn(f"{wrong}, if that is so.", ConventionWarning, stacklevel=4)
+    elif error > variance and _likeness(images, decoded) < _UNLIKE:
+        warnings.warn(
+            f"reconstructions: expected decode(encode(images)) to be like the images, found {_decibels(error)}, less than their "
+            "mean colours have; check that the VAE is trained, and how it scales images and latents (geovq.adapt).",
+            ConventionWarning,
+            stacklevel=4,
         )
 
 
@@ -108,10 +108,10 @@ def _variance(images: np.ndarray) -> float:
     return float(np.mean((images - images.mean(axis=(1, 2), keepdims=True)) ** 2))
 
 
-def _correlation(images: np.ndarray, decoded: np.ndarray) -> float:
-    """Correlation of the images and their reconstructions, without their mean colours."""
+def _likeness(images: np.ndarray, decoded: np.ndarray) -> float:
+    """Correlation of the images and their reconstructions without their mean colours, less where their contrasts differ."""
     x, y = (each - each.mean(axis=(1, 2), keepdims=True) for each in (images, decoded))
-    return float((x * y).mean() / max(1e-30, np.sqrt((x**2).mean() * (y**2).mean())))
+    return float((x * y).mean() / max(1e-30, (x**2).mean(), (y**2).mean()))
 
 
 def _decibels(error: float) -> str:
