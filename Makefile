@@ -29,7 +29,7 @@ check: $(INSTALLED)
 	$(HASTE) $(PYTEST) -m "slow and not optimised"
 
 peers: $(PEERS)
-	$(HASTE) .venv-peers/bin/python -m pytest -q -m peers
+	$(HASTE) .venv-peers/bin/python -m pytest -q tests/peers
 
 install: $(INSTALLED)
 

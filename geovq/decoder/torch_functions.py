@@ -351,7 +351,8 @@ def _environment() -> Any:
 def _torch_as_jax() -> Iterator[Any]:
     """Runs PyTorch's operations as JAX's.
 
-    Distributions do not check their parameters, which have no values here. PyTorch's int64 becomes JAX's int32 without a warning.
+    Broadcasting and promotion are PyTorch's, whatever JAX is configured to refuse. Distributions do not check their parameters,
+    which have no values here. int64 becomes int32 without a warning.
     """
     import torch
 
@@ -359,10 +360,16 @@ def _torch_as_jax() -> Iterator[Any]:
     validates = distribution._validate_args
     distribution.set_default_validate_args(False)
     try:
-        with warnings.catch_warnings(), _environment() as environment, torch.no_grad():
+        with (
+            warnings.catch_warnings(),
+            jax.numpy_rank_promotion("allow"),
+            jax.numpy_dtype_promotion("standard"),
+            torch.no_grad(),
+            _environment() as environment,
+            environment.override_property(prng=jax.random.key(0)),
+        ):
             warnings.filterwarnings("ignore", "Explicitly requested dtype")
-            with environment.override_property(prng=jax.random.key(0)):
-                yield environment
+            yield environment
     finally:
         distribution.set_default_validate_args(validates)
 

@@ -1,0 +1,160 @@
+"""Small autoencoders in PyTorch that the tests of `from_torch` share. Imports PyTorch."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+SIDE, LATENTS = 8, 4
+
+traces: list[str] = []
+"""Grows whenever `Convolutions` runs or is traced."""
+
+
+class Attention(nn.Module):
+    """Self-attention over the pixels, as in the middle of large autoencoders."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.qkv = nn.Conv2d(width, 3 * width, 1)
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).flatten(2).transpose(1, 2).chunk(3, dim=-1)
+        mixed = functional.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0]
+        return x + mixed.transpose(1, 2).reshape(x.shape)
+
+
+class Convolutions(nn.Module):
+    """Channels first, stride 2, with the layers that autoencoders have."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(
+            nn.Conv2d(3, 8, 4, stride=2, padding=1),
+            nn.BatchNorm2d(8),
+            nn.SiLU(),
+            nn.Dropout(0.5),
+            nn.Conv2d(8, LATENTS, 1),
+        )
+        self.decoder = nn.Sequential(
+            nn.Conv2d(LATENTS, 8, 3, padding=1),
+            nn.GroupNorm(2, 8),
+            nn.GELU(),
+            Attention(8),
+            nn.Upsample(scale_factor=2, mode="nearest"),
+            nn.LeakyReLU(),
+            nn.Conv2d(8, 3, 3, padding=1, padding_mode="reflect"),
+        )
+        self.encoder[1].running_mean.uniform_(-1, 1)
+        self.encoder[1].running_var.uniform_(0.5, 2)
+
+    def encode(self, x):
+        traces.append("encode")
+        return self.encoder(x)
+
+    def decode(self, z):
+        traces.append("decode")
+        return self.decoder(z)
+
+
+class Transposed(nn.Module):
+    """Transposed convolutions, pixel shuffling, bilinear upsampling, and channels-last norms in between."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, LATENTS, 3, padding=1), nn.Hardtanh())
+        self.norm = nn.LayerNorm(8)
+        self.up = nn.ConvTranspose2d(LATENTS, 8, 4, stride=2, padding=1)
+        self.out = nn.Conv2d(8, 3, 3, padding=1)
+
+    def encode(self, x):
+        return self.encoder(x)
+
+    def decode(self, z):
+        y = self.norm(self.up(z).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        smooth = functional.interpolate(functional.avg_pool2d(y, 2), scale_factor=2, mode="bilinear")
+        return torch.sigmoid(self.out(functional.elu(y) + smooth))
+
+
+class Shared(nn.Module):
+    """One layer used twice, one weight under two names, both kinds of weight norm, and a tensor that is no buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.utils.parametrizations.weight_norm(nn.Conv2d(LATENTS, LATENTS, 3, padding=1))
+        self.again = self.inner
+        self.into = nn.Conv2d(12, LATENTS, 1, bias=False)
+        self.out_of = nn.Conv2d(LATENTS, 12, 1)
+        self.tied = nn.Linear(12, LATENTS, bias=False)
+        self.tied.weight = nn.Parameter(self.into.weight[:, :, 0, 0].detach().clone())
+        self.also = nn.Linear(12, LATENTS, bias=False)
+        self.also.weight = self.tied.weight
+        self.gain = torch.linspace(0.5, 2, LATENTS)[:, None, None]
+
+    def encode(self, x):
+        parts = functional.pixel_unshuffle(x, 2)
+        rows = parts.permute(0, 2, 3, 1)
+        return self.gain * self.into(parts) + (self.tied(rows) + self.also(rows)).permute(0, 3, 1, 2)
+
+    def decode(self, z):
+        return functional.pixel_shuffle(self.out_of(torch.tanh(self.again(torch.tanh(self.inner(z))))), 2)
+
+
+class Dense(nn.Module):
+    """Channels last, one linear layer each way over patches of 2x2 pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.up = nn.Linear(12, LATENTS), nn.Linear(LATENTS, 12)
+
+    def encode(self, x):
+        n, height, width, _ = x.shape
+        patches = x.reshape(n, height // 2, 2, width // 2, 2, 3).permute(0, 1, 3, 2, 4, 5)
+        return self.down(patches.reshape(n, height // 2, width // 2, 12))
+
+    def decode(self, z):
+        n, h, w, _ = z.shape
+        return self.up(z).reshape(n, h, w, 2, 2, 3).permute(0, 1, 3, 2, 4, 5).reshape(n, 2 * h, 2 * w, 3)
+
+
+def make(kind: Callable[[], Any], seed: int = 0) -> Any:
+    """A module with weights by seed, in eval mode."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return kind().eval()
+
+
+class Block(nn.Module):
+    """The block of TAESD (Ollin Boer Bohan)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        three = functools.partial(nn.Conv2d, width, width, 3, padding=1)
+        self.conv = nn.Sequential(three(), nn.ReLU(), three(), nn.ReLU(), three())
+
+    def forward(self, x):
+        return functional.relu(self.conv(x) + x)
+
+
+class Soften(nn.Module):
+    """3·tanh(x/3)."""
+
+    def forward(self, x):
+        return 3 * torch.tanh(x / 3)
+
+
+def taesd(channels: int = 4, width: int = 64) -> tuple[Any, Any]:
+    """Encoder and decoder of TAESD, with the names of the author's files."""
+
+    def conv(before: int, after: int, **options: Any) -> Any:
+        return nn.Conv2d(before, after, 3, padding=1, **options)
+
+    encoder: list[Any] = [conv(3, width), Block(width)]
+    decoder: list[Any] = [Soften(), conv(channels, width), nn.ReLU()]
+    for _ in range(3):
+        encoder += [conv(width, width, stride=2, bias=False), *(Block(width) for _ in range(3))]
+        decoder += [*(Block(width) for _ in range(3)), nn.Upsample(scale_factor=2), conv(width, width, bias=False)]
+    return nn.Sequential(*encoder, conv(width, channels)), nn.Sequential(*decoder, Block(width), conv(width, 3))
