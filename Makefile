@@ -29,7 +29,7 @@ check: $(INSTALLED)
 	$(HASTE) $(PYTEST) -m "slow and not optimised"
 
 peers: $(PEERS)
-	$(HASTE) .venv-peers/bin/python -m pytest -q tests/peers
+	$(HASTE) .venv-peers/bin/python -m pytest -q tests/peers tests/test_docs_snippets.py::test_blocks_with_torch_run
 
 install: $(INSTALLED)
 

@@ -15,14 +15,11 @@ import PIL.Image
 import pytest
 from flax import nnx
 
-try:
-    from geovq.decoder.conventions import ConventionWarning
-except ImportError:
-    ConventionWarning = UserWarning
+from geovq.decoder.conventions import ConventionWarning
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-PAGES = ["README.md", "docs/autoencoders.md", "docs/medoids.md", "docs/metrics.md", "docs/transformer.md"]
+PAGES = ["README.md", "docs/autoencoders.md", "docs/conventions.md", "docs/medoids.md", "docs/metrics.md", "docs/transformer.md"]
 
 SMALLER = {
     "docs/autoencoders.md": {
@@ -161,7 +158,6 @@ def test_python_blocks_run(page, names):
         assert names["restored"].shape == (200, 8, 8, 1)
 
 
-@pytest.mark.peers
 def test_blocks_with_torch_run(names):
     if importlib.util.find_spec("torchax") is None:
         pytest.skip("torchax is not installed; pip install 'geovq[torch]'")
