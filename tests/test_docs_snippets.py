@@ -77,8 +77,8 @@ class VAE(torch.nn.Module):
 def blocks(page, *, with_torch):
     """The python blocks of a page that need PyTorch, or those that do not."""
     text = (ROOT / page).read_text()
-    found = re.finditer(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    found = ["\n" * text.count("\n", 0, block.start(1)) + block[1] for block in found]  # errors name the page's lines
+    matches = re.finditer(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    found = ["\n" * text.count("\n", 0, block.start(1)) + block[1] for block in matches]  # errors name the page's lines
     for words, fewer in SMALLER.get(page, {}).items():
         assert any(words in block for block in found), f"{page}: no block says {words}"
         found = [block.replace(words, fewer) for block in found]
