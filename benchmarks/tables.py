@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from benchmarks import entropy, perceptual
+from benchmarks import autoencoders, entropy, perceptual
 from benchmarks.common.harness import FOLDER, captioned, markdown, no_options, read_results
 from benchmarks.common.rows import Row, Table, judged_by, select, value_of
 from benchmarks.generation import tables as generation
@@ -225,6 +225,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {
     "longest_apart": ("longer_long", _rendered(generation.apart)),
     "likelihood": ("likelihood", _rendered(generation.predicted)),
     "likelihood_positions": ("likelihood", _rendered(lambda rows: generation.positions(select(rows, split="test")))),
+    "autoencoders": ("autoencoders", autoencoders.table),
     "perceptual": ("perceptual", _rendered(perceptual.table)),
     "entropy": ("entropy", _rendered(entropy.table)),
     "study_legacy": ("study", _rendered(generation.legacy)),
@@ -250,6 +251,8 @@ def table(name: str) -> str:
 
 def _replicated(names: Collection[object]) -> str:
     """How often networks were trained, by what a results file calls its seeds."""
+    if not names:
+        return "published networks"
     of_all, of_some = (sum(str(name).startswith(kind) for name in names) for kind in ("networks", "Transformer"))
     seeds = f"{of_all} seeds" if of_all > 1 else "one seed"
     return f"{seeds} of the networks" + (f", {of_all + of_some} of the Transformers" if of_some else "")

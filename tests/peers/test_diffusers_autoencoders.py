@@ -4,6 +4,7 @@ Encoder and decoder agree, and files of either are read by the other to the bit.
 """
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ _BLOCKS = {
 }
 _NO_QUANT = {"use_quant_conv": False, "use_post_quant_conv": False}
 
-KL = {
+KL: dict[str, dict[str, Any]] = {
     "Stable Diffusion 1": _BLOCKS | {"scaling_factor": 0.18215},
     "SDXL": _BLOCKS | {"scaling_factor": 0.13025, "force_upcast": True},
     "SD3": _BLOCKS | _NO_QUANT | {"latent_channels": 16, "scaling_factor": 1.5305, "shift_factor": 0.0609},
@@ -50,7 +51,7 @@ KL = {
     },
 }
 
-TINY = {
+TINY: dict[str, dict[str, Any]] = {
     "taesd": {},
     "taef1": {"latent_channels": 16, "shift_factor": 0.0},
     "other sizes": {
@@ -62,7 +63,9 @@ TINY = {
     },
 }
 
-ALL = [(diffusers.AutoencoderKL, AutoencoderKL, options) for options in KL.values()]
+ALL: list[tuple[Any, Any, dict[str, Any]]] = [
+    (diffusers.AutoencoderKL, AutoencoderKL, options) for options in KL.values()
+]
 ALL += [(diffusers.AutoencoderTiny, TinyAutoencoder, options) for options in TINY.values()]
 EVERY = pytest.mark.parametrize(("theirs", "ours", "options"), ALL, ids=[*KL, *TINY])
 
