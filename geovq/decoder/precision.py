@@ -55,7 +55,8 @@ def _call(function: Partial, batch: AnyArray) -> Any:
 def _precisions(function: Callable) -> Iterator[Any]:
     """Precisions that a function may want, its parameters' own first."""
     own = [leaf.dtype for leaf in jax.tree.leaves(function) if isinstance(leaf, AnyArray)]
-    every = [*own, jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16), jax.dtypes.canonicalize_dtype(jnp.float64)]
+    wide = [jax.dtypes.canonicalize_dtype(jnp.float64), jnp.dtype(jnp.float32)]
+    every = [*own, *wide, jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16)]
     return (dtype for dtype in dict.fromkeys(every) if jnp.issubdtype(dtype, jnp.floating))
 
 

@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 
 from geovq.assignment.base import Codebook
 from geovq.assignment.whitened import Whitened
-from geovq.decoder.adapters import flat, from_linen, from_nnx, in_context, single
+from geovq.decoder.adapters import as_partial, flat, from_linen, from_nnx, in_context, single
 from geovq.decoder.autoencoder import check_autoencoder
 from geovq.decoder.ensembles import ensemble, with_deviation
 from geovq.metric.batched import mean_metrics, pullback_metrics, sketches, token_metrics
@@ -129,6 +129,14 @@ def test_other_parameters_do_not_compile_again(points):
             decode(points)
             assert ("first" if traces else "again") == ("again" if seed else "first"), name
         assert not np.allclose(found[0], found[1])
+
+
+def test_a_bound_method_is_compiled_once(points):
+    encode = as_partial(NnxDecoder(0).doubled, "encode")
+    traces.clear()
+    for _ in range(3):
+        encode(points)
+    assert len(traces) == 1
 
 
 def test_a_module_in_training_is_taken_as_it_is_now(points):
@@ -470,7 +478,7 @@ def test_the_tokenizer_refuses_at_the_door(first, second, message, rng):
         check_autoencoder(first, second, images[:1])
     with pytest.raises(InputError, match=message):
         Tokenizer.fit(first, second, images, num_codes=3, num_neighbours=2)
-    codebook = Codebook(np.zeros((1, 3, 2), np.float32), np.broadcast_to(np.eye(2), (1, 4, 2, 2)))
+    codebook = Codebook(rng.standard_normal((1, 3, 2)).astype(np.float32), np.broadcast_to(np.eye(2), (1, 4, 2, 2)))
     Tokenizer(encode, decode, codebook, assigner=Whitened(), image_shape=(2, 4, 1))
     with pytest.raises(InputError, match=message):
         Tokenizer(first, second, codebook, assigner=Whitened(), image_shape=(2, 4, 1))

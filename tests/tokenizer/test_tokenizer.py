@@ -217,12 +217,12 @@ def test_bad_options_are_refused(options, message, images):
 
 
 def test_decoder_of_another_image_shape_is_refused(images):
-    with pytest.raises(InputError, match=r"decode: expected images \(1, 2, 4, 1\), found \(1, 4, 2, 1\)"):
+    with pytest.raises(InputError, match=r"decode: expected images \(8, 2, 4, 1\), found \(8, 4, 2, 1\)"):
         Tokenizer.fit(encode, lambda z: decode(z).reshape(-1, 4, 2, 1), images, num_codes=6, num_neighbours=4)
 
 
 def test_encoder_without_a_grid_is_refused(images):
-    with pytest.raises(InputError, match=r"latents \(n, h, w, d\) of 1 images, found \(1, 2\)"):
+    with pytest.raises(InputError, match=r"latents \(n, h, w, d\) of 8 images, found \(8, 2\)"):
         Tokenizer.fit(lambda x: encode(x).reshape(-1, 2), decode, images, num_codes=6)
 
 
@@ -249,8 +249,8 @@ def numpy_decode(latents):
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [
-        (lambda x: x @ np.ones(7), decode, r"encode: expected .* are encode and decode in this order"),
-        (None, decode, "encode: expected a function of a batch"),
+        (lambda x: x @ np.ones(7), decode, r"encode: expected a function of a batch .* call it on such a batch"),
+        (None, decode, "encode: expected a function, found NoneType"),
         (encode, numpy_decode, r"decoder: expected a function of one latent .* that JAX can trace"),
     ],
 )
@@ -299,7 +299,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path, fitted):
 
 def test_vae_of_other_sizes_is_refused_on_loading(tmp_path, fitted):
     fitted["whitened"].save(tmp_path / "t.npz")
-    with pytest.raises(InputError, match=r"encode: expected latents \(1, 1, 2, 1\) of 1 images, found \(1, 2, 1, 1\)"):
+    with pytest.raises(InputError, match=r"encode: expected latents \(2, 1, 2, 1\), found \(2, 2, 1, 1\)"):
         Tokenizer.load(tmp_path / "t.npz", lambda x: encode(x).reshape(-1, 2, 1, 1), decode)
 
 
