@@ -25,6 +25,35 @@ def test_duplicates_are_merged_and_weighted():
     np.testing.assert_allclose(geometry.mean_metric, [[4]])
 
 
+@pytest.mark.parametrize("components", ["bridge", "drop"])
+def test_few_latents_are_joined_to_all_others(components):
+    """Fewer than the neighbours that were asked for; the user never chose a number."""
+    few, all_of_them = on_a_line(16, components), on_a_line(4, components)
+    assert few.num_neighbours == 4
+    np.testing.assert_array_equal(few.geodesic.toarray(), all_of_them.geodesic.toarray())
+    assert few.geodesic.nnz == 5 * 4
+
+
+@pytest.mark.parametrize("components", ["bridge", "drop"])
+def test_a_single_distinct_latent_has_no_edges(components):
+    latents = np.full((3, 1, 1, 1), 2, np.float32)
+    geometry = measure(lambda z: 2 * z, latents, num_neighbours=16, components=components)
+    np.testing.assert_array_equal(geometry.nodes, [[2]])
+    np.testing.assert_array_equal(geometry.weights, [3])
+    assert (geometry.num_neighbours, geometry.recall, geometry.bridges, geometry.dropped) == (1, 1.0, 0, 0)
+    assert geometry.straight.nnz == geometry.geodesic.nnz == 0
+    field = code_field(place_codes(geometry, np.array([[2], [3]], np.float32)))
+    tokens, lengths = nearest_along(field, np.array([[2.1], [3.0]], np.float32), np.full((2, 1, 1), 4, np.float32))
+    np.testing.assert_array_equal(tokens, [0, 1])
+    np.testing.assert_allclose(lengths, [0.2, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [0, -1, 2.0, True, None])
+def test_bad_numbers_of_neighbours_are_named_as_the_user_knows_them(bad):
+    with pytest.raises(InputError, match="num_neighbours: expected a whole number of at least 1"):
+        on_a_line(bad)
+
+
 def test_it_is_told_how_well_neighbours_were_found_and_what_was_bridged(monkeypatch):
     geometry = on_a_line()
     assert (geometry.num_neighbours, geometry.recall, geometry.bridges) == (1, 1.0, 0)

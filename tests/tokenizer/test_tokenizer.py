@@ -196,13 +196,23 @@ def test_progress_counts_the_images(fitted, images):
         assert sum(done) == len(images), name
 
 
+@pytest.mark.parametrize("name", ["whitened", "geodesic", "amortised", "joint"])
+@pytest.mark.parametrize("distinct", [1, 2])
+def test_few_images_are_enough(name, distinct, images):
+    """Fewer latents than the default number of neighbours; one of them, where all tokens are alike."""
+    few = images[:1] if distinct == 2 else np.full((3, 2, 4, 1), 0.5, np.float32)
+    for codebook in ("metric", "geodesic"):
+        tokenizer = Tokenizer.fit(encode, decode, few, num_codes=distinct, codebook=codebook, assigner=ASSIGNERS[name])
+        np.testing.assert_allclose(tokenizer.decode(tokenizer.encode(few)), decode(encode(few)), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"num_codes": 121}, "K in 1..120"),
         ({"codebook": "random"}, "codebook: expected one of"),
         ({"assigner": "joint"}, r"assigner: expected an assigner such as geovq.Joint\(\)"),
-        ({"num_neighbours": 120}, "120"),
+        ({"num_neighbours": 0}, "num_neighbours: expected a whole number of at least 1, found 0"),
         ({"max_images": 0}, "max_images: expected a whole number of at least 1, found 0"),
         ({"max_images": 1.5}, "max_images: expected a whole number"),
         ({"num_quantizers": "2"}, "num_quantizers: expected a whole number of at least 1, found '2'"),
