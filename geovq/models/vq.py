@@ -23,8 +23,8 @@ class MovingCodes(NamedTuple):
 
 def initial_codes(num_codes: int, d: int) -> MovingCodes:
     """Codes before the first batch: none counts as used, so that `update_codes` takes all of them from that batch."""
-    zeros = jnp.zeros((num_codes, d), jnp.float32)
-    return MovingCodes(zeros, zeros[:, 0], zeros)
+    codes, counts, sums = (jnp.zeros(shape, jnp.float32) for shape in ((num_codes, d), num_codes, (num_codes, d)))
+    return MovingCodes(codes, counts, sums)
 
 
 def update_codes(

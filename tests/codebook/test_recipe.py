@@ -11,7 +11,7 @@ from geovq.numerics.additive import MAX_QUANTIZERS
 from geovq.validation import InputError
 
 
-@pytest.mark.parametrize(("name", "composition"), itertools.product(CODEBOOKS, COMPOSITIONS))
+@pytest.mark.parametrize(("name", "composition"), list(itertools.product(CODEBOOKS, COMPOSITIONS)))
 def test_one_code_for_each_token_is_always_possible(name, composition):
     check_recipe(Recipe(name, composition=composition), d=1)
 

@@ -107,6 +107,18 @@ def test_save_and_load(name, tmp_path, fitted, images):
     np.testing.assert_array_equal(loaded.decode(loaded.encode(images)), fitted[name].decode(loaded.encode(images)))
 
 
+@pytest.mark.parametrize("name", ["whitened", "local", "joint"])
+def test_double_precision_changes_no_tokens(name, fitted, images, tmp_path, x64):
+    """`jax_enable_x64` is another default alone: everything is computed in float32, and files are the same."""
+    again = fit(images, assigner=Whitened()).replace(assigner=ASSIGNERS[name])
+    tokens = fitted[name].encode(images)
+    np.testing.assert_array_equal(again.encode(images), tokens)
+    decoded = again.decode(tokens)
+    assert decoded.dtype == np.float32
+    again.save(tmp_path / "t.npz")
+    np.testing.assert_array_equal(Tokenizer.load(tmp_path / "t.npz", encode, decode).decode(tokens), decoded)
+
+
 class Constant(Assigner):
     """An assigner of the user's own: always the same code."""
 
@@ -203,7 +215,11 @@ def test_few_images_are_enough(name, distinct, images):
     few = images[:1] if distinct == 2 else np.full((3, 2, 4, 1), 0.5, np.float32)
     for codebook in ("metric", "geodesic"):
         tokenizer = Tokenizer.fit(encode, decode, few, num_codes=distinct, codebook=codebook, assigner=ASSIGNERS[name])
-        np.testing.assert_allclose(tokenizer.decode(tokenizer.encode(few)), decode(encode(few)), atol=1e-6)
+        found, of_latents = tokenizer.decode(tokenizer.encode(few)), decode(encode(few))
+        if tokenizer.assigner.needs_images:
+            assert ((found - few) ** 2).sum() <= ((of_latents - few) ** 2).sum() + 1e-5
+        else:
+            np.testing.assert_allclose(found, of_latents, atol=1e-6)
 
 
 @pytest.mark.parametrize(
