@@ -20,7 +20,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = pathlib.Path(__file__).parents[1]
 UNCHECKED = {"geovq.medoids.kernels"}  # numba compiles the functions themselves
-MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "geovq").rglob("*.py")}
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for package in ("geovq", "train")
+    for path in (ROOT / package).rglob("*.py")
+}
 
 CHECKED = sorted(name for name in MODULES - UNCHECKED if not name.endswith("__init__"))
 

@@ -79,7 +79,7 @@ def test_a_changed_dtype_is_refused(tmp_path, other):
         members = dict(file)
     members["__meta__"] = np.array(str(members["__meta__"]).replace("bfloat16", other))
     np.savez(path, **members)
-    with pytest.raises(InputError, match="the content was changed|truncated or of another kind"):
+    with pytest.raises(InputError, match=r"the content was changed|truncated or of another kind"):
         load_arrays(path)
 
 

@@ -140,7 +140,7 @@ class Tokenizer:
             composition: "residual" or "product", where a token has several codes, see `geovq.numerics.additive`.
             max_images: Images at most, drawn at random, whose tokens' metrics are computed and joined to the graph; each takes
                 about 0.05 s of one core.
-            num_neighbours: Neighbours of a latent in that graph.
+            num_neighbours: Neighbours of a latent in that graph; all others where there are fewer.
             components: "bridge" or "drop", see `geovq.geometry.measure`.
             probes: Random probes by which these metrics are sketched; None for exact ones.
             seed: Of every random choice.

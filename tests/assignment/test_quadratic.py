@@ -6,7 +6,6 @@ import pytest
 
 from geovq.assignment.quadratic import damp, descend, error_gradient, exact_quadratic, projected_quadratic
 from geovq.assignment.subspace import leading_directions
-from geovq.numerics.additive import sum_codes
 from tests import reference
 
 H, W, D, K = 1, 3, 2, 4
@@ -120,8 +119,3 @@ def test_descent_equals_code_after_code(count, whole, decoder, grid, image, rng)
         found = np.asarray(descend(quadratic, jnp.asarray(codes), jnp.asarray(start), sweeps=sweeps))
         np.testing.assert_array_equal(found, reference.coordinate_descent(error, start, K, sweeps))
     assert error(found) < error(start)
-
-
-def test_sums_by_hand():
-    codes = np.array([[[1, 0], [2, 0]], [[0, 10], [0, 20]]], np.float32)
-    np.testing.assert_array_equal(sum_codes(codes, np.array([[0, 1], [1, 0]])), [[1, 20], [2, 10]])

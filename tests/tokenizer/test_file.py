@@ -27,6 +27,7 @@ from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError
 
 CODEBOOK = Codebook(np.zeros((1, 3, 2), np.float32), np.ones((1, 1, 2, 2), np.float32))
+NEAREST = Nearest()
 PROBE = {"image": np.array([[0.5]], np.float32)}
 
 HALVES: list[Any] = [jnp.bfloat16, jnp.float16, jnp.float8_e4m3fn, jnp.float8_e5m2]
@@ -36,7 +37,7 @@ def scaled(*parameters: Any) -> Partial:
     return Partial(lambda *arguments: arguments[-1], *parameters)
 
 
-def save(path: pathlib.Path, decode: Any = None, assigner: Assigner = Nearest()) -> str:
+def save(path: pathlib.Path, decode: Any = None, assigner: Assigner = NEAREST) -> str:
     return save_tokenizer(path, CODEBOOK, assigner, (4, 4, 1), PROBE, decode)
 
 

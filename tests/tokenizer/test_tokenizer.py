@@ -107,6 +107,18 @@ def test_save_and_load(name, tmp_path, fitted, images):
     np.testing.assert_array_equal(loaded.decode(loaded.encode(images)), fitted[name].decode(loaded.encode(images)))
 
 
+@pytest.mark.parametrize("name", ["whitened", "local", "joint"])
+def test_double_precision_changes_no_tokens(name, fitted, images, tmp_path, x64):
+    """`jax_enable_x64` is another default alone: everything is computed in float32, and files are the same."""
+    again = fit(images, assigner=Whitened()).replace(assigner=ASSIGNERS[name])
+    tokens = fitted[name].encode(images)
+    np.testing.assert_array_equal(again.encode(images), tokens)
+    decoded = again.decode(tokens)
+    assert decoded.dtype == np.float32
+    again.save(tmp_path / "t.npz")
+    np.testing.assert_array_equal(Tokenizer.load(tmp_path / "t.npz", encode, decode).decode(tokens), decoded)
+
+
 class Constant(Assigner):
     """An assigner of the user's own: always the same code."""
 
@@ -196,13 +208,27 @@ def test_progress_counts_the_images(fitted, images):
         assert sum(done) == len(images), name
 
 
+@pytest.mark.parametrize("name", ["whitened", "geodesic", "amortised", "joint"])
+@pytest.mark.parametrize("distinct", [1, 2])
+def test_few_images_are_enough(name, distinct, images):
+    """Fewer latents than the default number of neighbours; one of them, where all tokens are alike."""
+    few = images[:1] if distinct == 2 else np.full((3, 2, 4, 1), 0.5, np.float32)
+    for codebook in ("metric", "geodesic"):
+        tokenizer = Tokenizer.fit(encode, decode, few, num_codes=distinct, codebook=codebook, assigner=ASSIGNERS[name])
+        found, of_latents = tokenizer.decode(tokenizer.encode(few)), decode(encode(few))
+        if tokenizer.assigner.needs_images:
+            assert ((found - few) ** 2).sum() <= ((of_latents - few) ** 2).sum() + 1e-5
+        else:
+            np.testing.assert_allclose(found, of_latents, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"num_codes": 121}, "K in 1..120"),
         ({"codebook": "random"}, "codebook: expected one of"),
         ({"assigner": "joint"}, r"assigner: expected an assigner such as geovq.Joint\(\)"),
-        ({"num_neighbours": 120}, "120"),
+        ({"num_neighbours": 0}, "num_neighbours: expected a whole number of at least 1, found 0"),
         ({"max_images": 0}, "max_images: expected a whole number of at least 1, found 0"),
         ({"max_images": 1.5}, "max_images: expected a whole number"),
         ({"num_quantizers": "2"}, "num_quantizers: expected a whole number of at least 1, found '2'"),
