@@ -308,6 +308,15 @@ def summed_codes(codes, tokens):
     return latents
 
 
+def residual_tokens(z, codes):
+    """Tokens (S,) of one latent as a residual VQ chooses them: each code is the nearest to the residual of the ones before."""
+    tokens = []
+    for each in codes:
+        tokens.append(int(np.argmin(np.sum((each - z) ** 2, axis=1))))
+        z = z - each[tokens[-1]]
+    return np.array(tokens)
+
+
 def metric_mean(points, metrics, weights):
     """The minimiser of Σ w (c − z)ᵀG(c − z), by its normal equations, summed one by one."""
     total, moment = 0, 0

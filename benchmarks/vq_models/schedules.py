@@ -6,7 +6,7 @@ ScheduleName = Literal["reduced", "smoke"]
 
 
 class Model(NamedTuple):
-    """A model with vector-quantized latents."""
+    """A model with vector-quantized latents, and its training."""
 
     name: str
     crop: int
@@ -14,12 +14,16 @@ class Model(NamedTuple):
     downs: int
     """Times that the encoder halves the image."""
     width: int
-    """Channels of the networks; half as many at full resolution."""
+    """Channels of the networks; half as many at half of the full resolution."""
     d: int
     """Channels of a code."""
     num_codes: int
-    num_quantizers: int = 1
+    num_quantizers: int
     """Codes of a token; with several, each quantizes the residual of the ones before."""
+    steps: int
+    """Of training."""
+    batch: int
+    """Crops of a training step."""
 
     @property
     def side(self) -> int:
@@ -37,14 +41,10 @@ class Schedule(NamedTuple):
     """How long and how much."""
 
     models: tuple[Model, ...]
-    pixels: int
-    """Pixels of a training batch."""
-    steps: int
-    """Training steps of every model."""
     crops: int
     """Crops of each photograph that is scored."""
-    fit_crops: int
-    """Crops of training photographs from which metrics and clusters are measured."""
+    measured: int
+    """Crops of training photographs from which mean metrics and clusters are measured."""
     photographs: int | None = None
     """Photographs that are scored at most; None for all."""
 
@@ -52,24 +52,20 @@ class Schedule(NamedTuple):
 SCHEDULES: dict[ScheduleName, Schedule] = {
     "reduced": Schedule(
         (
-            Model("vqvae-8x8", crop=32, downs=2, width=48, d=128, num_codes=512),
-            Model("vqvae-16x16", crop=64, downs=2, width=48, d=16, num_codes=1024),
-            Model("residual-vq-8x8", crop=64, downs=3, width=48, d=32, num_codes=512, num_quantizers=4),
+            Model("vqvae-8x8", 32, 2, 48, d=128, num_codes=512, num_quantizers=1, steps=1200, batch=64),
+            Model("vqvae-16x16", 64, 2, 48, d=16, num_codes=1024, num_quantizers=1, steps=500, batch=8),
+            Model("residual-vq-8x8", 64, 3, 48, d=32, num_codes=512, num_quantizers=4, steps=500, batch=8),
         ),
-        pixels=16 * 64 * 64,
-        steps=1200,
-        crops=4,
-        fit_crops=2000,
+        crops=2,
+        measured=128,
     ),
     "smoke": Schedule(
         (
-            Model("vqvae", crop=16, downs=2, width=8, d=4, num_codes=16),
-            Model("residual-vq", crop=16, downs=3, width=8, d=4, num_codes=16, num_quantizers=2),
+            Model("vqvae", 16, 2, 8, d=4, num_codes=16, num_quantizers=1, steps=20, batch=8),
+            Model("residual-vq", 16, 3, 8, d=4, num_codes=16, num_quantizers=2, steps=20, batch=8),
         ),
-        pixels=8 * 16 * 16,
-        steps=20,
         crops=1,
-        fit_crops=64,
+        measured=64,
         photographs=4,
     ),
 }

@@ -14,7 +14,7 @@ from flax import nnx
 
 from benchmarks.vq_models.networks import Networks, quantize
 from benchmarks.vq_models.photographs import Photograph, draw_crops
-from benchmarks.vq_models.schedules import Model, Schedule
+from benchmarks.vq_models.schedules import Model
 from geovq.decoder.adapters import from_nnx
 from geovq.models.vq import MovingCodes, initial_codes, straight_through, update_codes
 from geovq.storage import load_arrays, save_arrays
@@ -42,32 +42,29 @@ class Trained(NamedTuple):
     """That training took."""
 
 
-def train(
-    model: Model, schedule: Schedule, photographs: Sequence[Photograph], folder: pathlib.Path, *, seed: int
-) -> Trained:
+def train(model: Model, photographs: Sequence[Photograph], folder: pathlib.Path, *, seed: int) -> Trained:
     """The trained model out of the folder, after the steps that are missing."""
     path = folder / f"{model.name}-{seed}.npz"
     networks = Networks(model, rngs=nnx.Rngs(seed))
     graphdef, params = nnx.split(networks, nnx.Param)
-    optimizer = optax.adam(optax.warmup_cosine_decay_schedule(0, _RATE, schedule.steps // 20, schedule.steps))
+    optimizer = optax.adam(optax.warmup_cosine_decay_schedule(0, _RATE, model.steps // 20, model.steps))
     moving = [initial_codes(model.num_codes, model.d)] * model.num_quantizers
     state = params, optimizer.init(params), jax.tree.map(lambda *each: jnp.stack(each), *moving)
-    made_from = {"model": list(model), "steps": schedule.steps, "pixels": schedule.pixels, "seed": seed}
+    made_from = {"model": list(model), "seed": seed}
     state, done, seconds = _restore(path, state, made_from)
     step = _compile(graphdef, optimizer)
-    batch = schedule.pixels // model.crop**2
     started = time.perf_counter()
-    while done < schedule.steps:
-        crops = draw_crops(photographs, model.crop, batch, seed, done)
+    while done < model.steps:
+        crops = draw_crops(photographs, model.crop, model.batch, seed, done)
         state, error = step(state, crops, jax.random.fold_in(jax.random.key(seed), done))
         done += 1
-        if done % _SAVED_EVERY == 0 or done == schedule.steps:
+        if done % _SAVED_EVERY == 0 or done == model.steps:
             psnr = -10 * np.log10(float(error))
             spent = seconds + time.perf_counter() - started
-            print(f"{model.name}: step {done} of {schedule.steps}, {psnr:.2f} dB, {spent:.0f} s", flush=True)
+            print(f"{model.name}: step {done} of {model.steps}, {psnr:.2f} dB, {spent:.0f} s", flush=True)
             leaves = {str(i): np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
             save_arrays(path, leaves, made_from | {"done": done, "seconds": spent})
-            if done == schedule.steps:
+            if done == model.steps:
                 seconds = spent
     trained = nnx.merge(graphdef, state[0])
     return Trained(from_nnx(trained.encoder), from_nnx(trained.decoder), np.asarray(state[2].codes), seconds)

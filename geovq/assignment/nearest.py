@@ -18,8 +18,8 @@ class Nearest(Assigner):
     """The code at the least Euclidean distance from the latent; K distances a token."""
 
     sweeps: int = SWEEPS
-    """Times that each of several codes of a token is chosen again while the others stay. `Nearest(sweeps=0)` gives a residual VQ's
-    own tokens, where every code is the nearest to the residual of the ones before."""
+    """Times that each of several codes of a token is chosen again while the others stay. With 0 they are a residual VQ's own
+    tokens: every code is the nearest to the residual of the ones before."""
 
     def __post_init__(self) -> None:
         """Refuses a number that is not whole or is negative."""

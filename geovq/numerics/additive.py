@@ -14,8 +14,8 @@ from jaxtyping import Float
 from geovq.validation import InputError, check_finite
 
 MAX_QUANTIZERS = 64
-"""Codes of a token at most. Time and memory grow in proportion to them; an array with a longer first axis is nearly always one with
-its axes in another order."""
+"""Codes of a token at most. Time and memory grow in proportion to them; an array with a longer first axis nearly always has its
+axes in another order."""
 
 
 def as_quantizers(codes: Float[np.ndarray, "..."]) -> Float[np.ndarray, "S K d"]:
@@ -33,7 +33,7 @@ def as_quantizers(codes: Float[np.ndarray, "..."]) -> Float[np.ndarray, "S K d"]
     return np.asarray(codes if codes.ndim == 3 else codes[None], np.float32)
 
 
-def additive_codes(groups: Sequence[np.ndarray]) -> Float[np.ndarray, "S K d"]:
+def additive_codes(groups: Float[np.ndarray, "S K _"] | Sequence[np.ndarray]) -> Float[np.ndarray, "S K d"]:
     """Codes of a product quantizer, or grouped VQ, as additive ones: each quantizer is zero outside its own channels.
 
     Args:

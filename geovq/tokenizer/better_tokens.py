@@ -31,7 +31,7 @@ class BetterTokens(NamedTuple):
 
     @property
     def gain(self) -> float:
-        """dB won, in the mean over the images."""
+        """Mean over the images of what was won, dB."""
         return float(np.mean(self.psnr - self.own_psnr))
 
 
@@ -55,7 +55,7 @@ def better_tokens(
     images there are, keep the tokenizer of the result and call its `encode`.
 
     Args:
-        encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d), before they are quantized. Of FSQ: bounded, not yet rounded.
+        encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d), before they are quantized; of FSQ, bounded but not rounded.
         decode: Quantized latents (n, h, w, d) to images; differentiable, each image by itself.
         codes: As for `Tokenizer.from_codes`.
         images: (n, H, W, C), uint8 or floats in [0, 1].
