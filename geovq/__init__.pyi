@@ -11,6 +11,7 @@ from .decoder.adapters import from_linen as from_linen
 from .decoder.adapters import from_nnx as from_nnx
 from .decoder.adapters import single as single
 from .decoder.conventions import Autoencoder as Autoencoder
+from .decoder.conventions import ConventionWarning as ConventionWarning
 from .decoder.conventions import adapt as adapt
 from .decoder.torch_modules import from_torch as from_torch
 from .graph.csr import knn_graph as knn_graph

@@ -17,6 +17,10 @@ from geovq.decoder.parts import Part, take_part, write
 from geovq.validation import InputError
 
 
+class ConventionWarning(UserWarning):
+    """Reconstructions are so unlike the images that a convention may be wrong, or the autoencoder is weak."""
+
+
 class Autoencoder(NamedTuple):
     """A trained autoencoder in GeoVQ's convention: two functions of batches, each with its parameters."""
 

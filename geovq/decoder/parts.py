@@ -1,7 +1,7 @@
 """Which part of what an encoder or a decoder returns is the array that is meant, and in words what there is where none is."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,28 @@ Part = int | str | Callable[[Any], Any] | None
 """Which part of a result is meant: an index, a key or an attribute, or a function of the result. None: all of it, an array."""
 
 
+class PartError(InputError):
+    """A result that is no array: the message has the call that names the array in it."""
+
+
 class Source(str):
     """Python source that stands in a proposed call as it is."""
+
+
+class Lambda(Source):
+    """A function and its Python source: what is tried, and what the user is told to write."""
+
+    function: Callable
+
+    def __new__(cls, source: str, function: Callable) -> Self:
+        """Equal to another of the same source."""
+        made = super().__new__(cls, source)
+        made.function = function
+        return made
+
+    def __call__(self, argument: Any) -> Any:
+        """The function's result."""
+        return self.function(argument)
 
 
 def take_part(
@@ -42,12 +62,13 @@ def take_part(
         An array of NumPy or JAX, of floats.
 
     Raises:
-        InputError: Something else than an array, which lists what there is and how to name it; or integers.
+        PartError: Something else than an array.
+        InputError: Integers.
     """
     try:
         value = as_array(found if part is None else _select(found, part))
     except Exception as error:  # a function of the caller's may fail in any way
-        raise InputError(
+        raise PartError(
             f"{wanted}: expected a part of what {name} returns, {list_parts(found)}, found {write(part)}, which fails with "
             f"{type(error).__name__}; use {call(**{wanted: propose(found)})}."
         ) from error
@@ -55,7 +76,7 @@ def take_part(
         remedy = f"say which are the {wanted}: {call(**{wanted: propose(found)})}"
         if part is not None:
             remedy = f"let {wanted}=... name an array: {call(**{wanted: propose(found)})}"
-        raise InputError(f"{name}: expected an array of {wanted}, found {list_parts(value)}; {remedy}.")
+        raise PartError(f"{name}: expected an array of {wanted}, found {list_parts(value)}; {remedy}.")
     if not jnp.issubdtype(value.dtype, jnp.floating):
         before = "they are quantized" if wanted == "latents" else "rounding"
         raise InputError(f"{name}: expected {wanted} as floats, found {value.dtype}; return them before {before}.")
@@ -100,7 +121,7 @@ def propose(found: Any) -> Part:
 def write(value: Any) -> str:
     """An argument as Python source."""
     if isinstance(value, Source):
-        return str(value)
+        return str.__str__(value)
     if isinstance(value, tuple):
         return f"({', '.join(map(write, value))})"
     if isinstance(value, float):

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from geovq.assignment.base import Assigner, Codebook
-from geovq.numerics.additive import as_quantizers
+from geovq.numerics.additive import as_quantizers, sum_codes
 from geovq.validation import InputError, check_finite, check_images, check_tokens
 
 
@@ -25,6 +25,14 @@ def as_codebook(codebook: Codebook) -> Codebook:
         )
     check_finite("position_metrics", metrics)
     return Codebook(codes, metrics)
+
+
+def some_latents(codebook: Codebook) -> Float[np.ndarray, "2 h w d"]:
+    """Two grids of codes that are as different as the codebook's size lets them be."""
+    h, w = codebook.grid
+    first = np.arange(h * w).reshape(h, w, 1) % codebook.num_codes
+    tokens = np.stack([first, codebook.num_codes - 1 - first])
+    return sum_codes(codebook.codes, np.repeat(tokens, codebook.num_quantizers, axis=-1))
 
 
 def as_latents(

@@ -23,8 +23,8 @@ from geovq.batching.run import DEFAULT_PLAN, Plan
 from geovq.codebook.fit import fit_codebook
 from geovq.codebook.names import CodebookName, CompositionName
 from geovq.codebook.recipe import Recipe, check_recipe
-from geovq.decoder.adapters import single
-from geovq.decoder.autoencoder import check_autoencoder, decode_latents, encode_images
+from geovq.decoder.adapters import as_partial, single
+from geovq.decoder.autoencoder import check_autoencoder, check_codes, decode_latents, encode_images
 from geovq.geometry.measured import Geometry, draw, measure
 from geovq.metric.batched import mean_metrics
 from geovq.numerics.additive import as_quantizers, sum_codes
@@ -35,6 +35,7 @@ from geovq.tokenizer.checks import (
     as_latents,
     as_start,
     check_images_of,
+    some_latents,
     token_shape,
 )
 from geovq.tokenizer.file import load_tokenizer, save_tokenizer
@@ -74,9 +75,8 @@ class Tokenizer:
         check_measured(assigner, self.codebook)
         self.assigner = assigner
         self.image_shape = tuple(int(size) for size in image_shape)
-        self._encode, self._decode = encode, decode
-        latent_shape = (*self.grid, self.codebook.codes.shape[-1])
-        check_autoencoder(encode, decode, np.zeros((1, *self.image_shape), np.float32), latent_shape)
+        self._encode, self._decode = as_partial(encode, "encode"), as_partial(decode, "decode")
+        check_codes(self._encode, self._decode, some_latents(self.codebook), self.image_shape)
 
     @property
     def codes(self) -> Float[np.ndarray, "K d"] | Float[np.ndarray, "S K d"]:
@@ -159,7 +159,8 @@ class Tokenizer:
         if probes is not None:
             check_whole("probes", probes)
         recipe = Recipe(codebook, num_codes, num_quantizers, composition, seed)
-        check_autoencoder(encode, decode, images[:1])
+        encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
+        check_autoencoder(encode, decode, images)
         check_recipe(recipe, encode_images(encode, images[:1]).shape[-1])
         check_assigner(assigner, num_quantizers)
         latents = encode_images(encode, images)
@@ -211,7 +212,7 @@ class Tokenizer:
         check_whole("seed", seed, 0)
         stacked = as_quantizers(codes)
         check_assigner(assigner, len(stacked))
-        check_autoencoder(encode, decode, images[:1])
+        check_autoencoder(encode, decode, images)
         latents = encode_images(encode, draw(images, max_images, seed))
         if stacked.shape[-1] != latents.shape[-1]:
             raise InputError(
@@ -380,7 +381,7 @@ class Tokenizer:
         Raises:
             InputError: The file is missing, truncated, changed, or not a tokenizer; or the callables do not fit it.
         """
-        stored = load_tokenizer(path, decode)
+        stored = load_tokenizer(path, as_partial(decode, "decode"))
         loaded = cls(encode, stored.decode, stored.codebook, assigner=stored.assigner, image_shape=stored.image_shape)
         found = loaded._probe()
         for name, of in (("decoder", "image"), ("encoder", "latents")):
