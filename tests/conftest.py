@@ -82,3 +82,12 @@ def fashion_dir() -> pathlib.Path:
     if not (folder / "train-images-idx3-ubyte.gz").exists():
         pytest.skip(f"no Fashion-MNIST files in {folder}; set GEOVQ_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def autoencoders_dir() -> pathlib.Path:
+    """Folder with the published weights of taesd, taesd3 and taef1: GEOVQ_AUTOENCODERS, or shared data beside the checkout."""
+    folder = pathlib.Path(os.environ.get("GEOVQ_AUTOENCODERS", ROOT.parent / "shared/data/autoencoders"))
+    if not (folder / "taesd_encoder.safetensors").exists():
+        pytest.skip(f"no weights of TAESD in {folder}; set GEOVQ_AUTOENCODERS to their folder")
+    return folder

@@ -37,7 +37,7 @@ from geovq.models.pretrained import (
     weights_file,
     write_model,
 )
-from geovq.models.torch_tensors import abstract, fill, tensors_of
+from geovq.models.torch_tensors import build, tensors_of
 from geovq.validation import InputError
 
 _CLASS = "AutoencoderKL"
@@ -319,7 +319,7 @@ class AutoencoderKL(nnx.Module):
             )
         config = _read_config(ConfigFile(model / CONFIG, _CLASS))
         weights = weights_file(model)
-        return fill(abstract(cls, config, wanted), _modernise(read_tensors(weights)), str(weights), _RENAMED)
+        return build(cls, config, wanted, _modernise(read_tensors(weights)), str(weights), _RENAMED)
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
         """Writes config.json and diffusion_pytorch_model.safetensors, which `from_pretrained` and diffusers read.

@@ -111,7 +111,7 @@ def check_image_batch(images: AnyArray, channels: int, stride: int) -> None:
     Raises:
         InputError: Another shape, integers, or a height or width that the stride does not divide.
     """
-    _check_batch("images", images, ("H", "W", channels))
+    _check_batch("images", images, ("H", "W", channels), "divide bytes by 255")
     height, width = jnp.shape(images)[1:3]
     if height % stride or width % stride or not height or not width:
         down, right = (max(size // stride, 1) * stride for size in (height, width))
@@ -127,10 +127,10 @@ def check_latent_batch(latents: AnyArray, channels: int) -> None:
     Raises:
         InputError: Another shape, or integers.
     """
-    _check_batch("latents", latents, ("h", "w", channels))
+    _check_batch("latents", latents, ("h", "w", channels), "pass what encode returns, and not tokens")
 
 
-def _check_batch(name: str, batch: AnyArray, sizes: Iterable[str | int]) -> None:
+def _check_batch(name: str, batch: AnyArray, sizes: Iterable[str | int], remedy: str) -> None:
     *_, channels = sizes = tuple(sizes)
     shape = jnp.shape(batch)
     if len(shape) != 4 or shape[3] != channels:
@@ -139,4 +139,4 @@ def _check_batch(name: str, batch: AnyArray, sizes: Iterable[str | int]) -> None
             f"{name}: expected shape (n, {wanted}), found {shape}; is the axis of channels the last, or is it another model?"
         )
     if not jnp.issubdtype(jnp.result_type(batch), jnp.floating):
-        raise InputError(f"{name}: expected floats, found {jnp.result_type(batch)}; divide bytes by 255.")
+        raise InputError(f"{name}: expected floats, found {jnp.result_type(batch)}; {remedy}.")

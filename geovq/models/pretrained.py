@@ -172,7 +172,7 @@ class ConfigFile:
         self._path, self._values = path, values
         found = values.get("_class_name", class_name)
         if found != class_name:
-            self.refuse("_class_name", class_name, found, f"it is read by geovq.models only if that is {class_name}")
+            self.refuse("_class_name", class_name, found, "use the class of geovq.models for it, if there is one")
 
     def refuse(self, key: str, expected: str, found: object, remedy: str = "no such model is supported") -> NoReturn:
         """Says that a value is not what was expected.

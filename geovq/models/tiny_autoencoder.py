@@ -35,7 +35,7 @@ from geovq.models.pretrained import (
     weights_file,
     write_model,
 )
-from geovq.models.torch_tensors import abstract, fill, tensors_of
+from geovq.models.torch_tensors import build, tensors_of
 from geovq.validation import InputError
 
 _CLASS = "AutoencoderTiny"
@@ -208,13 +208,13 @@ class TinyAutoencoder(nnx.Module):
         if model is not None and not (name and _original_files(folder, name)):
             config = _read_config(ConfigFile(model / CONFIG, _CLASS))
             weights = weights_file(model)
-            return fill(abstract(cls, config, wanted), read_tensors(weights), str(weights))
+            return build(cls, config, wanted, read_tensors(weights), str(weights))
         encoder, decoder = _one_pair(folder, name)
         parts = {"encoder": read_tensors(encoder), "decoder": read_tensors(decoder)}
         tensors: dict[str, np.ndarray] = {}
         for part, found in parts.items():
             tensors |= _as_diffusers(part, found)
-        return fill(abstract(cls, _sizes_of(tensors, decoder), wanted), tensors, f"{encoder} and {decoder.name}")
+        return build(cls, _sizes_of(tensors, decoder), wanted, tensors, f"{encoder} and {decoder.name}")
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
         """Writes config.json and diffusion_pytorch_model.safetensors, which `from_pretrained` and diffusers read.

@@ -4,13 +4,13 @@ A module whose attributes are called as in PyTorch has the same names: `encoder.
 A convolution is (height, width, in, out) here and (out, in, height, width) there; a matrix is (in, out) here and (out, in) there.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+import functools
+from collections.abc import Callable, Hashable, Mapping
+from typing import TypeVar
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.typing import DTypeLike
 
 from geovq.validation import InputError, check_finite
 
@@ -25,15 +25,16 @@ Renamed = Mapping[str, str]
 _Model = TypeVar("_Model", bound=nnx.Module)
 
 
-def abstract(model: Callable[..., _Model], config: Any, dtype: DTypeLike) -> _Model:
-    """A model of shapes without values, for `fill`: no initial weights are drawn.
+@functools.lru_cache(maxsize=16)
+def shapes_of(model: Callable[..., nnx.Module], config: Hashable, dtype: np.dtype) -> tuple[nnx.GraphDef, nnx.State]:
+    """A model that has shapes and no values: no initial weights are drawn. Kept, since tracing it takes seconds.
 
     Args:
         model: Its class.
         config: Its sizes.
         dtype: Of its parameters.
     """
-    return nnx.eval_shape(lambda: model(config, dtype=dtype, rngs=nnx.Rngs(0)))
+    return nnx.split(nnx.eval_shape(lambda: model(config, dtype=dtype, rngs=nnx.Rngs(0))))
 
 
 def tensors_of(module: nnx.Module, renamed: Renamed | None = None) -> dict[str, np.ndarray]:
@@ -50,11 +51,20 @@ def tensors_of(module: nnx.Module, renamed: Renamed | None = None) -> dict[str, 
     }
 
 
-def fill(module: _Model, tensors: Mapping[str, np.ndarray], where: str, renamed: Renamed | None = None) -> _Model:
-    """A module with the parameters of a file.
+def build(
+    model: Callable[..., _Model],
+    config: Hashable,
+    dtype: np.dtype,
+    tensors: Mapping[str, np.ndarray],
+    where: str,
+    renamed: Renamed | None = None,
+) -> _Model:
+    """A model with the parameters of a file.
 
     Args:
-        module: Of `abstract`; it says which tensors there have to be, and in which dtype they are kept.
+        model: Its class.
+        config: Its sizes.
+        dtype: Of its parameters, whatever the file has.
         tensors: By PyTorch's names, with PyTorch's axes.
         where: The file, for messages.
         renamed: Beginnings of names that differ.
@@ -62,16 +72,14 @@ def fill(module: _Model, tensors: Mapping[str, np.ndarray], where: str, renamed:
     Raises:
         InputError: Tensors that are missing, too many or of another shape, the first few by name; integers, NaN or infinity.
     """
-    graphdef, state = nnx.split(module)
-    flat = nnx.to_flat_state(state)
-    wanted = {_name(path, renamed or {}): variable.get_value() for path, variable in flat}
-    shapes = {name: _torch_shape(value.shape) for name, value in wanted.items()}
-    _check_tensors(shapes, tensors, where)
-    for path, variable in flat:
-        name = _name(path, renamed or {})
+    graphdef, state = shapes_of(model, config, dtype)
+    variables = {_name(path, renamed or {}): (path, variable) for path, variable in nnx.to_flat_state(state)}
+    _check_tensors({name: _torch_shape(v.get_value().shape) for name, (_, v) in variables.items()}, tensors, where)
+    filled = {}
+    for name, (path, variable) in variables.items():
         check_finite(f"{where}: {name}", tensors[name].astype(np.float32))
-        variable.set_value(jnp.asarray(_from_torch(tensors[name]), variable.get_value().dtype))
-    return nnx.merge(graphdef, nnx.from_flat_state(flat))
+        filled[path] = variable.replace(jnp.asarray(_from_torch(tensors[name]), dtype))
+    return nnx.merge(graphdef, nnx.from_flat_state(filled))
 
 
 def _check_tensors(shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, np.ndarray], where: str) -> None:
