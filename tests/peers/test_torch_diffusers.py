@@ -14,7 +14,10 @@ from geovq.assignment.nearest import Nearest  # noqa: E402
 from geovq.decoder.torch_modules import from_torch  # noqa: E402
 from geovq.tokenizer.tokenizer import Tokenizer  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of other libraries
+pytestmark = [
+    pytest.mark.peers,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),  # of other libraries
+]
 
 SMALL: dict[str, Any] = {
     "down_block_types": ("DownEncoderBlock2D",) * 2,

@@ -26,7 +26,10 @@ from geovq.validation import InputError  # noqa: E402
 from tests.peers import autoencoders  # noqa: E402
 from tests.peers.autoencoders import LATENTS, SIDE, Convolutions, Dense, Shared, Transposed, make  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # PyTorch's own
+pytestmark = [
+    pytest.mark.peers,
+    pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),  # PyTorch's own
+]
 
 KINDS = {"convolutions": Convolutions, "transposed": Transposed, "shared": Shared, "dense": Dense}
 
@@ -88,6 +91,16 @@ def test_images_of_any_size(rng):
     np.testing.assert_allclose(
         decode(encode(images)), to_numpy(module.decode(module.encode(to_torch(images)))), atol=1e-5
     )
+
+
+class Identity(nn.Module):
+    """Reconstructs images in [-1, 1] exactly, and is made for no others."""
+
+    def encode(self, x):
+        return functional.pixel_unshuffle(x, 2)
+
+    def decode(self, z):
+        return functional.pixel_shuffle(z.clamp(-1, 1), 2)
 
 
 # What may be given.
@@ -218,6 +231,22 @@ def test_what_is_no_tensor_is_listed_with_the_argument_that_names_it(name, fix, 
         encode(pictures)
     with pytest.raises(InputError, match=r'images="images"'):
         decode(np.zeros((1, 4, 4, 4), np.float32))
+
+
+def test_fit_says_how_to_name_the_latents(pictures):
+    with pytest.raises(
+        InputError, match=r"encode: expected an array of latents, .*geovq\.from_torch\(module, latents=0"
+    ):
+        Tokenizer.fit(*from_torch(make(moments_of(RETURNED["tuple"][0])), images="images"), pictures, num_codes=8)
+
+
+def test_fit_refuses_another_range_with_the_call_that_mends_it(rng):
+    module = make(Identity)
+    images = rng.random((8, SIDE, SIDE, 3), dtype=np.float32)
+    with pytest.raises(InputError, match=r"geovq\.adapt\(encode, decode, range=\(-1, 1\)"):
+        Tokenizer.fit(*from_torch(module), images, num_codes=8)
+    mended = from_torch(module, range=(-1, 1))
+    np.testing.assert_allclose(mended.decode(mended.encode(images)), images, atol=1e-5)
 
 
 def test_range_scale_and_shift(pictures):
