@@ -93,16 +93,6 @@ def test_images_of_any_size(rng):
     )
 
 
-class Identity(nn.Module):
-    """Reconstructs images in [-1, 1] exactly, and is made for no others."""
-
-    def encode(self, x):
-        return functional.pixel_unshuffle(x, 2)
-
-    def decode(self, z):
-        return functional.pixel_shuffle(z.clamp(-1, 1), 2)
-
-
 # What may be given.
 
 
@@ -238,15 +228,6 @@ def test_fit_says_how_to_name_the_latents(pictures):
         InputError, match=r"encode: expected an array of latents, .*geovq\.from_torch\(module, latents=0"
     ):
         Tokenizer.fit(*from_torch(make(moments_of(RETURNED["tuple"][0])), images="images"), pictures, num_codes=8)
-
-
-def test_fit_refuses_another_range_with_the_call_that_mends_it(rng):
-    module = make(Identity)
-    images = rng.random((8, SIDE, SIDE, 3), dtype=np.float32)
-    with pytest.raises(InputError, match=r"geovq\.adapt\(encode, decode, range=\(-1, 1\)"):
-        Tokenizer.fit(*from_torch(module), images, num_codes=8)
-    mended = from_torch(module, range=(-1, 1))
-    np.testing.assert_allclose(mended.decode(mended.encode(images)), images, atol=1e-5)
 
 
 def test_range_scale_and_shift(pictures):
