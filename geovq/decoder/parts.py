@@ -132,12 +132,19 @@ def write(value: Any) -> str:
 def _select(found: Any, part: int | str | Callable) -> Any:
     if callable(part):
         return part(found)
-    if isinstance(part, int) or isinstance(found, Mapping):
+    if isinstance(part, int) or (isinstance(found, Mapping) and part in found):
         return found[part]
-    for attribute in part.split("."):
-        found = getattr(found, attribute)
-        found = found() if callable(found) else found
+    for name in part.split("."):
+        found = _named(found, name)
     return found
+
+
+def _named(found: Any, name: str) -> Any:
+    """A key's value; or an attribute's, which an object may have instead of keys, or besides."""
+    if isinstance(found, Mapping) and (name in found or not hasattr(found, name)):
+        return found[name]
+    value = getattr(found, name)
+    return value() if callable(value) else value
 
 
 def _has_attributes(found: Any) -> bool:

@@ -380,6 +380,6 @@ def to_jax(found: Any) -> Any:
 
     if isinstance(found, torch.Tensor):
         return _environment().t2j_iso(found) if hasattr(found, "jax") else np.asarray(found.detach())
-    if isinstance(found, dict):
+    if type(found) is dict:
         return {key: to_jax(value) for key, value in found.items()}
     return type(found)(map(to_jax, found)) if type(found) in (tuple, list) else found
