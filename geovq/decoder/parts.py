@@ -68,6 +68,7 @@ def take_part(
     try:
         value = as_array(found if part is None else _select(found, part))
     except Exception as error:  # a function of the caller's may fail in any way
+        found = as_array(found)
         raise PartError(
             f"{wanted}: expected a part of what {name} returns, {list_parts(found)}, found {write(part)}, which fails with "
             f"{type(error).__name__}; use {call(**{wanted: propose(found)})}."
@@ -104,7 +105,9 @@ def propose(found: Any) -> Part:
     """The likeliest way to name the latents or images in a result."""
     if _is_tensor(found):
         return Source("lambda tensor: tensor.detach().cpu().numpy()")
-    parts = {} if isinstance(found, AnyArray) else _parts(found)
+    if isinstance(found, AnyArray):
+        return None
+    parts = _parts(found)
     for key in _HOLDERS:
         inner = propose(parts[key]) if key in parts else None
         if isinstance(inner, str) and not isinstance(inner, Source):

@@ -313,10 +313,22 @@ def _run(function: TorchFunction, state: State, batch: AnyArray) -> jax.Array:
     except Exception as error:  # modules of any library
         raise InputError(
             f"{function.name}: expected a PyTorch function that torchax can trace for a batch {tuple(batch.shape)}, found that "
-            f"it fails with {describe(error)}; check the shape, let nothing in it depend on the values of tensors (if, float, "
-            "item, numpy), and register tensors as buffers."
+            f"it fails with {describe(error)}; {_remedy(error)}."
         ) from error
     return part.astype(jnp.float32)
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, jax.errors.JAXTypeError):
+        return "let no control flow depend on the values of tensors, and convert none by float(), item() or numpy()"
+    if "Expect a Tensor or a View" in str(error):
+        return (
+            "register the module's tensors as buffers, create others with device=x.device, and pass the module or its method "
+            "instead of a function that reaches it through another one"
+        )
+    if type(error).__name__ == "OperatorNotFound":
+        return "replace that operation, which torchax does not have"
+    return "call the module on such a batch in PyTorch to see whether the shape is wrong"
 
 
 def _call(function: TorchFunction, tensors: dict[str, Any], batch: Any) -> Any:
@@ -366,6 +378,7 @@ def _torch_as_jax() -> Iterator[Any]:
             jax.numpy_dtype_promotion("standard"),
             torch.no_grad(),
             _environment() as environment,
+            torch.device("jax"),
             environment.override_property(prng=jax.random.key(0)),
         ):
             warnings.filterwarnings("ignore", "Explicitly requested dtype")
