@@ -1,5 +1,7 @@
 """The public door: what passes, and what is said about what does not."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
@@ -51,7 +53,7 @@ def test_bad_images_are_refused(images, message):
         (np.array([-1e-7, 1 + 1e-7]), [0, 1]),
         (np.array([-(2.0**-10), 1 + 2.0**-10]), [0, 1]),
         (np.nextafter(np.array([0, 1], np.float32), np.array([-1, 2], np.float32)), [0, 1]),
-        (np.nextafter(np.float16([0, 1]), np.float16([-1, 2])), [0, 1]),
+        (np.nextafter(np.array([0, 1], np.float16), np.array([-1, 2], np.float16)), [0, 1]),
         (np.array([-(2.0**-7), 1 + 2.0**-7], ml_dtypes.bfloat16), [0, 1]),
         (np.array([0.25, 1.0005]), [0.25, 1]),
     ],
@@ -68,7 +70,7 @@ def test_floats_in_range_are_not_copied():
     assert check_images(images) is images
 
 
-VARIANTS = {
+VARIANTS: dict[str, Any] = {
     "float64": lambda x: x.astype(np.float64),
     "big-endian": lambda x: x.astype(">f4"),
     "long double": lambda x: x.astype(np.longdouble),

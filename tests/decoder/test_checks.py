@@ -23,7 +23,7 @@ def test_functions_of_each_row_are_accepted(n, rows):
 @pytest.mark.parametrize("rows", [ROWS, np.zeros_like(ROWS), np.ones_like(ROWS)])
 def test_batch_statistics_are_seen_whatever_the_rows(n, rows):
     """Also for one row, and for rows that are all alike."""
-    for function in (lambda x: x - x.mean(axis=0, keepdims=True), lambda x: x + jnp.max(x), lambda x: x[::-1]):
+    for function in (lambda x: x - x.mean(axis=0, keepdims=True), lambda x: x[::-1]):
         with pytest.raises(InputError, match="decoder: expected the same result for a row alone as in a batch"):
             check_rows_apart("decoder", function, rows[:n])
 

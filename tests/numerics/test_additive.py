@@ -1,5 +1,7 @@
 """Additive codes: by hand, for one quantizer and for several, of NumPy and of JAX."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
@@ -37,8 +39,9 @@ def test_one_codebook_is_the_first_of_one(dtype):
 
 
 def test_lists_and_arrays_of_jax_are_codes():
-    with annotations_off():
-        for codes in (CODES.tolist(), jnp.asarray(CODES)):
+    holders: list[Any] = [CODES.tolist(), jnp.asarray(CODES)]
+    with annotations_off():  # which ask for arrays of NumPy
+        for codes in holders:
             np.testing.assert_array_equal(as_quantizers(codes), CODES, strict=True)
 
 

@@ -57,7 +57,7 @@ def test_a_grey_image_is_black_and_white_in_three_channels():
 
 def test_pickles_of_arrays_in_dictionaries_are_opened():
     arrays = {"layer": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}}
-    content = pickle.dumps(arrays, protocol=2).replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+    content = pickle.dumps(arrays, protocol=3).replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
     found = perceptual.unpickle_arrays(content)
     np.testing.assert_array_equal(found["layer"]["kernel"], arrays["layer"]["kernel"])
 
