@@ -55,21 +55,6 @@ def encode(images):
 def decode(latents):
     return jnp.repeat(jnp.repeat(latents, 8, axis=1), 8, axis=2)
 """,
-    "my_module": """
-import torch
-
-class VAE(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.down = torch.nn.Conv2d(3, 4, 8, stride=8)
-        self.up = torch.nn.ConvTranspose2d(4, 3, 8, stride=8)
-
-    def encode(self, images):
-        return self.down(images)
-
-    def decode(self, latents):
-        return torch.sigmoid(self.up(latents))
-""",
 }
 """Modules of a user's own, by name."""
 
