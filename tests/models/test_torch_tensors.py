@@ -18,7 +18,7 @@ class Pair(nnx.Module):
         self.norm = nnx.GroupNorm(width, 1, param_dtype=dtype, rngs=rngs)
 
 
-TENSORS = {
+TENSORS: dict[str, np.ndarray] = {
     "first.weight": np.arange(18, dtype=np.float16).reshape(3, 2, 1, 3),
     "layers.1.weight": np.arange(3, dtype=np.float32)[None],
     "layers.1.bias": np.ones(1, np.float32),
@@ -30,10 +30,11 @@ RENAMED = {"layers.0": "first"}
 
 def test_names_and_axes_are_those_of_pytorch():
     module = build(Pair, 3, np.dtype(np.float32), TENSORS, "file", RENAMED)
-    kernel = module.layers[0].kernel.get_value()
+    values = {path: variable.get_value() for path, variable in nnx.to_flat_state(nnx.state(module))}
+    kernel = values["layers", 0, "kernel"]
     assert kernel.shape == (1, 3, 2, 3)
     assert kernel[0, 2, 1, 0] == TENSORS["first.weight"][0, 1, 0, 2]
-    assert module.norm.scale.get_value().tolist() == [2, 2, 2]
+    assert values["norm", "scale"].tolist() == [2, 2, 2]
     again = tensors_of(module, RENAMED)
     assert again.keys() == TENSORS.keys()
     for name, tensor in TENSORS.items():
