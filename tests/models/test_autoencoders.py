@@ -69,6 +69,7 @@ def test_batches_that_do_not_fit_are_refused(config):
             images[:, 1:],
             rf"the stride {stride} divides, found {2 * stride - 1}x{stride}; .* {stride}x{stride}",
         ),
+        (model.encode, images[:, :, 1:], rf"divides, found {2 * stride}x{stride - 1}; .* {2 * stride}x{stride}"),
         (model.encode, images[:, :0], rf"found 0x{stride}"),
         (model.encode, images[0], r"images: expected shape \(n, H, W, 3\), found"),
         (model.encode, images.transpose(0, 3, 1, 2), r"is the axis of channels the last"),
