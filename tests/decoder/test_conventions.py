@@ -38,13 +38,14 @@ def test_what_a_convention_gets(case):
             assert latents.dtype == decode(latents).dtype == np.float32
             return
         with pytest.raises(ConventionWarning if case.warned else InputError) as caught:
-            knock(*case.make(), images)
+            encode, decode = case.make()
+            knock(encode, decode, images)
         assert case.gets in str(caught.value)
         if case.fix:
             assert case.fix in str(caught.value)
             encode, decode = case.make()
             mended = eval(case.fix, {"geovq": geovq, "jax": jax, "encode": encode, "decode": decode})
-            knock(*mended, images)
+            knock(mended.encode, mended.decode, images)
 
 
 @pytest.mark.parametrize("make", [Tokenizer.fit, Tokenizer.from_codes])
@@ -62,7 +63,7 @@ def test_without_images_the_codes_are_decoded_and_encoded():
     options: dict = {"assigner": Whitened(), "image_shape": images.shape[1:]}
     tokenizer = Tokenizer(lambda x: toys.encode(standardize(x)), toys.decode, codebook, **options)
     assert tokenizer.encode(images).shape == (6, 4, 6)
-    for pair, message in (
+    for (first, second), message in (
         (
             (toys.encode, lambda z: toys.decode(z)[:, :4]),
             r"decode: expected images \(2, 8, 12, 3\), found \(2, 4, 12, 3\)",
@@ -74,7 +75,7 @@ def test_without_images_the_codes_are_decoded_and_encoded():
         ((lambda x: (toys.encode(x), 0), toys.decode), r"geovq.adapt\(encode, decode, latents=0\)"),
     ):
         with pytest.raises(InputError, match=message):
-            Tokenizer(*pair, codebook, **options)
+            Tokenizer(first, second, codebook, **options)
 
 
 @pytest.mark.parametrize(
