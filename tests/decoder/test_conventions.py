@@ -2,6 +2,7 @@
 
 import contextlib
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,8 +21,9 @@ from tests.decoder import toys
 from tests.decoder.cases import CASES, GROUPS, HEADING, PAGE, standardize, table
 
 
-def knock(encode: Any, decode: Any, images: Any) -> None:
+def knock(make: Callable[[], Any], images: Any) -> None:
     """The door as `Tokenizer.fit` has it; warnings are errors."""
+    encode, decode = make()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_autoencoder(encode, decode, check_images(images))
@@ -33,19 +35,17 @@ def test_what_a_convention_gets(case):
     with jax.enable_x64(True) if case.x64 else contextlib.nullcontext():
         if case.gets == "accepted":
             encode, decode = (as_partial(function) for function in case.make())
-            knock(encode, decode, images)
+            knock(lambda: (encode, decode), images)
             latents = encode(check_images(images))
             assert latents.dtype == decode(latents).dtype == np.float32
             return
         with pytest.raises(ConventionWarning if case.warned else InputError) as caught:
-            encode, decode = case.make()
-            knock(encode, decode, images)
+            knock(case.make, images)
         assert case.gets in str(caught.value)
         if case.fix:
             assert case.fix in str(caught.value)
-            encode, decode = case.make()
-            mended = eval(case.fix, {"geovq": geovq, "jax": jax, "encode": encode, "decode": decode})
-            knock(mended.encode, mended.decode, images)
+            given = dict(zip(("encode", "decode"), case.make(), strict=True))
+            knock(lambda: eval(case.fix, {"geovq": geovq, "jax": jax, **given}), images)
 
 
 @pytest.mark.parametrize("make", [Tokenizer.fit, Tokenizer.from_codes])
