@@ -19,8 +19,8 @@ from geovq.validation import InputError, check_finite
 
 BATCH = 256
 
-_IMAGES, _PIXELS = 8, 1 << 19
-"""Images at most that are looked at, and their pixels: eight of 256x256, two of 512x512."""
+_IMAGES, _PIXELS = 8, 1 << 17
+"""Images at most that are looked at, and their pixels: eight of 128x128, two of 256x256 and more."""
 
 
 def encode_images(encode: Callable, images: Float[np.ndarray, "n H W C"]) -> Float[np.ndarray, "n h w d"]:
@@ -73,7 +73,7 @@ def check_autoencoder(encode: Callable, decode: Callable, images: Float[np.ndarr
     encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
     images = _some(images)
     latents, decoded = reconstruct_or_explain(encode, decode, images)
-    check_rows_apart("encode", encode, images)
+    check_rows_apart("encode", encode, images, latents)
     check_decoder(single(decode), latents)
     check_grid_axes(decode, images, latents, decoded)
     check_reconstructions(encode, decode, images, latents, decoded)

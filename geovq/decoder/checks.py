@@ -88,13 +88,14 @@ _HALF = 0.03
 """The same where a function rounds to 16 bits on its way: four units in the last place of bfloat16."""
 
 
-def check_rows_apart(name: str, function: Callable, rows: np.ndarray) -> None:
+def check_rows_apart(name: str, function: Callable, rows: np.ndarray, together: Any = None) -> None:
     """Checks that a function of batches gives the same again, and for a row by itself what it gives for it beside others.
 
     Args:
         name: What the message calls the function.
         function: Takes a batch (n, ...) to an array, or a tree of arrays, with the same leading size.
         rows: A batch of at least one row.
+        together: What it gave for these rows, if that is known.
 
     Raises:
         InputError: A function that takes no batches of any size, whose results are drawn at random, or that has another result
@@ -102,9 +103,10 @@ def check_rows_apart(name: str, function: Callable, rows: np.ndarray) -> None:
     """
     first = rows[:1]
     if (rows == first).all():
-        rows = np.concatenate([first, first / 2 if first.any() else np.ones_like(first)])
+        rows, together = np.concatenate([first, first / 2 if first.any() else np.ones_like(first)]), None
     try:
-        together, alone, again = function(rows), function(first), function(first)
+        together = function(rows) if together is None else together
+        alone, again = function(first), function(first)
     except Exception as error:  # the caller's function may fail in any way
         raise InputError(
             f"{name}: expected a function of batches of any size, found that it fails with {describe(error)}; give it the axis n."

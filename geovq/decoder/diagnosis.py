@@ -10,7 +10,7 @@ from geovq.decoder.roundtrip import MisfitError, call, reconstruct
 from geovq.validation import InputError
 
 _TRIED = 2
-"""Images with which other conventions are tried."""
+"""Images with which other layouts are tried."""
 
 
 def reconstruct_or_explain(
@@ -89,8 +89,13 @@ def check_grid_axes(
     Raises:
         InputError: Latents of which the second and third axis are rows and columns.
     """
-    if min(latents.shape[1:]) < 2:
+    _, height, width, _ = images.shape
+    _, _, rows, columns = latents.shape
+    if (
+        min(latents.shape[1:]) < 2 or height * columns != width * rows
+    ):  # channels first would not have the images' proportions
         return
+    latents, decoded = latents[:_TRIED], decoded[:_TRIED]
     others = np.roll(latents, 1, axis=0) if len(latents) > 1 else latents[:, ::-1, ::-1, ::-1]
     moves = []
     for axis in (1, 2, 3):

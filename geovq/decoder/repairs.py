@@ -142,15 +142,35 @@ OUTPUTS: dict[str, Lambda] = {
 }
 """How a decoder may give images."""
 
+LATENTS: dict[str, Lambda] = {
+    f"latents {word} {factor:g}": _of(f"z: decode({source})", function)
+    for factor in (0.18215, 0.13025)  # of Stable Diffusion and SDXL
+    for word, source, function in (
+        ("times", f"{factor} * z", lambda f, factor=factor: lambda z: f(factor * z)),
+        ("divided by", f"z / {factor}", lambda f, factor=factor: lambda z: f(z / factor)),
+    )
+}
+"""How a decoder may want latents."""
+
 _RANGES = {"in [-1, 1]": (-1.0, 1.0), "in [0, 255]": (0.0, 255.0)}
 
 
-def repair_of_values(taken: str | None, given: str | None) -> Repair:
-    """The repair of an encoder that wants one of `INPUTS`, and a decoder that gives one of `OUTPUTS`; None: as GeoVQ does."""
-    if taken == given and taken in _RANGES:
-        return Repair(f"both functions have images {taken}", range=_RANGES[taken])
-    clauses = [f"the encoder takes images {taken}"] if taken else []
-    clauses += [f"the decoder gives images {given}"] if given else []
-    return Repair(
-        " and ".join(clauses), images=OUTPUTS[given] if given else None, encode=INPUTS[taken] if taken else None
-    )
+class Values(NamedTuple):
+    """Conventions of values: names of `INPUTS`, `LATENTS` and `OUTPUTS`; None for GeoVQ's."""
+
+    taken: str | None = None
+    latents: str | None = None
+    given: str | None = None
+
+    def repair(self) -> Repair:
+        """The repair of functions of these conventions."""
+        if self.taken == self.given and self.taken in _RANGES and self.latents is None:
+            return Repair(f"both functions have images {self.taken}", range=_RANGES[self.taken])
+        clauses = {"the encoder takes images": self.taken, "the decoder takes": self.latents}
+        clauses["the decoder gives images"] = self.given
+        return Repair(
+            " and ".join(f"{clause} {name}" for clause, name in clauses.items() if name),
+            images=OUTPUTS[self.given] if self.given else None,
+            encode=INPUTS[self.taken] if self.taken else None,
+            decode=LATENTS[self.latents] if self.latents else None,
+        )

@@ -327,12 +327,24 @@ GROUPS: dict[str, list[Case]] = {
         Case(
             "the decoder divides latents by 0.18215, the encoder does not multiply",
             lambda: (toys.encode, lambda z: toys.decode(z / 0.18215)),
-            "decode: expected intensities in [0, 1], found values in",
+            "the decoder takes latents times 0.18215",
+            "geovq.adapt(encode, lambda z: decode(0.18215 * z))",
         ),
         Case(
             "the encoder standardizes each image",
             lambda: of(take=standardize),
             images=standardize,
+        ),
+        Case(
+            "the encoder multiplies latents by 0.13025, the decoder does not divide",
+            lambda: (lambda x: 0.13025 * toys.encode(x), toys.decode),
+            "the decoder takes latents divided by 0.13025",
+            "geovq.adapt(encode, lambda z: decode(z / 0.13025))",
+        ),
+        Case(
+            "the decoder gives intensities that nothing known explains",
+            lambda: of(give=lambda y: 40 * y[:, ::-1, ::-1, ::-1]),
+            "decode: expected intensities in [0, 1], found values in",
         ),
         Case("the given images are bytes", lambda: OURS, images=lambda x: (255 * x).astype(np.uint8)),
         Case(
@@ -376,7 +388,7 @@ GROUPS: dict[str, list[Case]] = {
         Case(
             "`encode` returns a dict",
             lambda: returning(lambda z: {"mean": z, "logvar": 0 * z}),
-            'found dict with ["logvar"] array (6, 4, 6, 4) float32, ["mean"] array',
+            "encode: expected an array of latents, found dict with [",
             'geovq.adapt(encode, decode, latents="mean")',
         ),
         Case(

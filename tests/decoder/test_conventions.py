@@ -2,6 +2,7 @@
 
 import contextlib
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,8 +21,9 @@ from tests.decoder import toys
 from tests.decoder.cases import CASES, GROUPS, HEADING, PAGE, standardize, table
 
 
-def knock(encode: Any, decode: Any, images: Any) -> None:
+def knock(make: Callable[[], Any], images: Any) -> None:
     """The door as `Tokenizer.fit` has it; warnings are errors."""
+    encode, decode = make()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_autoencoder(encode, decode, check_images(images))
@@ -33,18 +35,17 @@ def test_what_a_convention_gets(case):
     with jax.enable_x64(True) if case.x64 else contextlib.nullcontext():
         if case.gets == "accepted":
             encode, decode = (as_partial(function) for function in case.make())
-            knock(encode, decode, images)
+            knock(lambda: (encode, decode), images)
             latents = encode(check_images(images))
             assert latents.dtype == decode(latents).dtype == np.float32
             return
         with pytest.raises(ConventionWarning if case.warned else InputError) as caught:
-            knock(*case.make(), images)
+            knock(case.make, images)
         assert case.gets in str(caught.value)
         if case.fix:
             assert case.fix in str(caught.value)
-            encode, decode = case.make()
-            mended = eval(case.fix, {"geovq": geovq, "jax": jax, "encode": encode, "decode": decode})
-            knock(*mended, images)
+            given = dict(zip(("encode", "decode"), case.make(), strict=True))
+            knock(lambda: eval(case.fix, {"geovq": geovq, "jax": jax, **given}), images)
 
 
 @pytest.mark.parametrize("make", [Tokenizer.fit, Tokenizer.from_codes])
@@ -62,7 +63,7 @@ def test_without_images_the_codes_are_decoded_and_encoded():
     options: dict = {"assigner": Whitened(), "image_shape": images.shape[1:]}
     tokenizer = Tokenizer(lambda x: toys.encode(standardize(x)), toys.decode, codebook, **options)
     assert tokenizer.encode(images).shape == (6, 4, 6)
-    for pair, message in (
+    for (first, second), message in (
         (
             (toys.encode, lambda z: toys.decode(z)[:, :4]),
             r"decode: expected images \(2, 8, 12, 3\), found \(2, 4, 12, 3\)",
@@ -74,7 +75,7 @@ def test_without_images_the_codes_are_decoded_and_encoded():
         ((lambda x: (toys.encode(x), 0), toys.decode), r"geovq.adapt\(encode, decode, latents=0\)"),
     ):
         with pytest.raises(InputError, match=message):
-            Tokenizer(*pair, codebook, **options)
+            Tokenizer(first, second, codebook, **options)
 
 
 @pytest.mark.parametrize(
