@@ -13,9 +13,11 @@ CODES = np.array([[[1, 0], [0, 2]]], np.float32)
 
 
 def assign(assigner, metrics, latents):
-    return assigner(as_partial(lambda z: 1 / 0), Codebook(CODES, np.float32(metrics)), Inputs(np.float32(latents)))[
-        ..., 0
-    ]
+    return assigner(
+        as_partial(lambda z: 1 / 0),
+        Codebook(CODES, np.asarray(metrics, np.float32)),
+        Inputs(np.asarray(latents, np.float32)),
+    )[..., 0]
 
 
 def test_a_direction_that_the_image_does_not_see_costs_nothing():

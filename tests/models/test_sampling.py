@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,14 +69,14 @@ def test_half_precision_is_cached_in_half_precision():
 @pytest.mark.parametrize("bfloat16", [False, True])
 def test_double_precision_changes_no_sample(bfloat16):
     """`jax_enable_x64` gives other defaults to dtypes that the code leaves open: it leaves none open."""
-    labels, settings = np.array([0, 2, 1]), {"top_k": 5, "top_p": 0.9, "guidance": 2.0}
-    sizes = {"class_dropout": 0.1, "bfloat16": bfloat16}
-    wanted = sample(make(3, scale=20.0, **sizes), KEY, 3, labels, **settings)
+    settings: dict[str, Any] = {"labels": np.array([0, 2, 1]), "top_k": 5, "top_p": 0.9, "guidance": 2.0}
+    sizes: dict[str, Any] = {"class_dropout": 0.1, "bfloat16": bfloat16}
+    wanted = sample(make(3, scale=20.0, **sizes), KEY, 3, **settings)
     with jax.enable_x64(True):
         model = make(3, scale=20.0, **sizes)
-        np.testing.assert_array_equal(sample(model, KEY, 3, labels, **settings), wanted)
+        np.testing.assert_array_equal(sample(model, KEY, 3, **settings), wanted)
         assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(model))} == {np.dtype(np.float32)}
-        assert token_nats(model, wanted, labels).dtype == np.float32
+        assert token_nats(model, wanted, settings["labels"]).dtype == np.float32
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float64])

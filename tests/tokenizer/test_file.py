@@ -164,8 +164,10 @@ def test_options_of_assigners_come_back(tmp_path, assigner):
 def test_statistics_are_arrays_of_the_file(tmp_path):
     from geovq.assignment.amortised import Amortised
 
-    arrays = [np.full(size, i, np.float32) for i, size in enumerate([(2, 1, 2), (2, 1, 2, 1, 2), (1, 2, 2), (1, 2, 2)])]
-    assigner = Amortised(clusters=ImageClusters(*arrays, CODEBOOK.codes))
+    centres, grams, coordinates, residual = (
+        np.full(size, i, np.float32) for i, size in enumerate([(2, 1, 2), (2, 1, 2, 1, 2), (1, 2, 2), (1, 2, 2)])
+    )
+    assigner = Amortised(clusters=ImageClusters(centres, grams, coordinates, residual, CODEBOOK.codes))
     save(tmp_path / "t.npz", assigner=assigner)
     found = load(tmp_path / "t.npz").assigner
     assert isinstance(found, Amortised)
