@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from geovq.decoder.torch_functions import TORCH, TORCHAX, check_torch
+from geovq.decoder.torch_environment import TORCH, TORCHAX, check_torch
 from geovq.decoder.torch_modules import from_torch
 from geovq.validation import InputError
 
