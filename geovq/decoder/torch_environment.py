@@ -14,8 +14,8 @@ import numpy as np
 from geovq.decoder.checks import describe
 from geovq.validation import InputError
 
-TORCH, TORCHAX = "2.12", "0.0.13"
-"""The versions that work together, and that the tests run: torchax 0.0.13 cannot be imported beside torch 2.13."""
+TORCH, TORCHAX = ("2.11", "2.12"), "0.0.13"
+"""The versions that work together: torchax 0.0.13 cannot be imported beside torch 2.13."""
 
 
 def check_torch() -> None:
@@ -25,10 +25,15 @@ def check_torch() -> None:
         InputError: One is missing, or has another version.
     """
     found = {name: _version(name) for name in ("torch", "torchax")}
-    works = f"torch {TORCH} and torchax {TORCHAX}"
+    works = f"torch {' or '.join(TORCH)} and torchax {TORCHAX}"
     listed = " and ".join(f"{name} {version}" if version else f"no {name}" for name, version in found.items())
     torch_version, torchax_version = found["torch"], found["torchax"]
-    if not torch_version or not torchax_version or _numbers(torch_version, 2) != TORCH or torchax_version != TORCHAX:
+    if (
+        not torch_version
+        or not torchax_version
+        or _numbers(torch_version, 2) not in TORCH
+        or torchax_version != TORCHAX
+    ):
         raise InputError(f"from_torch: expected {works}, found {listed}; pip install 'geovq[torch]'.")
     try:
         import torchax  # noqa: F401
@@ -53,9 +58,24 @@ def _numbers(version: str, count: int) -> str:
 @functools.cache
 def environment() -> Any:
     """An environment of our own: the options and random numbers of torchax's default one stay as they are."""
+    import torch
     import torchax.tensor
 
-    return torchax.tensor.Environment()
+    made = torchax.tensor.Environment()
+    nearest = torch.ops.aten.upsample_nearest2d.vec
+    general = made._get_op_or_decomp(nearest).func
+
+    def upsample(images: Any, size: Any, factors: Any) -> Any:
+        """By whole factors without an index for each pixel, whose derivative would add up pixel by pixel."""
+        n, c, h, w = images.shape
+        rows, columns = (h * factors[0], w * factors[1]) if size is None else size
+        if rows % h or columns % w:
+            return general(images, size, factors)
+        down, across = int(rows // h), int(columns // w)
+        return images[:, :, :, None, :, None].expand(n, c, h, down, w, across).reshape(n, c, h * down, w * across)
+
+    made.override_op_definition(nearest, upsample)
+    return made
 
 
 @contextlib.contextmanager

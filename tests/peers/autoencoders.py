@@ -74,8 +74,10 @@ class Transposed(nn.Module):
 
     def decode(self, z):
         y = self.norm(self.up(z).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        smooth = functional.interpolate(functional.avg_pool2d(y, 2), scale_factor=2, mode="bilinear")
-        return torch.sigmoid(self.out(functional.elu(y) + smooth))
+        small = functional.avg_pool2d(y, 2)
+        smooth = functional.interpolate(small, scale_factor=2, mode="bilinear")
+        uneven = functional.interpolate(functional.interpolate(small, size=(3 * y.shape[2] // 2, 3)), size=y.shape[2:])
+        return torch.sigmoid(self.out(functional.elu(y) + smooth + uneven))
 
 
 class Shared(nn.Module):
