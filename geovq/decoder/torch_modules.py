@@ -8,7 +8,9 @@ from jax.tree_util import Partial
 
 from geovq.decoder.conventions import Autoencoder, Conventions, adapt
 from geovq.decoder.parts import Part, take_part, write
-from geovq.decoder.torch_functions import Frozen, TorchFunction, check_torch, freeze, to_jax
+from geovq.decoder.torch_copies import Frozen, freeze
+from geovq.decoder.torch_environment import check_torch, to_jax
+from geovq.decoder.torch_functions import TorchFunction
 from geovq.validation import InputError
 
 

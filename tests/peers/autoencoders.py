@@ -1,6 +1,5 @@
 """Small autoencoders in PyTorch that the tests of `from_torch` share. Imports PyTorch."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -75,8 +74,10 @@ class Transposed(nn.Module):
 
     def decode(self, z):
         y = self.norm(self.up(z).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        smooth = functional.interpolate(functional.avg_pool2d(y, 2), scale_factor=2, mode="bilinear")
-        return torch.sigmoid(self.out(functional.elu(y) + smooth))
+        small = functional.avg_pool2d(y, 2)
+        smooth = functional.interpolate(small, scale_factor=2, mode="bilinear")
+        uneven = functional.interpolate(functional.interpolate(small, size=(3 * y.shape[2] // 2, 3)), size=y.shape[2:])
+        return torch.sigmoid(self.out(functional.elu(y) + smooth + uneven))
 
 
 class Shared(nn.Module):
@@ -144,36 +145,3 @@ def make(kind: Callable[[], Any], seed: int = 0) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return kind().eval()
-
-
-class Block(nn.Module):
-    """The block of TAESD (Ollin Boer Bohan)."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        three = functools.partial(nn.Conv2d, width, width, 3, padding=1)
-        self.conv = nn.Sequential(three(), nn.ReLU(), three(), nn.ReLU(), three())
-
-    def forward(self, x):
-        return functional.relu(self.conv(x) + x)
-
-
-class Soften(nn.Module):
-    """3·tanh(x/3)."""
-
-    def forward(self, x):
-        return 3 * torch.tanh(x / 3)
-
-
-def taesd(channels: int = 4, width: int = 64) -> tuple[Any, Any]:
-    """Encoder and decoder of TAESD, with the names of the author's files."""
-
-    def conv(before: int, after: int, **options: Any) -> Any:
-        return nn.Conv2d(before, after, 3, padding=1, **options)
-
-    encoder: list[Any] = [conv(3, width), Block(width)]
-    decoder: list[Any] = [Soften(), conv(channels, width), nn.ReLU()]
-    for _ in range(3):
-        encoder += [conv(width, width, stride=2, bias=False), *(Block(width) for _ in range(3))]
-        decoder += [*(Block(width) for _ in range(3)), nn.Upsample(scale_factor=2), conv(width, width, bias=False)]
-    return nn.Sequential(*encoder, conv(width, channels)), nn.Sequential(*decoder, Block(width), conv(width, 3))

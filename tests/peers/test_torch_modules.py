@@ -16,6 +16,7 @@ pytest.importorskip("torchax", reason="no torchax here; make peers")
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
+from benchmarks.torch_modules import taesd  # noqa: E402
 from geovq.assignment.joint import Joint  # noqa: E402
 from geovq.assignment.nearest import Nearest  # noqa: E402
 from geovq.decoder.adapters import from_nnx  # noqa: E402
@@ -322,7 +323,7 @@ def test_a_tokenizer_with_its_decoder_in_a_file(rng, tmp_path):
 def test_tokens_of_a_torch_taesd_are_those_of_the_native_one(weights, rng, tmp_path):
     safetensors = pytest.importorskip("safetensors.torch")
     width = 8 if weights == "random" else 64
-    modules = dict(zip(("encoder", "decoder"), make(lambda: nn.ModuleList(autoencoders.taesd(4, width))), strict=True))
+    modules = dict(zip(("encoder", "decoder"), make(lambda: nn.ModuleList(taesd(4, width))), strict=True))
     if weights == "published":
         beside = pathlib.Path(__file__).parents[3] / "shared/data/autoencoders"
         folder = pathlib.Path(os.environ.get("GEOVQ_AUTOENCODERS", beside))

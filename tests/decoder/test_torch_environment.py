@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from geovq.decoder.torch_functions import TORCH, TORCHAX, check_torch
+from geovq.decoder.torch_environment import TORCH, TORCHAX, check_torch
 from geovq.decoder.torch_modules import from_torch
 from geovq.validation import InputError
 
-WORKS = f"torch {TORCH} and torchax {TORCHAX}"
+WORKS = f"torch 2.11 or 2.12 and torchax {TORCHAX}"
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_other_versions_are_refused_with_those_that_work(versions, found, instal
 
 
 def test_a_torchax_that_cannot_be_imported_is_refused_with_its_error(installed, monkeypatch):
-    installed(torch=f"{TORCH}.9", torchax=TORCHAX)
+    installed(torch=f"{TORCH[0]}.9", torchax=TORCHAX)
     load = builtins.__import__
 
     def fail(name: str, *args: Any, **options: Any) -> Any:
