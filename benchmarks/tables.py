@@ -16,6 +16,7 @@ from benchmarks.common.harness import FOLDER, captioned, markdown, no_options, r
 from benchmarks.common.rows import Row, Table, judged_by, select, value_of
 from benchmarks.generation import tables as generation
 from benchmarks.tokenizer import tables as tokenizer
+from benchmarks.vq_models import tables as vq_models
 from geovq.storage import write_bytes
 from geovq.validation import InputError
 from train.evaluation.presentation import tables as run_tables
@@ -228,6 +229,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {
     "autoencoders": ("autoencoders", autoencoders.table),
     "perceptual": ("perceptual", _rendered(perceptual.table)),
     "entropy": ("entropy", _rendered(entropy.table)),
+    "vq_models": ("vq_models", vq_models.tables),
     "study_legacy": ("study", _rendered(generation.legacy)),
     "study_honest": ("study", _rendered(generation.honest)),
 }

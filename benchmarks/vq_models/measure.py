@@ -19,6 +19,7 @@ from geovq.assignment.nearest import Nearest
 from geovq.assignment.whitened import Whitened
 from geovq.decoder.autoencoder import decode_latents, encode_images
 from geovq.scores.reconstruction import lpips, psnr
+from geovq.storage import digest
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images
 
@@ -32,6 +33,9 @@ ASSIGNERS: Mapping[str, Assigner] = {
     "joint, 256 directions": Joint(directions=256),
 }
 """Those that look at images start from the model's own tokens."""
+
+CLUSTERED_TOKENS = 64
+"""Tokens of an image at most for which clusters are measured: that takes six products a token of every training image."""
 
 
 class Photographs:
@@ -59,8 +63,9 @@ def rows_of(
         "bits_per_pixel": model.bits_per_pixel,
     }
     measured = draw_crops(photographs.train, model.crop, schedule.measured, seed, model.steps)
-    images = check_images(fixed_crops(photographs.scored, model.crop, schedule.crops))
-    made_from = {"model": list(model), "seed": seed, "measured": len(measured), "images": len(images)}
+    crops = max(1, schedule.pixels // model.crop**2)
+    images = check_images(fixed_crops(photographs.scored, model.crop, crops))
+    made_from = {"model": list(model), "seed": seed, "crops": digest({"measured": measured, "images": images})}
 
     def cell(name: str, compute) -> list[Row]:
         path = folder / "cells" / f"{model.name}-{seed}-{name.replace(', ', '-').replace(' ', '-')}.npz"
@@ -76,7 +81,7 @@ def rows_of(
     ]
     own = tokenizer.replace(assigner=ASSIGNERS[OWN]).encode(images)
     for name, assigner in ASSIGNERS.items():
-        if isinstance(assigner, Joint) and assigner.directions and assigner.directions >= model.side**2 * model.d:
+        if isinstance(assigner, Amortised) and model.side**2 > CLUSTERED_TOKENS:
             continue
         rows += cell(
             name, lambda name=name, assigner=assigner: _scored(tokenizer, name, assigner, images, measured, own, fields)
@@ -110,7 +115,8 @@ def _scored(
     tokenizer = base.replace(assigner=assigner, images=measured)
     setup = time.perf_counter() - started
     start = own if assigner.needs_images else None
-    first = tokenizer.encode(images[:8], start=None if start is None else start[:8])
+    warm = len(images) if start is None else 8  # without a start nothing is padded: other numbers compile anew
+    first = tokenizer.encode(images[:warm], start=None if start is None else start[:warm])
     started = time.perf_counter()
     tokens = tokenizer.encode(images, start=start)
     seconds = time.perf_counter() - started

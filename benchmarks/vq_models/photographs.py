@@ -30,7 +30,7 @@ def draw_crops(photographs: Sequence[Photograph], size: int, n: int, *seed: int)
     rng = np.random.default_rng(seed)
     found = np.empty((n, size, size, 3), np.uint8)
     for i in range(n):
-        photograph = photographs[rng.integers(len(photographs))]
+        photograph = photographs[int(rng.integers(len(photographs)))]
         row, column = (rng.integers(side - size + 1) for side in photograph.shape[:2])
         crop = photograph[row : row + size, column : column + size]
         found[i] = crop[:, ::-1] if rng.integers(2) else crop

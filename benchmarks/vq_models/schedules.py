@@ -41,8 +41,8 @@ class Schedule(NamedTuple):
     """How long and how much."""
 
     models: tuple[Model, ...]
-    crops: int
-    """Crops of each photograph that is scored."""
+    pixels: int
+    """Pixels of each photograph that are scored: as many crops as they make, at least one."""
     measured: int
     """Crops of training photographs from which mean metrics and clusters are measured."""
     photographs: int | None = None
@@ -56,7 +56,7 @@ SCHEDULES: dict[ScheduleName, Schedule] = {
             Model("vqvae-16x16", 64, 2, 48, d=16, num_codes=1024, num_quantizers=1, steps=500, batch=8),
             Model("residual-vq-8x8", 64, 3, 48, d=32, num_codes=512, num_quantizers=4, steps=500, batch=8),
         ),
-        crops=2,
+        pixels=2 * 32**2,
         measured=128,
     ),
     "smoke": Schedule(
@@ -64,7 +64,7 @@ SCHEDULES: dict[ScheduleName, Schedule] = {
             Model("vqvae", 16, 2, 8, d=4, num_codes=16, num_quantizers=1, steps=20, batch=8),
             Model("residual-vq", 16, 3, 8, d=4, num_codes=16, num_quantizers=2, steps=20, batch=8),
         ),
-        crops=1,
+        pixels=16**2,
         measured=64,
         photographs=4,
     ),

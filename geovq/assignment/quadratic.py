@@ -5,7 +5,7 @@ every token on its diagonal and, beside it, how moves of two tokens add up or ca
 itself (`Quadratic`) or a factor S of an estimate SᵀS of it (`Sketched`), which is never multiplied out.
 """
 
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -118,8 +118,6 @@ class Sketched(NamedTuple):
 
 LinearisedError = Quadratic | Sketched
 
-Error = TypeVar("Error", Quadratic, Sketched)
-
 
 def exact_quadratic(
     decode: Decoder, grid: Float[Array, "h w d"], image: Float[Array, "H W C"], *, tokens: int
@@ -209,7 +207,7 @@ def error_gradient(decode: Decoder, grid: Float[Array, "h w d"], image: Float[Ar
     return -2 * transpose(image.ravel() - found)[0].reshape(-1, grid.shape[-1])
 
 
-def damp(quadratic: Error, metrics: Float[Array, "t d d"], damping: Float[Array, ""]) -> Error:
+def damp(quadratic: LinearisedError, metrics: Float[Array, "t d d"], damping: Float[Array, ""]) -> LinearisedError:
     """The quadratic with λ·ΔᵀḠΔ added, which keeps steps where the linearisation holds (Levenberg 1944, Marquardt 1963).
 
     Args:
