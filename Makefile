@@ -1,17 +1,19 @@
 # make demo    the whole pipeline on scikit-learn's digits -> runs/demo/report.html
 # make test    formatter, linter, type checker and the fast tests
 # make check   the other tests: of killed processes and full disks, of long compilations, and of equal bits with XLA's optimisations
+# make peers   tests against PyTorch and diffusers, in an environment of their own (some gigabytes: PyTorch brings its CUDA libraries)
 # The tests of a file share runs and compiled functions, so a file stays in one process.
 # Another interpreter: make test PYTHON=python3.12
 
 PYTHON ?= python3
 INSTALLED := .venv/installed
+PEERS := .venv-peers/installed
 PYTEST := .venv/bin/python -m pytest -q -n 2 --dist loadfile --durations 15
 
 # Most tests compile in haste, because they compile for longer than they compute.
 HASTE := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
-.PHONY: demo test check install
+.PHONY: demo test check peers install
 
 demo: $(INSTALLED)
 	.venv/bin/python -m train.pipeline --preset demo
@@ -26,6 +28,9 @@ check: $(INSTALLED)
 	$(PYTEST) -m "optimised"
 	$(HASTE) $(PYTEST) -m "slow and not optimised"
 
+peers: $(PEERS)
+	$(HASTE) .venv-peers/bin/python -m pytest -q tests/peers tests/test_docs_snippets.py::test_blocks_with_torch_run
+
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -33,3 +38,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(INSTALLED)
+
+$(PEERS): pyproject.toml constraints.txt constraints-peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install -q --disable-pip-version-check -c constraints-peers.txt -e '.[dev,peers]'
+	touch $(PEERS)

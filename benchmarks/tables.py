@@ -11,11 +11,12 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from benchmarks import entropy, perceptual
+from benchmarks import autoencoders, entropy, perceptual
 from benchmarks.common.harness import FOLDER, captioned, markdown, no_options, read_results
 from benchmarks.common.rows import Row, Table, judged_by, select, value_of
 from benchmarks.generation import tables as generation
 from benchmarks.tokenizer import tables as tokenizer
+from benchmarks.vq_models import tables as vq_models
 from geovq.storage import write_bytes
 from geovq.validation import InputError
 from train.evaluation.presentation import tables as run_tables
@@ -225,8 +226,10 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {
     "longest_apart": ("longer_long", _rendered(generation.apart)),
     "likelihood": ("likelihood", _rendered(generation.predicted)),
     "likelihood_positions": ("likelihood", _rendered(lambda rows: generation.positions(select(rows, split="test")))),
+    "autoencoders": ("autoencoders", autoencoders.table),
     "perceptual": ("perceptual", _rendered(perceptual.table)),
     "entropy": ("entropy", _rendered(entropy.table)),
+    "vq_models": ("vq_models", vq_models.tables),
     "study_legacy": ("study", _rendered(generation.legacy)),
     "study_honest": ("study", _rendered(generation.honest)),
 }
@@ -250,6 +253,8 @@ def table(name: str) -> str:
 
 def _replicated(names: Collection[object]) -> str:
     """How often networks were trained, by what a results file calls its seeds."""
+    if not names:
+        return "published networks"
     of_all, of_some = (sum(str(name).startswith(kind) for name in names) for kind in ("networks", "Transformer"))
     seeds = f"{of_all} seeds" if of_all > 1 else "one seed"
     return f"{seeds} of the networks" + (f", {of_all + of_some} of the Transformers" if of_some else "")

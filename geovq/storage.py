@@ -17,6 +17,9 @@ from geovq.validation import InputError
 
 _META = "__meta__"
 
+_REGISTERED = 2
+"""What NumPy's `isbuiltin` says of a dtype that another package has registered, such as bfloat16."""
+
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """Errors of a damaged archive: a flipped bit can make it look encrypted, or packed by an unknown method."""
 
@@ -34,9 +37,39 @@ def digest(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = No
     sha = hashlib.sha256(json.dumps(dict(meta or {}), sort_keys=True).encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
-        sha.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
-        sha.update(array.data if array.size else b"")
+        sha.update(f"\n{name} {dtype_name(array)} {array.shape}\n".encode())
+        sha.update(array.reshape(-1).view(np.uint8).data if array.size else b"")
     return sha.hexdigest()
+
+
+def dtype_name(array: np.ndarray) -> str:
+    """What `np.dtype` takes to the dtype of an array: with its byte order, or as bfloat16 where NumPy has no such dtype.
+
+    For names of the second kind ml_dtypes has to be imported, as `from_bits` does.
+    """
+    return array.dtype.name if array.dtype.isbuiltin == _REGISTERED else array.dtype.str
+
+
+def to_bits(array: np.ndarray) -> np.ndarray:
+    """The same bits in a dtype that files know: bfloat16 as uint16, float8 as uint8; other arrays as they are."""
+    if array.dtype.isbuiltin != _REGISTERED:
+        return array
+    return array.view(f"u{array.dtype.itemsize}")
+
+
+def from_bits(bits: np.ndarray, name: str) -> np.ndarray:
+    """The array that `to_bits` took apart.
+
+    Args:
+        bits: What `to_bits` returned.
+        name: What `dtype_name` said of the array.
+
+    Raises:
+        ValueError, TypeError: No dtype of that name, or one of another size.
+    """
+    import ml_dtypes  # noqa: F401  # late, and for its effect: NumPy knows these dtypes from now on
+
+    return bits if bits.dtype == np.dtype(name) else bits.view(np.dtype(name))
 
 
 def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
@@ -103,7 +136,7 @@ def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta:
 
     Args:
         path: The file to write.
-        arrays: Arrays by name; no object arrays.
+        arrays: Arrays by name, of any dtype but objects; bfloat16 and other dtypes of JAX too.
         meta: JSON-serialisable values.
 
     Returns:
@@ -112,10 +145,11 @@ def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta:
     Raises:
         InputError: The file cannot be written.
     """
-    sha = digest(arrays, meta)
-    label = json.dumps({"meta": dict(meta), "sha256": sha})
+    sha, bits = digest(arrays, meta), {name: to_bits(array) for name, array in arrays.items()}
+    dtypes = {name: dtype_name(array) for name, array in arrays.items() if array is not bits[name]}
+    label = json.dumps({"meta": dict(meta), "sha256": sha, **({"dtypes": dtypes} if dtypes else {})})
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays, **{_META: np.array(label)})
+    np.savez(buffer, allow_pickle=False, **bits, **{_META: np.array(label)})
     write_bytes(path, buffer.getbuffer())
     return sha
 
@@ -137,6 +171,7 @@ def load_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
             arrays = {name: file[name] for name in file.files}
         label = json.loads(str(arrays.pop(_META)))
         meta, sha = label["meta"], label["sha256"]
+        arrays |= {name: from_bits(arrays[name], dtype) for name, dtype in label.get("dtypes", {}).items()}
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"{path}: expected a file of arrays, found {error.strerror}; check the path.") from error
     except _DAMAGED as error:

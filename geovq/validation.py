@@ -50,11 +50,39 @@ def check_finite(name: str, values: np.ndarray) -> None:
         )
 
 
+_ROUNDING = 2.0**-10
+"""How far outside [0, 1] rounding may put an intensity: the spacing of float16 above 1, a quarter of a byte's step."""
+
+_ROUNDING_BFLOAT16 = 2.0**-7
+"""The spacing of bfloat16 above 1."""
+
+
+def is_floating(dtype: np.dtype) -> bool:
+    """Whether a dtype is of floats: NumPy's own, or bfloat16 and the other ones of JAX."""
+    return np.issubdtype(dtype, np.floating) or (dtype.isbuiltin == 2 and "float" in dtype.name)
+
+
+def as_array(name: str, values: object) -> np.ndarray:
+    """Values as one array.
+
+    Raises:
+        InputError: A list of arrays of different shapes.
+    """
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise InputError(
+            f"{name}: expected one array, or a list of arrays of one shape, found {str(error).splitlines()[0]}; bring them to "
+            "one shape."
+        ) from error
+
+
 def check_images(images: np.ndarray, shape: tuple[int, ...] | None = None, name: str = "images") -> np.ndarray:
     """Images as float32 intensities in [0, 1].
 
     Args:
-        images: Array (n, H, W, C): uint8 in 0..255, or floats in [0, 1].
+        images: Array (n, H, W, C): uint8 in 0..255, or floats in [0, 1]. What rounding puts outside is clipped: up to 2⁻¹⁰, the
+            epsilon of float16, or 2⁻⁷, that of bfloat16, for images in bfloat16.
         shape: The (H, W, C) that is required, or None for any.
         name: What the message calls them.
 
@@ -62,9 +90,9 @@ def check_images(images: np.ndarray, shape: tuple[int, ...] | None = None, name:
         float32 (n, H, W, C) in [0, 1]; uint8 is divided by 255.
 
     Raises:
-        InputError: Another shape, an empty set, another dtype, NaN, or floats outside [0, 1].
+        InputError: Another shape, an empty set, another dtype, NaN, or floats farther outside [0, 1] than rounding puts them.
     """
-    images = np.asarray(images)
+    images = as_array(name, images)
     wanted = "(n, H, W, C)" if shape is None else f"(n, {', '.join(map(str, shape))})"
     if images.ndim != 4 or (shape is not None and images.shape[1:] != tuple(shape)):
         raise InputError(f"{name}: expected shape {wanted}, found {images.shape}; reshape, resize or convert them.")
@@ -72,17 +100,23 @@ def check_images(images: np.ndarray, shape: tuple[int, ...] | None = None, name:
         raise InputError(f"{name}: expected at least one image, found shape {images.shape}.")
     if images.dtype == np.uint8:
         return images.astype(np.float32) / 255
-    if not np.issubdtype(images.dtype, np.floating):
-        raise InputError(f"{name}: expected uint8 in 0..255 or floats in [0, 1], found {images.dtype}; convert them.")
+    if not is_floating(images.dtype):
+        raise InputError(
+            f"{name}: expected uint8 in 0..255 or floats in [0, 1], found {images.dtype}; convert them: divide 16-bit images by "
+            "65535, and pass bytes as uint8."
+        )
+    rounding = _ROUNDING_BFLOAT16 if images.dtype.name == "bfloat16" else _ROUNDING
+    with np.errstate(over="ignore"):
+        images = images.astype(np.float32, copy=False)
     low, high = float(images.min()), float(images.max())
     if not np.isfinite((low, high)).all():
         check_finite(name, images)
-    if low < 0 or high > 1:
+    if low < -rounding or high > 1 + rounding:
         raise InputError(
             f"{name}: expected floats in [0, 1], found values in [{low:g}, {high:g}]; "
-            "divide bytes by 255 or pass them as uint8, map [-1, 1] by (x + 1) / 2, and clip what only rounding put outside."
+            "divide bytes by 255 or pass them as uint8, map [-1, 1] by (x + 1) / 2, and clip what resizing put outside."
         )
-    return images.astype(np.float32, copy=False)
+    return images if low >= 0 and high <= 1 else np.clip(images, 0, 1)
 
 
 def check_points(name: str, points: np.ndarray) -> np.ndarray:
@@ -96,11 +130,13 @@ def check_points(name: str, points: np.ndarray) -> np.ndarray:
         The same points as float32 or float64, (n, d).
 
     Raises:
-        InputError: Another rank, an empty set, NaN or infinity.
+        InputError: Another rank, an empty set, something else than real numbers, NaN or infinity.
     """
-    points = np.asarray(points)
+    points = as_array(name, points)
     if points.ndim != 2 or points.size == 0:
         raise InputError(f"{name}: expected a non-empty array of shape (n, d), found shape {points.shape}; reshape it.")
+    if points.dtype.kind not in "biu" and not is_floating(points.dtype):
+        raise InputError(f"{name}: expected real numbers, found {points.dtype}; convert them to floats.")
     if points.dtype not in (np.float32, np.float64):
         points = points.astype(np.float64)
     check_finite(name, points)
@@ -121,7 +157,7 @@ def check_tokens(tokens: np.ndarray, num_codes: int, name: str = "tokens") -> np
     Raises:
         InputError: A dtype that is not integer, or tokens outside 0..K-1, with their count and the first position.
     """
-    tokens = np.asarray(tokens)
+    tokens = as_array(name, tokens)
     if not np.issubdtype(tokens.dtype, np.integer):
         raise InputError(
             f"{name}: expected integers in 0..{num_codes - 1}, found {tokens.dtype}; pass what encode returned."

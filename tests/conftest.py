@@ -20,7 +20,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = pathlib.Path(__file__).parents[1]
 UNCHECKED = {"geovq.medoids.kernels"}  # numba compiles the functions themselves
-MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "geovq").rglob("*.py")}
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for package in ("geovq", "train")
+    for path in (ROOT / package).rglob("*.py")
+}
 
 CHECKED = sorted(name for name in MODULES - UNCHECKED if not name.endswith("__init__"))
 
@@ -81,4 +85,13 @@ def fashion_dir() -> pathlib.Path:
     folder = pathlib.Path(os.environ.get("GEOVQ_DATA", beside))
     if not (folder / "train-images-idx3-ubyte.gz").exists():
         pytest.skip(f"no Fashion-MNIST files in {folder}; set GEOVQ_DATA to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def autoencoders_dir() -> pathlib.Path:
+    """Folder with the published weights of taesd, taesd3 and taef1: GEOVQ_AUTOENCODERS, or shared data beside the checkout."""
+    folder = pathlib.Path(os.environ.get("GEOVQ_AUTOENCODERS", ROOT.parent / "shared/data/autoencoders"))
+    if not (folder / "taesd_encoder.safetensors").exists():
+        pytest.skip(f"no weights of TAESD in {folder}; set GEOVQ_AUTOENCODERS to their folder")
     return folder

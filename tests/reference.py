@@ -308,6 +308,15 @@ def summed_codes(codes, tokens):
     return latents
 
 
+def residual_tokens(z, codes):
+    """Tokens (S,) of one latent as a residual VQ chooses them: each code is the nearest to the residual of the ones before."""
+    tokens = []
+    for each in codes:
+        tokens.append(int(np.argmin(np.sum((each - z) ** 2, axis=1))))
+        z = z - each[tokens[-1]]
+    return np.array(tokens)
+
+
 def metric_mean(points, metrics, weights):
     """The minimiser of Σ w (c − z)ᵀG(c − z), by its normal equations, summed one by one."""
     total, moment = 0, 0
@@ -346,3 +355,124 @@ def closeness(real, generated, k):
     density = [sum(inside(y, real, j) for j in range(len(real))) / k for y in generated]
     coverage = [any(inside(y, real, j) for y in generated) for j in range(len(real))]
     return precision, recall, density, coverage
+
+
+def convolve(image, kernel, bias=None, stride=1, before=1, after=1):
+    """An image (h, w, c) under a kernel (out, in, height, width) as PyTorch has it, with zeros around the image."""
+    x = np.pad(np.asarray(image, np.float64), ((before, after), (before, after), (0, 0)))
+    kernel = np.asarray(kernel, np.float64)
+    out, _, height, width = kernel.shape
+    result = np.empty(((x.shape[0] - height) // stride + 1, (x.shape[1] - width) // stride + 1, out))
+    for i in range(result.shape[0]):
+        for j in range(result.shape[1]):
+            window = x[stride * i : stride * i + height, stride * j : stride * j + width]
+            result[i, j] = kernel.reshape(out, -1) @ window.transpose(2, 0, 1).ravel()
+    return result if bias is None else result + np.asarray(bias, np.float64)
+
+
+def repeat_pixels(image):
+    """Every pixel twice along both sides."""
+    return image.repeat(2, axis=0).repeat(2, axis=1)
+
+
+def tiny_layers(tensors, x, decoder):
+    """TAESD, layer after layer of its author's nn.Sequential: an image to latents, or latents to an image."""
+    last = max(int(name.split(".")[0]) for name in tensors)
+    for layer in range(last + 1):
+        weight, bias = (tensors.get(f"{layer}.{part}") for part in ("weight", "bias"))
+        if weight is not None:
+            x = convolve(x, weight, bias, stride=2 if bias is None and not decoder else 1)
+        elif f"{layer}.conv.0.weight" in tensors:
+            inside = x
+            for number in (0, 2, 4):
+                parts = (tensors[f"{layer}.conv.{number}.{part}"] for part in ("weight", "bias"))
+                inside = convolve(inside if number == 0 else np.maximum(inside, 0), *parts)
+            x = np.maximum(inside + x, 0)
+        elif layer == 0:
+            x = 3 * np.tanh(np.asarray(x, np.float64) / 3)
+        else:
+            x = np.maximum(x, 0) if layer == 2 else repeat_pixels(x)
+    return x
+
+
+def silu(x):
+    """Of every number: times its logistic function."""
+    return x / (1 + np.exp(-x))
+
+
+def normalise_groups(x, tensors, name, groups):
+    """Each group of channels of an image (h, w, c) to mean 0 and variance 1, then scaled and shifted by channel."""
+    x = x.copy()
+    size = x.shape[2] // groups
+    for first in range(0, x.shape[2], size):
+        group = x[:, :, first : first + size]
+        x[:, :, first : first + size] = (group - group.mean()) / np.sqrt(group.var() + 1e-6)
+    return x * np.float64(tensors[f"{name}.weight"]) + np.float64(tensors[f"{name}.bias"])
+
+
+class SlowAutoencoderKL:
+    """AutoencoderKL on one image at a time, by the names of its tensors."""
+
+    def __init__(self, tensors, groups, scaling, shift):
+        self.tensors, self.groups, self.scaling, self.shift = tensors, groups, scaling, shift
+
+    def convolved(self, x, name, **how):
+        if f"{name}.weight" not in self.tensors:
+            return x
+        return convolve(x, self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"], **how)
+
+    def normalised(self, x, name):
+        return normalise_groups(x, self.tensors, name, self.groups)
+
+    def resnet(self, x, name):
+        inside = self.convolved(silu(self.normalised(x, f"{name}.norm1")), f"{name}.conv1")
+        inside = self.convolved(silu(self.normalised(inside, f"{name}.norm2")), f"{name}.conv2")
+        return self.convolved(x, f"{name}.conv_shortcut", before=0, after=0) + inside
+
+    def attention(self, x, name):
+        if f"{name}.to_q.weight" not in self.tensors:
+            return x
+        pixels = self.normalised(x, f"{name}.group_norm").reshape(-1, x.shape[2])
+
+        def matrix(rows, layer):
+            weight, bias = (np.float64(self.tensors[f"{name}.{layer}.{part}"]) for part in ("weight", "bias"))
+            return rows @ weight.T + bias
+
+        q, k, v = (matrix(pixels, layer) for layer in ("to_q", "to_k", "to_v"))
+        weights = np.exp(q @ k.T / np.sqrt(x.shape[2]))
+        return x + matrix(weights / weights.sum(axis=1, keepdims=True) @ v, "to_out.0").reshape(x.shape)
+
+    def middle(self, x, name):
+        x = self.attention(self.resnet(x, f"{name}.resnets.0"), f"{name}.attentions.0")
+        return self.resnet(x, f"{name}.resnets.1")
+
+    def levels(self, x, name, change):
+        level = 0
+        while f"{name}.{level}.resnets.0.norm1.weight" in self.tensors:
+            block = 0
+            while f"{name}.{level}.resnets.{block}.norm1.weight" in self.tensors:
+                x = self.resnet(x, f"{name}.{level}.resnets.{block}")
+                block += 1
+            x = change(x, f"{name}.{level}")
+            level += 1
+        return x
+
+    def encode(self, image):
+        def halve(x, name):
+            return self.convolved(x, f"{name}.downsamplers.0.conv", stride=2, before=0, after=1)
+
+        x = self.convolved(2 * np.float64(image) - 1, "encoder.conv_in")
+        x = self.middle(self.levels(x, "encoder.down_blocks", halve), "encoder.mid_block")
+        x = self.convolved(silu(self.normalised(x, "encoder.conv_norm_out")), "encoder.conv_out")
+        moments = self.convolved(x, "quant_conv", before=0, after=0)
+        return (moments[:, :, : moments.shape[2] // 2] - self.shift) * self.scaling
+
+    def decode(self, latents):
+        def double(x, name):
+            there = f"{name}.upsamplers.0.conv.weight" in self.tensors
+            return self.convolved(repeat_pixels(x), f"{name}.upsamplers.0.conv") if there else x
+
+        x = self.convolved(np.float64(latents) / self.scaling + self.shift, "post_quant_conv", before=0, after=0)
+        x = self.middle(self.convolved(x, "decoder.conv_in"), "decoder.mid_block")
+        x = self.levels(x, "decoder.up_blocks", double)
+        return (self.convolved(silu(self.normalised(x, "decoder.conv_norm_out")), "decoder.conv_out") + 1) / 2

@@ -21,8 +21,8 @@ GEOVQ = [
     "geometry",
     "assignment",
     "codebook",
-    "tokenizer",
     "scores",
+    "tokenizer",
 ]
 """Doors of the library, each of which imports only doors before it."""
 

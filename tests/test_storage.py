@@ -2,6 +2,7 @@
 
 import os
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -44,6 +45,42 @@ def test_digest_sees_names_dtypes_shapes_values_and_meta(arrays):
     ]
     assert len({base, *(digest(other) for other in changed), digest(arrays, {"x": 1})}) == 6
     assert digest(arrays) == digest(dict(reversed(arrays.items())))
+
+
+KINDS = ["bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "float16", ">f4", "<c8", "bool", "<M8[s]", "<U3"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_dtype_comes_back_to_the_bit(tmp_path, kind):
+    """Also those that JAX adds to NumPy; empty, of no axes, not contiguous, and read-only."""
+    whole = np.arange(6).reshape(2, 3).astype(ml_dtypes.finfo(kind).dtype if "float8" in kind else kind)
+    whole.flags.writeable = False
+    arrays = {"whole": whole, "slanted": whole.T, "one": whole[0, 1, ...], "none": whole[:0]}
+    sha = save_arrays(tmp_path / "x.npz", arrays, {})
+    assert stored_digest(tmp_path / "x.npz") == sha == digest(arrays)
+    found, _ = load_arrays(tmp_path / "x.npz")
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype
+        assert (found[name].shape, found[name].tobytes()) == (array.shape, array.tobytes())
+
+
+def test_digest_tells_dtypes_of_one_size_apart():
+    bits = np.arange(4, dtype=np.uint8)
+    eights = [bits.view(kind) for kind in (ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2, ml_dtypes.int4, np.int8)]
+    assert len({digest({"a": bits}), *(digest({"a": array}) for array in eights)}) == 5
+    assert digest({"a": bits.view(np.float16)}) != digest({"a": bits.view(ml_dtypes.bfloat16)})
+
+
+@pytest.mark.parametrize("other", ["float16", "float8_e5m2", "no dtype", "object"])
+def test_a_changed_dtype_is_refused(tmp_path, other):
+    path = tmp_path / "x.npz"
+    save_arrays(path, {"a": np.arange(3, dtype=ml_dtypes.bfloat16)}, {})
+    with np.load(path) as file:
+        members = dict(file)
+    members["__meta__"] = np.array(str(members["__meta__"]).replace("bfloat16", other))
+    np.savez(path, **members)
+    with pytest.raises(InputError, match=r"the content was changed|truncated or of another kind"):
+        load_arrays(path)
 
 
 @pytest.mark.parametrize("keep", [0, 10, 300, -1])

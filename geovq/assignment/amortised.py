@@ -93,6 +93,7 @@ class ClusterCurvature:
         latents: Float[Array, "h w d"],
         origin: Float[Array, "h w d"],
         image: Float[Array, "H W C"],
+        number: int,
         *,
         at_once: int,
     ) -> Quadratic:

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int
 
 from geovq.assignment.base import Assigner, Codebook, Inputs
 from geovq.assignment.nearest_codes import nearest_tokens_whitened
-from geovq.assignment.quadratic import Quadratic, damp, descend, error_gradient
+from geovq.assignment.quadratic import LinearisedError, damp, descend, error_gradient
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Plan, run
 from geovq.decoder.adapters import Decoder, as_partial
@@ -67,7 +67,10 @@ class Curvature(Hashable, Protocol):
 
     @property
     def __call__(self) -> Any:
-        """(problem, latents, origin, image, at_once=passes) -> `Quadratic` around the origin; latents are the encoder's."""
+        """(problem, latents, origin, image, number, at_once=passes) -> `LinearisedError` around the origin.
+
+        Latents are the encoder's, and the number is that of the linearisation, 0 for the first.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,9 +100,9 @@ class GaussNewton:
         target = Target(image, code_costs)
         best, cost = tokens, candidate_costs(problem, tokens[None], target)[0]
         origin, finite = latents, jnp.bool_(True)
-        for _ in range(self.linearisations):
-            quadratic = self.curvature(problem, latents, origin, image, at_once=at_once)
-            finite = finite & jnp.isfinite(quadratic.gram).all()
+        for number in range(self.linearisations):
+            quadratic = self.curvature(problem, latents, origin, image, number, at_once=at_once)
+            finite = finite & quadratic.is_finite()
             for correction in range(1 + self.corrections):
                 if correction:
                     here = sum_codes(problem.codes, best)
@@ -115,7 +118,7 @@ class GaussNewton:
 
 def gauss_newton_step(
     problem: Problem,
-    quadratic: Quadratic,
+    quadratic: LinearisedError,
     dampings: tuple[float, ...],
     tokens: Int[Array, "h w S"],
     cost: Float[Array, ""],

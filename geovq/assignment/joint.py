@@ -4,27 +4,37 @@ import dataclasses
 import math
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Array, Float
 
 from geovq.assignment.base import Codebook, check_dampings
 from geovq.assignment.gauss_newton import GaussNewton, GaussNewtonAssigner, Problem, as_problem
-from geovq.assignment.quadratic import Quadratic, exact_quadratic, projected_quadratic
+from geovq.assignment.quadratic import Quadratic, Sketched, exact_quadratic, projected_quadratic, sketched_quadratic
 from geovq.assignment.subspace import leading_directions
 from geovq.decoder.adapters import Decoder
-from geovq.validation import check_whole
+from geovq.validation import InputError, check_whole
+
+EXACT_NUMBERS = 1 << 30
+"""Numbers of one JᵀJ at most (4 GiB)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Joint(GaussNewtonAssigner):
     """Gauss-Newton steps over codes on the image's squared error, with the image's own JᵀJ.
 
-    An image costs `jacobians` Jacobians, of t·d forward-mode products each or of as many as there are directions.
+    An image costs `jacobians` Jacobians: t·d forward-mode products each, or one for each direction, or a reverse-mode product for
+    each probe. Their memory is (t·d)² numbers for each image, or r·t·d with r probes.
     """
 
     directions: int | None = None
     """Leading directions of the latents along which Jacobians are computed; a third of t·d often loses nothing. None for whole
     Jacobians."""
+    probes: int | None = None
+    """Random probes by which Jacobians are sketched instead; for grids whose whole Jacobian takes too long. The gradient stays
+    exact, and every Jacobian has other probes. None for whole Jacobians."""
+    seed: int = 0
+    """Of the probes."""
     jacobians: int = 2
     """Linearisations of an image, at least 1."""
     corrections: int = 3
@@ -34,8 +44,12 @@ class Joint(GaussNewtonAssigner):
 
     def __post_init__(self) -> None:
         """Refuses numbers that are not whole or too small, and impossible dampings."""
-        if self.directions is not None:
-            check_whole("directions", self.directions)
+        for name, count in (("directions", self.directions), ("probes", self.probes)):
+            if count is not None:
+                check_whole(name, count)
+        if self.directions is not None and self.probes is not None:
+            raise InputError("probes: expected directions or probes, found both; leave one of them out.")
+        check_whole("seed", self.seed, 0)
         check_whole("jacobians", self.jacobians)
         check_whole("corrections", self.corrections, 0)
         object.__setattr__(self, "dampings", check_dampings(self.dampings))
@@ -43,15 +57,27 @@ class Joint(GaussNewtonAssigner):
     def kernel_and_problem(
         self, decode: Decoder, codebook: Codebook, latents: Float[np.ndarray, "n h w d"]
     ) -> tuple[GaussNewton, Problem]:
-        """With whole Jacobians, or with Jacobians along the leading directions."""
-        if self.directions is None or self.directions >= latents[0].size:
-            curvature: Any = ExactCurvature()
-            problem = as_problem(decode, latents, codebook)
-        else:
+        """With whole Jacobians, or with Jacobians along the leading directions or by probes.
+
+        Raises:
+            InputError: A grid whose whole JᵀJ does not fit in the memory that is allowed.
+        """
+        size = latents[0].size
+        if self.probes is not None:
+            return self._with(SketchedCurvature(self.probes, self.seed)), as_problem(decode, latents, codebook)
+        if self.directions is not None and self.directions < size:
             directions = leading_directions(codebook.position_metrics, codebook.codes, self.directions)
-            curvature = ProjectedCurvature(len(directions.steps))
             problem = as_problem(decode, latents, codebook, curvature=directions)
-        return GaussNewton(curvature, self.jacobians, self.corrections, self.dampings), problem
+            return self._with(ProjectedCurvature(len(directions.steps))), problem
+        if size**2 > EXACT_NUMBERS:
+            raise InputError(
+                f"latents: expected at most {math.isqrt(EXACT_NUMBERS):,} numbers of an image for whole Jacobians, found "
+                f"{size:,}; use Joint(probes=256)."
+            )
+        return self._with(ExactCurvature()), as_problem(decode, latents, codebook)
+
+    def _with(self, curvature: Any) -> GaussNewton:
+        return GaussNewton(curvature, self.jacobians, self.corrections, self.dampings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +94,7 @@ class ExactCurvature:
         latents: Float[Array, "h w d"],
         origin: Float[Array, "h w d"],
         image: Float[Array, "H W C"],
+        number: int,
         *,
         at_once: int,
     ) -> Quadratic:
@@ -91,8 +118,35 @@ class ProjectedCurvature:
         latents: Float[Array, "h w d"],
         origin: Float[Array, "h w d"],
         image: Float[Array, "H W C"],
+        number: int,
         *,
         at_once: int,
     ) -> Quadratic:
         """Around the origin."""
         return projected_quadratic(problem.decode, origin, image, problem.curvature, at_once=at_once)
+
+
+@dataclasses.dataclass(frozen=True)
+class SketchedCurvature:
+    """An estimate SᵀS of JᵀJ, by probes that are the same for every image and other ones in every linearisation."""
+
+    probes: int
+    seed: int
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """A reverse-mode product for each probe, which costs about two."""
+        return 2 * self.probes
+
+    def __call__(
+        self,
+        problem: Problem,
+        latents: Float[Array, "h w d"],
+        origin: Float[Array, "h w d"],
+        image: Float[Array, "H W C"],
+        number: int,
+        *,
+        at_once: int,
+    ) -> Sketched:
+        """Around the origin."""
+        key = jax.random.fold_in(jax.random.key(self.seed), number)
+        return sketched_quadratic(problem.decode, origin, image, self.probes, key)

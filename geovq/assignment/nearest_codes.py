@@ -20,7 +20,7 @@ _CHUNK = 16384
 _BLOCK = 512
 """Latents at once within a call on a CPU, whose distances to some hundred codes stay in the cache."""
 
-_SWEEPS = 3
+SWEEPS = 3
 """Times that each of several codes is chosen again while the others stay."""
 
 
@@ -56,17 +56,21 @@ def nearest_code_under(
 _nearest_codes_under = jax.vmap(nearest_code_under, in_axes=(0, None, 0))
 
 
-def nearest_tokens(latents: Float[np.ndarray, "n d"], codes: Float[np.ndarray, "S K d"]) -> Int[np.ndarray, "n S"]:
+def nearest_tokens(
+    latents: Float[np.ndarray, "n d"], codes: Float[np.ndarray, "S K d"], *, sweeps: int = SWEEPS
+) -> Int[np.ndarray, "n S"]:
     """Nearest codes in Euclidean distance.
 
     Args:
         latents: (n, d).
         codes: (S, K, d).
+        sweeps: Times that each of several codes is chosen again while the others stay. With 0 every quantizer takes the code
+            that is nearest to the residual of the ones before, as a residual VQ does.
 
     Returns:
         Tokens int32 in 0..K-1.
     """
-    return _choose(nearest_codes, latents, codes)
+    return _choose(nearest_codes, latents, codes, sweeps=sweeps)
 
 
 def nearest_tokens_whitened(
@@ -107,29 +111,37 @@ def _choose(
     latents: Float[np.ndarray, "n d"],
     codes: Float[np.ndarray, "S K d"],
     *per_latent: np.ndarray,
+    sweeps: int = SWEEPS,
 ) -> Int[np.ndarray, "n S"]:
     """Tokens of all latents; `nearest` takes latents (n, d), codes (K, d) and what there is for each latent to indices (n,)."""
     # Distances are the same from any origin, and most precise from near the codes.
     origins = codes.mean(axis=1)
-    shifted, origin = jax.device_put((codes - origins[:, None], origins.sum(axis=0)))
+    shifted, origins = jax.device_put((codes - origins[:, None], origins))
     return map_chunks(
-        lambda z, *others: _choose_chunk(nearest, z, origin, shifted, *others), latents, *per_latent, chunk=_CHUNK
+        lambda z, *others: _choose_chunk(nearest, sweeps, z, origins, shifted, *others),
+        latents,
+        *per_latent,
+        chunk=_CHUNK,
     )
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def _choose_chunk(
     nearest: Callable,
+    sweeps: int,
     z: Float[Array, "n d"],
-    origin: Float[Array, " d"],
+    origins: Float[Array, "S d"],
     codes: Float[Array, "S K d"],
     *per_latent: Array,
 ) -> Int[Array, "n S"]:
     """Tokens of a chunk, block after block."""
-    rows, n = (z - origin[None], *per_latent), len(z)
+    together = origins.sum(axis=0)
+    if sweeps:  # the codes that are not chosen yet count as their means
+        z, origins = z - together[None], jnp.zeros_like(origins)
+    rows, n = (z, *per_latent), len(z)
 
     def of_block(rows: tuple[Array, ...]) -> Int[Array, "m S"]:
-        return _descend(nearest, rows[0], codes, *rows[1:])
+        return _descend(nearest, sweeps, rows[0], origins, codes, *rows[1:])
 
     if jax.default_backend() != "cpu" or n <= _BLOCK:
         return of_block(rows)
@@ -140,20 +152,34 @@ def _choose_chunk(
 
 
 def _descend(
-    nearest: Callable, residual: Float[Array, "n d"], codes: Float[Array, "S K d"], *per_latent: Array
+    nearest: Callable,
+    sweeps: int,
+    residual: Float[Array, "n d"],
+    origins: Float[Array, "S d"],
+    codes: Float[Array, "S K d"],
+    *per_latent: Array,
 ) -> Int[Array, "n S"]:
     """Tokens quantizer after quantizer, then each again while the others stay.
 
     With one quantizer, or quantizers that are orthogonal under the metric, no other sum of codes is nearer.
     """
     count = len(codes)
-    found: list[Array] = []
-    for s in range(count):
-        found.append(nearest(residual, codes[s], *per_latent))
-        residual = residual - codes[s][found[s]]
-    for _ in range(_SWEEPS if count > 1 else 0):
-        for s in range(count):
-            residual = residual + codes[s][found[s]]
-            found[s] = nearest(residual, codes[s], *per_latent)
-            residual = residual - codes[s][found[s]]
-    return jnp.stack(found, axis=-1)
+
+    def choose(s: Array | int, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        residual, found = state
+        residual = residual - origins[s][None]
+        chosen = nearest(residual, codes[s], *per_latent)
+        return residual - codes[s][chosen], found.at[s].set(chosen)
+
+    def choose_again(step: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        residual, found = state
+        s = step % count
+        residual = residual + codes[s][found[s]]
+        chosen = nearest(residual, codes[s], *per_latent)
+        return residual - codes[s][chosen], found.at[s].set(chosen)
+
+    state = residual, jnp.zeros((count, len(residual)), jnp.int32)
+    if count == 1:
+        return choose(0, state)[1].T
+    state = jax.lax.fori_loop(0, count, choose, state)
+    return jax.lax.fori_loop(0, sweeps * count, choose_again, state)[1].T

@@ -1,21 +1,26 @@
 """The squared error of an image around one grid of latents, to first order in the latents: what all tokens together change.
 
 With D(Z + Δ) ≈ D(Z) + JΔ the error ‖x − D(Z + Δ)‖² is ‖r‖² − 2 (Jᵀr)ᵀΔ + ΔᵀJᵀJΔ, r = x − D(Z). JᵀJ (t·d, t·d) holds the metric of
-every token on its diagonal and, beside it, how moves of two tokens add up or cancel in the image.
+every token on its diagonal and, beside it, how moves of two tokens add up or cancel in the image. A record of the error holds JᵀJ
+itself (`Quadratic`) or a factor S of an estimate SᵀS of it (`Sketched`), which is never multiplied out.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from geovq.assignment.nearest_codes import first_least
 from geovq.assignment.subspace import Directions
 from geovq.decoder.adapters import Decoder, flat
+from geovq.metric.pullback import sketch
 from geovq.numerics.additive import sum_codes
 
 _PRECISION = "highest"
+
+_OUTER = 1 << 26
+"""Numbers of all products of two entries of a code at most (256 MiB), with which cᵀGc is one matrix product for all positions."""
 
 
 class Quadratic(NamedTuple):
@@ -32,6 +37,86 @@ class Quadratic(NamedTuple):
     """JᵀJ in these coordinates."""
     own: Float[Array, "t d d"]
     """What a step of one token costs beside that, whatever the others do."""
+
+    def is_finite(self) -> Bool[Array, ""]:
+        """Whether JᵀJ is."""
+        return jnp.isfinite(self.gram).all()
+
+    def squares(self, codes: Float[Array, "S K d"]) -> Float[Array, "t S K"]:
+        """What JᵀJ makes of every code at every position, cᵀGc."""
+        indices = jnp.arange(len(self.origin))
+        within = jnp.einsum(
+            "qri,qrs,qsj->qij",
+            self.coordinates,
+            self.gram[indices, :, indices, :],
+            self.coordinates,
+            precision=_PRECISION,
+        )
+        return code_squares(within, codes)
+
+    def state_of(self, move: Float[Array, "t d"]) -> Float[Array, "t r"]:
+        """What `push` needs to know of a step: its coordinates."""
+        return jnp.einsum("qri,qi->qr", self.coordinates, move, precision=_PRECISION)
+
+    def replace_move(
+        self, state: Float[Array, "t r"], q: Array, before: Float[Array, " d"], after: Float[Array, " d"]
+    ) -> Float[Array, "t r"]:
+        """The coordinates once token q makes the step `after` instead of `before`."""
+        return state.at[q].set(jnp.matmul(self.coordinates[q], after, precision=_PRECISION))
+
+    def push(self, state: Float[Array, "t r"], q: Array) -> Float[Array, " d"]:
+        """Row q of JᵀJΔ, from the coordinates of all tokens."""
+        pushed = jnp.einsum("irj,rj->i", self.gram[q], state, precision=_PRECISION)
+        return jnp.matmul(pushed, self.coordinates[q], precision=_PRECISION)
+
+
+class Sketched(NamedTuple):
+    """The linearised error with JᵀJ estimated by SᵀS: gradientᵀΔ + ‖SΔ‖² + Σ Δ_qᵀ own_q Δ_q, intensity².
+
+    It holds r·t·d numbers, where JᵀJ has (t·d)².
+    """
+
+    origin: Float[Array, "t d"]
+    gradient: Float[Array, "t d"]
+    """Of the error, −2 Jᵀr."""
+    factor: Float[Array, "r t d"]
+    """S = ΩJ, by r random probes of the image."""
+    own: Float[Array, "t d d"]
+    """What a step of one token costs beside that, whatever the others do."""
+
+    def is_finite(self) -> Bool[Array, ""]:
+        """Whether S is."""
+        return jnp.isfinite(self.factor).all()
+
+    def squares(self, codes: Float[Array, "S K d"]) -> Float[Array, "t S K"]:
+        """‖S_q c‖²: of fewer probes than channels position after position, otherwise by the metric of each position."""
+        r, t, d = self.factor.shape
+        if r < d:
+            rows = codes.reshape(-1, d)
+
+            def of_position(factor: Float[Array, "r d"]) -> Float[Array, " SK"]:
+                return jnp.sum(jnp.matmul(rows, factor.T, precision=_PRECISION) ** 2, axis=-1)
+
+            return jax.lax.map(of_position, self.factor.swapaxes(0, 1)).reshape(t, *codes.shape[:2])
+        within = jnp.einsum("rqi,rqj->qij", self.factor, self.factor, precision=_PRECISION)
+        return code_squares(within, codes)
+
+    def state_of(self, move: Float[Array, "t d"]) -> Float[Array, " r"]:
+        """What `push` needs to know of a step: SΔ."""
+        return jnp.einsum("rqi,qi->r", self.factor, move, precision=_PRECISION)
+
+    def replace_move(
+        self, state: Float[Array, " r"], q: Array, before: Float[Array, " d"], after: Float[Array, " d"]
+    ) -> Float[Array, " r"]:
+        """SΔ once token q makes the step `after` instead of `before`."""
+        return state + jnp.matmul(self.factor[:, q], after - before, precision=_PRECISION)
+
+    def push(self, state: Float[Array, " r"], q: Array) -> Float[Array, " d"]:
+        """Row q of SᵀSΔ."""
+        return jnp.matmul(state, self.factor[:, q], precision=_PRECISION)
+
+
+LinearisedError = Quadratic | Sketched
 
 
 def exact_quadratic(
@@ -94,13 +179,35 @@ def projected_gram(
     return gram.at[tokens[:, None], columns[:, None], tokens, columns].set(products)
 
 
+def sketched_quadratic(
+    decode: Decoder, grid: Float[Array, "h w d"], image: Float[Array, "H W C"], probes: int, key: PRNGKeyArray
+) -> Sketched:
+    """The error around a grid with its exact gradient, and JᵀJ sketched by r reverse-mode products.
+
+    Args:
+        decode: Takes one grid to one image.
+        grid: The origin Z.
+        image: The target x.
+        probes: r; all at once, since reverse mode in a loop is slow on a CPU.
+        key: Of the probes.
+
+    Returns:
+        The quadratic.
+    """
+    factor = sketch(decode, grid, probes, key)
+    d = grid.shape[-1]
+    gradient = error_gradient(decode, grid, image)
+    own = jnp.zeros((len(gradient), d, d), grid.dtype)
+    return Sketched(grid.reshape(-1, d), gradient, factor.reshape(probes, -1, d), own)
+
+
 def error_gradient(decode: Decoder, grid: Float[Array, "h w d"], image: Float[Array, "H W C"]) -> Float[Array, "t d"]:
     """The gradient −2 Jᵀr alone, by one reverse-mode product; arguments as `exact_quadratic`."""
     found, transpose = jax.vjp(lambda z: flat(decode, z), grid)
     return -2 * transpose(image.ravel() - found)[0].reshape(-1, grid.shape[-1])
 
 
-def damp(quadratic: Quadratic, metrics: Float[Array, "t d d"], damping: Float[Array, ""]) -> Quadratic:
+def damp(quadratic: LinearisedError, metrics: Float[Array, "t d d"], damping: Float[Array, ""]) -> LinearisedError:
     """The quadratic with λ·ΔᵀḠΔ added, which keeps steps where the linearisation holds (Levenberg 1944, Marquardt 1963).
 
     Args:
@@ -115,7 +222,7 @@ def damp(quadratic: Quadratic, metrics: Float[Array, "t d d"], damping: Float[Ar
 
 
 def descend(
-    quadratic: Quadratic,
+    quadratic: LinearisedError,
     codes: Float[Array, "S K d"],
     tokens: Int[Array, "t S"],
     *,
@@ -135,36 +242,36 @@ def descend(
         Tokens that do not cost more than the start: the error of `quadratic` and the costs of their codes.
     """
     t, count = tokens.shape
-    origin, gradient, coordinates, gram, own = quadratic
-    indices = jnp.arange(t)
-    within = jnp.einsum(
-        "qri,qrs,qsj->qij", coordinates, gram[indices, :, indices, :], coordinates, precision=_PRECISION
-    )
-    # Two products: `own` alone differs in a batch of dampings, and `within` alone in a batch of images.
-    squares = _squares(within, codes) + _squares(own, codes)
+    own = quadratic.own
+    # Two products: `own` alone differs in a batch of dampings, and the curvature alone in a batch of images.
+    squares = quadratic.squares(codes) + code_squares(own, codes)
     if code_costs is not None:
         squares = squares + code_costs
 
     def choose(step: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        tokens, move, y = state
+        tokens, move, image_state = state
         q, s = (step // count) % t, step % count
         others = move[q] - codes[s][tokens[q, s]]  # the step of this token without this code
-        y = y.at[q].set(jnp.matmul(coordinates[q], others, precision=_PRECISION))
-        pushed = jnp.einsum("irj,rj->i", gram[q], y, precision=_PRECISION)
-        slope = jnp.matmul(own[q], others, precision=_PRECISION) + gradient[q] / 2
-        slope = slope + jnp.matmul(pushed, coordinates[q], precision=_PRECISION)
+        image_state = quadratic.replace_move(image_state, q, move[q], others)
+        slope = jnp.matmul(own[q], others, precision=_PRECISION) + quadratic.gradient[q] / 2
+        slope = slope + quadratic.push(image_state, q)
         best = first_least(squares[q, s] + 2 * jnp.matmul(codes[s], slope, precision=_PRECISION)).astype(tokens.dtype)
         after = others + codes[s][best]
-        y = y.at[q].set(jnp.matmul(coordinates[q], after, precision=_PRECISION))
-        return tokens.at[q, s].set(best), move.at[q].set(after), y
+        image_state = quadratic.replace_move(image_state, q, others, after)
+        return tokens.at[q, s].set(best), move.at[q].set(after), image_state
 
-    move = sum_codes(codes, tokens) - origin
-    start = tokens, move, jnp.einsum("qri,qi->qr", coordinates, move, precision=_PRECISION)
-    return jax.lax.fori_loop(0, sweeps * t * count, choose, start)[0]
+    move = sum_codes(codes, tokens) - quadratic.origin
+    return jax.lax.fori_loop(0, sweeps * t * count, choose, (tokens, move, quadratic.state_of(move)))[0]
 
 
-def _squares(metrics: Float[Array, "t d d"], codes: Float[Array, "S K d"]) -> Float[Array, "t S K"]:
-    """cᵀGc of every code at every position, as one matrix product."""
+def code_squares(metrics: Float[Array, "t d d"], codes: Float[Array, "S K d"]) -> Float[Array, "t S K"]:
+    """cᵀGc of every code at every position: one matrix product, or one for each position where that would take much memory."""
     count, k, d = codes.shape
+    if count * k * d**2 > _OUTER:
+        rows = codes.reshape(-1, d)
+        found = jax.lax.map(
+            lambda metric: jnp.sum(jnp.matmul(rows, metric, precision=_PRECISION) * rows, axis=-1), metrics
+        )
+        return found.reshape(-1, count, k)
     outer = (codes[..., :, None] * codes[..., None, :]).reshape(count * k, d * d)
     return jnp.matmul(metrics.reshape(-1, d * d), outer.T, precision=_PRECISION).reshape(-1, count, k)

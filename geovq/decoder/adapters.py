@@ -18,6 +18,7 @@ from flax import nnx
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
+from geovq.decoder.precision import call_in_own_precision
 from geovq.validation import InputError
 
 AnyArray = Array | np.ndarray
@@ -81,7 +82,7 @@ def from_linen(module: LinenModule, variables: Any, method: str = "__call__") ->
 def _check_method(module: Any, method: str) -> None:
     if not callable(getattr(module, method, None)):
         raise InputError(
-            f"method: expected one of {type(module).__name__}, found {method!r}; name the one that decodes."
+            f"method: expected one of {type(module).__name__}, found {method!r}; name the one that takes a batch."
         )
 
 
@@ -97,8 +98,8 @@ class _NnxMethod(NamedTuple):
         after = jax.tree.leaves(nnx.state(module))
         if len(before) != len(after) or any(a is not b for a, b in zip(before, after, strict=True)):
             raise InputError(
-                "decoder: expected a module that only reads its state, found one that changes it, as batch statistics and "
-                "dropout do; call module.eval() first."
+                f"{self.method}: expected a module that only reads its state, found one that changes it, as batch statistics "
+                "and dropout do; call module.eval() first, and draw nothing at random."
             )
         return result
 
@@ -132,34 +133,46 @@ def _hashable(function: Any) -> Any:
     return function
 
 
-def as_partial(decode: Callable) -> Partial:
-    """The same function as a pytree, so that it can be an argument of compiled code.
+def as_partial(decode: Callable, name: str = "decoder") -> Partial:
+    """The same function as a pytree, so that it can be an argument of compiled code, in float32 whatever it computes in.
 
     An nnx module, or a method of one, is taken as it is now, as `from_nnx` does.
 
     Args:
         decode: Anything that can be called.
+        name: What messages call it.
 
     Returns:
-        The function; `decode` itself where it is such a pytree.
+        The function, behind `geovq.decoder.precision`; `decode` itself where it is such a pytree.
 
     Raises:
-        InputError: Something that cannot be called, or a Partial with arguments that are not arrays or numbers.
+        InputError: Something that cannot be called, a PyTorch module, or a Partial with arguments that are not arrays or numbers.
     """
+    if isinstance(decode, Partial) and decode.func is call_in_own_precision:
+        return decode
+    return Partial(call_in_own_precision, _as_pytree(decode, name))
+
+
+def _as_pytree(decode: Callable, name: str) -> Partial:
     if isinstance(decode, Partial):
         for leaf in jax.tree.leaves((decode.args, decode.keywords)):
             if not isinstance(leaf, jax.Array | np.ndarray | np.generic | int | float | complex):
                 raise InputError(
-                    f"decoder: expected a Partial of arrays and numbers, found {type(leaf).__name__} among its arguments; "
+                    f"{name}: expected a Partial of arrays and numbers, found {type(leaf).__name__} among its arguments; "
                     "let a function close over the others."
                 )
         function = _hashable(decode.func)
         return decode if function is decode.func else Partial(function, *decode.args, **decode.keywords)
+    module = getattr(decode, "__self__", decode)
+    if any(base.__module__.partition(".")[0] == "torch" for base in type(module).__mro__):
+        raise InputError(
+            f"{name}: expected a function of JAX, found {type(module).__name__} of PyTorch; use "
+            "encode, decode = geovq.from_torch(module)."
+        )
     if not callable(decode):
         raise InputError(
-            f"decoder: expected a function, found {type(decode).__name__}; pass its method that decodes one latent."
+            f"{name}: expected a function, found {type(decode).__name__}; pass a function, or a method of a module."
         )
-    module = getattr(decode, "__self__", decode)
     if isinstance(module, nnx.Module):
         return from_nnx(module, "__call__" if module is decode else decode.__name__)
     return Partial(_hashable(decode))

@@ -10,11 +10,17 @@ import numpy as np
 from jaxtyping import Float
 
 from geovq.batching.chunks import map_chunks
-from geovq.decoder.adapters import single
-from geovq.decoder.checks import check_decoder, check_rows_apart, describe
+from geovq.decoder.adapters import as_partial, single
+from geovq.decoder.checks import check_decoder, check_rows_apart
+from geovq.decoder.diagnosis import check_grid_axes, reconstruct_or_explain
+from geovq.decoder.reconstructions import check_reconstructions
+from geovq.decoder.roundtrip import call
 from geovq.validation import InputError, check_finite
 
 BATCH = 256
+
+_IMAGES, _PIXELS = 8, 1 << 17
+"""Images at most that are looked at, and their pixels: eight of 128x128, two of 256x256 and more."""
 
 
 def encode_images(encode: Callable, images: Float[np.ndarray, "n H W C"]) -> Float[np.ndarray, "n h w d"]:
@@ -25,12 +31,12 @@ def encode_images(encode: Callable, images: Float[np.ndarray, "n H W C"]) -> Flo
         images: In [0, 1].
 
     Returns:
-        Latents, on the host.
+        Latents float32, on the host.
 
     Raises:
         InputError: Latents that are not a grid (n, h, w, d), or not finite.
     """
-    latents = map_chunks(encode, images, chunk=BATCH)
+    latents = map_chunks(as_partial(encode, "encode"), images, chunk=BATCH)
     if latents.ndim != 4:
         raise InputError(f"encode: expected latents (n, h, w, d), found {latents.shape}; give them the axes of a grid.")
     check_finite("latents", latents)
@@ -38,60 +44,70 @@ def encode_images(encode: Callable, images: Float[np.ndarray, "n H W C"]) -> Flo
 
 
 def decode_latents(decode: Callable, latents: Float[np.ndarray, "n h w d"]) -> Float[np.ndarray, "n H W C"]:
-    """Images of any number of latents, in batches of one size, clipped to [0, 1].
+    """Images float32 of any number of latents, in batches of one size, clipped to [0, 1].
 
     Raises:
         InputError: Images that are not finite.
     """
-    images = map_chunks(decode, latents, chunk=BATCH)
+    images = map_chunks(as_partial(decode, "decode"), latents, chunk=BATCH)
     check_finite("decoded images", images)
     return np.clip(images, 0, 1)
 
 
-def check_autoencoder(
-    encode: Callable,
-    decode: Callable,
-    images: Float[np.ndarray, "n H W C"],
-    latent_shape: tuple[int, ...] | None = None,
-) -> None:
-    """Runs both functions on a few images and checks that they fit.
+def check_autoencoder(encode: Callable, decode: Callable, images: Float[np.ndarray, "n H W C"]) -> None:
+    """Reconstructs a few of the images: both functions have to fit them, each other, and GeoVQ's conventions.
 
     Args:
         encode: The encoder.
         decode: The decoder.
-        images: In [0, 1].
-        latent_shape: (h, w, d) that is wanted, or None for any.
+        images: The user's, in [0, 1]; eight of them are used, fewer where they are large.
 
     Raises:
-        InputError: A function that fails, other shapes, values that are not finite, images far from [0, 1], a row whose result
-            depends on the rest of the batch, or a decoder that JAX cannot trace or differentiate.
+        InputError: A function that fails, other shapes, values that are not finite, another convention, intensities far from
+            [0, 1], a result that is drawn at random or depends on the rest of the batch, or a decoder that JAX cannot trace or
+            differentiate. Where `geovq.adapt` mends it, the message has the call.
+
+    Warns:
+        ConventionWarning: Reconstructions that have nothing to do with the images.
     """
-    latents = _call("encode", encode, images)
-    n, wanted = len(images), "(n, h, w, d)" if latent_shape is None else (len(images), *latent_shape)
-    if latents.ndim != 4 or len(latents) != n or latent_shape not in (None, latents.shape[1:]):
-        raise InputError(f"encode: expected latents {wanted} of {n} images, found {latents.shape}; is it another VAE?")
-    check_finite("latents", latents)
-    decoded = _call("decode", decode, latents)
-    if decoded.shape != images.shape:
-        raise InputError(
-            f"decode: expected images {images.shape}, found {decoded.shape}; the decoder must give back the shape "
-            "that the encoder takes."
-        )
+    encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
+    images = _some(images)
+    latents, decoded = reconstruct_or_explain(encode, decode, images)
+    check_rows_apart("encode", encode, images, latents)
+    check_decoder(single(decode), latents)
+    check_grid_axes(decode, images, latents, decoded)
+    check_reconstructions(encode, decode, images, latents, decoded)
+
+
+def check_codes(
+    encode: Callable, decode: Callable, latents: Float[np.ndarray, "n h w d"], image_shape: tuple[int, ...]
+) -> None:
+    """Checks without images that both functions fit: latents made of codes are decoded, and those images encoded.
+
+    Args:
+        encode: The encoder.
+        decode: The decoder.
+        latents: Some grids of codes.
+        image_shape: (H, W, C) that is wanted.
+
+    Raises:
+        InputError: As `check_autoencoder`, but for what only images show.
+    """
+    encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
+    decoded, wanted = call("decode", decode, latents), (len(latents), *image_shape)
+    if decoded.shape != wanted:
+        raise InputError(f"decode: expected images {wanted}, found {decoded.shape}; pass the VAE of these codes.")
     check_finite("decoded images", decoded)
-    if decoded.min() < -1 or decoded.max() > 2:
-        raise InputError(
-            f"decode: expected intensities in [0, 1], found values in [{decoded.min():g}, {decoded.max():g}]; "
-            "rescale in the decoder, for metrics and errors are in its units."
-        )
+    images = np.clip(decoded, 0, 1)
+    found = call("encode", encode, images)
+    if found.shape != latents.shape:
+        raise InputError(f"encode: expected latents {latents.shape}, found {found.shape}; pass the VAE of these codes.")
+    check_finite("latents", found)
     check_rows_apart("encode", encode, images)
     check_decoder(single(decode), latents)
 
 
-def _call(name: str, function: Callable, batch: np.ndarray) -> np.ndarray:
-    try:
-        return np.asarray(function(batch))
-    except Exception as error:  # the caller's function may fail in any way
-        raise InputError(
-            f"{name}: expected a function of a batch {batch.shape}, found that it fails with {describe(error)}; "
-            "are encode and decode in this order, and of this VAE?"
-        ) from error
+def _some(images: Float[np.ndarray, "n H W C"]) -> Float[np.ndarray, "m H W C"]:
+    """A few images from the whole set, as sets are often sorted."""
+    count = min(len(images), max(2, min(_IMAGES, _PIXELS // images[0, ..., 0].size)))
+    return images[np.linspace(0, len(images) - 1, count).astype(int)]

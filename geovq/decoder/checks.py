@@ -10,9 +10,13 @@ from jax.tree_util import Partial
 from jaxtyping import Float
 
 from geovq.decoder.adapters import decode_one, flat, structure
+from geovq.decoder.precision import computes_in_half
 from geovq.validation import InputError
 
 _accepted: set[Hashable] = set()
+
+_ROWS = 8
+"""Rows at most that are decoded together to see whether they depend on one another."""
 
 
 def check_decoder(decode: Partial, latents: Float[np.ndarray, "n ..."]) -> None:
@@ -60,7 +64,7 @@ def check_decoder(decode: Partial, latents: Float[np.ndarray, "n ..."]) -> None:
         ) from error
     for part in jax.tree.leaves(decode, is_leaf=_is_batched):
         if _is_batched(part) and _accepts(part, latent):
-            check_rows_apart("decoder", part.args[0], latents[:2])
+            check_rows_apart("decoder", part.args[0], latents[:_ROWS])
     _accepted.add(key)
 
 
@@ -80,42 +84,52 @@ def _accepts(part: Partial, latent: jax.ShapeDtypeStruct) -> bool:
 _NEGLIGIBLE = 0.005
 """Share of the largest value: above what rounding does on an accelerator, below what batch statistics do."""
 
+_HALF = 0.03
+"""The same where a function rounds to 16 bits on its way: four units in the last place of bfloat16."""
 
-def check_rows_apart(name: str, function: Callable, rows: np.ndarray) -> None:
-    """Checks that the result of a function of batches for a row does not depend on the other rows, as with batch statistics.
+
+def check_rows_apart(name: str, function: Callable, rows: np.ndarray, together: Any = None) -> None:
+    """Checks that a function of batches gives the same again, and for a row by itself what it gives for it beside others.
 
     Args:
         name: What the message calls the function.
         function: Takes a batch (n, ...) to an array, or a tree of arrays, with the same leading size.
         rows: A batch of at least one row.
+        together: What it gave for these rows, if that is known.
 
     Raises:
-        InputError: A function that takes no batches of any size, or another result for the first row alone than beside another.
+        InputError: A function that takes no batches of any size, whose results are drawn at random, or that has another result
+            for the first row alone than beside the others, as with batch statistics.
     """
     first = rows[:1]
-    other = rows[1:2]
-    if len(other) == 0 or np.array_equal(other, first):
-        other = np.full_like(first, first.mean() <= 0.5)  # zeros or ones, whichever has another mean
+    if (rows == first).all():
+        rows, together = np.concatenate([first, first / 2 if first.any() else np.ones_like(first)]), None
     try:
-        alone, together = function(first), function(np.concatenate([first, other]))
+        together = function(rows) if together is None else together
+        alone, again = function(first), function(first)
     except Exception as error:  # the caller's function may fail in any way
         raise InputError(
             f"{name}: expected a function of batches of any size, found that it fails with {describe(error)}; give it the axis n."
         ) from error
-    for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
-        if a.shape[:1] != (1,) or b.shape != (2, *a.shape[1:]):
+    share = _HALF if computes_in_half(function, first) else _NEGLIGIBLE
+    for a, b, c in zip(*map(jax.tree.leaves, (alone, together, again)), strict=True):
+        if a.shape[:1] != (1,) or b.shape != (len(rows), *a.shape[1:]):
             raise InputError(
-                f"{name}: expected one result for each row, found shapes {a.shape} of one row and {b.shape} of two; keep "
-                "the axis n."
+                f"{name}: expected one result for each row, found shapes {a.shape} of one row and {b.shape} of {len(rows)}; "
+                "keep the axis n."
             )
         if not jnp.issubdtype(a.dtype, jnp.floating):
             raise InputError(f"{name}: expected floats, found {a.dtype}; return them before rounding.")
-        allowed = max(_NEGLIGIBLE, 4 * float(jnp.finfo(a.dtype).eps)) * max(1e-6, float(jnp.abs(a).max()))
-        difference = float(jnp.abs(a[0] - b[0]).max())
-        if difference > allowed:
+        allowed = share * max(1e-6, float(jnp.abs(a).max()))
+        if (difference := float(jnp.abs(a - c).max())) > allowed:
+            raise InputError(
+                f"{name}: expected the same result for the same input, found a difference of {difference:.3g}; draw nothing at "
+                "random: return the mean or the mode of a posterior, and switch dropout to evaluation mode."
+            )
+        if (difference := float(jnp.abs(a[0] - b[0]).max())) > allowed:
             raise InputError(
                 f"{name}: expected the same result for a row alone as in a batch, found a difference of {difference:.3g}; "
-                "switch batch normalization to evaluation mode, and leave out other batch statistics."
+                "switch batch normalization and dropout to evaluation mode, and leave out other batch statistics."
             )
 
 

@@ -44,7 +44,7 @@ class Geometry(NamedTuple):
     geodesic: scipy.sparse.csr_array
     """The same edges with pullback lengths, in intensity units."""
     num_neighbours: int
-    """Nearest neighbours that every node is joined to."""
+    """Nearest neighbours that every node is joined to; where nodes are few, all others."""
     recall: float
     """Fraction of the true nearest neighbours that were found, over a sample of nodes."""
     bridges: int
@@ -69,7 +69,7 @@ def measure(
     Args:
         decode: Takes one grid (h, w, d) to one image, in intensity units.
         grids: Latents (n, h, w, d).
-        num_neighbours: Nearest neighbours k that a node is joined to.
+        num_neighbours: Nearest neighbours that a node is joined to, at least 1; all others where there are fewer.
         max_images: At most so many grids are measured, drawn at random. None measures all.
         probes: Random probes of sketched metrics, see `geovq.metric.batched.token_metrics`; None for exact ones.
         seed: Of every random choice.
@@ -81,11 +81,11 @@ def measure(
         The geometry.
 
     Raises:
-        InputError: Bad latents or decoder, k not below the number of distinct latents, nothing to be drawn, or an unknown
-            `components`.
+        InputError: Bad latents or decoder, no neighbours, nothing to be drawn, or an unknown `components`.
     """
     if components not in COMPONENTS:
         raise InputError(f"components: expected one of {', '.join(COMPONENTS)}, found {components!r}.")
+    check_whole("num_neighbours", num_neighbours)
     if max_images is not None:
         check_whole("max_images", max_images)
         grids = draw(grids, max_images, seed)
@@ -117,11 +117,12 @@ def connect(
     components: str = "bridge",
 ) -> Geometry:
     """`measure` with metrics of the tokens (n, h, w, d, d) that were computed before."""
+    check_whole("num_neighbours", num_neighbours)
     d = grids.shape[-1]
     merged = merge_duplicates(grids.reshape(-1, d))
     node_metrics = group_means(metrics.reshape(-1, d * d), merged).reshape(-1, d, d)
-    found = nearest_neighbours(merged.points, num_neighbours, seed=seed)
-    straight = neighbour_graph(found)
+    num_neighbours = max(1, min(num_neighbours, len(merged.points) - 1))
+    straight, recall = _neighbour_graph(merged.points, num_neighbours, seed)
     arcs, dropped = straight.nnz, 0
     if components == "bridge":
         straight = join_components(straight, merged.points)
@@ -142,7 +143,15 @@ def connect(
         straight,
         geodesic,
         num_neighbours,
-        found.recall,
+        recall,
         bridges,
         dropped,
     )
+
+
+def _neighbour_graph(points: Float[np.ndarray, "m d"], k: int, seed: int) -> tuple[scipy.sparse.csr_array, float]:
+    """The k-NN graph of distinct points, without edges where there is one point alone, and the recall."""
+    if len(points) == 1:
+        return scipy.sparse.csr_array((1, 1)), 1.0
+    found = nearest_neighbours(points, k, seed=seed)
+    return neighbour_graph(found), found.recall

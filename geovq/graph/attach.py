@@ -33,7 +33,7 @@ def attach_points(
         or Euclidean.
 
     Raises:
-        InputError: Metrics at the nodes without metrics at the points, or the reverse.
+        InputError: Metrics at the nodes without metrics at the points, or the reverse; k outside 1..n.
     """
     if (node_metrics is None) != (point_metrics is None):
         raise InputError("metrics: expected metrics at nodes and points, or none, found only one of them; give both.")

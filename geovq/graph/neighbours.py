@@ -65,9 +65,9 @@ def nearest_neighbours(points: Float[np.ndarray, "n d"], k: int, *, method: str 
     """
     points = check_points("points", points)
     n = len(points)
-    if not 1 <= k < n:
+    if not isinstance(k, int | np.integer) or not 1 <= k < n:
         raise InputError(
-            f"k: expected 1 <= k < n = {n} points, found {k}; ask for fewer neighbours or give more points."
+            f"k: expected a whole number 1 <= k < n = {n} points, found {k}; ask for fewer neighbours or give more points."
         )
     if method not in METHODS:
         raise InputError(f"method: expected one of {', '.join(METHODS)}, found {method!r}.")
@@ -82,7 +82,15 @@ def nearest_neighbours(points: Float[np.ndarray, "n d"], k: int, *, method: str 
 def nearest_points(
     points: Float[np.ndarray, "n d"], queries: Float[np.ndarray, "q d"], k: int
 ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
-    """Exactly the k <= n points nearest to each query, nearest first, and how far they are."""
+    """Exactly the k points nearest to each query, nearest first, and how far they are.
+
+    Raises:
+        InputError: k outside 1..n.
+    """
+    if not isinstance(k, int | np.integer) or not 1 <= k <= len(points):
+        raise InputError(
+            f"k: expected a whole number 1 <= k <= n = {len(points)} points, found {k}; ask for fewer of them."
+        )
     return _exact(points, queries, k)
 
 

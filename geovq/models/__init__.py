@@ -1,4 +1,4 @@
-"""The networks of the FashionMNIST study: VAE, quantizers and GPT.
+"""Autoencoders that people have (TAESD, AutoencoderKL), and the networks of the FashionMNIST study: VAE, quantizers and GPT.
 
 Imports `geovq.decoder` and the packages before it. `geovq.models.config` is free of JAX.
 """

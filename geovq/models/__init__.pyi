@@ -1,7 +1,13 @@
+from .autoencoder_kl import AutoencoderKL as AutoencoderKL
+from .config import AutoencoderKLConfig as AutoencoderKLConfig
 from .config import GPTConfig as GPTConfig
+from .config import TinyAutoencoderConfig as TinyAutoencoderConfig
 from .config import VAEConfig as VAEConfig
 from .fsq import bound as bound
+from .fsq import channel_codes as channel_codes
+from .fsq import channel_tokens as channel_tokens
 from .fsq import grid_codes as grid_codes
+from .fsq import grid_tokens as grid_tokens
 from .fsq import round_levels as round_levels
 from .gpt import GPT as GPT
 from .gpt import token_nats as token_nats
@@ -10,5 +16,6 @@ from .sampling import sample as sample
 from .spatial_vae import SpatialVAE as SpatialVAE
 from .spatial_vae import callables as callables
 from .spatial_vae import negative_elbo as negative_elbo
+from .tiny_autoencoder import TinyAutoencoder as TinyAutoencoder
 from .vq import initial_codes as initial_codes
 from .vq import update_codes as update_codes

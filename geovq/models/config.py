@@ -1,4 +1,4 @@
-"""Sizes of the VAE and the Transformer; free of jax, so that programs answer --help at once."""
+"""Sizes of the networks; free of jax, so that programs answer --help at once."""
 
 import dataclasses
 
@@ -46,3 +46,59 @@ class GPTConfig:
     def length(self) -> int:
         """Tokens t of an image."""
         return self.grid[0] * self.grid[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class TinyAutoencoderConfig:
+    """Sizes of a TinyAutoencoder; as the published TAESD has them."""
+
+    latent_channels: int = 4
+    """Channels d of a latent: 4 for taesd and taesdxl, 16 for taesd3 and taef1."""
+    width: int = 64
+    """Channels of all blocks."""
+    num_encoder_blocks: tuple[int, ...] = (1, 3, 3, 3)
+    """Blocks of the encoder at each resolution, image first; each is half the one before."""
+    num_decoder_blocks: tuple[int, ...] = (3, 3, 3, 1)
+    """Blocks of the decoder at each resolution, grid first; as many resolutions as the encoder has."""
+    image_channels: int = 3
+    """Channels C of an image."""
+    scaling_factor: float = 1.0
+    """Latents are the encoder's output, less the shift, times this; not zero."""
+    shift_factor: float = 0.0
+    """See scaling_factor."""
+
+    @property
+    def stride(self) -> int:
+        """Pixels for each token, along each side."""
+        return 2 ** (len(self.num_encoder_blocks) - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoencoderKLConfig:
+    """Sizes of an AutoencoderKL; as Stable Diffusion 1.x and 2.x have them. The fields are keys of diffusers' config.json."""
+
+    block_out_channels: tuple[int, ...] = (128, 256, 512, 512)
+    """Channels at each resolution, image first; multiples of norm_num_groups."""
+    layers_per_block: int = 2
+    """Residual blocks of the encoder at each resolution; the decoder has one more."""
+    latent_channels: int = 4
+    """Channels d of a latent: 4 for Stable Diffusion 1.x, 2.x and SDXL, 16 for SD3 and FLUX."""
+    norm_num_groups: int = 32
+    """Groups of channels that are normalised together."""
+    image_channels: int = 3
+    """Channels C of an image; in_channels and out_channels in config.json."""
+    scaling_factor: float = 0.18215
+    """Latents are posterior means, less the shift, times this; not zero."""
+    shift_factor: float = 0.0
+    """See scaling_factor."""
+    use_quant_conv: bool = True
+    """Whether a 1x1 convolution follows the encoder; not so in SD3 and FLUX."""
+    use_post_quant_conv: bool = True
+    """Whether a 1x1 convolution precedes the decoder; not so in SD3 and FLUX."""
+    mid_block_add_attention: bool = True
+    """Whether the coarsest resolution has self-attention."""
+
+    @property
+    def stride(self) -> int:
+        """Pixels for each token, along each side."""
+        return 2 ** (len(self.block_out_channels) - 1)

@@ -1,16 +1,18 @@
 """Finite scalar quantization (Mentzer et al. 2024): every number of a bounded latent is rounded to one of a few levels.
 
-It has nothing to learn. Gradients pass as if nothing had been rounded.
+It has nothing to learn. Gradients pass as if nothing had been rounded. Its codes can be written in two ways: as one codebook of
+all combinations of levels (`grid_codes`), or as a quantizer of a few numbers for each channel (`channel_codes`), whose tokens
+`grid_tokens` puts together. Both describe the same tokens; the second needs no memory for K codes, whatever K is.
 """
 
 import math
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from geovq.models.vq import straight_through
-from geovq.validation import InputError
+from geovq.validation import InputError, check_tokens
 
 
 def check_levels(levels: tuple[int, ...]) -> None:
@@ -61,6 +63,60 @@ def grid_codes(levels: tuple[int, ...]) -> Float[np.ndarray, "K d"]:
     check_levels(levels)
     axes = [(np.arange(size) - size // 2) / (size // 2) for size in levels]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(math.prod(levels), -1).astype(np.float32)
+
+
+def channel_codes(levels: tuple[int, ...]) -> Float[np.ndarray, "d L d"]:
+    """The codes of FSQ as one quantizer for each channel, d·L² numbers in place of the K·d of `grid_codes`.
+
+    Args:
+        levels: Levels of each of the d numbers.
+
+    Returns:
+        float32 (d, L, d), L the largest of the levels: additive codes (S, K, d). A channel with fewer repeats its last.
+
+    Raises:
+        InputError: Impossible levels.
+    """
+    check_levels(levels)
+    found = np.zeros((len(levels), max(levels), len(levels)), np.float32)
+    for channel, size in enumerate(levels):
+        axis = (np.arange(size) - size // 2) / (size // 2)
+        found[channel, :, channel] = np.pad(axis, (0, max(levels) - size), mode="edge")
+    return found
+
+
+def grid_tokens(tokens: Int[np.ndarray, "*batch d"], levels: tuple[int, ...]) -> Int[np.ndarray, "*batch"]:
+    """Tokens of `channel_codes`, one for each channel, as tokens of `grid_codes`, one for all.
+
+    Args:
+        tokens: Of every channel, in 0..L-1.
+        levels: Levels of each of the d numbers.
+
+    Returns:
+        int32, in 0..K-1.
+
+    Raises:
+        InputError: Impossible levels, another number of channels, or tokens out of range.
+    """
+    check_levels(levels)
+    tokens = np.asarray(tokens)
+    if tokens.ndim == 0 or tokens.shape[-1] != len(levels):
+        raise InputError(
+            f"tokens: expected shape (..., {len(levels)}), found {tokens.shape}; give one for each channel."
+        )
+    tokens = np.minimum(check_tokens(tokens, max(levels)), np.asarray(levels) - 1)  # a channel repeats its last level
+    return np.ravel_multi_index(tuple(np.moveaxis(tokens, -1, 0)), levels).astype(np.int32)
+
+
+def channel_tokens(tokens: Int[np.ndarray, "*batch"], levels: tuple[int, ...]) -> Int[np.ndarray, "*batch d"]:
+    """The inverse of `grid_tokens`.
+
+    Raises:
+        InputError: Impossible levels, or tokens outside 0..K-1.
+    """
+    check_levels(levels)
+    indices = np.unravel_index(check_tokens(np.asarray(tokens), math.prod(levels)), levels)
+    return np.stack(indices, axis=-1).astype(np.int32)
 
 
 def _like(values: np.ndarray, z: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:

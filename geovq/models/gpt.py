@@ -97,7 +97,7 @@ class GPT(nnx.Module):
             InputError: As `check_config`.
         """
         check_config(config)
-        normal = nnx.initializers.normal(SCALE)
+        normal = nnx.initializers.normal(SCALE, jnp.float32)
         self.config = config
         self.start = nnx.Param(normal(rngs.params(), (config.classes + 1, config.width)))
         self.codes = nnx.Param(normal(rngs.params(), (config.num_codes, config.width)))
@@ -147,12 +147,15 @@ class GPT(nnx.Module):
         """What stands before the first token: a learned row of the class, or of no class."""
         if labels is None:
             return jnp.broadcast_to(self.start[...][-1:], (n, self.config.width))
-        return jax.nn.one_hot(labels, self.config.classes + 1) @ self.start[...]
+        return _rows_of(labels, self.start[...])
 
     def embed(self, tokens: Int[Array | np.ndarray, "n s"]) -> Float[Array, "n s width"]:
         """Learned rows of the tokens; by a matrix product, as scattered gradients are slow on accelerators."""
-        rows = jax.nn.one_hot(tokens.reshape(-1), self.config.num_codes) @ self.codes[...]
-        return rows.reshape(*tokens.shape, self.config.width)
+        return _rows_of(tokens.reshape(-1), self.codes[...]).reshape(*tokens.shape, self.config.width)
+
+
+def _rows_of(indices: Int[Array | np.ndarray, " n"], table: Float[Array, "m width"]) -> Float[Array, "n width"]:
+    return jax.nn.one_hot(indices, len(table), dtype=table.dtype) @ table
 
 
 def drop_labels(labels: Int[Array, " n"], config: GPTConfig, key: PRNGKeyArray) -> Int[Array, " n"]:
@@ -212,7 +215,7 @@ def cross_entropy(
     logits: Float[Array, "n t K"], tokens: Int[Array | np.ndarray, "n t"], label_smoothing: float = 0.0
 ) -> Float[Array, "n t"]:
     """-Σ target · log softmax(logits), in nats, where the target is the token, smoothed towards uniform."""
-    targets = optax.smooth_labels(jax.nn.one_hot(tokens, logits.shape[-1]), label_smoothing)
+    targets = optax.smooth_labels(jax.nn.one_hot(tokens, logits.shape[-1], dtype=logits.dtype), label_smoothing)
     return optax.softmax_cross_entropy(logits, targets)
 
 

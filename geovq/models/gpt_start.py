@@ -37,7 +37,7 @@ def code_rows(
     scaled = (codes - codes.mean(axis=0, dtype=np.float64)) @ root
     if np.abs(scaled).max() <= _ALIKE * np.abs(codes).max() * np.abs(root).max():
         return np.zeros((len(codes), width), np.float32)
-    rows = scaled @ np.asarray(jax.random.normal(key, (codes.shape[1], width)))
+    rows = scaled @ np.asarray(jax.random.normal(key, (codes.shape[1], width), jnp.float32))
     return (SCALE * rows / np.sqrt(np.mean(rows**2))).astype(np.float32)
 
 

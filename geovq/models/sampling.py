@@ -158,7 +158,7 @@ def next_logits(
 def empty_cache(model: GPT, n: int) -> Cache:
     """Room for the keys and values of n sequences."""
     config = model.config
-    dtype = jnp.bfloat16 if config.bfloat16 else jnp.float32
+    dtype = jnp.bfloat16 if config.bfloat16 else model.codes[...].dtype
     zeros = jnp.zeros((n, config.length, config.heads, config.width // config.heads), dtype)
     return [(zeros, zeros) for _ in range(config.layers)]
 
@@ -167,12 +167,13 @@ def draw_token(
     key: PRNGKeyArray, logits: Float[Array, " K"], temperature: Float[Array, ""] | float, top_k: int, top_p: float
 ) -> Int[Array, ""]:
     """One token from the tempered and filtered distribution, by the Gumbel-max trick: argmax(logits / T + noise)."""
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))  # noise in half precision would be coarse
     if top_k > 0:
         logits = jnp.where(keep_top_k(logits, top_k), logits, -jnp.inf)
     if top_p < 1:
         tempered = (logits - logits.max()) / jnp.maximum(temperature, jnp.finfo(logits.dtype).tiny)
         logits = jnp.where(keep_top_p(jax.nn.softmax(tempered), top_p), logits, -jnp.inf)
-    noise = jax.random.gumbel(key, logits.shape)
+    noise = jax.random.gumbel(key, logits.shape, logits.dtype)
     return jnp.argmax(logits + temperature * noise).astype(jnp.int32)
 
 

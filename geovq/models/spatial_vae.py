@@ -239,7 +239,7 @@ def negative_elbo(vae: SpatialVAE, images: Float[Array, "n H W C"], noise_varian
         The bound of each image, and its parts.
     """
     mean, logvar = vae.encoder.posteriors(images)
-    latents = mean + jnp.exp(0.5 * logvar) * jax.random.normal(key, mean.shape)
+    latents = mean + jnp.exp(0.5 * logvar) * jax.random.normal(key, mean.shape, mean.dtype)
     squared_error = jnp.sum((vae.decoder(latents) - images) ** 2, axis=(1, 2, 3))
     bits = token_bits(mean, logvar)
     pixels = math.prod(vae.config.image_shape)

@@ -23,7 +23,8 @@ class MovingCodes(NamedTuple):
 
 def initial_codes(num_codes: int, d: int) -> MovingCodes:
     """Codes before the first batch: none counts as used, so that `update_codes` takes all of them from that batch."""
-    return MovingCodes(jnp.zeros((num_codes, d)), jnp.zeros(num_codes), jnp.zeros((num_codes, d)))
+    codes, counts, sums = (jnp.zeros(shape, jnp.float32) for shape in ((num_codes, d), num_codes, (num_codes, d)))
+    return MovingCodes(codes, counts, sums)
 
 
 def update_codes(

@@ -5,6 +5,7 @@ leave (residual vector quantization, Juang & Gray 1982). In a `product` composit
 itself and is zero in the others, so that the sum is a concatenation (Jégou, Douze & Schmid 2011).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from jaxtyping import Float
 
 from geovq.validation import InputError, check_finite
 
-MAX_QUANTIZERS = 4
+MAX_QUANTIZERS = 64
+"""Codes of a token at most. Time and memory grow in proportion to them; an array with a longer first axis nearly always has its
+axes in another order."""
 
 
 def as_quantizers(codes: Float[np.ndarray, "..."]) -> Float[np.ndarray, "S K d"]:
@@ -28,6 +31,33 @@ def as_quantizers(codes: Float[np.ndarray, "..."]) -> Float[np.ndarray, "S K d"]
         )
     check_finite("codes", codes)
     return np.asarray(codes if codes.ndim == 3 else codes[None], np.float32)
+
+
+def additive_codes(groups: Float[np.ndarray, "S K _"] | Sequence[np.ndarray]) -> Float[np.ndarray, "S K d"]:
+    """Codes of a product quantizer, or grouped VQ, as additive ones: each quantizer is zero outside its own channels.
+
+    Args:
+        groups: One array (K, d_s) for each quantizer, or one array (S, K, d / S). The channels of a latent are those of the first
+            group, then those of the second, and so on.
+
+    Returns:
+        float32 (S, K, d), d the sum of all d_s.
+
+    Raises:
+        InputError: No group, groups of another rank or with different K, NaN or infinity.
+    """
+    arrays = [np.asarray(group) for group in groups]
+    shapes = [array.shape for array in arrays]
+    if not arrays or any(len(shape) != 2 for shape in shapes) or len({shape[0] for shape in shapes}) > 1:
+        raise InputError(
+            f"groups: expected arrays (K, d) with the same K, one for each quantizer, found {shapes}; repeat the last code of a "
+            "quantizer that has fewer."
+        )
+    ends = np.cumsum([0, *(shape[1] for shape in shapes)])
+    found = np.zeros((len(arrays), shapes[0][0], ends[-1]), np.float32)
+    for s, array in enumerate(arrays):
+        found[s, :, ends[s] : ends[s + 1]] = array
+    return as_quantizers(found)
 
 
 def sum_codes(codes: Any, tokens: Any) -> Any:

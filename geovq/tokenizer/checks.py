@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from geovq.assignment.base import Assigner, Codebook
-from geovq.numerics.additive import as_quantizers
-from geovq.validation import InputError, check_finite, check_images, check_tokens
+from geovq.numerics.additive import as_quantizers, sum_codes
+from geovq.validation import InputError, as_array, check_finite, check_images, check_tokens
 
 
 def as_codebook(codebook: Codebook) -> Codebook:
@@ -27,25 +27,40 @@ def as_codebook(codebook: Codebook) -> Codebook:
     return Codebook(codes, metrics)
 
 
+def some_latents(codebook: Codebook) -> Float[np.ndarray, "2 h w d"]:
+    """Two grids of codes that are as different as the codebook's size lets them be."""
+    h, w = codebook.grid
+    first = np.arange(h * w).reshape(h, w, 1) % codebook.num_codes
+    tokens = np.stack([first, codebook.num_codes - 1 - first])
+    return sum_codes(codebook.codes, np.repeat(tokens, codebook.num_quantizers, axis=-1))
+
+
 def as_latents(
     latents: np.ndarray, metrics: np.ndarray | None, codebook: Codebook
 ) -> tuple[Float[np.ndarray, "n h w d"], Float[np.ndarray, "n h w d d"] | None]:
-    """Latents (n, h, w, d) of this codebook, and a metric for each token if they are given.
+    """Latents (n, h, w, d) of this codebook as float32, and a metric for each token if they are given.
 
     Raises:
         InputError: With the shape or the first number.
     """
-    latents, wanted = np.asarray(latents), (*codebook.grid, codebook.codes.shape[-1])
+    latents, wanted = as_array("latents", latents), (*codebook.grid, codebook.codes.shape[-1])
     if latents.ndim != 4 or latents.shape[1:] != wanted or len(latents) == 0:
         raise InputError(f"latents: expected shape (n, {', '.join(map(str, wanted))}), found {latents.shape}.")
-    check_finite("latents", latents)
+    latents = _finite("latents", latents)
     if metrics is None:
         return latents, None
-    metrics = np.asarray(metrics)
+    metrics = as_array("metrics", metrics)
     if metrics.shape != (*latents.shape, wanted[-1]):
         raise InputError(f"metrics: expected one per token, {(*latents.shape, wanted[-1])}, found {metrics.shape}.")
-    check_finite("metrics", metrics)
-    return latents, metrics
+    return latents, _finite("metrics", metrics)
+
+
+def _finite(name: str, values: np.ndarray) -> Float[np.ndarray, "..."]:
+    """The same as float32, in which all have to be finite."""
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32, copy=False)
+    check_finite(name, values)
+    return values
 
 
 def check_images_of(images: np.ndarray, image_shape: tuple[int, ...], n: int) -> Float[np.ndarray, "n H W C"]:
@@ -66,7 +81,7 @@ def as_grids(tokens: np.ndarray, codebook: Codebook) -> Int[np.ndarray, "n h w S
     Raises:
         InputError: Another shape, or tokens outside 0..K-1, with their count and the first position.
     """
-    tokens, wanted = np.asarray(tokens), token_shape(codebook)
+    tokens, wanted = as_array("tokens", tokens), token_shape(codebook)
     if tokens.ndim != 1 + len(wanted) or tokens.shape[1:] != wanted or len(tokens) == 0:
         raise InputError(
             f"tokens: expected shape (n, {', '.join(map(str, wanted))}) with n of at least 1, found {tokens.shape}; reshape "
@@ -109,8 +124,7 @@ def as_code_costs(costs: np.ndarray, assigner: Assigner, codebook: Codebook, n: 
             f"code_costs: expected them only for Amortised and Joint, found {type(assigner).__name__}; use "
             "Tokenizer.replace(assigner=Joint())."
         )
-    costs, wanted = np.asarray(costs), (n, *token_shape(codebook), codebook.num_codes)
+    costs, wanted = as_array("code_costs", costs), (n, *token_shape(codebook), codebook.num_codes)
     if costs.shape != wanted:
         raise InputError(f"code_costs: expected one for every code of every token, {wanted}, found {costs.shape}.")
-    check_finite("code_costs", costs)
-    return costs.reshape(n, *codebook.grid, codebook.num_quantizers, codebook.num_codes).astype(np.float32)
+    return _finite("code_costs", costs).reshape(n, *codebook.grid, codebook.num_quantizers, codebook.num_codes)

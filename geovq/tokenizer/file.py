@@ -61,7 +61,8 @@ def save_tokenizer(
         assigner: One of this library's.
         image_shape: (H, W, C).
         probe: What the VAE makes of some codes, by which it is known again.
-        decode: The decoder whose parameters are saved too, or None.
+        decode: The decoder whose parameters are saved too, in their own dtypes, or None. Random keys that a module owns are not
+            saved: its evaluation does not use them.
 
     Returns:
         SHA-256 of the content.
@@ -73,7 +74,7 @@ def save_tokenizer(
     arrays |= {f"probe.{name}": value for name, value in probe.items()}
     options = _options(assigner, arrays)
     if decode is not None:
-        arrays |= {f"decoder.{i}": _portable(leaf) for i, leaf in enumerate(_parameters(decode))}
+        arrays |= {f"decoder.{i}": np.asarray(leaf) for i, leaf in enumerate(_parameters(decode))}
     meta = {"kind": _KIND, "version": _VERSION, "assigner": options, "image_shape": image_shape}
     return save_arrays(path, arrays, meta)
 
@@ -83,7 +84,8 @@ def load_tokenizer(path: str | os.PathLike, decode: Callable) -> Stored:
 
     Args:
         path: The file.
-        decode: The decoder; where the file has parameters, they take the place of its own.
+        decode: The decoder; where the file has parameters, they take the place of its own, in the dtypes of its own. Its random
+            keys stay.
 
     Returns:
         What it holds.
@@ -154,13 +156,12 @@ def _under(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(f"{prefix}."): value for name, value in arrays.items() if name.startswith(f"{prefix}.")}
 
 
-def _portable(leaf: Any) -> np.ndarray:
-    """A parameter in a type that NumPy's files know: those of bfloat16 fit into float32 without loss."""
-    return np.asarray(leaf, np.float32 if jnp.result_type(leaf) == jnp.bfloat16 else None)
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _parameters(decode: Callable) -> list[Any]:
-    leaves = jax.tree.leaves(decode) if isinstance(decode, Partial) else []
+    leaves = [leaf for leaf in jax.tree.leaves(decode) if not _is_key(leaf)] if isinstance(decode, Partial) else []
     if not leaves:
         raise InputError(
             "decode: expected a function that carries its parameters, found one without; make it by geovq.from_nnx or "
@@ -181,5 +182,12 @@ def _with_parameters(path: str | os.PathLike, decode: Callable, stored: list[np.
             f"{path}: expected a decoder like the one whose parameters it holds, found {differing} instead of {there}; make the "
             "same network, with any parameters."
         )
-    leaves = [jnp.asarray(value, jnp.result_type(leaf)) for value, leaf in zip(stored, own, strict=True)]
-    return jax.tree.unflatten(jax.tree.structure(decode), leaves)
+    values = iter(stored)
+    return jax.tree.map(lambda leaf: leaf if _is_key(leaf) else _of_kind(leaf, next(values)), decode)
+
+
+def _of_kind(own: Any, value: np.ndarray) -> Any:
+    """A stored parameter in the dtype of a decoder's own, and a number where that is one."""
+    if isinstance(own, jax.Array):
+        return jnp.asarray(value, own.dtype)
+    return value.astype(own.dtype)[()] if isinstance(own, np.ndarray | np.generic) else type(own)(value.item())

@@ -17,16 +17,14 @@ from geovq.assignment.base import (
     check_measured,
 )
 from geovq.assignment.joint import Joint
-from geovq.assignment.nearest_codes import nearest_tokens
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Plan
 from geovq.codebook.fit import fit_codebook
 from geovq.codebook.names import CodebookName, CompositionName
 from geovq.codebook.recipe import Recipe, check_recipe
-from geovq.decoder.adapters import single
-from geovq.decoder.autoencoder import check_autoencoder, decode_latents, encode_images
+from geovq.decoder.adapters import as_partial, single
+from geovq.decoder.autoencoder import check_autoencoder, check_codes, decode_latents, encode_images
 from geovq.geometry.measured import Geometry, draw, measure
-from geovq.metric.batched import mean_metrics
 from geovq.numerics.additive import as_quantizers, sum_codes
 from geovq.tokenizer.checks import (
     as_code_costs,
@@ -35,9 +33,11 @@ from geovq.tokenizer.checks import (
     as_latents,
     as_start,
     check_images_of,
+    some_latents,
     token_shape,
 )
 from geovq.tokenizer.file import load_tokenizer, save_tokenizer
+from geovq.tokenizer.given_codes import Probes, default_assigner, measure_codes
 from geovq.validation import InputError, check_images, check_whole
 
 _PROBE_TOLERANCE = 0.02
@@ -74,9 +74,8 @@ class Tokenizer:
         check_measured(assigner, self.codebook)
         self.assigner = assigner
         self.image_shape = tuple(int(size) for size in image_shape)
-        self._encode, self._decode = encode, decode
-        latent_shape = (*self.grid, self.codebook.codes.shape[-1])
-        check_autoencoder(encode, decode, np.zeros((1, *self.image_shape), np.float32), latent_shape)
+        self._encode, self._decode = as_partial(encode, "encode"), as_partial(decode, "decode")
+        check_codes(self._encode, self._decode, some_latents(self.codebook), self.image_shape)
 
     @property
     def codes(self) -> Float[np.ndarray, "K d"] | Float[np.ndarray, "S K d"]:
@@ -141,7 +140,7 @@ class Tokenizer:
             composition: "residual" or "product", where a token has several codes, see `geovq.numerics.additive`.
             max_images: Images at most, drawn at random, whose tokens' metrics are computed and joined to the graph; each takes
                 about 0.05 s of one core.
-            num_neighbours: Neighbours of a latent in that graph.
+            num_neighbours: Neighbours of a latent in that graph; all others where there are fewer.
             components: "bridge" or "drop", see `geovq.geometry.measure`.
             probes: Random probes by which these metrics are sketched; None for exact ones.
             seed: Of every random choice.
@@ -159,7 +158,8 @@ class Tokenizer:
         if probes is not None:
             check_whole("probes", probes)
         recipe = Recipe(codebook, num_codes, num_quantizers, composition, seed)
-        check_autoencoder(encode, decode, images[:1])
+        encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
+        check_autoencoder(encode, decode, images)
         check_recipe(recipe, encode_images(encode, images[:1]).shape[-1])
         check_assigner(assigner, num_quantizers)
         latents = encode_images(encode, images)
@@ -185,20 +185,29 @@ class Tokenizer:
         codes: Float[np.ndarray, "..."],
         images: np.ndarray,
         *,
-        assigner: Assigner = Joint(),
+        assigner: Assigner | None = None,
         max_images: int = 200,
+        probes: Probes = "auto",
         seed: int = 0,
+        plan: Plan = DEFAULT_PLAN,
+        progress: Progress | None = None,
     ) -> Self:
         """A tokenizer of codes that were trained elsewhere, such as a VQ-VAE's with its encoder and decoder.
 
         Args:
             encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d), before they are quantized.
             decode: Quantized latents (n, h, w, d) to images.
-            codes: (K, d), or (S, K, d) of which a token gets one code each, whose sum is decoded.
+            codes: (K, d), or (S, K, d) of which a token gets one code each, whose sum is decoded: those of a residual VQ as they
+                are, those of a grouped VQ by `geovq.numerics.additive_codes`, those of FSQ by `geovq.models.channel_codes`.
             images: Some training images, whose mean metrics `Whitened` and `Joint` need; their number may be small.
-            assigner: Any but `Geodesic`, which needs the graph that `fit` makes.
+            assigner: Any but `Geodesic`, which needs the graph that `fit` makes. None takes `Joint()` where a grid has at most
+                1,024 numbers, h·w·d, and else `Joint(probes=256)`, whose Jacobians take a time that does not grow with the grid.
             max_images: Images at most, drawn at random, that are measured; `Amortised` has a number of its own.
-            seed: Of the draw.
+            probes: Random probes of every image by which mean metrics are sketched; None for exact ones. "auto" takes exact ones
+                where a grid has at most 1,024 numbers, and else 16 probes.
+            seed: Of the draw and the probes.
+            plan: How much at once and on which devices, for the mean metrics.
+            progress: Called with the measured images done. The images of `Amortised` are measured afterwards.
 
         Returns:
             The tokenizer.
@@ -210,17 +219,15 @@ class Tokenizer:
         check_whole("max_images", max_images)
         check_whole("seed", seed, 0)
         stacked = as_quantizers(codes)
-        check_assigner(assigner, len(stacked))
-        check_autoencoder(encode, decode, images[:1])
+        check_autoencoder(encode, decode, images)
         latents = encode_images(encode, draw(images, max_images, seed))
+        assigner = default_assigner(latents.shape[1:]) if assigner is None else assigner
+        check_assigner(assigner, len(stacked))
         if stacked.shape[-1] != latents.shape[-1]:
             raise InputError(
                 f"codes: expected {latents.shape[-1]} dimensions, those of the latents, found shape {np.shape(codes)}."
             )
-        # The decoder is used at the codes, and that of a VQ-VAE has seen nothing else.
-        quantized = sum_codes(stacked, nearest_tokens(latents.reshape(-1, latents.shape[-1]), stacked))
-        means = mean_metrics(single(decode), quantized.reshape(latents.shape), plan=DEFAULT_PLAN)
-        codebook = Codebook(stacked, means.by_position.astype(np.float32))
+        codebook = measure_codes(decode, stacked, latents, probes=probes, seed=seed, plan=plan, progress=progress)
         assigner = _measure(assigner, decode, codebook, Training(encode, images, seed=seed))
         return cls(encode, decode, codebook, assigner=assigner, image_shape=images.shape[1:])
 
@@ -380,7 +387,7 @@ class Tokenizer:
         Raises:
             InputError: The file is missing, truncated, changed, or not a tokenizer; or the callables do not fit it.
         """
-        stored = load_tokenizer(path, decode)
+        stored = load_tokenizer(path, as_partial(decode, "decode"))
         loaded = cls(encode, stored.decode, stored.codebook, assigner=stored.assigner, image_shape=stored.image_shape)
         found = loaded._probe()
         for name, of in (("decoder", "image"), ("encoder", "latents")):

@@ -14,7 +14,6 @@ from geovq.assignment.joint import Joint
 from geovq.batching.run import Plan
 from geovq.decoder.adapters import as_partial
 from geovq.validation import InputError
-from tests import reference
 
 K, SHAPE, N = 5, (1, 3, 2), 64
 DAMPINGS = (0.1, 1.0)
@@ -49,27 +48,6 @@ def errors(case, tokens):
     return np.array([np.sum((decode(z) - x) ** 2) for z, x in zip(grids, inputs.images, strict=True)])
 
 
-def test_each_cluster_has_the_mean_gram_of_its_images(case):
-    decode, codebook, inputs = case
-    clusters = clusters_of(case, 2)
-    at = np.einsum("nqi,qri->nqr", inputs.latents.reshape(N, 3, 2), clusters.coordinates)
-    nearest = ((at[:, None] - clusters.centres) ** 2).sum(axis=(2, 3)).argmin(axis=1)
-    assert sorted(set(nearest)) == [0, 1]
-    for cluster in (0, 1):
-        grams = []
-        for i in np.flatnonzero(nearest == cluster):
-            code = codebook.codes[0][inputs.start[i, ..., 0]].astype(float)
-            jacobian = reference.jacobian(lambda z: np.ravel(decode(z.reshape(SHAPE))), code.ravel(), step=1e-2)
-            grams.append(jacobian.T @ jacobian)
-        back = np.zeros((6, 6))
-        c = clusters.coordinates
-        for q in range(3):
-            for p in range(3):
-                back[2 * q : 2 * q + 2, 2 * p : 2 * p + 2] = c[q].T @ clusters.grams[cluster, q, :, p] @ c[p]
-        np.testing.assert_allclose(back, np.mean(grams, axis=0), atol=2e-2)
-    np.testing.assert_allclose(clusters.residual, 0, atol=1e-5)
-
-
 def test_it_is_a_step_of_joint_where_all_images_of_a_cluster_are_alike(case):
     """With a linear decoder for each cluster nothing is lost by looking JᵀJ up."""
     step = Joint(jacobians=1, corrections=0, dampings=DAMPINGS)(*case)
@@ -97,14 +75,6 @@ def test_neither_the_batch_nor_chunks_nor_devices_change_tokens(case):
         for rows in (slice(0, N), slice(3, 4)):
             some = Inputs(inputs.latents[rows], inputs.images[rows], start=inputs.start[rows])
             np.testing.assert_array_equal(assigner(decode, codebook, some, plan=plan), whole[rows])
-
-
-def test_few_images_are_one_cluster(case):
-    decode, codebook, inputs = case
-    done: list[int] = []
-    clusters = measure_clusters(decode, inputs.latents[:5], codebook, progress=done.append)
-    assert len(clusters.centres) == 1
-    assert sum(done) == 5
 
 
 def test_statistics_are_measured_on_at_most_so_many_images(case):

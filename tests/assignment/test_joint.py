@@ -8,6 +8,7 @@ import pytest
 from geovq.assignment.base import Codebook, Inputs
 from geovq.assignment.greedy import Greedy
 from geovq.assignment.joint import Joint
+from geovq.assignment.nearest import Nearest
 from geovq.batching.run import Plan
 from geovq.decoder.adapters import as_partial
 from geovq.validation import InputError
@@ -66,11 +67,11 @@ def test_it_nearly_finds_the_best_of_all_tokens(case):
     assert errors(case, tried).mean() < 1.03 * least
 
 
-@pytest.mark.parametrize("directions", [None, 4])
-def test_the_true_error_never_rises_and_is_what_is_said(directions, case):
+@pytest.mark.parametrize("options", [{}, {"directions": 4}, {"probes": 4}])
+def test_the_true_error_never_rises_and_is_what_is_said(options, case):
     before = errors(case, case[2].start)
     for jacobians in (1, 2):
-        found = Joint(directions=directions, jacobians=jacobians, corrections=1, dampings=(0.0,)).solve(*case)
+        found = Joint(**options, jacobians=jacobians, corrections=1, dampings=(0.0,)).solve(*case)
         after = errors(case, found.tokens)
         np.testing.assert_allclose(found.costs, after, rtol=1e-4, atol=1e-5)
         assert (after <= before + 1e-5).all()
@@ -79,6 +80,23 @@ def test_the_true_error_never_rises_and_is_what_is_said(directions, case):
     decode, codebook, inputs = case
     tried = errors(case, Greedy()(decode, codebook, inputs._replace(start=found.tokens)))
     assert (tried <= after + 1e-5).all()
+
+
+def test_probes_come_near_whole_jacobians(case):
+    """Even with fewer probes than the 6 numbers of a grid; every Jacobian has others."""
+    exact = errors(case, Joint()(*case)).mean()
+    found = {probes: errors(case, Joint(probes=probes, jacobians=4)(*case)).mean() for probes in (2, 200)}
+    before = errors(case, case[2].start).mean()
+    assert found[200] < 1.02 * exact
+    assert before - found[2] > 0.5 * (before - exact)
+
+
+def test_a_jacobian_that_is_too_large_is_refused(case, monkeypatch):
+    monkeypatch.setattr("geovq.assignment.joint.EXACT_NUMBERS", 35)
+    with pytest.raises(
+        InputError, match=r"at most 5 numbers of an image for whole Jacobians, found 6; use Joint\(probes"
+    ):
+        Joint()(*case)
 
 
 def test_without_a_start_greedy_begins_with_its_initial_assigner(case):
@@ -113,13 +131,14 @@ def test_two_quantizers_come_nearer(case, rng):
 
 def test_neither_the_batch_nor_chunks_nor_devices_change_tokens(case):
     decode, codebook, inputs = case
-    joint, greedy = Joint(jacobians=1, corrections=1), Greedy()
-    whole = joint(*case)
+    joint, greedy, sketched = Joint(jacobians=1, corrections=1), Greedy(), Joint(probes=3, jacobians=1, corrections=1)
+    whole, estimated = joint(*case), sketched(*case)
     tried = greedy(decode, codebook, inputs._replace(start=whole))
     for plan in (Plan(passes=2), Plan(passes=100), Plan(mesh=jax.make_mesh((1,), ("data",)))):
         for rows in (slice(0, 20), slice(3, 4)):
             some = Inputs(inputs.latents[rows], inputs.images[rows], start=inputs.start[rows])
             np.testing.assert_array_equal(joint(decode, codebook, some, plan=plan), whole[rows])
+            np.testing.assert_array_equal(sketched(decode, codebook, some, plan=plan), estimated[rows])
             found = greedy(decode, codebook, some._replace(start=whole[rows]), plan=plan)
             np.testing.assert_array_equal(found, tried[rows])
 
@@ -157,6 +176,10 @@ def test_a_decoder_that_fails_is_refused(case):
     ("make", "message"),
     [
         (lambda: Joint(directions=0), "directions: expected a whole number of at least 1, found 0"),
+        (lambda: Joint(probes=0), "probes: expected a whole number of at least 1, found 0"),
+        (lambda: Joint(probes=8, directions=8), "probes: expected directions or probes, found both"),
+        (lambda: Joint(seed=-1), "seed: expected a whole number of at least 0"),
+        (lambda: Nearest(sweeps=-1), "sweeps: expected a whole number of at least 0"),
         (lambda: Joint(jacobians=0), "jacobians: expected a whole number"),
         (lambda: Joint(dampings=()), "dampings: expected one or more finite numbers of at least 0"),
         (lambda: Joint(dampings=(0.1, np.inf)), "dampings: expected one or more finite numbers"),

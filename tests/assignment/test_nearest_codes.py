@@ -42,6 +42,19 @@ def test_equals_the_slow_truth(rng):
     np.testing.assert_array_equal(one(nearest_tokens_under(z, codes[None], metrics)), local)
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_without_sweeps_they_are_the_tokens_of_a_residual_vq(count, rng):
+    z = rng.standard_normal((40, 3)).astype(np.float32)
+    codes = (rng.standard_normal((count, 6, 3)) + 5).astype(
+        np.float32
+    )  # codes that are not chosen yet count for nothing
+    own = np.stack([reference.residual_tokens(point, codes) for point in z])
+    np.testing.assert_array_equal(nearest_tokens(z, codes, sweeps=0), own)
+    swept = nearest_tokens(z, codes)
+    errors = [((z - reference.summed_codes(codes, tokens)) ** 2).sum() for tokens in (swept, own)]
+    assert errors[0] < errors[1] or (count == 1 and errors[0] == errors[1])
+
+
 def test_codes_are_assigned_to_themselves_far_from_the_origin(rng):
     codes = rng.standard_normal((300, 16)).astype(np.float32) + 100
     everyone = np.arange(300)

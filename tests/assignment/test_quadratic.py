@@ -1,12 +1,21 @@
 """The linearised error of an image: a linear decoder, where it is exact, then finite differences and brute force."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from geovq.assignment.quadratic import damp, descend, error_gradient, exact_quadratic, projected_quadratic
+from geovq.assignment.quadratic import (
+    Sketched,
+    code_squares,
+    damp,
+    descend,
+    error_gradient,
+    exact_quadratic,
+    projected_quadratic,
+    sketched_quadratic,
+)
 from geovq.assignment.subspace import leading_directions
-from geovq.numerics.additive import sum_codes
 from tests import reference
 
 H, W, D, K = 1, 3, 2, 4
@@ -31,6 +40,9 @@ def image(rng):
 
 def value(quadratic, move):
     """The error that a quadratic gives a step, without its constant."""
+    if isinstance(quadratic, Sketched):
+        curvature = np.sum(np.einsum("rqi,qi->r", quadratic.factor, move) ** 2)
+        return np.sum(quadratic.gradient * move) + curvature + np.einsum("qi,qij,qj->", move, quadratic.own, move)
     y = np.einsum("qri,qi->qr", quadratic.coordinates, move)
     own = np.einsum("qi,qij,qj->", move, quadratic.own, move)
     return np.sum(quadratic.gradient * move) + np.einsum("qi,qirj,rj->", y, quadratic.gram, y) + own
@@ -99,19 +111,41 @@ def test_damping_adds_the_mean_metric_of_each_token_alone(decoder, grid, image, 
     np.testing.assert_allclose(added, 0.3 * np.einsum("qi,qij,qj->", move, metrics, move), rtol=1e-3)
 
 
-@pytest.mark.parametrize("whole", [True, False])
+def test_a_sketch_has_the_exact_gradient_and_its_mean_over_probes_is_exact(decoder, grid, image, rng):
+    at = decoder(0.7), jnp.asarray(grid), jnp.asarray(image)
+    exact, found = exact_quadratic(*at, tokens=3), sketched_quadratic(*at, 4000, jax.random.key(0))
+    np.testing.assert_allclose(found.gradient, exact.gradient, rtol=1e-4, atol=1e-5)
+    move = rng.standard_normal((H * W, D)).astype(np.float32)
+    linear = np.sum(exact.gradient * move)
+    np.testing.assert_allclose(value(found, move) - linear, value(exact, move) - linear, rtol=0.1)
+    other = sketched_quadratic(*at, 4000, jax.random.key(1))
+    assert (np.asarray(found.factor) != np.asarray(other.factor)).any()
+
+
+@pytest.mark.parametrize("limit", [1 << 26, 1])
+def test_squares_of_codes_do_not_depend_on_the_memory_that_is_allowed(limit, rng, monkeypatch):
+    monkeypatch.setattr("geovq.assignment.quadratic._OUTER", limit)
+    roots, codes = rng.standard_normal((3, D, D)), rng.standard_normal((2, K, D)).astype(np.float32)
+    metrics = (roots @ roots.swapaxes(1, 2)).astype(np.float32)
+    expected = np.einsum("ski,qij,skj->qsk", codes, metrics, codes)
+    np.testing.assert_allclose(code_squares(jnp.asarray(metrics), jnp.asarray(codes)), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("probes", [None, 0, 1, 5])
 @pytest.mark.parametrize("count", [1, 2])
-def test_descent_equals_code_after_code(count, whole, decoder, grid, image, rng):
+def test_descent_equals_code_after_code(count, probes, decoder, grid, image, rng):
     codes = rng.standard_normal((count, K, D)).astype(np.float32)
     at = decoder(0.7), jnp.asarray(grid), jnp.asarray(image)
     metrics = np.broadcast_to(2 * np.eye(D, dtype=np.float32), (H * W, D, D))
-    if whole:
+    if probes is None:
         quadratic = exact_quadratic(*at, tokens=3)
+    elif probes:  # fewer than channels of a code, and more
+        quadratic = sketched_quadratic(*at, probes, jax.random.key(0))
     else:
         directions = leading_directions(metrics.reshape(H, W, D, D), codes, 4)
         quadratic = projected_quadratic(*at, directions, at_once=4)
     quadratic = damp(quadratic, jnp.asarray(metrics), jnp.float32(0.1))
-    start = rng.integers(K, size=(H * W, count))
+    start = np.zeros((H * W, count), int)
 
     def error(tokens):
         return value(quadratic, reference.summed_codes(codes, tokens) - np.asarray(quadratic.origin))
@@ -120,8 +154,3 @@ def test_descent_equals_code_after_code(count, whole, decoder, grid, image, rng)
         found = np.asarray(descend(quadratic, jnp.asarray(codes), jnp.asarray(start), sweeps=sweeps))
         np.testing.assert_array_equal(found, reference.coordinate_descent(error, start, K, sweeps))
     assert error(found) < error(start)
-
-
-def test_sums_by_hand():
-    codes = np.array([[[1, 0], [2, 0]], [[0, 10], [0, 20]]], np.float32)
-    np.testing.assert_array_equal(sum_codes(codes, np.array([[0, 1], [1, 0]])), [[1, 20], [2, 10]])

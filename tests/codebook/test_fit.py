@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from geovq.assignment.nearest_codes import nearest_tokens, nearest_tokens_whitened
-from geovq.codebook.dead_codes import revive_codes, revive_whitened
 from geovq.codebook.fit import fit_codebook
 from geovq.codebook.names import CODEBOOKS
 from geovq.codebook.recipe import Recipe
@@ -40,23 +39,3 @@ def test_bytes_refine_codes_as_floats_do(rng):
         fit_codebook(Recipe("refined", 10), decode, some, latents, geometry).codes for some in (images, images / 255)
     )
     np.testing.assert_allclose(found, floats, atol=1e-4)
-
-
-def test_dead_codes_by_hand():
-    """Codes 1 and 2 of three are dead; the candidates with the greatest errors are the last and the first."""
-    codes = np.array([[0.0], [9.0], [8.0]])
-    found = revive_codes(codes, np.zeros((2, 2), int), np.array([[5.0], [6.0], [7.0]]), np.array([2.0, 1.0, 3.0]))
-    np.testing.assert_array_equal(found.codes, [[0], [7], [5]])
-    np.testing.assert_array_equal(found.moved, [1, 2])
-    np.testing.assert_array_equal(found.chosen, [2, 0])
-    np.testing.assert_array_equal(codes, [[0], [9], [8]])
-    few = revive_codes(codes, np.zeros(2, int), np.array([[5.0]]), np.ones(1))
-    np.testing.assert_array_equal(few.codes, [[0], [5], [8]])
-
-
-def test_dead_codes_come_back(rng):
-    latents, metric = rng.standard_normal((100, 3)).astype(np.float32), np.diag([4.0, 1.0, 0.2]).astype(np.float32)
-    codes = np.concatenate([latents[:5], np.full((5, 3), 40, np.float32)])
-    found = revive_whitened(codes, latents, metric)
-    assert len(np.unique(nearest_tokens_whitened(latents, found[None], metric))) == 10
-    np.testing.assert_array_equal(found[:5], codes[:5])

@@ -127,7 +127,7 @@ def test_product_codes_are_orthogonal_under_the_mean_metric(rng):
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        (Recipe("kmeans", 3, 5), r"num_quantizers: expected 1\.\.4 for the codebook kmeans"),
+        (Recipe("kmeans", 3, 65), r"num_quantizers: expected 1\.\.64 for the codebook kmeans"),
         (Recipe("kmeans", 3, 3, "product"), r"num_quantizers: expected 1\.\.2 .* and 2 latent dimensions"),
         (Recipe("kmeans", 3, composition="sum"), "composition: expected one of residual, product, found 'sum'"),  # type: ignore[arg-type]
         (Recipe("geodesic", 3, 2), r"expected 1\.\.1 for the codebook geodesic"),

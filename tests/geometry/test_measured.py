@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 
 from geovq.geometry.measured import connect, draw, measure
-from geovq.geometry.placed_codes import code_field, lengths_to_codes, nearest_along, place_codes
+from geovq.geometry.placed_codes import code_field, nearest_along, place_codes
 from geovq.graph.neighbours import nearest_neighbours
 from geovq.validation import InputError
-from tests import reference
 
 
 def on_a_line(num_neighbours: int = 1, components: str = "bridge"):
@@ -23,6 +22,35 @@ def test_duplicates_are_merged_and_weighted():
     np.testing.assert_array_equal(geometry.weights, [1, 1, 2, 1, 1])
     np.testing.assert_allclose(geometry.metrics.ravel(), 4)
     np.testing.assert_allclose(geometry.mean_metric, [[4]])
+
+
+@pytest.mark.parametrize("components", ["bridge", "drop"])
+def test_few_latents_are_joined_to_all_others(components):
+    """Fewer than the neighbours that were asked for; the user never chose a number."""
+    few, all_of_them = on_a_line(16, components), on_a_line(4, components)
+    assert few.num_neighbours == 4
+    np.testing.assert_array_equal(few.geodesic.toarray(), all_of_them.geodesic.toarray())
+    assert few.geodesic.nnz == 5 * 4
+
+
+@pytest.mark.parametrize("components", ["bridge", "drop"])
+def test_a_single_distinct_latent_has_no_edges(components):
+    latents = np.full((3, 1, 1, 1), 2, np.float32)
+    geometry = measure(lambda z: 2 * z, latents, num_neighbours=16, components=components)
+    np.testing.assert_array_equal(geometry.nodes, [[2]])
+    np.testing.assert_array_equal(geometry.weights, [3])
+    assert (geometry.num_neighbours, geometry.recall, geometry.bridges, geometry.dropped) == (1, 1.0, 0, 0)
+    assert geometry.straight.nnz == geometry.geodesic.nnz == 0
+    field = code_field(place_codes(geometry, np.array([[2], [3]], np.float32)))
+    tokens, lengths = nearest_along(field, np.array([[2.1], [3.0]], np.float32), np.full((2, 1, 1), 4, np.float32))
+    np.testing.assert_array_equal(tokens, [0, 1])
+    np.testing.assert_allclose(lengths, [0.2, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [0, -1, 2.0, True, None])
+def test_bad_numbers_of_neighbours_are_named_as_the_user_knows_them(bad):
+    with pytest.raises(InputError, match="num_neighbours: expected a whole number of at least 1"):
+        on_a_line(bad)
 
 
 def test_it_is_told_how_well_neighbours_were_found_and_what_was_bridged(monkeypatch):
@@ -58,82 +86,6 @@ def test_lengths_are_in_intensity():
     geometry = on_a_line()
     np.testing.assert_allclose(geometry.straight.data, 1)
     np.testing.assert_allclose(geometry.geodesic.data, 2)
-
-
-def test_nearest_code_along_a_line():
-    field = code_field(place_codes(on_a_line(num_neighbours=2), np.array([[0.0], [3.5]], np.float32)))
-    latents, metrics = np.array([[1.4], [2.4]], np.float32), np.full((2, 1, 1), 4, np.float32)
-    tokens, lengths = nearest_along(field, latents, metrics)
-    np.testing.assert_array_equal(tokens, [0, 1])
-    np.testing.assert_allclose(lengths, [2.8, 2.2], rtol=1e-5)
-
-
-def test_lengths_to_codes_that_are_not_the_nearest():
-    placed = place_codes(on_a_line(num_neighbours=2), np.array([[0.0], [3.5]], np.float32))
-    latents, metrics = np.array([[1.4], [2.4]], np.float32), np.full((2, 1, 1), 4, np.float32)
-    found = lengths_to_codes(placed, latents, metrics, np.array([[0, 1], [0, 1]]))
-    np.testing.assert_allclose(found, [[2.8, 4.2], [4.8, 2.2]], rtol=1e-5)
-    field = code_field(placed)
-    tokens, lengths = nearest_along(field, latents, metrics)
-    np.testing.assert_allclose(lengths_to_codes(placed, latents, metrics, tokens[:, None])[:, 0], lengths, rtol=1e-5)
-
-
-def test_paths_follow_the_data_round_an_arc():
-    """Points on three quarters of a circle: the way between its ends is along the arc, not across the gap."""
-    angles = np.linspace(0, 1.5 * np.pi, 200)
-    arc = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    geometry = measure(lambda z: z, arc.reshape(200, 1, 1, 2), num_neighbours=2)
-    placed = place_codes(geometry, arc[:1])
-    identity = np.eye(2, dtype=np.float32)[None]
-    length = lengths_to_codes(placed, arc[-1:], identity, np.array([[0]]))
-    np.testing.assert_allclose(length, [[1.5 * np.pi]], rtol=1e-3)
-
-
-def test_paths_equal_those_of_the_whole_graph():
-    """New latents and codes joined by hand to a random graph, all distances by Floyd-Warshall."""
-    rng = np.random.default_rng(0)
-    grids = rng.standard_normal((25, 1, 1, 3)).astype(np.float32)
-    geometry = measure(lambda z: jnp.sin(z) + z, grids, num_neighbours=3)
-    placed = place_codes(geometry, rng.standard_normal((4, 3)).astype(np.float32))
-    latents = rng.standard_normal((6, 3)).astype(np.float32)
-    roots = rng.standard_normal((6, 3, 3)).astype(np.float32)
-    metrics = roots @ roots.transpose(0, 2, 1)
-    dense = placed.graph.toarray()
-    between = reference.shortest_paths(np.where(dense > 0, dense, np.inf))
-    wanted = np.full((6, 4), np.inf)
-    for i in range(6):
-        nearest = np.argsort(np.linalg.norm(placed.nodes - latents[i], axis=1))[:3]
-        for j in nearest:
-            step = placed.nodes[j] - latents[i]
-            squares = [reference.quadratic_form(step, g) for g in (metrics[i], placed.metrics[j])]
-            for code in range(4):
-                wanted[i, code] = min(wanted[i, code], np.mean(np.sqrt(squares)) + between[j, placed.n_sampled + code])
-    every_code = np.broadcast_to(np.arange(4), (6, 4))
-    np.testing.assert_allclose(lengths_to_codes(placed, latents, metrics, every_code), wanted, rtol=1e-5)
-    tokens, lengths = nearest_along(code_field(placed), latents, metrics)
-    np.testing.assert_array_equal(tokens, wanted.argmin(axis=1))
-    np.testing.assert_allclose(lengths, wanted.min(axis=1), rtol=1e-5)
-
-
-def two_clusters(components: str):
-    latents = np.array([0, 1, 2, 100, 101], np.float32).reshape(5, 1, 1, 1)
-    return measure(lambda z: z, latents, num_neighbours=1, components=components)
-
-
-def test_bridged_components_reach_every_code():
-    field = code_field(place_codes(two_clusters("bridge"), np.array([[0.0]], np.float32)))
-    np.testing.assert_array_equal(field.labels, 0)
-    np.testing.assert_allclose(field.distances[:5], [0, 1, 2, 100, 101], atol=1e-5)
-
-
-def test_dropped_components_have_token_k():
-    geometry = two_clusters("drop")
-    code = place_codes(geometry, np.array([[0.0]], np.float32))._replace(num_neighbours=1)
-    tokens, lengths = nearest_along(
-        code_field(code), np.array([[1.1], [100.2]], np.float32), np.ones((2, 1, 1), np.float32)
-    )
-    np.testing.assert_array_equal(tokens, [0, 1])
-    assert np.isinf(lengths[1])
 
 
 def test_unknown_components_are_refused():

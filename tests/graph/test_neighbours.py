@@ -112,6 +112,7 @@ def test_queries_do_not_influence_each_other():
     ("points", "k", "method", "message"),
     [
         (np.zeros((3, 2)), 0, "auto", "1 <= k < n = 3 points, found 0"),
+        (np.zeros((3, 2)), 2.0, "auto", "k: expected a whole number .* found 2.0"),
         (np.zeros((3, 2)), 3, "auto", "found 3"),
         (np.zeros((1, 2)), 1, "auto", "n = 1 points"),
         (np.zeros((0, 2)), 1, "auto", "non-empty"),

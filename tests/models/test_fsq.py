@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from geovq.models.fsq import bound, grid_codes, round_levels
+from geovq.models.fsq import bound, channel_codes, channel_tokens, grid_codes, grid_tokens, round_levels
+from geovq.numerics.additive import sum_codes
 from geovq.validation import InputError
 
 
@@ -20,6 +21,27 @@ def test_fsq_reaches_exactly_its_codes(levels):
         assert len(values) == count
     assert np.abs(found - np.asarray(bound(z, levels))).max() <= 0.5 / min(size // 2 for size in levels) + 1e-3
     np.testing.assert_allclose(round_levels(jnp.asarray(codes), levels), codes, atol=1e-6)
+
+
+@pytest.mark.parametrize("levels", [(2, 3, 4, 5), (8, 8, 8, 5, 5, 5)])
+def test_codes_of_channels_add_up_to_those_of_the_grid(levels):
+    whole, channels, rng = grid_codes(levels), channel_codes(levels), np.random.default_rng(0)
+    assert channels.shape == (len(levels), max(levels), len(levels))
+    tokens = rng.integers(len(whole), size=(7, 2, 3))
+    of_channels = channel_tokens(tokens, levels)
+    np.testing.assert_array_equal(sum_codes(channels, of_channels), whole[tokens])
+    np.testing.assert_array_equal(grid_tokens(of_channels, levels), tokens)
+    repeated = np.full((1, len(levels)), max(levels) - 1)  # a channel with fewer levels repeats its last one
+    np.testing.assert_array_equal(grid_tokens(repeated, levels), [len(whole) - 1])
+
+
+def test_tokens_of_channels_that_do_not_fit_are_refused():
+    with pytest.raises(InputError, match=r"tokens: expected shape \(..., 2\), found \(4, 3\)"):
+        grid_tokens(np.zeros((4, 3), int), (2, 3))
+    with pytest.raises(InputError, match=r"expected integers in 0..2, found 1 outside"):
+        grid_tokens(np.array([[1, 3]]), (2, 3))
+    with pytest.raises(InputError, match=r"expected integers in 0..5, found 1 outside"):
+        channel_tokens(np.array([6]), (2, 3))
 
 
 def test_a_latent_of_zero_is_at_zero():

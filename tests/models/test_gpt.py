@@ -7,7 +7,6 @@ from flax import nnx
 
 from geovq.models.config import GPTConfig
 from geovq.models.gpt import GPT, cross_entropy, drop_labels, loss, token_nats
-from geovq.models.token_data import check_labels, keep_valid
 from geovq.validation import InputError
 from tests import reference
 
@@ -223,31 +222,3 @@ def test_refuses_sizes(sizes, message):
 def test_refuses_shapes(classes, tokens, labels, message):
     with pytest.raises(InputError, match=message):
         make(classes)(tokens, labels)
-
-
-def test_keep_valid_drops_images_and_their_labels():
-    tokens = np.array([[0, 1], [2, -1], [3, 0], [2, 2]])
-    kept, labels, lost = keep_valid(tokens, np.array([5, 6, 7, 8]), 3)
-    np.testing.assert_array_equal(kept, [[0, 1], [2, 2]])
-    np.testing.assert_array_equal(labels, [5, 8])
-    assert lost == 2
-    assert kept.dtype == np.int32
-    assert keep_valid(tokens, None, 4)[1:] == (None, 1)
-    with pytest.raises(InputError, match="found none among 4"):
-        keep_valid(tokens - 9, None, 3)
-    with pytest.raises(InputError, match="found none among 0"):
-        keep_valid(tokens[:0], None, 3)
-    with pytest.raises(InputError, match=r"integers of shape \(4,\)"):
-        keep_valid(tokens, np.array([1]), 3)
-    with pytest.raises(InputError, match="found float64"):
-        keep_valid(tokens, np.array([5.5, 6, 7, 8]), 3)
-    with pytest.raises(InputError, match="float64"):
-        keep_valid(tokens * 1.0, None, 3)
-
-
-def test_check_labels():
-    assert check_labels(np.array([0, 2]), 3).dtype == np.int32
-    with pytest.raises(InputError, match=r"0\.\.2, found 2 outside, the first at 1 with value 3"):
-        check_labels(np.array([0, 3, -1]), 3)
-    with pytest.raises(InputError, match="float64"):
-        check_labels(np.array([0.5]), 3)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -64,6 +66,30 @@ def test_half_precision_is_cached_in_half_precision():
 
 
 @pytest.mark.optimised
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_double_precision_changes_no_sample(bfloat16):
+    """`jax_enable_x64` gives other defaults to dtypes that the code leaves open: it leaves none open."""
+    settings: dict[str, Any] = {"labels": np.array([0, 2, 1]), "top_k": 5, "top_p": 0.9, "guidance": 2.0}
+    sizes: dict[str, Any] = {"class_dropout": 0.1, "bfloat16": bfloat16}
+    wanted = sample(make(3, scale=20.0, **sizes), KEY, 3, **settings)
+    with jax.enable_x64(True):
+        model = make(3, scale=20.0, **sizes)
+        np.testing.assert_array_equal(sample(model, KEY, 3, **settings), wanted)
+        assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(model))} == {np.dtype(np.float32)}
+        assert token_nats(model, wanted, settings["labels"]).dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float64])
+def test_a_model_of_another_precision_is_sampled(dtype, x64):
+    model = make(3, scale=20.0)
+    nnx.update(model, jax.tree.map(lambda leaf: leaf.astype(dtype), nnx.state(model)))
+    labels = np.array([0, 2, 1])
+    found = sample(model, KEY, 3, labels, temperature=0.0)
+    logits = np.asarray(model(found, labels), np.float64)
+    drawn = np.take_along_axis(logits, found[..., None], axis=2)[..., 0]
+    np.testing.assert_allclose(drawn, logits.max(axis=2), atol=0.1)
+
+
 @pytest.mark.parametrize("guidance", [3.0, 0.0, sampling.rising_guidance(3.0, 5)])
 def test_guidance_equals_two_models_without_cache(guidance):
     model, labels = make(3, scale=20.0, class_dropout=0.1), np.array([0, 2, 1])

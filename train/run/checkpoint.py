@@ -9,14 +9,15 @@ import os
 import pathlib
 import shutil
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
-from geovq.storage import digest
+from geovq.storage import digest, dtype_name, from_bits, to_bits
 from geovq.validation import InputError
 
 
@@ -61,7 +62,7 @@ class Checkpoints:
 
         Args:
             step: Its number.
-            state: Any tree of arrays.
+            state: Any tree of arrays, of any dtype; of random keys the data are saved.
 
         Returns:
             SHA-256 of the arrays.
@@ -71,14 +72,15 @@ class Checkpoints:
         """
         arrays = _flatten(state)
         sha = digest(arrays)
-        index = {"sha256": sha, "arrays": {name: [list(a.shape), a.dtype.str] for name, a in arrays.items()}}
+        index = {"sha256": sha, "arrays": {name: [list(a.shape), dtype_name(a)] for name, a in arrays.items()}}
+        bits = {name: to_bits(array) for name, array in arrays.items()}
         self._check_space(step, sum(array.nbytes for array in arrays.values()))
         try:
             if step in self._manager.all_steps():
                 self._manager.delete(step)
             self._manager.save(
                 step,
-                args=ocp.args.Composite(state=ocp.args.StandardSave(arrays), index=ocp.args.JsonSave(index)),
+                args=ocp.args.Composite(state=ocp.args.StandardSave(bits), index=ocp.args.JsonSave(index)),
                 force=True,
             )
             self._manager.wait_until_finished()
@@ -103,7 +105,7 @@ class Checkpoints:
 
         Args:
             like: A tree of arrays or of shapes (`jax.ShapeDtypeStruct`) whose names, shapes and dtypes are wanted; the checkpoint
-                may hold more.
+                may hold more. Random keys have to be arrays, whose kind those of the checkpoint get.
 
         Returns:
             The step, or None where there is none at all.
@@ -145,9 +147,12 @@ class Checkpoints:
 
     def _read(self, step: int) -> tuple[dict[str, np.ndarray], str]:
         index = self._manager.restore(step, args=ocp.args.Composite(index=ocp.args.JsonRestore()))["index"]
-        targets = {name: np.zeros(shape, dtype) for name, (shape, dtype) in index["arrays"].items()}
+        wanted = {name: np.zeros(shape, dtype) for name, (shape, dtype) in index["arrays"].items()}
+        targets = {name: to_bits(array) for name, array in wanted.items()}
         restored = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(targets)))
-        arrays = {name: np.asarray(array) for name, array in restored["state"].items()}
+        arrays = {
+            name: from_bits(np.asarray(array), dtype_name(wanted[name])) for name, array in restored["state"].items()
+        }
         found = digest(arrays)
         if found != index["sha256"]:
             raise ValueError(f"expected sha256 {index['sha256'][:12]}…, found {found[:12]}…")
@@ -155,25 +160,45 @@ class Checkpoints:
 
 
 def _flatten(tree: PyTree) -> dict[str, np.ndarray]:
-    """Arrays by the path to them, on the host."""
+    """Arrays by the path to them, on the host; of random keys their data."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(
+            jax.random.key_data(leaf) if _is_key(leaf) else leaf
+        )
+        for path, leaf in leaves
+    }
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _unflatten(like: PyTree, arrays: dict[str, np.ndarray], folder: pathlib.Path) -> PyTree:
     """The tree of `like`'s structure with the arrays of those paths."""
     paths, structure = jax.tree_util.tree_flatten_with_path(like)
-    names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in paths]
-    for name, (_, leaf) in zip(names, paths, strict=True):
-        found = arrays.get(name)
-        wanted = leaf if hasattr(leaf, "shape") else np.asarray(leaf)
-        if found is None or (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
-            what = "nothing" if found is None else f"{found.dtype} {found.shape}"
-            raise InputError(
-                f"{folder}: expected {name} as {wanted.dtype} {wanted.shape}, found {what}; "
-                "the checkpoint is of another model: use the options it was trained with, or another folder."
-            )
-    return jax.tree_util.tree_unflatten(structure, [arrays[name] for name in names])
+    return jax.tree_util.tree_unflatten(
+        structure,
+        [
+            _of_kind(leaf, jax.tree_util.keystr(path, simple=True, separator="."), arrays, folder)
+            for path, leaf in paths
+        ],
+    )
+
+
+def _of_kind(like: Any, name: str, arrays: dict[str, np.ndarray], folder: pathlib.Path) -> Any:
+    """The array of a name, which has to be of the shape and dtype of `like`; a random key where that is one."""
+    if _is_key(like):
+        data = _of_kind(jax.random.key_data(like), name, arrays, folder)
+        return jax.random.wrap_key_data(jnp.asarray(data), impl=jax.random.key_impl(like))
+    found, wanted = arrays.get(name), like if hasattr(like, "shape") else np.asarray(like)
+    if found is None or (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
+        what = "nothing" if found is None else f"{found.dtype} {found.shape}"
+        raise InputError(
+            f"{folder}: expected {name} as {wanted.dtype} {wanted.shape}, found {what}; "
+            "the checkpoint is of another model: use the options it was trained with, or another folder."
+        )
+    return found
 
 
 def _first_line(error: Exception) -> str:

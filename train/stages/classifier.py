@@ -52,7 +52,9 @@ class ClassifierTask(GradientTask):
         drawn, dropped = jax.random.split(key)
         images = augment(to_intensities(images), drawn, shift=self._options.shift, mirror=self._options.mirror)
         logits = nnx.merge(self._graphdef, params)(images, key=dropped)
-        targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[1]), self._options.label_smoothing)
+        targets = optax.smooth_labels(
+            jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype), self._options.label_smoothing
+        )
         value = optax.softmax_cross_entropy(logits, targets).mean()
         return value, {"loss": value}
 

@@ -48,6 +48,24 @@ def test_round_trip_to_the_bit(tmp_path):
     assert tree_digest(found.state) == tree_digest(tree(1)) != tree_digest(tree(2))
 
 
+def test_halves_and_random_keys(tmp_path):
+    """Parameters in every precision that modules have, and the keys that a module owns."""
+    dtypes = (jnp.bfloat16, jnp.float16, jnp.float8_e4m3fn, jnp.float32)
+    keys = {"key": jax.random.key(3), "keys": jax.random.split(jax.random.key(4, impl="rbg"))}
+    state = {"halves": [jnp.arange(3).astype(dtype) for dtype in dtypes], **keys}
+    like = {"halves": [jnp.zeros(3, dtype) for dtype in dtypes], **jax.tree.map(jnp.zeros_like, keys)}
+    with Checkpoints(tmp_path) as checkpoints:
+        sha = checkpoints.save(1, state)
+        found = restored(checkpoints, like)
+        with pytest.raises(InputError, match=r"expected halves\.0 as float16 \(3,\), found bfloat16 \(3,\)"):
+            checkpoints.restore({"halves": [like["halves"][1]]})
+    assert tree_digest(found.state) == tree_digest(state) == sha
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b, strict=True), found.state["halves"], state["halves"])
+    for name, key in keys.items():
+        assert found.state[name].dtype == key.dtype
+        np.testing.assert_array_equal(jax.random.key_data(found.state[name]), jax.random.key_data(key))
+
+
 def test_model_and_optimizer(tmp_path):
     params = nnx.state(SpatialVAE(VAEConfig((8, 8, 1), (2, 2), 3, 4, 4), rngs=nnx.Rngs(0)))
     state = {"params": params, "optimizer": optax.adamw(1e-3).init(params)}

@@ -1,0 +1,112 @@
+"""One image file as pixels: upright, RGB, 8 bits, and refused by name where that cannot be had."""
+
+import contextlib
+import os
+import struct
+import types
+import warnings
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from geovq.validation import InputError
+
+_FORMATS = ("PNG", "JPEG", "WEBP")
+"""Decoders that may see a file; its first bytes say which, whatever its name ends with."""
+
+_WHITE = (255, 255, 255, 255)
+"""Red, green, blue and alpha of what shows through transparent pixels."""
+
+_ORIENTATION = 0x0112
+"""EXIF's tag of how the camera was held: 5 to 8 exchange height and width."""
+
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error, zlib.error)
+"""Errors of a damaged file: Pillow lets those of its parsers through."""
+
+
+def read_image(path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"]:
+    """Pixels of a PNG, JPEG or WebP file.
+
+    The image is turned upright as its EXIF orientation says. Grey becomes three equal channels. Transparent pixels are blended
+    with white. 16-bit numbers keep their upper 8 bits. Palettes and CMYK are converted; colour profiles are not applied.
+
+    Args:
+        path: The file.
+
+    Returns:
+        uint8 (H, W, 3), which `Tokenizer.fit` takes as it is once images of one size are stacked.
+
+    Raises:
+        InputError: Pillow is not installed; or the file is missing, broken, of another format, animated, or of more pixels than
+            Pillow opens (`PIL.Image.MAX_IMAGE_PIXELS`, 89 million). The message names the file.
+    """
+    with _open(path) as image:
+        upright = _pillow().ImageOps.exif_transpose(image)
+        return _rgb(upright)
+
+
+def read_size(path: str | os.PathLike) -> tuple[int, int]:
+    """Height and width of the image that `read_image` gives, from the file's header where it holds them; same errors."""
+    with _open(path) as image:
+        turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        width, height = image.size
+        return (width, height) if turned else (height, width)
+
+
+@contextlib.contextmanager
+def _open(path: str | os.PathLike) -> Iterator[Any]:
+    """An image of Pillow; what goes wrong here or inside the block becomes an error that names the file."""
+    pil = _pillow().Image
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pil.DecompressionBombWarning)
+            with pil.open(path, formats=_FORMATS) as image:
+                _check_single(path, image)
+                yield image
+    except InputError:
+        raise
+    except (pil.DecompressionBombWarning, pil.DecompressionBombError) as error:
+        raise InputError(
+            f"{path}: expected at most {pil.MAX_IMAGE_PIXELS:,} pixels, found: {error}; make it smaller, "
+            "or set PIL.Image.MAX_IMAGE_PIXELS if you trust the file."
+        ) from error
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: expected an image file, found nothing; pass a path of `find_images`.") from error
+    except _BROKEN as error:
+        raise InputError(
+            f"{path}: expected a whole PNG, JPEG or WebP file, found: {error}; "
+            "copy it again, convert it, or leave it out."
+        ) from error
+
+
+def _check_single(path: str | os.PathLike, image: Any) -> None:
+    """Refuses animations. An MPO is a photograph of a telephone, with previews or depth behind it."""
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":
+        raise InputError(f"{path}: expected one image, found {frames} frames; save one of them as a file.")
+
+
+def _rgb(image: Any) -> UInt8[np.ndarray, "H W 3"]:
+    """Pixels of an image of any mode that the three formats have."""
+    if image.mode.startswith("I"):
+        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=-1)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = _pillow().Image.alpha_composite(_pillow().Image.new("RGBA", image.size, _WHITE), image)
+    return np.array(image.convert("RGB"))
+
+
+def _pillow() -> types.ModuleType:
+    """Pillow, with the two modules that are used here."""
+    try:
+        import PIL.Image
+        import PIL.ImageOps
+    except ImportError as error:
+        raise InputError(
+            f"images: expected Pillow to be installed, found: {error}; run pip install 'geovq[images]'."
+        ) from error
+    return PIL

@@ -1,0 +1,49 @@
+"""Local: each token under its own metric, given or computed, all at once or in parts."""
+
+import numpy as np
+import pytest
+
+from geovq.assignment import local
+from geovq.assignment.base import Codebook, Inputs
+from geovq.assignment.local import Local
+from geovq.decoder.adapters import as_partial
+from geovq.metric.batched import token_metrics
+from geovq.validation import InputError
+from tests import reference
+from tests.assignment.conftest import D, N
+
+
+def test_local_uses_each_tokens_own_metric_given_or_computed(case):
+    decode, codebook, inputs = case
+    metrics = token_metrics(decode, inputs.latents)
+    pairs = zip(inputs.latents.reshape(-1, D), metrics.reshape(-1, D, D), strict=True)
+    wanted = [reference.nearest_under(z, codebook.codes[0], g) for z, g in pairs]
+    np.testing.assert_array_equal(Local()(*case).ravel(), wanted)
+    np.testing.assert_array_equal(Local()(decode, codebook, inputs._replace(metrics=metrics)).ravel(), wanted)
+    sketched = Local(probes=64)(*case).ravel()
+    assert np.mean(sketched == wanted) > 0.8
+
+
+def test_given_metrics_decide_alone_by_hand():
+    """Two tokens at 0, which see one number of their latents each; the decoder is not run."""
+    codebook = Codebook(np.array([[[1, 0], [0, 2]]], np.float32), np.zeros((1, 2, 2, 2), np.float32))
+    metrics = np.array([[[np.diag([1, 0]), np.diag([0, 1])]]], np.float32)
+    inputs = Inputs(np.zeros((1, 1, 2, 2), np.float32), metrics=metrics)
+    found = Local()(as_partial(lambda z: 1 / 0), codebook, inputs)
+    np.testing.assert_array_equal(found[..., 0], [[[1, 0]]])
+
+
+def test_parts_of_the_images_have_the_same_tokens_and_are_counted(case, monkeypatch):
+    decode, codebook, inputs = case
+    whole = Local()(*case)
+    monkeypatch.setattr(local, "_AT_ONCE", 7)
+    for some in (inputs, inputs._replace(metrics=token_metrics(decode, inputs.latents))):
+        done: list[int] = []
+        np.testing.assert_array_equal(Local()(decode, codebook, some, progress=done.append), whole)
+        assert sum(done) == N
+
+
+@pytest.mark.parametrize("probes", [0, -1, 1.5, True])
+def test_numbers_of_probes_that_cannot_be_are_refused(probes):
+    with pytest.raises(InputError, match="probes: expected a whole number of at least 1"):
+        Local(probes=probes)

@@ -1,0 +1,80 @@
+"""Trained VQ models: crops, a training that was interrupted, and the whole benchmark on tiny models."""
+
+import json
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from benchmarks.vq_models import __main__ as program
+from benchmarks.vq_models import training
+from benchmarks.vq_models.photographs import draw_crops, fixed_crops, read_photographs
+from benchmarks.vq_models.schedules import SCHEDULES, Model
+from benchmarks.vq_models.tables import tables
+from geovq.validation import InputError
+
+PHOTOGRAPHS = [np.random.default_rng(i).integers(0, 256, (20 + i, 30, 3), dtype=np.uint8) for i in range(3)]
+
+
+def test_crops_are_a_function_of_the_seed_alone():
+    crops = draw_crops(PHOTOGRAPHS, 16, 10, 0, 5)
+    np.testing.assert_array_equal(crops, draw_crops(PHOTOGRAPHS, 16, 10, 0, 5))
+    assert (crops != draw_crops(PHOTOGRAPHS, 16, 10, 0, 6)).any()
+    fixed = fixed_crops(PHOTOGRAPHS, 16, 3)
+    assert fixed.shape == (9, 16, 16, 3)
+    np.testing.assert_array_equal(fixed[1], PHOTOGRAPHS[0][2:18, 7:23])  # the centre
+
+
+def test_a_folder_without_photographs_is_refused(tmp_path):
+    with pytest.raises(InputError, match="photographs: expected PNG or JPEG files in"):
+        read_photographs(tmp_path)
+
+
+def test_bits_of_a_pixel_by_hand():
+    model = Model("m", 32, 2, 8, d=4, num_codes=512, num_quantizers=1, steps=1, batch=1)
+    assert model.bits_per_pixel == 9 * 64 / 1024
+    assert model._replace(num_quantizers=4, downs=3).bits_per_pixel == 9 * 4 * 16 / 1024
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_ends_with_the_same_bits(tmp_path, monkeypatch):
+    model = SCHEDULES["smoke"].models[1]._replace(steps=6)
+    whole = training.train(model, PHOTOGRAPHS, tmp_path / "whole", seed=0)
+    monkeypatch.setattr(training, "_SAVED_EVERY", 2)
+    saves, save = [], training.save_arrays
+
+    def fail_after_two(*args):
+        save(*args)
+        saves.append(args)
+        if len(saves) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "save_arrays", fail_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(model, PHOTOGRAPHS, tmp_path / "parts", seed=0)
+    monkeypatch.setattr(training, "save_arrays", save)
+    resumed = training.train(model, PHOTOGRAPHS, tmp_path / "parts", seed=0)
+    for a, b in zip(jax.tree.leaves(whole[:3]), jax.tree.leaves(resumed[:3]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+def test_the_whole_benchmark(tmp_path, monkeypatch, capsys):
+    image = pytest.importorskip("PIL.Image")
+    for folder in ("bsds500/train", "kodak"):
+        (tmp_path / folder).mkdir(parents=True)
+        for i, photograph in enumerate(PHOTOGRAPHS):
+            image.fromarray(photograph).save(tmp_path / folder / f"{i}.png")
+    command = ["vq_models", "--photographs", str(tmp_path), "--run", str(tmp_path / "run"), "--output", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", [*command, "--schedule", "smoke"])
+    program.main()
+    found = json.loads((tmp_path / "vq_models_part.json").read_text())
+    least = [row["value"] for row in found["rows"] if row["score"] == "psnr_won_least" and row["assign"] != "whitened"]
+    assert len(least) >= 6
+    assert min(least) > -0.1  # before intensities are clipped, no image is worse than with its own tokens
+    assert "dB more than own tokens" in tables(found["rows"])
+    capsys.readouterr()
+    program.main()  # nothing is trained or measured again
+    assert "step" not in capsys.readouterr().out.split("\n")[0]
+    assert json.loads((tmp_path / "vq_models_part.json").read_text())["rows"] == found["rows"]
