@@ -5,6 +5,7 @@ every token on its diagonal and, beside it, how moves of two tokens add up or ca
 itself (`Quadratic`) or a factor S of an estimate SᵀS of it (`Sketched`), which is never multiplied out.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -14,7 +15,6 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from geovq.assignment.nearest_codes import first_least
 from geovq.assignment.subspace import Directions
 from geovq.decoder.adapters import Decoder, flat
-from geovq.metric.pullback import sketch
 from geovq.numerics.additive import sum_codes
 
 _PRECISION = "highest"
@@ -180,7 +180,13 @@ def projected_gram(
 
 
 def sketched_quadratic(
-    decode: Decoder, grid: Float[Array, "h w d"], image: Float[Array, "H W C"], probes: int, key: PRNGKeyArray
+    decode: Decoder,
+    grid: Float[Array, "h w d"],
+    image: Float[Array, "H W C"],
+    probes: int,
+    key: PRNGKeyArray,
+    *,
+    at_once: int,
 ) -> Sketched:
     """The error around a grid with its exact gradient, and JᵀJ sketched by r reverse-mode products.
 
@@ -188,15 +194,20 @@ def sketched_quadratic(
         decode: Takes one grid to one image.
         grid: The origin Z.
         image: The target x.
-        probes: r; all at once, since reverse mode in a loop is slow on a CPU.
+        probes: r, random signs over √r, as in `geovq.metric.pullback.sketch`.
         key: Of the probes.
+        at_once: Probes that are pulled back at once; bounds the memory. Each part is compiled by itself, since reverse mode in a
+            loop is slow on a CPU.
 
     Returns:
         The quadratic.
     """
-    factor = sketch(decode, grid, probes, key)
+    found, transpose = jax.vjp(lambda z: flat(decode, z), grid)
     d = grid.shape[-1]
-    gradient = error_gradient(decode, grid, image)
+    gradient = -2 * transpose(image.ravel() - found)[0].reshape(-1, d)
+    signs = jax.random.rademacher(key, (probes, found.size), found.dtype) / math.sqrt(probes)
+    pull = jax.vmap(lambda probe: transpose(probe)[0])
+    factor = jnp.concatenate([pull(signs[i : i + at_once]) for i in range(0, probes, at_once)])
     own = jnp.zeros((len(gradient), d, d), grid.dtype)
     return Sketched(grid.reshape(-1, d), gradient, factor.reshape(probes, -1, d), own)
 

@@ -24,16 +24,17 @@ EXACT_SIZE = 1024
 MEAN_PROBES = 16
 """Probes of an image for mean metrics of larger grids; over 200 images a squared length errs by 2.5% (standard deviation)."""
 
-JOINT_PROBES = 256
-"""Probes of an image for `Joint` on larger grids."""
+JOINT_DIRECTIONS = 256
+"""Directions for `Joint` on larger grids, at least; as many as tokens where there are more."""
 
 _NUMBERS = 1 << 26
 """Numbers of metrics at once (256 MiB)."""
 
 
 def default_assigner(latent_shape: tuple[int, ...]) -> Assigner:
-    """`Joint` with whole Jacobians where a grid (h, w, d) has at most 1,024 numbers, else with 256 probes."""
-    return Joint() if np.prod(latent_shape) <= EXACT_SIZE else Joint(probes=JOINT_PROBES)
+    """`Joint`, with whole Jacobians where a grid (h, w, d) has at most 1,024 numbers."""
+    h, w, d = latent_shape
+    return Joint() if h * w * d <= EXACT_SIZE else Joint(directions=max(JOINT_DIRECTIONS, h * w))
 
 
 def measure_codes(

@@ -94,7 +94,8 @@ def test_probes_come_near_whole_jacobians(case):
 def test_a_jacobian_that_is_too_large_is_refused(case, monkeypatch):
     monkeypatch.setattr("geovq.assignment.joint.EXACT_NUMBERS", 35)
     with pytest.raises(
-        InputError, match=r"at most 5 numbers of an image for whole Jacobians, found 6; use Joint\(probes"
+        InputError,
+        match=r"at most 5 numbers of an image for whole Jacobians, found 6; use Joint\(directions=256\) or Joint\(probes",
     ):
         Joint()(*case)
 

@@ -14,7 +14,7 @@ from geovq.assignment.whitened import Whitened
 from geovq.models.fsq import bound, channel_codes, channel_tokens, grid_codes, grid_tokens
 from geovq.numerics.additive import additive_codes
 from geovq.tokenizer.better_tokens import better_tokens
-from geovq.tokenizer.given_codes import JOINT_PROBES, default_assigner
+from geovq.tokenizer.given_codes import default_assigner
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError
 from tests import reference
@@ -142,9 +142,10 @@ def test_sketched_mean_metrics_come_near_the_exact_ones():
     assert sum(counted) == 5
 
 
-def test_a_large_grid_is_sketched_unless_more_is_asked_for():
+def test_a_large_grid_has_no_whole_jacobian_unless_more_is_asked_for():
     assert default_assigner((4, 4, 16)) == Joint()
-    assert default_assigner((8, 8, 128)) == Joint(probes=JOINT_PROBES)
+    assert default_assigner((8, 8, 128)) == Joint(directions=256)
+    assert default_assigner((32, 32, 4)) == Joint(directions=1024)
     tokenizer = Tokenizer.from_codes(encode, decode, CODES[0], IMAGES)
     assert tokenizer.assigner == Joint()
 
