@@ -19,7 +19,14 @@ from geovq.decoder.conventions import ConventionWarning
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-PAGES = ["README.md", "docs/autoencoders.md", "docs/conventions.md", "docs/medoids.md", "docs/metrics.md", "docs/transformer.md"]
+PAGES = [
+    "README.md",
+    "docs/autoencoders.md",
+    "docs/conventions.md",
+    "docs/medoids.md",
+    "docs/metrics.md",
+    "docs/transformer.md",
+]
 
 SMALLER = {
     "docs/autoencoders.md": {
