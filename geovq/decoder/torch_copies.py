@@ -75,7 +75,7 @@ def _hold(modules: list) -> Any:
         def forward(self, function: Callable, x: Any) -> Any:
             return function(x)
 
-    return Holder().eval()
+    return Holder().eval()  # and all modules in it
 
 
 def _tensors(module: Any) -> Iterator[tuple[str, Any]]:
@@ -142,7 +142,7 @@ class _Copier:
                         meta = torch.nn.Parameter(meta, requires_grad=False)
                     self._memo[id(tensor)], self.originals[id(meta)] = meta, tensor
             self._kept.append(module)
-            self.modules.append(copy.deepcopy(module, self._memo).eval())
+            self.modules.append(copy.deepcopy(module, self._memo))
         return self._memo[id(module)]
 
     def _function(self, function: types.FunctionType) -> Any:
