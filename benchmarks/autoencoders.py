@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 
 from benchmarks.common.harness import FOLDER, markdown, save
 from benchmarks.common.rows import Row, mean_row
+from geovq.corpus.pixels import read_image
 from geovq.validation import InputError
 from train.run.command_line import run_program
 
@@ -59,18 +60,11 @@ def centre_crops(folder: pathlib.Path) -> UInt8[np.ndarray, "n 256 256 3"]:
 
 
 def _centre(path: pathlib.Path) -> UInt8[np.ndarray, "256 256 3"]:
-    image = _read(path)
+    image = read_image(path)
     top, left = ((size - SIDE) // 2 for size in image.shape[:2])
     if min(top, left) < 0:
         raise InputError(f"{path}: expected at least {SIDE}x{SIDE} pixels, found {image.shape[:2]}; restore the file.")
     return image[top : top + SIDE, left : left + SIDE]
-
-
-def _read(path: pathlib.Path) -> UInt8[np.ndarray, "H W 3"]:
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
 
 
 def table(rows: list[Row]) -> str:

@@ -1,7 +1,8 @@
 """GeoVQ turns a trained VAE into a discrete tokenizer through the pullback geometry of its decoder.
 
 `__init__.pyi` lists the public names; each is imported when it is first used. Packages, each of which imports only packages
-before it: numerics, batching, decoder, models, metric, graph, medoids, geometry, assignment, codebook, scores, tokenizer.
+before it: numerics, batching, decoder, models, metric, graph, medoids, geometry, assignment, codebook, scores, tokenizer,
+corpus.
 """
 
 import lazy_loader

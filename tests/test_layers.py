@@ -23,6 +23,7 @@ GEOVQ = [
     "codebook",
     "scores",
     "tokenizer",
+    "corpus",
 ]
 """Doors of the library, each of which imports only doors before it."""
 
