@@ -15,7 +15,9 @@ ROOT = pathlib.Path(__file__).parents[2]
 NAMES = [str(page.relative_to(ROOT)) for page in tables.PAGES]
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/medoids.md", "docs/metrics.md", "docs/transformer.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/conventions.md", "docs/medoids.md", "docs/metrics.md", "docs/transformer.md"]
+)
 def test_python_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), flags=re.DOTALL)
