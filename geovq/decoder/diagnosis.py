@@ -87,7 +87,7 @@ def check_grid_axes(
         decoded: From these.
 
     Raises:
-        InputError: Latents of which the second and third axis are rows and columns.
+        InputError: Latents whose last two axes are rows and columns.
     """
     _, height, width, _ = images.shape
     _, _, rows, columns = latents.shape
