@@ -105,7 +105,7 @@ class BaselineTask(Task):
     def validate(self, state: State) -> Mapping[str, float]:
         """Squared error and PSNR of the validation images."""
         error, psnr = map_chunks(lambda batch: self._scores(state["params"], batch), self._val_images, chunk=500)
-        return {"loss": np.mean(error), "psnr": np.mean(psnr)}
+        return {"loss": float(np.mean(error)), "psnr": float(np.mean(psnr))}
 
     def _pass(self, network: PyTree, codes: MovingCodes, images: Float[Array, "n H W C"]) -> _Passed:
         """Images through encoder, quantizer and decoder."""

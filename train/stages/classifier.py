@@ -61,7 +61,7 @@ class ClassifierTask(GradientTask):
     def validate(self, state: State) -> Mapping[str, float]:
         """Nats and accuracy on the validation images."""
         nats, right = self.score(state["params"], self._dataset.val_images, self._dataset.val_labels)
-        return {"loss": np.mean(nats), "accuracy": np.mean(right)}
+        return {"loss": float(np.mean(nats)), "accuracy": float(np.mean(right))}
 
     def score(
         self, params: PyTree, images: UInt8[np.ndarray, "n H W C"], labels: Int[np.ndarray, " n"]

@@ -64,7 +64,7 @@ class GPTTask(GradientTask):
             self._tokens["val_labels"],
             chunk=500,
         )
-        mean = np.mean(found)
+        mean = float(np.mean(found))
         return {"loss": mean, "nats_per_token": mean, "bits_per_image": mean * self._config.length / math.log(2)}
 
     def _mean_nats(self, params: PyTree, tokens: Any, labels: Any) -> jax.Array:

@@ -123,9 +123,9 @@ class FinetuneTask(GradientTask):
             chunk=BATCH,
         )
         errors = found["squared_error"]
-        means = {name: np.mean(values) for name, values in found.items() if name != "cost"}
-        psnr = np.mean(-10 * np.log10(errors / self._val_images[0].size))
-        return {"loss": np.mean(found["cost"]), **means, "psnr": psnr}
+        means = {name: float(np.mean(values)) for name, values in found.items() if name != "cost"}
+        psnr = float(np.mean(-10 * np.log10(errors / self._val_images[0].size)))
+        return {"loss": float(np.mean(found["cost"])), **means, "psnr": psnr}
 
     def decoder(self, params: PyTree) -> Decoder:
         """The decoder with these parameters."""

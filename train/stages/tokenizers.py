@@ -30,7 +30,7 @@ def of_codebook(run: Run, codebook: str, assigner: str, probes: int = 0) -> Toke
     if codebook not in built:
         raise InputError(f"codebook: expected one that {run.folder} has ({', '.join(built)}), found {codebook!r}.")
     _, meta = run.read("codebook", path)
-    encode, decode = callables(networks.trained_vae(run, meta["image_shape"]))
+    encode, decode = callables(networks.trained_vae(run, tuple(meta["image_shape"])))
     stored = Tokenizer.load(run.folder / path, encode, decode)
     return _with_assigner(run, stored, assigner, probes)
 
@@ -87,7 +87,7 @@ def load_finetuned(folder: str | os.PathLike, assigner: str = "whitened", probes
 
 def _finetuned(run: Run, assigner: str, probes: int = 0) -> Tokenizer:
     path = "finetune/tokenizer.npz"
-    shape = run.read("finetune", path)[1]["image_shape"]
+    shape = tuple(run.read("finetune", path)[1]["image_shape"])
     of_baseline = run.config.finetune.codebook == "vqvae"
     vae = networks.trained_baseline(run, shape)[0] if of_baseline else networks.trained_vae(run, shape)
     stored = Tokenizer.load(run.folder / path, *callables(vae))

@@ -98,12 +98,12 @@ class VAETask(Task):
         costs, squared_error, bits, psnr = map_chunks(
             lambda batch: self._scores(state["params"], state["multipliers"], batch), self._val_images, chunk=500
         )
-        loss = np.mean(costs)
+        loss = float(np.mean(costs))
         if options.bits:  # multipliers change, so that costs of different epochs cannot be compared
             missed = math.prod(options.grid) * np.abs(bits.mean() - options.bits)
-            loss = np.mean(squared_error) / 2 + _OFF_RATE * options.noise_variance * math.log(2) * missed
-        rate = {"bits_per_token": np.mean(bits), "bits_std": np.std(bits)}
-        return {"loss": loss, **rate, "psnr": np.mean(psnr)}
+            loss = float(np.mean(squared_error) / 2 + _OFF_RATE * options.noise_variance * math.log(2) * missed)
+        rate = {"bits_per_token": float(np.mean(bits)), "bits_std": float(np.std(bits))}
+        return {"loss": loss, **rate, "psnr": float(np.mean(psnr))}
 
     def _score_batch(
         self, params: PyTree, multipliers: Float[Array, "h w"], batch: UInt8[Array, "n H W C"]
