@@ -98,7 +98,7 @@ def measure(folder: pathlib.Path) -> list[Row]:
     from safetensors.torch import load_file
 
     from geovq.decoder.adapters import from_nnx
-    from geovq.decoder.torch_modules import from_torch
+    from geovq.decoder.pytorch.modules import from_torch
     from geovq.models.tiny_autoencoder import TinyAutoencoder
 
     native = TinyAutoencoder.from_pretrained(folder, NAME)

@@ -10,10 +10,10 @@ from .batching.run import Plan as Plan
 from .decoder.adapters import from_linen as from_linen
 from .decoder.adapters import from_nnx as from_nnx
 from .decoder.adapters import single as single
-from .decoder.conventions import Autoencoder as Autoencoder
-from .decoder.conventions import ConventionWarning as ConventionWarning
-from .decoder.conventions import adapt as adapt
-from .decoder.torch_modules import from_torch as from_torch
+from .decoder.conventions.adaptation import Autoencoder as Autoencoder
+from .decoder.conventions.adaptation import ConventionWarning as ConventionWarning
+from .decoder.conventions.adaptation import adapt as adapt
+from .decoder.pytorch.modules import from_torch as from_torch
 from .graph.csr import knn_graph as knn_graph
 from .medoids.estimator import GeodesicKMedoids as GeodesicKMedoids
 from .medoids.search import k_medoids as k_medoids

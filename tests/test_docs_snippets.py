@@ -15,7 +15,7 @@ import PIL.Image
 import pytest
 from flax import nnx
 
-from geovq.decoder.conventions import ConventionWarning
+from geovq.decoder.conventions.adaptation import ConventionWarning
 
 ROOT = pathlib.Path(__file__).parents[1]
 

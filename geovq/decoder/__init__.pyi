@@ -8,9 +8,9 @@ from .autoencoder import check_autoencoder as check_autoencoder
 from .autoencoder import decode_latents as decode_latents
 from .autoencoder import encode_images as encode_images
 from .checks import check_decoder as check_decoder
-from .conventions import Autoencoder as Autoencoder
-from .conventions import ConventionWarning as ConventionWarning
-from .conventions import adapt as adapt
+from .conventions.adaptation import Autoencoder as Autoencoder
+from .conventions.adaptation import ConventionWarning as ConventionWarning
+from .conventions.adaptation import adapt as adapt
 from .ensembles import ensemble as ensemble
 from .ensembles import with_deviation as with_deviation
-from .torch_modules import from_torch as from_torch
+from .pytorch.modules import from_torch as from_torch

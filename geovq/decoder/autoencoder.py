@@ -12,9 +12,9 @@ from jaxtyping import Float
 from geovq.batching.chunks import map_chunks
 from geovq.decoder.adapters import as_partial, single
 from geovq.decoder.checks import check_decoder, check_rows_apart
-from geovq.decoder.diagnosis import check_grid_axes, reconstruct_or_explain
-from geovq.decoder.reconstructions import check_reconstructions
-from geovq.decoder.roundtrip import call
+from geovq.decoder.conventions.diagnosis import check_grid_axes, reconstruct_or_explain
+from geovq.decoder.conventions.reconstructions import check_reconstructions
+from geovq.decoder.conventions.roundtrip import call
 from geovq.validation import InputError, check_finite
 
 BATCH = 256

@@ -18,7 +18,7 @@ from geovq.metric.batched import mean_metrics, pullback_metrics, sketches, token
 from geovq.metric.curve_lengths import polyline_lengths
 from geovq.metric.geodesics import find_geodesics
 from geovq.tokenizer.tokenizer import Tokenizer
-from tests.decoder import toys
+from tests.decoder.conventions import toys
 
 CHEAP = Joint(jacobians=1, corrections=0)
 DTYPES = ["bfloat16", "float64"]

@@ -11,7 +11,7 @@ pytest.importorskip("torchax", reason="no torchax here; make peers")
 diffusers = pytest.importorskip("diffusers", reason="no diffusers here; make peers")
 
 from geovq.assignment.nearest import Nearest  # noqa: E402
-from geovq.decoder.torch_modules import from_torch  # noqa: E402
+from geovq.decoder.pytorch.modules import from_torch  # noqa: E402
 from geovq.tokenizer.tokenizer import Tokenizer  # noqa: E402
 
 pytestmark = [

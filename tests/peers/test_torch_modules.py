@@ -20,7 +20,7 @@ from benchmarks.torch_modules import taesd  # noqa: E402
 from geovq.assignment.joint import Joint  # noqa: E402
 from geovq.assignment.nearest import Nearest  # noqa: E402
 from geovq.decoder.adapters import from_nnx  # noqa: E402
-from geovq.decoder.torch_modules import from_torch  # noqa: E402
+from geovq.decoder.pytorch.modules import from_torch  # noqa: E402
 from geovq.models.tiny_autoencoder import TinyAutoencoder  # noqa: E402
 from geovq.tokenizer.tokenizer import Tokenizer  # noqa: E402
 from geovq.validation import InputError  # noqa: E402

@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 from jaxtyping import Float
 
 from geovq.decoder.adapters import AnyArray, as_partial
-from geovq.decoder.parts import Part, take_part, write
+from geovq.decoder.conventions.parts import Part, take_part, write
 from geovq.validation import InputError
 
 

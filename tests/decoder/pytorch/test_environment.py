@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from geovq.decoder.torch_environment import TORCH, TORCHAX, check_torch
-from geovq.decoder.torch_modules import from_torch
+from geovq.decoder.pytorch.environment import TORCH, TORCHAX, check_torch
+from geovq.decoder.pytorch.modules import from_torch
 from geovq.validation import InputError
 
 WORKS = f"torch 2.11 or 2.12 and torchax {TORCHAX}"

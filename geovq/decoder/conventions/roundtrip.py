@@ -5,8 +5,8 @@ from jax.tree_util import Partial
 from jaxtyping import Float
 
 from geovq.decoder.checks import describe
-from geovq.decoder.conventions import Conventions
-from geovq.decoder.parts import take_part
+from geovq.decoder.conventions.adaptation import Conventions
+from geovq.decoder.conventions.parts import take_part
 from geovq.validation import InputError, check_finite
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from geovq.decoder.checks import describe
-from geovq.decoder.torch_environment import to_array, to_constant
+from geovq.decoder.pytorch.environment import to_array, to_constant
 from geovq.validation import InputError
 
 State = dict[str, jax.Array]

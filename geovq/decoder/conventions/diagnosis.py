@@ -4,9 +4,9 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Float
 
-from geovq.decoder.parts import PartError
-from geovq.decoder.repairs import LATENTS_FIRST, Repair, repairs_of_shapes
-from geovq.decoder.roundtrip import MisfitError, call, reconstruct
+from geovq.decoder.conventions.parts import PartError
+from geovq.decoder.conventions.repairs import LATENTS_FIRST, Repair, repairs_of_shapes
+from geovq.decoder.conventions.roundtrip import MisfitError, call, reconstruct
 from geovq.validation import InputError
 
 _TRIED = 2

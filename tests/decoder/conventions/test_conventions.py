@@ -14,11 +14,11 @@ from geovq.assignment.base import Codebook
 from geovq.assignment.whitened import Whitened
 from geovq.decoder.adapters import as_partial, from_nnx
 from geovq.decoder.autoencoder import check_autoencoder
-from geovq.decoder.conventions import ConventionWarning, adapt
+from geovq.decoder.conventions.adaptation import ConventionWarning, adapt
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError, check_images
-from tests.decoder import toys
-from tests.decoder.cases import CASES, GROUPS, HEADING, PAGE, standardize, table
+from tests.decoder.conventions import toys
+from tests.decoder.conventions.cases import CASES, GROUPS, HEADING, PAGE, standardize, table
 
 
 def knock(make: Callable[[], Any], images: Any) -> None:
@@ -112,5 +112,5 @@ def test_an_adapted_function_carries_its_parameters():
 
 
 def test_the_page_has_the_cases():
-    assert PAGE.read_text().partition(HEADING)[2] == table(), "run python -m tests.decoder.cases"
+    assert PAGE.read_text().partition(HEADING)[2] == table(), "run python -m tests.decoder.conventions.cases"
     assert len({(title, case.name) for title, cases in GROUPS.items() for case in cases}) == len(CASES) >= 40

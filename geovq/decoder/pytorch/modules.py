@@ -6,11 +6,11 @@ from typing import Any
 
 from jax.tree_util import Partial
 
-from geovq.decoder.conventions import Autoencoder, Conventions, adapt
-from geovq.decoder.parts import Part, take_part, write
-from geovq.decoder.torch_copies import Frozen, freeze
-from geovq.decoder.torch_environment import check_torch, to_jax
-from geovq.decoder.torch_functions import TorchFunction
+from geovq.decoder.conventions.adaptation import Autoencoder, Conventions, adapt
+from geovq.decoder.conventions.parts import Part, take_part, write
+from geovq.decoder.pytorch.copies import Frozen, freeze
+from geovq.decoder.pytorch.environment import check_torch, to_jax
+from geovq.decoder.pytorch.functions import TorchFunction
 from geovq.validation import InputError
 
 

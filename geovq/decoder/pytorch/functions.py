@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from geovq.decoder.adapters import AnyArray
 from geovq.decoder.checks import describe
-from geovq.decoder.torch_copies import Frozen, State
-from geovq.decoder.torch_environment import environment, torch_as_jax
+from geovq.decoder.pytorch.copies import Frozen, State
+from geovq.decoder.pytorch.environment import environment, torch_as_jax
 from geovq.validation import InputError
 
 Take = Callable[[Any], Any]

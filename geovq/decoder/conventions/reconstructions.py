@@ -6,9 +6,9 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Float
 
-from geovq.decoder.conventions import ConventionWarning
-from geovq.decoder.repairs import INPUTS, LATENTS, OUTPUTS, Values
-from geovq.decoder.roundtrip import call
+from geovq.decoder.conventions.adaptation import ConventionWarning
+from geovq.decoder.conventions.repairs import INPUTS, LATENTS, OUTPUTS, Values
+from geovq.decoder.conventions.roundtrip import call
 from geovq.validation import InputError
 
 _REFUSED = 2.0

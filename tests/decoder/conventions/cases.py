@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from geovq.decoder.adapters import from_linen, from_nnx
-from geovq.decoder.conventions import adapt
-from tests.decoder import toys
-from tests.decoder.toys import OURS, first, nnx_pair, of, returning, turn
+from geovq.decoder.conventions.adaptation import adapt
+from tests.decoder.conventions import toys
+from tests.decoder.conventions.toys import OURS, first, nnx_pair, of, returning, turn
 
-PAGE = pathlib.Path(__file__).parents[2] / "docs/conventions.md"
+PAGE = pathlib.Path(__file__).parents[3] / "docs/conventions.md"
 HEADING = "## Every case\n"
 
 
@@ -592,7 +592,7 @@ CASES = [case for group in GROUPS.values() for case in group]
 
 def table() -> str:
     """The cases as Markdown."""
-    lines = ["", "Python writes these tables from the tests: `python -m tests.decoder.cases`.", ""]
+    lines = ["", "Python writes these tables from the tests: `python -m tests.decoder.conventions.cases`.", ""]
     for title, cases in GROUPS.items():
         lines += [f"### {title}", "", "| you bring | GeoVQ | this mends it |", "|---|---|---|"]
         lines += [f"| {case.name} | {_outcome(case)} | {f'`{case.fix}`' if case.fix else ''} |" for case in cases]

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from geovq.decoder.conventions import Autoencoder, Conventions, adapt
-from geovq.decoder.parts import Lambda
+from geovq.decoder.conventions.adaptation import Autoencoder, Conventions, adapt
+from geovq.decoder.conventions.parts import Lambda
 
 
 class Repair(NamedTuple):
