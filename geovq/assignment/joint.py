@@ -31,8 +31,8 @@ class Joint(GaussNewtonAssigner):
     """Leading directions of the latents along which Jacobians are computed; a third of t·d often loses nothing. None for whole
     Jacobians."""
     probes: int | None = None
-    """Random probes by which Jacobians are sketched instead, by reverse-mode products: about as good as as many directions. The
-    gradient stays exact, and every Jacobian has other probes. None for whole Jacobians."""
+    """Random probes by which Jacobians are sketched instead, by reverse-mode products, for large grids. The gradient stays exact,
+    and every Jacobian has other probes. None for whole Jacobians."""
     seed: int = 0
     """Of the probes."""
     jacobians: int = 2
@@ -72,7 +72,7 @@ class Joint(GaussNewtonAssigner):
         if size**2 > EXACT_NUMBERS:
             raise InputError(
                 f"latents: expected at most {math.isqrt(EXACT_NUMBERS):,} numbers of an image for whole Jacobians, found "
-                f"{size:,}; use Joint(directions=256) or Joint(probes=256)."
+                f"{size:,}; use Joint(probes=256)."
             )
         return self._with(ExactCurvature()), as_problem(decode, latents, codebook)
 

@@ -1,5 +1,6 @@
 """Codes that were trained elsewhere: their mean metrics at a bounded cost, and an assigner that suits their grid."""
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -24,17 +25,17 @@ EXACT_SIZE = 1024
 MEAN_PROBES = 16
 """Probes of an image for mean metrics of larger grids; over 200 images a squared length errs by 2.5% (standard deviation)."""
 
-JOINT_DIRECTIONS = 256
-"""Directions for `Joint` on larger grids, at least; as many as tokens where there are more."""
+JOINT_PROBES = 256
+"""Probes of an image for `Joint` on larger grids. As many directions win as much of a VQ-VAE, and half as much of a residual VQ
+(`benchmarks.vq_models`)."""
 
 _NUMBERS = 1 << 26
 """Numbers of metrics at once (256 MiB)."""
 
 
 def default_assigner(latent_shape: tuple[int, ...]) -> Assigner:
-    """`Joint`, with whole Jacobians where a grid (h, w, d) has at most 1,024 numbers."""
-    h, w, d = latent_shape
-    return Joint() if h * w * d <= EXACT_SIZE else Joint(directions=max(JOINT_DIRECTIONS, h * w))
+    """`Joint`, with whole Jacobians where a grid (h, w, d) has at most 1,024 numbers, else with 256 probes."""
+    return Joint() if math.prod(latent_shape) <= EXACT_SIZE else Joint(probes=JOINT_PROBES)
 
 
 def measure_codes(

@@ -201,7 +201,7 @@ class Tokenizer:
                 are, those of a grouped VQ by `geovq.numerics.additive_codes`, those of FSQ by `geovq.models.channel_codes`.
             images: Some training images, whose mean metrics `Whitened` and `Joint` need; their number may be small.
             assigner: Any but `Geodesic`, which needs the graph that `fit` makes. None takes `Joint()` where a grid has at most
-                1,024 numbers, h·w·d, and else `Joint(directions=256)`, or as many directions as tokens where these are more.
+                1,024 numbers, h·w·d, and else `Joint(probes=256)`, whose Jacobians take a time that does not grow with the grid.
             max_images: Images at most, drawn at random, that are measured; `Amortised` has a number of its own.
             probes: Random probes of every image by which mean metrics are sketched; None for exact ones. "auto" takes exact ones
                 where a grid has at most 1,024 numbers, and else 16 probes.
