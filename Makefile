@@ -2,13 +2,13 @@
 # make test    formatter, linter, type checker and the fast tests
 # make check   the other tests: of killed processes and full disks, of long compilations, and of equal bits with XLA's optimisations
 # make peers   tests against PyTorch and diffusers, in an environment of their own (some gigabytes: PyTorch brings its CUDA libraries)
-# The tests of a file share runs and compiled functions, so a file stays in one process.
+# Tests that share runs or compiled functions stay in one process (tests/conftest.py).
 # Another interpreter: make test PYTHON=python3.12
 
 PYTHON ?= python3
 INSTALLED := .venv/installed
 PEERS := .venv-peers/installed
-PYTEST := .venv/bin/python -m pytest -q -n 2 --dist loadfile --durations 15
+PYTEST := .venv/bin/python -m pytest -q -n 2 --dist loadgroup --durations 15
 
 # Most tests compile in haste, because they compile for longer than they compute.
 HASTE := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"

@@ -65,6 +65,13 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[name.upper()] = str(value)  # of the programs
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a file stay in one process, where they share compiled functions; so do all files with the runs of `tests.runs`."""
+    with_runs = {item.path for item in items if "whole" in getattr(item, "fixturenames", ())}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("runs" if item.path in with_runs else str(item.path)))
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Random numbers, the same in every test."""
