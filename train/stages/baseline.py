@@ -79,12 +79,12 @@ class BaselineTask(Task):
         return (self._images[indices],)
 
     def loss(
-        self, network: PyTree, codes: Any, images: Float[Array, "n H W C"]
+        self, network: PyTree, codes: MovingCodes | tuple[()], images: Float[Array, "n H W C"]
     ) -> tuple[Float[Array, ""], tuple[_Passed, Float[Array, ""]]]:
         """Squared error over the images' variance, and a VQ-VAE's commitment; also what the networks made, and the error."""
         passed = self._pass(network, codes, images)
         error = jnp.mean((passed.decoded - images) ** 2)
-        if not self._vq:
+        if not isinstance(codes, MovingCodes):
             return error / self._variance, (passed, error)
         # Before the first batch there are no codes to be near to.
         started = (codes.counts.sum() > 0).astype(jnp.float32)
@@ -107,11 +107,11 @@ class BaselineTask(Task):
         error, psnr = map_chunks(lambda batch: self._scores(state["params"], batch), self._val_images, chunk=500)
         return {"loss": float(np.mean(error)), "psnr": float(np.mean(psnr))}
 
-    def _pass(self, network: PyTree, codes: MovingCodes, images: Float[Array, "n H W C"]) -> _Passed:
+    def _pass(self, network: PyTree, codes: MovingCodes | tuple[()], images: Float[Array, "n H W C"]) -> _Passed:
         """Images through encoder, quantizer and decoder."""
         vae = nnx.merge(self._graphdef, network)
         latents, levels = vae.encoder(images), self._options.levels
-        if not self._vq:
+        if not isinstance(codes, MovingCodes):
             return _Passed(latents, None, vae.decoder(round_levels(bound(latents, levels), levels)))
         tokens = nearest_codes(latents.reshape(-1, self._latent_dim), codes.codes)
         quantized = straight_through(latents, codes.codes[tokens].reshape(latents.shape))

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -72,10 +73,10 @@ def test_fine_tuning_that_was_killed_ends_with_the_same_bits(tuned, started, tmp
 def test_what_fine_tuning_lowers_is_the_squared_error_and_the_weighed_lpips(rng):
     images, decoded = rng.random((2, 3, 28, 28, 1)).astype(np.float32)
     errors = ((images - decoded) ** 2).sum(axis=(1, 2, 3))
-    plain = image_costs(FinetuneOptions(), images, decoded)
+    plain = image_costs(FinetuneOptions(), jnp.asarray(images), jnp.asarray(decoded))
     assert plain.keys() == {"squared_error", "cost"}
     np.testing.assert_allclose(plain["cost"], errors, rtol=1e-5)
-    weighed = image_costs(FinetuneOptions(lpips_weight=20), images, decoded)
+    weighed = image_costs(FinetuneOptions(lpips_weight=20), jnp.asarray(images), jnp.asarray(decoded))
     np.testing.assert_allclose(weighed["lpips"], scores.lpips(images, decoded), rtol=1e-4)
     np.testing.assert_allclose(weighed["cost"], errors + 20 * weighed["lpips"], rtol=1e-5)
 
