@@ -8,7 +8,8 @@
 PYTHON ?= python3
 INSTALLED := .venv/installed
 PEERS := .venv-peers/installed
-PYTEST := .venv/bin/python -m pytest -q -n 2 --dist loadgroup --durations 15
+COMPILED := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.venv/compiled
+PYTEST := $(COMPILED) .venv/bin/python -m pytest -q -n 2 --durations 15
 
 # Most tests compile in haste, because they compile for longer than they compute.
 HASTE := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
@@ -22,11 +23,11 @@ test: $(INSTALLED)
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
-	$(HASTE) $(PYTEST) -m "not slow and not optimised"
+	$(HASTE) $(PYTEST) --dist loadgroup -m "not slow and not optimised"
 
 check: $(INSTALLED)
-	$(PYTEST) -m "optimised"
-	$(HASTE) $(PYTEST) -m "slow and not optimised"
+	$(PYTEST) --dist loadfile -m "optimised"
+	$(HASTE) $(PYTEST) --dist loadfile -m "slow and not optimised"
 
 peers: $(PEERS)
 	$(HASTE) .venv-peers/bin/python -m pytest -q tests/peers tests/test_docs_snippets.py::test_blocks_with_torch_run

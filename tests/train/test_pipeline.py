@@ -238,6 +238,7 @@ def test_a_file_in_the_place_of_the_run_folder_is_named(tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_run_gives_back_its_tokenizer(whole):
     images = load("digits").test_images[:5]
     for assigner in ASSIGNERS:

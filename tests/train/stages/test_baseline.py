@@ -14,6 +14,8 @@ from tests.runs import TINY_GPT, TINY_VAE, succeed
 from train.data.datasets import load
 from train.stages.tokenizers import load_baseline, load_finetuned
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):

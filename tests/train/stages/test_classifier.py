@@ -44,6 +44,7 @@ def test_nothing_is_augmented_where_nothing_may_change(rng):
     np.testing.assert_array_equal(augment(images, jax.random.key(0), shift=0, mirror=False), images)
 
 
+@pytest.mark.slow
 def test_a_classifier_learns_and_says_how_well(tmp_path):
     printed = succeed("classifier", tmp_path, "--preset", "demo", "--classifier.epochs", "4")
     run = run_of(tmp_path)

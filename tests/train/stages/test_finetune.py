@@ -91,6 +91,7 @@ def test_a_weight_of_lpips_lowers_it(started, tmp_path):
     assert after < 0.95 * before
 
 
+@pytest.mark.slow
 def test_a_decoder_is_fine_tuned_on_the_tokens_of_a_transformer(expected, started, tmp_path):
     shutil.copytree(expected[1].folder, tmp_path / "tuned")
     options = FinetuneOptions(
@@ -117,6 +118,7 @@ def test_a_decoder_is_fine_tuned_on_the_tokens_of_a_transformer(expected, starte
     assert "nowhere: expected a run folder, found no config.json" in found.stderr
 
 
+@pytest.mark.slow
 def test_samples_want_a_decoder_for_the_present_codes(expected, tmp_path):
     shutil.copytree(expected[1].folder, tmp_path / "stale")
     sampled = SampleOptions(per_class=1, decoder="finetuned")

@@ -140,6 +140,7 @@ def test_fewer_training_images_are_drawn_and_their_labels_with_them(started, tmp
         image_tokens.read_grids(made, made, {"data": data.sha256}, "whitened")
 
 
+@pytest.mark.slow
 def test_tokens_with_a_weight_of_nats_are_what_the_prior_expects(expected):
     first, weighed = expected
     images, tokenizer = load("digits").test_images, load_tokenizer(weighed.folder, "whitened", "amortised")
@@ -155,6 +156,7 @@ def test_tokens_with_a_weight_of_nats_are_what_the_prior_expects(expected):
     assert costs(found).mean() < 0.95 * costs(before).mean()
 
 
+@pytest.mark.slow
 def test_a_weight_of_nats_wants_a_prior_of_the_same_tokenizer(expected, tuned, tmp_path):
     first, weighed = expected
     shutil.copytree(tuned[0], tmp_path / "other")
@@ -183,6 +185,7 @@ def test_a_weight_of_nats_wants_a_prior_of_the_same_tokenizer(expected, tuned, t
     assert "gpt.nat_weight: expected 0, or gpt.assigner amortised or joint, found 1 and whitened" in found.stderr
 
 
+@pytest.mark.slow
 def test_weighed_tokens_need_no_prior_once_they_are_there(expected, started, tmp_path, capsys):
     first, weighed = expected
     gpt.run(weighed)
@@ -198,6 +201,7 @@ def test_weighed_tokens_need_no_prior_once_they_are_there(expected, started, tmp
         gpt.run(third, tokens_of=weighed, prior=second)
 
 
+@pytest.mark.slow
 def test_damaged_weighed_tokens_are_not_made_again_without_a_prior(expected, tmp_path):
     shutil.copytree(expected[1].folder, tmp_path / "damaged")
     made = Run(tmp_path / "damaged", expected[1].config)
@@ -206,6 +210,7 @@ def test_damaged_weighed_tokens_are_not_made_again_without_a_prior(expected, tmp
         gpt.run(made)
 
 
+@pytest.mark.slow
 def test_tokens_without_a_record_are_refused(expected, tmp_path):
     first, weighed = expected
     for made in (first, weighed):

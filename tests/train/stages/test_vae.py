@@ -25,6 +25,7 @@ def test_the_state_keeps_its_types(started):
         assert (before.shape, before.dtype, before.weak_type) == (then.shape, then.dtype, then.weak_type)
 
 
+@pytest.mark.slow
 def test_a_vae_is_trained_to_a_rate(tmp_path):
     flags = ["--vae.epochs", "15", "--vae.batch-size", "64", "--vae.checkpoint-every", "1000"]
     succeed("vae", tmp_path, *TINY_VAE, *flags, "--bits", "4")
