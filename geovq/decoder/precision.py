@@ -1,9 +1,11 @@
 """Decoders and encoders of any precision as functions of float32, or of float64 where latents are.
 
-A decoder in bfloat16, float16 or float64 is called with what it takes, and its images are those of its latents' precision. The
-derivatives of a conversion are conversions, so tangents and cotangents fit on both sides.
+A decoder in bfloat16, float16 or float64 is called with the precision that it takes, and its images are converted back to the
+precision of the latents. The derivatives of a conversion are conversions, so tangents and cotangents fit on both sides. Only
+errors about types lead to another precision: a function that runs out of memory is not called again.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +17,7 @@ from jax.tree_util import Partial
 from geovq.validation import InputError
 
 AnyArray = jax.Array | np.ndarray
+"""An array of JAX or NumPy."""
 
 
 def call_in_own_precision(function: Partial, batch: AnyArray) -> Any:
@@ -27,7 +30,10 @@ def call_in_own_precision(function: Partial, batch: AnyArray) -> Any:
         batch: What it takes, in float32 or float64.
 
     Returns:
-        An array, or a tree of arrays; those of floats in the batch's precision. What is no array of floats stays as it is.
+        An array, or a tree of arrays, with floats in the batch's precision. What is no array of floats stays as it is.
+
+    Raises:
+        Exception: What the function raises for the batch, if no other precision helps.
     """
     wide = jax.dtypes.canonicalize_dtype(jnp.promote_types(batch.dtype, jnp.float32))
 
@@ -41,23 +47,35 @@ def call_in_own_precision(function: Partial, batch: AnyArray) -> Any:
 def _call(function: Partial, batch: AnyArray) -> Any:
     try:
         return function(batch)
-    except InputError:
-        raise
-    except Exception:  # operations of jax.lax refuse mixed precisions, each in its own way
-        for dtype in _precisions(function):
+    except (TypeError, ValueError) as error:
+        if not _refuses_precision(error):
+            raise
+        for dtype in _precisions(function, batch.dtype):
             try:
                 return function(batch.astype(dtype))
-            except Exception:
-                continue
+            except (TypeError, ValueError) as other:
+                if not _refuses_precision(other):
+                    raise
+        error.add_note(_TRIED)
         raise
 
 
-def _precisions(function: Callable) -> Iterator[Any]:
-    """Precisions that a function may want, its parameters' own first."""
+_TRIED = "GeoVQ also called the function with other precisions."
+"""Note of an error: a function around this one need not try the same again."""
+
+
+def _refuses_precision(error: Exception) -> bool:
+    """Whether an error may be one by which JAX refuses mixed precisions: its message has types in it."""
+    other = isinstance(error, InputError | jax.errors.JAXTypeError) or _TRIED in getattr(error, "__notes__", ())
+    return not other and re.search(r"\bd?types?\b|float\d", str(error)) is not None
+
+
+def _precisions(function: Callable, given: Any) -> Iterator[Any]:
+    """Precisions other than the given one that a function may want, its parameters' own first."""
     own = [leaf.dtype for leaf in jax.tree.leaves(function) if isinstance(leaf, AnyArray)]
     wide = [jax.dtypes.canonicalize_dtype(jnp.float64), jnp.dtype(jnp.float32)]
     every = [*own, *wide, jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16)]
-    return (dtype for dtype in dict.fromkeys(every) if jnp.issubdtype(dtype, jnp.floating))
+    return (dtype for dtype in dict.fromkeys(every) if dtype != given and jnp.issubdtype(dtype, jnp.floating))
 
 
 def computes_in_half(function: Callable, batch: AnyArray) -> bool:

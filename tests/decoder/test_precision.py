@@ -1,6 +1,7 @@
 """Decoders and encoders of any precision: tokens, codes, metrics and lengths are those of float32, and nothing fails."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import jax
@@ -12,12 +13,16 @@ from jax.tree_util import Partial
 from geovq.assignment.amortised import Amortised
 from geovq.assignment.greedy import Greedy
 from geovq.assignment.joint import Joint
-from geovq.decoder.adapters import as_partial, single
+from geovq.decoder.adapters import as_partial, in_context, single
+from geovq.decoder.autoencoder import check_autoencoder
+from geovq.decoder.conventions.adaptation import adapt
+from geovq.decoder.ensembles import ensemble
 from geovq.decoder.precision import call_in_own_precision
 from geovq.metric.batched import mean_metrics, pullback_metrics, sketches, token_metrics
 from geovq.metric.curve_lengths import polyline_lengths
 from geovq.metric.geodesics import find_geodesics
 from geovq.tokenizer.tokenizer import Tokenizer
+from geovq.validation import InputError
 from tests.decoder.conventions import toys
 
 CHEAP = Joint(jacobians=1, corrections=0)
@@ -110,3 +115,52 @@ def test_the_first_error_is_told():
 
     with pytest.raises(TypeError, match="no float32"):
         call_in_own_precision(Partial(decode), np.ones(2, np.float32))
+
+
+ERRORS = {
+    "out of memory": (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating float32[9]"), 1),
+    "a bug": (KeyError("float32"), 1),
+    "shapes": (TypeError("add got incompatible shapes for broadcasting: (2,), (3,)."), 1),
+    "ours": (InputError("decoder: expected float32."), 1),
+    "types": (TypeError("lax.mul requires arguments to have the same dtypes, got float32, float64."), 3),
+}
+"""Errors in float32 alone, and how often a function that always raises them is called."""
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_only_errors_about_types_lead_to_another_precision(name):
+    error, calls = ERRORS[name]
+    seen = []
+
+    def decode(z):
+        seen.append(z.dtype)
+        if z.dtype == jnp.float32:
+            raise error
+        return z
+
+    if calls > 1:
+        assert call_in_own_precision(Partial(decode), np.ones(2, np.float32)).dtype == np.float32
+    else:
+        with pytest.raises(type(error)):
+            call_in_own_precision(Partial(decode), np.ones(2, np.float32))
+    assert len(seen) == min(calls, 2)
+
+
+@pytest.mark.parametrize("name", ["out of memory", "types"])
+def test_a_function_that_always_fails_is_called_a_few_times_however_deep(name):
+    error, calls = ERRORS[name]
+    seen = []
+
+    def decode(z):
+        seen.append(z.dtype)
+        raise type(error)(str(error))
+
+    adapted = adapt(toys.encode, decode, layout="NCHW").decode
+    token = in_context(ensemble([single(adapted), single(adapted)]), np.zeros((2, 2, 4), np.float32), 0, 1)
+    with pytest.raises(type(error), match=re.escape(str(error))):
+        as_partial(token)(np.ones(4, np.float32))
+    assert len(seen) == calls
+    seen.clear()
+    with pytest.raises(InputError, match="decode: expected a function of a batch"):
+        check_autoencoder(*adapt(toys.first()[0], decode, layout="NCHW"), toys.draw_images())
+    assert len(seen) <= 16 * calls  # once for each repair
