@@ -4,9 +4,12 @@ encode takes images (n, H, W, C) in [0, 1] to latents (n, h, w, d); decode takes
 differentiable by JAX. Each row is by itself: no batch statistics.
 """
 
+import math
 from collections.abc import Callable
 
+import jax
 import numpy as np
+from jax.tree_util import Partial
 from jaxtyping import Float
 
 from geovq.batching.chunks import map_chunks
@@ -18,13 +21,18 @@ from geovq.decoder.conventions.roundtrip import call
 from geovq.validation import InputError, check_finite
 
 BATCH = 256
+"""Images of a batch at most."""
+
+PIXELS = 256 * 64 * 64
+"""Pixels of a batch at most: 256 images up to 64x64, 16 of 256x256. One activation of TAESD, which has 64 channels at full
+resolution, takes 256 MiB then, and one of AutoencoderKL, which has up to 256, takes 1 GiB."""
 
 _IMAGES, _PIXELS = 8, 1 << 17
 """Images at most that are looked at, and their pixels: eight of 128x128, two of 256x256 and more."""
 
 
 def encode_images(encode: Callable, images: Float[np.ndarray, "n H W C"]) -> Float[np.ndarray, "n h w d"]:
-    """Latents of any number of images, in batches of one size.
+    """Latents of any number of images, in batches of one size, of 256 images or fewer if they are large.
 
     Args:
         encode: The encoder.
@@ -36,7 +44,7 @@ def encode_images(encode: Callable, images: Float[np.ndarray, "n H W C"]) -> Flo
     Raises:
         InputError: Latents that are not a grid (n, h, w, d), or not finite.
     """
-    latents = map_chunks(as_partial(encode, "encode"), images, chunk=BATCH)
+    latents = map_chunks(as_partial(encode, "encode"), images, chunk=_batch(images.shape))
     if latents.ndim != 4:
         raise InputError(f"encode: expected latents (n, h, w, d), found {latents.shape}; give them the axes of a grid.")
     check_finite("latents", latents)
@@ -44,14 +52,28 @@ def encode_images(encode: Callable, images: Float[np.ndarray, "n H W C"]) -> Flo
 
 
 def decode_latents(decode: Callable, latents: Float[np.ndarray, "n h w d"]) -> Float[np.ndarray, "n H W C"]:
-    """Images float32 of any number of latents, in batches of one size, clipped to [0, 1].
+    """Images float32 of any number of latents, in batches as `encode_images`, clipped to [0, 1].
 
     Raises:
         InputError: Images that are not finite.
     """
-    images = map_chunks(as_partial(decode, "decode"), latents, chunk=BATCH)
+    decode = as_partial(decode, "decode")
+    images = map_chunks(decode, latents, chunk=_batch(_image_shape(decode, latents)))
     check_finite("decoded images", images)
     return np.clip(images, 0, 1)
+
+
+def _batch(shape: tuple[int, ...]) -> int:
+    """Images (n, H, W, C) of a batch."""
+    return max(1, min(BATCH, PIXELS // max(1, math.prod(shape[1:3]))))
+
+
+def _image_shape(decode: Partial, latents: Float[np.ndarray, "n h w d"]) -> tuple[int, ...]:
+    """Shape of the images of a batch; the latents' if JAX cannot tell it, as of a function of NumPy."""
+    try:
+        return jax.eval_shape(decode, latents[:BATCH]).shape
+    except Exception:  # the caller's function may fail in any way, and is called next
+        return latents.shape
 
 
 def check_autoencoder(encode: Callable, decode: Callable, images: Float[np.ndarray, "n H W C"]) -> None:

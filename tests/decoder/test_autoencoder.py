@@ -46,6 +46,31 @@ def test_any_number_of_images_goes_through_in_batches_of_one_size(n, images, mon
     assert sizes == {min(n, 4)}
 
 
+@pytest.mark.parametrize(("size", "wanted"), [((2, 4), 9), ((4, 8), 4), ((8, 8), 2), ((16, 16), 1)])
+def test_batches_of_large_images_are_smaller(size, wanted, rng, monkeypatch):
+    monkeypatch.setattr(autoencoder, "PIXELS", 4 * 4 * 8)
+    images = rng.uniform(size=(9, *size, 3)).astype(np.float32)
+    sizes = []
+
+    def pool(x):
+        sizes.append(len(x))
+        return x.reshape(len(x), size[0] // 2, 2, size[1] // 2, 2, 3).mean(axis=(2, 4))
+
+    def unpool(z):
+        if isinstance(z, np.ndarray):  # not while the shape is found
+            sizes.append(len(z))
+        return z.repeat(2, axis=1).repeat(2, axis=2)
+
+    latents = encode_images(pool, images)
+    assert decode_latents(unpool, latents).shape == images.shape
+    assert set(sizes) == {wanted}
+
+
+@pytest.mark.parametrize(("side", "wanted"), [(28, 256), (32, 256), (64, 256), (128, 64), (256, 16), (1024, 1), (4096, 1)])
+def test_sizes_of_batches(side, wanted):
+    assert autoencoder._batch((5, side, side, 3)) == wanted
+
+
 def test_decoded_intensities_are_clipped():
     latents = np.array([-9, -2, 0, 2, 9, 0, 0, 0], np.float32).reshape(1, 2, 2, 2)
     np.testing.assert_array_equal(decode_latents(decode, latents).ravel(), [0, 0, 0.5, 1, 1, 0.5, 0.5, 0.5])
