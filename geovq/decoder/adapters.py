@@ -18,10 +18,9 @@ from flax import nnx
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
+from geovq.decoder.precision import AnyArray as AnyArray
 from geovq.decoder.precision import call_in_own_precision
 from geovq.validation import InputError
-
-AnyArray = Array | np.ndarray
 
 Decoder = Callable[[Any], Any]
 """One latent, of any shape, to one image, of any shape, in intensity units."""

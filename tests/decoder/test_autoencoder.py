@@ -66,7 +66,9 @@ def test_batches_of_large_images_are_smaller(size, wanted, rng, monkeypatch):
     assert set(sizes) == {wanted}
 
 
-@pytest.mark.parametrize(("side", "wanted"), [(28, 256), (32, 256), (64, 256), (128, 64), (256, 16), (1024, 1), (4096, 1)])
+@pytest.mark.parametrize(
+    ("side", "wanted"), [(28, 256), (32, 256), (64, 256), (128, 64), (256, 16), (1024, 1), (4096, 1)]
+)
 def test_sizes_of_batches(side, wanted):
     assert autoencoder._batch((5, side, side, 3)) == wanted
 

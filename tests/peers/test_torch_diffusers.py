@@ -13,6 +13,7 @@ diffusers = pytest.importorskip("diffusers", reason="no diffusers here; make pee
 from geovq.assignment.nearest import Nearest  # noqa: E402
 from geovq.decoder.pytorch.modules import from_torch  # noqa: E402
 from geovq.tokenizer.tokenizer import Tokenizer  # noqa: E402
+from geovq.validation import InputError  # noqa: E402
 
 pytestmark = [
     pytest.mark.peers,
@@ -92,6 +93,14 @@ def test_what_is_said_wins_over_what_is_known(rng):
     np.testing.assert_allclose(said.encode(2 * images - 1), np.asarray(known.encode(images)) / 0.36 + 0.11, atol=1e-5)
     drawn = from_torch(make("flux"), latents="latent_dist.mean")
     np.testing.assert_array_equal(drawn.encode(images), known.encode(images))
+
+
+def test_other_models_of_diffusers_need_a_range():
+    with torch.random.fork_rng():
+        model = diffusers.VQModel(**SMALL, latent_channels=4, num_vq_embeddings=8)
+    with pytest.raises(InputError, match=r"range: expected .* of VQModel, found none; state range=\(-1, 1\)"):
+        from_torch(model)
+    from_torch(model, range=(-1, 1))
 
 
 def test_tokens_of_crops(rng):

@@ -252,6 +252,21 @@ def test_modules_of_other_precisions_are_functions_of_float32(dtype, atol, pictu
     assert {images.dtype, encode(pictures).dtype, pull(images)[0].dtype} == {jnp.dtype(jnp.float32)}
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_an_encoder_and_a_decoder_of_two_precisions(shared, pictures, latents):
+    def clamp(x):
+        return x.clamp(-9, 9)
+
+    encoder, decoder = make(Convolutions).encoder, make(Convolutions).decoder.half()
+    given: Any = (lambda x: encoder(clamp(x)), lambda z: decoder(clamp(z))) if shared else (encoder, decoder)
+    encode, decode = from_torch(*given)
+    wanted = to_numpy(make(Convolutions).decode(to_torch(latents)))
+    np.testing.assert_allclose(decode(latents), wanted, atol=0.02)
+    np.testing.assert_allclose(encode(pictures), to_numpy(encoder(to_torch(pictures))), atol=1e-5)
+    encode, decode = from_torch(make(Convolutions).encoder.half(), make(Convolutions).decoder)
+    np.testing.assert_allclose(decode(latents), wanted, atol=1e-5)
+
+
 def test_double_precision_is_kept_inside_if_jax_has_it(x64, latents):
     module = make(Convolutions).double()
     decode = from_torch(module).decode

@@ -1,7 +1,7 @@
 """Autoencoders of other conventions as GeoVQ's: channels first, images in [-1, 1], scaled latents, results in tuples and objects.
 
-Nothing is guessed: `adapt` is told the conventions. What it is not told, and what does not fit, is refused with the argument
-that mends it.
+`adapt` does what its arguments say and tries nothing else. Where a result does not fit them, the message has the argument that
+mends it.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from geovq.validation import InputError
 
 
 class ConventionWarning(UserWarning):
-    """Reconstructions are so unlike the images that a convention may be wrong, or the autoencoder is weak."""
+    """Reconstructions differ from the images as if a convention were wrong, or the autoencoder is weak."""
 
 
 class Autoencoder(NamedTuple):

@@ -3,13 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
+from geovq.decoder.precision import AnyArray
 from geovq.validation import InputError
-
-AnyArray = jax.Array | np.ndarray
 
 Part = int | str | Callable[[Any], Any] | None
 """Which part of a result is meant: an index, a key or an attribute, or a function of the result. None: all of it, an array."""

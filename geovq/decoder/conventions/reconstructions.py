@@ -12,17 +12,25 @@ from geovq.decoder.conventions.roundtrip import call
 from geovq.validation import InputError
 
 _REFUSED = 2.0
-"""Times the error of another convention from which ours is refused: 3 dB, where no chance and no weak decoder leads."""
+"""Times the error of another convention from which ours is refused: 3 dB. Chance and weak decoders do not lead that far."""
 
 _DOUBTED = 1.05
 """The same for a warning: 0.2 dB. A decoder of [-1, 1] also reconstructs images in [0, 1], which are part of its range: TAESD so
-changed loses 0.6 dB. One of [0, 1] loses 9 dB by images in [-1, 1]."""
+changed loses 0.6 dB. A decoder of [0, 1] loses 9 dB if it is called with images in [-1, 1]."""
 
 _EXPLAINED = 0.5
 """Share of the images' variance that a convention has to explain; a decoder that explains less shows no convention."""
 
 _GOOD = 0.75
 """Share of the variance from which no further inputs are tried; TAESD explains 0.85."""
+
+_STRETCHED, _SUSPECT = 2.0, 1.2
+"""Times the error that the best contrast and brightness leave, from which a warning says so, and from which scales of latents are
+tried. Right conventions have 1.00 (TAESD), 1.02 (TAESD3) and 1.05 (TAEF1); wrong scales of Stable Diffusion 3 and FLUX on the
+last two have 1.1 to 3.4."""
+
+_NEGLIGIBLE = 0.05
+"""Share of the variance: a contrast that changes less is right."""
 
 _PERMUTED = {"as BGR", "with width before height"}
 """Conventions that only move intensities: what is the same in both functions does no harm."""
@@ -48,37 +56,58 @@ def check_reconstructions(
         decoded: From these.
 
     Raises:
-        InputError: Another convention has less than half of the error, or intensities are far from [0, 1].
+        InputError: Another convention has less than half of the error, or less error and intensities are far from [0, 1].
 
     Warns:
-        ConventionWarning: Another convention fits somewhat better, or none does at all.
+        ConventionWarning: Another convention or another contrast fits better, intensities are far from [0, 1], or
+            reconstructions are unlike the images.
     """
     found = _errors(images, latents, decoded, encode, decode)
     best = min(found, key=lambda key: found[key])
     error, least, variance = found[Values()], found[best], _variance(images)
-    wrong = ""
+    strange = decoded.min() < -1 or decoded.max() > 2
     if least < (1 - _EXPLAINED) * variance and least * _DOUBTED < error:
         repair = best.repair()
         wrong = (
             f"reconstructions: expected decode(encode(images)) to be the images, found {_decibels(error)}, and "
             f"{_decibels(least)} if {repair.wrong}; use {repair.source()}"
         )
-        if least * _REFUSED < error:
+        if strange or least * _REFUSED < error:
             raise InputError(f"{wrong}.")
-    if decoded.min() < -1 or decoded.max() > 2:
-        raise InputError(
+        warning = f"{wrong}, if that is so."
+    elif strange:
+        warning = (
             f"decode: expected intensities in [0, 1], found values in [{decoded.min():g}, {decoded.max():g}]; say which by "
             "geovq.adapt(encode, decode, range=...), or rescale in the decoder, for metrics and errors are in its units."
         )
-    if wrong:
-        warnings.warn(f"{wrong}, if that is so.", ConventionWarning, stacklevel=4)
-    elif error > variance and _likeness(images, decoded) < _UNLIKE:
-        warnings.warn(
-            f"reconstructions: expected decode(encode(images)) to be like the images, found {_decibels(error)}, less than their "
-            "mean colours have; check that the VAE is trained, and how it scales images and latents (geovq.adapt).",
-            ConventionWarning,
-            stacklevel=4,
+    else:
+        warning = _describe_contrast(images, decoded, error, variance) or _describe_unlike(
+            images, decoded, error, variance
         )
+    if warning:
+        warnings.warn(warning, ConventionWarning, stacklevel=4)
+
+
+def _describe_contrast(images: np.ndarray, decoded: np.ndarray, error: float, variance: float) -> str:
+    """A warning if another contrast and brightness would cut the error much; else nothing."""
+    factor, offset, least = _stretch(images, decoded)
+    if max(least, _NEGLIGIBLE * variance) * _STRETCHED >= error or least >= (1 - _EXPLAINED) * variance:
+        return ""
+    return (
+        f"reconstructions: expected the contrast and the brightness of the images, found {_decibels(error)}, and "
+        f"{_decibels(least)} for {factor:.3g} * decode(encode(images)) {'-' if offset < 0 else '+'} {abs(offset):.3g}; check how "
+        "the VAE scales images and latents (geovq.adapt)."
+    )
+
+
+def _describe_unlike(images: np.ndarray, decoded: np.ndarray, error: float, variance: float) -> str:
+    """A warning if reconstructions are worse than plain colours and unlike the images; else nothing."""
+    if error <= variance or _likeness(images, decoded) >= _UNLIKE:
+        return ""
+    return (
+        f"reconstructions: expected decode(encode(images)) to be like the images, found {_decibels(error)}, less than their "
+        "mean colours have; check that the VAE is trained, and how it scales images and latents (geovq.adapt)."
+    )
 
 
 def _errors(
@@ -107,10 +136,23 @@ def _errors(
     likeliest, *others = (Values(taken=name) for name in INPUTS if name not in skipped)
     found = errors(Values(), decoded) | errors_of(likeliest)
     best = min(found, key=lambda values: found[values])
-    if found[best] > (1 - _GOOD) * _variance(images) or best.given in _PERMUTED:
-        for values in (*others, *(Values(latents=name) for name in LATENTS)):
+    variance = _variance(images)
+    doubted = found[best] > (1 - _GOOD) * variance or best.given in _PERMUTED
+    if doubted:
+        for values in others:
             found |= errors_of(values)
+    if doubted or max(_stretch(images, decoded)[2], _NEGLIGIBLE * variance) * _SUSPECT < found[Values()]:
+        for name in LATENTS:
+            found |= errors_of(Values(latents=name))
     return found
+
+
+def _stretch(images: np.ndarray, decoded: np.ndarray) -> tuple[float, float, float]:
+    """Least squares of the images on their reconstructions: contrast, brightness, and the mean squared error that is left."""
+    x, y = (np.asarray(each, np.float64) for each in (images, decoded))
+    factor = float(((x - x.mean()) * (y - y.mean())).mean() / max(1e-30, y.var()))
+    offset = float(x.mean() - factor * y.mean())
+    return factor, offset, float(np.mean((factor * y + offset - x) ** 2))
 
 
 def _variance(images: np.ndarray) -> float:

@@ -142,13 +142,29 @@ OUTPUTS: dict[str, Lambda] = {
 }
 """How a decoder may give images."""
 
+
+def _scales(scale: float, shift: float) -> dict[str, Lambda]:
+    """Both ways to mend latents of which only one function has (latents - shift) · scale."""
+    if not shift:
+        return {
+            f"latents times {scale:g}": _of(f"z: decode({scale} * z)", lambda f: lambda z: f(scale * z)),
+            f"latents divided by {scale:g}": _of(f"z: decode(z / {scale})", lambda f: lambda z: f(z / scale)),
+        }
+    return {
+        f"latents minus {shift:g}, times {scale:g}": _of(
+            f"z: decode({scale} * (z - {shift}))", lambda f: lambda z: f(scale * (z - shift))
+        ),
+        f"latents divided by {scale:g}, plus {shift:g}": _of(
+            f"z: decode(z / {scale} + {shift})", lambda f: lambda z: f(z / scale + shift)
+        ),
+    }
+
+
 LATENTS: dict[str, Lambda] = {
-    f"latents {word} {factor:g}": _of(f"z: decode({source})", function)
-    for factor in (0.18215, 0.13025)  # of Stable Diffusion and SDXL
-    for word, source, function in (
-        ("times", f"{factor} * z", lambda f, factor=factor: lambda z: f(factor * z)),
-        ("divided by", f"z / {factor}", lambda f, factor=factor: lambda z: f(z / factor)),
-    )
+    **_scales(0.18215, 0),  # Stable Diffusion
+    **_scales(0.13025, 0),  # SDXL
+    **_scales(1.5305, 0.0609),  # Stable Diffusion 3
+    **_scales(0.3611, 0.1159),  # FLUX
 }
 """How a decoder may want latents."""
 

@@ -27,6 +27,8 @@ class Frozen(NamedTuple):
     """Each takes one tensor."""
     state: State
     """Names are those in `holder`."""
+    own: tuple[tuple[str, ...], ...]
+    """Names of the weights in the modules that each function refers to."""
     structure: Hashable
     """Equal for modules that differ in nothing but their weights."""
 
@@ -45,7 +47,7 @@ def freeze(*functions: Callable) -> Frozen:
     """
     copier = _Copier()
     try:
-        copies = tuple(copier(function) for function in functions)
+        copies, modules = zip(*map(copier.copy, functions), strict=True)
     except Exception as error:  # modules of any library
         raise InputError(
             f"from_torch: expected modules that can be copied, found {describe(error)}; remove what cannot be, or pass a "
@@ -60,7 +62,8 @@ def freeze(*functions: Callable) -> Frozen:
         calls: Hashable = tuple(_structure(function) for function in copies)
     except RecursionError:  # a module that refers to its parent
         calls = _Itself(copies)
-    return Frozen(holder, copies, state, (aliases, calls))
+    own = tuple(tuple(names[id(meta)] for module in used for _, meta in _tensors(module)) for used in modules)
+    return Frozen(holder, copies, state, own, (aliases, calls))
 
 
 def _hold(modules: list) -> Any:
@@ -96,7 +99,14 @@ class _Copier:
         self.modules: list[Any] = []
         self.originals: dict[int, Any] = {}  # by the id of the tensor without values
         self._memo: dict[int, Any] = {}
+        self._used: list[Any] = []
+        self._made: dict[int, Any] = {}  # functions and objects
         self._kept: list[Any] = []  # ids stay those of living objects
+
+    def copy(self, function: Callable) -> tuple[Callable, list[Any]]:
+        """The copy of a function, and the copied modules that it refers to."""
+        self._used, self._made = [], {}
+        return self(function), self._used
 
     def __call__(self, value: Any) -> Any:
         import torch
@@ -123,12 +133,12 @@ class _Copier:
 
     def _object(self, value: Any) -> Any:
         """An object whose attributes are modules."""
-        if id(value) not in self._memo and not isinstance(value, type | types.ModuleType):
+        if id(value) not in self._made and not isinstance(value, type | types.ModuleType):
             made = copy.copy(value)
             self._kept.append(value)
-            self._memo[id(value)] = made
+            self._made[id(value)] = made
             vars(made).update({name: self(item) for name, item in vars(value).items()})
-        return self._memo.get(id(value), value)
+        return self._made.get(id(value), value)
 
     def _module(self, module: Any) -> Any:
         import torch
@@ -143,14 +153,15 @@ class _Copier:
                     self._memo[id(tensor)], self.originals[id(meta)] = meta, tensor
             self._kept.append(module)
             self.modules.append(copy.deepcopy(module, self._memo))
+        self._used.append(self._memo[id(module)])
         return self._memo[id(module)]
 
     def _function(self, function: types.FunctionType) -> Any:
         """The function with copies of what its own variables hold."""
         import torch
 
-        if id(function) in self._memo:
-            return self._memo[id(function)]
+        if id(function) in self._made:
+            return self._made[id(function)]
         self._kept.append(function)
         found = inspect.getclosurevars(function)
         held = {
@@ -167,7 +178,7 @@ class _Copier:
             cells,
         )
         made.__kwdefaults__ = self(function.__kwdefaults__)
-        self._memo[id(function)] = made
+        self._made[id(function)] = made
         for mine, theirs in zip(cells, function.__closure__ or (), strict=True):
             with contextlib.suppress(ValueError):  # an empty cell
                 mine.cell_contents = self(theirs.cell_contents)

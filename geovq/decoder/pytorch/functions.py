@@ -21,13 +21,15 @@ Take = Callable[[Any], Any]
 class TorchFunction:
     """A PyTorch function of one batch, as a function of its weights and the batch that JAX can trace.
 
-    The batch is cast to the type of the first weights, as PyTorch requires, and the result to float32.
+    The batch is cast to the type of the first weights in the function's own modules, as PyTorch requires, and the result to
+    float32.
     """
 
     def __init__(self, name: str, frozen: Frozen, index: int, take: Take) -> None:
         """One of the functions of `frozen`, and what is taken of its result; `name` is for messages."""
         self.name, self.holder, self.function, self.take = name, frozen.holder, frozen.functions[index], take
-        floats = [leaf.dtype for leaf in frozen.state.values() if jnp.issubdtype(leaf.dtype, jnp.floating)]
+        weights = [frozen.state[name] for name in frozen.own[index]]
+        floats = [weight.dtype for weight in weights if jnp.issubdtype(weight.dtype, jnp.floating)]
         self.dtype = floats[0] if floats else jnp.dtype(jnp.float32)
         self.structure = name, frozen.structure, index, take, self.dtype
 

@@ -42,7 +42,8 @@ def from_torch(
         encode: Name of the module's method that takes images to latents.
         decode: Name of the module's method that takes latents to images.
         layout: "NCHW" (channels first) or "NHWC" (channels last), of the module's images and latents.
-        range: The module's intensities of black and white. None: (0, 1), or (-1, 1) for diffusers.
+        range: The module's intensities of black and white. None: (0, 1), or (-1, 1) for the two classes of diffusers. Other
+            classes of diffusers need it.
         scale: Latents are multiplied by it, as by diffusers' `scaling_factor`. None: 1, or the config's for diffusers.
         shift: It is subtracted from latents first, as diffusers' `shift_factor`. None: 0, or the config's for diffusers.
         latents: Which part of what the encoder returns is the latents: an index, a key, the name of an attribute (a method is
@@ -55,7 +56,8 @@ def from_torch(
         compiled code.
 
     Raises:
-        InputError: PyTorch or torchax is missing or has another version, an argument is wrong, or a module cannot be copied.
+        InputError: PyTorch or torchax is missing or has another version, an argument is wrong or missing, or a module cannot be
+            copied.
             Called, the functions raise it where torchax cannot trace the module, where it draws random numbers, and where a
             result is no tensor.
     """
@@ -132,10 +134,10 @@ def _kind(value: Any) -> str:
 
 
 _DIFFUSERS: dict[str, str] = {"AutoencoderKL": "latent_dist.mode", "AutoencoderTiny": "latents"}
-"""The latents in what encoders of diffusers return."""
+"""diffusers' autoencoders that need no arguments, each with the latents in what its encoder returns."""
 
 _OF_OTHER = (("decoder.", "post_quant_conv."), ("encoder.", "quant_conv."))
-"""Weights that the encoder and the decoder of those need not."""
+"""The weights of these autoencoders that the encoder does not need, and those that the decoder does not need."""
 
 
 def _conventions(
@@ -151,6 +153,11 @@ def _conventions(
     """The arguments, with what is known of diffusers' modules; and the weights that each function needs not."""
     kinds = [kind.__name__ for kind in type(module).__mro__ if kind.__module__.partition(".")[0] == "diffusers"]
     known = next((_DIFFUSERS[kind] for kind in kinds if kind in _DIFFUSERS), None) if whole else None
+    if whole and kinds and known is None and range is None:
+        raise InputError(
+            f"range: expected the intensities of black and white of {type(module).__name__}, found none; state range=(-1, 1), as "
+            f"most models of diffusers have, or (0, 1): only {' and '.join(_DIFFUSERS)} need no arguments."
+        )
     if known is not None:
         range = (-1.0, 1.0) if range is None else range
         scale = getattr(module.config, "scaling_factor", None) if scale is None else scale

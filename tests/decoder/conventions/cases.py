@@ -184,7 +184,7 @@ GROUPS: dict[str, list[Case]] = {
         ),
         Case(
             "the encoder takes width before height, square images",
-            lambda: of(turn, lambda y: y * np.linspace(1, 0.8, 8, dtype=np.float32)[None, :, None, None]),
+            lambda: of(turn, lambda y: y * np.linspace(1, 0.9, 8, dtype=np.float32)[None, :, None, None]),
             "the encoder takes images with width before height",
             "geovq.adapt(lambda x: encode(x.transpose(0, 2, 1, 3)), decode)",
             size=(8, 8),
@@ -342,9 +342,40 @@ GROUPS: dict[str, list[Case]] = {
             "geovq.adapt(encode, lambda z: decode(z / 0.13025))",
         ),
         Case(
+            "the encoder scales latents as Stable Diffusion 3, the decoder does not",
+            lambda: (lambda x: 1.5305 * (toys.encode(x) - 0.0609), toys.decode),
+            "the decoder takes latents divided by 1.5305, plus 0.0609",
+            "geovq.adapt(encode, lambda z: decode(z / 1.5305 + 0.0609))",
+        ),
+        Case(
+            "the decoder takes latents scaled as Stable Diffusion 3, the encoder does not scale them",
+            lambda: (toys.encode, lambda z: toys.decode(z / 1.5305 + 0.0609)),
+            "the decoder takes latents minus 0.0609, times 1.5305",
+            "geovq.adapt(encode, lambda z: decode(1.5305 * (z - 0.0609)))",
+        ),
+        Case(
+            "the encoder scales latents as FLUX, the decoder does not",
+            lambda: (lambda x: 0.3611 * (toys.encode(x) - 0.1159), toys.decode),
+            "the decoder takes latents divided by 0.3611, plus 0.1159",
+            "geovq.adapt(encode, lambda z: decode(z / 0.3611 + 0.1159))",
+        ),
+        Case(
+            "the decoder takes latents scaled as FLUX, the encoder does not scale them",
+            lambda: (toys.encode, lambda z: toys.decode(z / 0.3611 + 0.1159)),
+            "the decoder takes latents minus 0.1159, times 0.3611",
+            "geovq.adapt(encode, lambda z: decode(0.3611 * (z - 0.1159)))",
+        ),
+        Case(
+            "the decoder gives images with half of the contrast",
+            lambda: of(give=lambda y: 0.5 * y + 0.3),
+            "for 2 * decode(encode(images)) - 0.6; check",
+            warned=True,
+        ),
+        Case(
             "the decoder gives intensities that nothing known explains",
             lambda: of(give=lambda y: 40 * y[:, ::-1, ::-1, ::-1]),
             "decode: expected intensities in [0, 1], found values in",
+            warned=True,
         ),
         Case("the given images are bytes", lambda: OURS, images=lambda x: (255 * x).astype(np.uint8)),
         Case(
@@ -580,7 +611,7 @@ GROUPS: dict[str, list[Case]] = {
         ),
         Case(
             "a decoder of plain colours, as if it were not trained",
-            lambda: of(give=lambda y: 0.01 * y + 0.2),
+            lambda: of(give=lambda y: 0 * y + 0.2),
             "reconstructions: expected decode(encode(images)) to be like the images",
             warned=True,
         ),
