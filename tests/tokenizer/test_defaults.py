@@ -1,5 +1,7 @@
 """Defaults of a tokenizer: whole Jacobians of small grids, and random probes of large ones."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -44,7 +46,7 @@ def test_joint_takes_probes_of_large_grids():
 
 @pytest.mark.parametrize("limit", [None, 1])
 def test_fit_and_from_codes_follow_the_size_of_the_grid(limit, monkeypatch):
-    options = {"num_codes": 4, "num_neighbours": 4}
+    options: dict[str, Any] = {"num_codes": 4, "num_neighbours": 4}
     exact = Tokenizer.fit(encode, decode, IMAGES, **options, probes=None, assigner=Joint())
     if limit is not None:
         monkeypatch.setattr("geovq.tokenizer.defaults.EXACT_SIZE", limit)
@@ -57,7 +59,7 @@ def test_fit_and_from_codes_follow_the_size_of_the_grid(limit, monkeypatch):
 
 
 def test_functions_that_were_checked_are_not_checked_again(monkeypatch):
-    checked = []
+    checked: list[Any] = []
     monkeypatch.setattr("geovq.tokenizer.tokenizer.check_codes", lambda *of: checked.append(of))
     fitted = Tokenizer.fit(encode, decode, IMAGES, num_codes=4, num_neighbours=4)
     given = Tokenizer.from_codes(encode, decode, fitted.codes, IMAGES).replace(assigner=Joint(probes=8))
