@@ -16,7 +16,7 @@ from geovq.decoder.adapters import Decoder
 from geovq.validation import InputError, check_whole
 
 EXACT_NUMBERS = 1 << 30
-"""Numbers of one JᵀJ at most (4 GiB)."""
+"""Numbers of one whole Jacobian, t·d·H·W·C, and of its JᵀJ at most (4 GiB)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Joint(GaussNewtonAssigner):
     """Gauss-Newton steps over codes on the image's squared error, with the image's own JᵀJ.
 
     An image costs `jacobians` Jacobians: t·d forward-mode products each, or one for each direction, or a reverse-mode product for
-    each probe. Their memory is (t·d)² numbers for each image, or r·t·d with r probes.
+    each probe. An image takes memory for its whole Jacobian, t·d·H·W·C numbers, and for JᵀJ, (t·d)² numbers; r directions take
+    r·H·W·C numbers, and r probes r·(H·W·C + t·d).
     """
 
     directions: int | None = None
@@ -60,7 +61,7 @@ class Joint(GaussNewtonAssigner):
         """With whole Jacobians, or with Jacobians along the leading directions or by probes.
 
         Raises:
-            InputError: A grid whose whole JᵀJ does not fit in the memory that is allowed.
+            InputError: A whole Jacobian, or its JᵀJ, that does not fit in the memory that is allowed.
         """
         size = latents[0].size
         if self.probes is not None:
@@ -69,12 +70,14 @@ class Joint(GaussNewtonAssigner):
             directions = leading_directions(codebook.position_metrics, codebook.codes, self.directions)
             problem = as_problem(decode, latents, codebook, curvature=directions)
             return self._with(ProjectedCurvature(len(directions.steps))), problem
-        if size**2 > EXACT_NUMBERS:
+        problem = as_problem(decode, latents, codebook)
+        numbers = size * max(size, jax.eval_shape(problem.decode, latents[0].astype(np.float32)).size)
+        if numbers > EXACT_NUMBERS:
             raise InputError(
-                f"latents: expected at most {math.isqrt(EXACT_NUMBERS):,} numbers of an image for whole Jacobians, found "
-                f"{size:,}; use Joint(probes=256)."
+                f"latents: expected whole Jacobians of at most {EXACT_NUMBERS:,} numbers, found {numbers:,} for a grid of "
+                f"{size:,}; use Joint(probes=256) or smaller images."
             )
-        return self._with(ExactCurvature()), as_problem(decode, latents, codebook)
+        return self._with(ExactCurvature()), problem
 
     def _with(self, curvature: Any) -> GaussNewton:
         return GaussNewton(curvature, self.jacobians, self.corrections, self.dampings)

@@ -19,6 +19,9 @@ from geovq.numerics.additive import sum_codes
 
 _PRECISION = "highest"
 
+_UNROLLED = 4
+"""Parts of the probes at most that are compiled one by one."""
+
 _OUTER = 1 << 26
 """Numbers of all products of two entries of a code at most (256 MiB), with which cᵀGc is one matrix product for all positions."""
 
@@ -196,8 +199,7 @@ def sketched_quadratic(
         image: The target x.
         probes: r, random signs over √r, as in `geovq.metric.pullback.sketch`.
         key: Of the probes.
-        at_once: Probes that are pulled back at once; bounds the memory. Each part is compiled by itself, since reverse mode in a
-            loop is slow on a CPU.
+        at_once: Probes that are pulled back at once; bounds the memory.
 
     Returns:
         The quadratic.
@@ -206,8 +208,13 @@ def sketched_quadratic(
     d = grid.shape[-1]
     gradient = -2 * transpose(image.ravel() - found)[0].reshape(-1, d)
     signs = jax.random.rademacher(key, (probes, found.size), found.dtype) / math.sqrt(probes)
-    pull = jax.vmap(lambda probe: transpose(probe)[0])
-    factor = jnp.concatenate([pull(signs[i : i + at_once]) for i in range(0, probes, at_once)])
+    gradients = jax.vmap(lambda probe: transpose(probe)[0])
+    # Up to four parts are compiled one by one, since the gradients of convolutions in a loop are slow on a CPU. More of them
+    # would take minutes to compile, so they run in a loop.
+    if probes <= _UNROLLED * at_once:
+        factor = jnp.concatenate([gradients(signs[i : i + at_once]) for i in range(0, probes, at_once)])
+    else:
+        factor = jax.lax.map(lambda probe: transpose(probe)[0], signs, batch_size=at_once)
     own = jnp.zeros((len(gradient), d, d), grid.dtype)
     return Sketched(grid.reshape(-1, d), gradient, factor.reshape(probes, -1, d), own)
 

@@ -23,7 +23,7 @@ from geovq.validation import InputError, check_whole
 
 COMPONENTS = ("bridge", "drop")
 
-# Grids over which the mean metric is taken exactly where the others are sketched.
+# Grids over which the mean metric is taken where the others are sketched.
 _MEAN_GRIDS = 1000
 
 
@@ -60,6 +60,7 @@ def measure(
     num_neighbours: int,
     max_images: int | None = None,
     probes: int | None = None,
+    mean_probes: int | None = None,
     seed: int = 0,
     components: str = "bridge",
     progress: Progress | None = None,
@@ -72,6 +73,7 @@ def measure(
         num_neighbours: Nearest neighbours that a node is joined to, at least 1; all others where there are fewer.
         max_images: At most so many grids are measured, drawn at random. None measures all.
         probes: Random probes of sketched metrics, see `geovq.metric.batched.token_metrics`; None for exact ones.
+        mean_probes: Random probes of the mean metrics where `probes` sketches the others; None for exact ones.
         seed: Of every random choice.
         components: "bridge" joins the graph's components by the shortest edges between them. "drop" leaves them apart, as the
             original study did: codes come from the largest one, and latents in the others get no valid token.
@@ -95,7 +97,7 @@ def measure(
         return geometry
     # All grids have the same probes, whose errors do not average out.
     some = draw(grids, _MEAN_GRIDS, seed)
-    means = mean_metrics(decode, some, plan=DEFAULT_PLAN)
+    means = mean_metrics(decode, some, probes=mean_probes, seed=seed, plan=DEFAULT_PLAN)
     return geometry._replace(
         mean_metric=means.overall.astype(np.float32), position_metrics=means.by_position.astype(np.float32)
     )

@@ -10,8 +10,9 @@ from geovq.assignment.base import Assigner
 from geovq.assignment.nearest import Nearest
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Plan
+from geovq.decoder.autoencoder import encode_images
 from geovq.scores.reconstruction import psnr
-from geovq.tokenizer.given_codes import Probes
+from geovq.tokenizer.defaults import Probes
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError, check_images
 
@@ -83,12 +84,13 @@ def better_tokens(
     tokenizer = Tokenizer.from_codes(
         encode, decode, codes, images, assigner=assigner, max_images=max_images, probes=probes, seed=seed, plan=plan
     )
+    latents = encode_images(encode, images)
     if own_tokens is None:
-        own_tokens = tokenizer.replace(assigner=Nearest(sweeps=0)).encode(images)
+        own_tokens = tokenizer.replace(assigner=Nearest(sweeps=0)).assign_latents(latents, plan=plan)
     elif len(own_tokens) != len(images):
         raise InputError(f"own_tokens: expected {len(images)} grids, one for each image, found {len(own_tokens)}.")
     own_psnr = psnr(images, tokenizer.decode(own_tokens))
-    tokens = tokenizer.encode(images, start=own_tokens, plan=plan, progress=progress)
+    tokens = tokenizer.assign_latents(latents, images=images, start=own_tokens, plan=plan, progress=progress)
     found_psnr = psnr(images, tokenizer.decode(tokens))
     better = found_psnr > own_psnr  # intensities beyond [0, 1], which PSNR clips, count for the assigner
     own_tokens = np.asarray(own_tokens, np.int32)

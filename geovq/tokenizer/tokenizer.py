@@ -16,7 +16,6 @@ from geovq.assignment.base import (
     check_assigner,
     check_measured,
 )
-from geovq.assignment.joint import Joint
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Plan
 from geovq.codebook.fit import fit_codebook
@@ -36,8 +35,9 @@ from geovq.tokenizer.checks import (
     some_latents,
     token_shape,
 )
+from geovq.tokenizer.defaults import Probes, choose_probes, default_assigner
 from geovq.tokenizer.file import load_tokenizer, save_tokenizer
-from geovq.tokenizer.given_codes import Probes, default_assigner, measure_codes
+from geovq.tokenizer.given_codes import measure_codes
 from geovq.validation import InputError, check_images, check_whole
 
 _PROBE_TOLERANCE = 0.02
@@ -69,13 +69,28 @@ class Tokenizer:
             InputError: No assigner, one whose statistics are missing, codes that are not finite, or a decoder of another image
                 shape.
         """
-        self.codebook = as_codebook(codebook)
+        self._set(as_codebook(codebook), assigner, encode, decode, image_shape)
+        check_codes(self._encode, self._decode, some_latents(self.codebook), self.image_shape)
+
+    @classmethod
+    def _of_checked(
+        cls, codebook: Codebook, assigner: Assigner, encode: Callable, decode: Callable, image_shape: Sequence[int]
+    ) -> Self:
+        """A tokenizer of functions that were checked before, and of a codebook in the form that `as_codebook` gives."""
+        made = cls.__new__(cls)
+        made._set(codebook, assigner, encode, decode, image_shape)
+        return made
+
+    def _set(
+        self, codebook: Codebook, assigner: Assigner, encode: Callable, decode: Callable, image_shape: Sequence[int]
+    ) -> None:
+        """Keeps all that a tokenizer consists of; refuses an assigner that does not fit the codebook."""
+        self.codebook = codebook
         check_assigner(assigner, self.codebook.num_quantizers)
         check_measured(assigner, self.codebook)
         self.assigner = assigner
         self.image_shape = tuple(int(size) for size in image_shape)
         self._encode, self._decode = as_partial(encode, "encode"), as_partial(decode, "decode")
-        check_codes(self._encode, self._decode, some_latents(self.codebook), self.image_shape)
 
     @property
     def codes(self) -> Float[np.ndarray, "K d"] | Float[np.ndarray, "S K d"]:
@@ -116,13 +131,13 @@ class Tokenizer:
         *,
         num_codes: int = 512,
         codebook: CodebookName = "whitened",
-        assigner: Assigner = Joint(),
+        assigner: Assigner | None = None,
         num_quantizers: int = 1,
         composition: CompositionName = "residual",
         max_images: int = 1000,
         num_neighbours: int = 16,
         components: str = "bridge",
-        probes: int | None = None,
+        probes: Probes = "auto",
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Self:
@@ -135,14 +150,17 @@ class Tokenizer:
             num_codes: K, of each quantizer.
             codebook: One of `geovq.codebook.CODEBOOKS`; `refined` reconstructs best and takes some minutes more.
             assigner: `Whitened()` costs nothing at encoding; `Joint()` reconstructs far better and needs two Jacobians of the
-                decoder for each image. Statistics that it needs are measured.
+                decoder for each image. Statistics that it needs are measured. None takes `Joint()` where a grid has at most
+                1,024 numbers, h·w·d, and else `Joint(probes=256)`.
             num_quantizers: S, the codes of a token.
             composition: "residual" or "product", where a token has several codes, see `geovq.numerics.additive`.
             max_images: Images at most, drawn at random, whose tokens' metrics are computed and joined to the graph; each takes
-                about 0.05 s of one core.
+                about 0.05 s of one core with a decoder as small as `geovq.models.VAE`.
             num_neighbours: Neighbours of a latent in that graph; all others where there are fewer.
             components: "bridge" or "drop", see `geovq.geometry.measure`.
-            probes: Random probes by which these metrics are sketched; None for exact ones.
+            probes: Random probes by which these metrics are sketched; None for exact ones. "auto" takes exact ones where a grid
+                has at most 1,024 numbers and its Jacobian, h·w·d·H·W·C, at most 2²⁰, and else 16 probes. Above these bounds
+                the mean metrics are sketched too, by 16 probes of each image.
             seed: Of every random choice.
             progress: Called with the measured images done. The images of `Amortised` are measured afterwards.
 
@@ -155,27 +173,30 @@ class Tokenizer:
         images = check_images(images)
         for name, value in (("max_images", max_images), ("num_neighbours", num_neighbours)):
             check_whole(name, value)
-        if probes is not None:
-            check_whole("probes", probes)
+        choose_probes(probes, (0,))
         recipe = Recipe(codebook, num_codes, num_quantizers, composition, seed)
         encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
         check_autoencoder(encode, decode, images)
         check_recipe(recipe, encode_images(encode, images[:1]).shape[-1])
-        check_assigner(assigner, num_quantizers)
+        if assigner is not None:
+            check_assigner(assigner, num_quantizers)
         latents = encode_images(encode, images)
+        assigner = default_assigner(latents.shape[1:]) if assigner is None else assigner
+        shapes = latents.shape[1:], images.shape[1:]
         geometry = measure(
             single(decode),
             latents,
             num_neighbours=num_neighbours,
             max_images=max_images,
-            probes=probes,
+            probes=choose_probes(probes, *shapes),
+            mean_probes=choose_probes("auto", *shapes),
             seed=seed,
             components=components,
             progress=progress,
         )
         found = fit_codebook(recipe, decode, images, latents, geometry)
         assigner = _measure(assigner, decode, found, Training(encode, images, geometry, seed))
-        return cls(encode, decode, found, assigner=assigner, image_shape=images.shape[1:])
+        return cls._of_checked(as_codebook(found), assigner, encode, decode, images.shape[1:])
 
     @classmethod
     def from_codes(
@@ -197,8 +218,8 @@ class Tokenizer:
         Args:
             encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d), before they are quantized.
             decode: Quantized latents (n, h, w, d) to images.
-            codes: (K, d), or (S, K, d) of which a token gets one code each, whose sum is decoded: those of a residual VQ as they
-                are, those of a grouped VQ by `geovq.numerics.additive_codes`, those of FSQ by `geovq.models.channel_codes`.
+            codes: (K, d), or (S, K, d) of which a token gets one code each, whose sum is decoded. Pass the codes of a residual VQ
+                as they are; `geovq.numerics.additive_codes` makes them of a grouped VQ, `geovq.models.channel_codes` of FSQ.
             images: Some training images, whose mean metrics `Whitened` and `Joint` need; their number may be small.
             assigner: Any but `Geodesic`, which needs the graph that `fit` makes. None takes `Joint()` where a grid has at most
                 1,024 numbers, h·w·d, and else `Joint(probes=256)`, whose Jacobians take a time that does not grow with the grid.
@@ -229,7 +250,7 @@ class Tokenizer:
             )
         codebook = measure_codes(decode, stacked, latents, probes=probes, seed=seed, plan=plan, progress=progress)
         assigner = _measure(assigner, decode, codebook, Training(encode, images, seed=seed))
-        return cls(encode, decode, codebook, assigner=assigner, image_shape=images.shape[1:])
+        return cls._of_checked(as_codebook(codebook), assigner, encode, decode, images.shape[1:])
 
     def replace(
         self,
@@ -259,7 +280,7 @@ class Tokenizer:
             check_images(images[:1], self.image_shape)  # the drawn ones are checked where they are measured
         training = Training(self._encode, images, geometry, seed)
         assigner = _measure(assigner, self._decode, self.codebook, training, progress)
-        return type(self)(self._encode, self._decode, self.codebook, assigner=assigner, image_shape=self.image_shape)
+        return self._of_checked(self.codebook, assigner, self._encode, self._decode, self.image_shape)
 
     def encode(
         self,

@@ -122,6 +122,25 @@ def test_a_sketch_has_the_exact_gradient_and_its_mean_over_probes_is_exact(decod
     assert (np.asarray(found.factor) != np.asarray(other.factor)).any()
 
 
+@pytest.mark.parametrize("at_once", [3, 2, 1])
+def test_a_sketch_does_not_depend_on_how_many_probes_are_taken_at_once(at_once, decoder, grid, image):
+    """Eleven probes in four parts that are compiled one by one, and in loops with and without a rest."""
+    at = decoder(0.7), jnp.asarray(grid), jnp.asarray(image), 11, jax.random.key(0)
+    whole, parts = sketched_quadratic(*at, at_once=11), sketched_quadratic(*at, at_once=at_once)
+    np.testing.assert_allclose(parts.factor, whole.factor, rtol=1e-5, atol=1e-6)
+
+
+def test_parts_of_a_sketch_are_bounded_in_what_is_compiled(decoder, grid, image):
+    at = decoder(0.7), jnp.asarray(grid), jnp.asarray(image)
+
+    def operations(at_once):
+        return len(
+            jax.make_jaxpr(lambda key: sketched_quadratic(*at, 64, key, at_once=at_once))(jax.random.key(0)).eqns
+        )
+
+    assert operations(1) <= operations(16)
+
+
 @pytest.mark.parametrize("limit", [1 << 26, 1])
 def test_squares_of_codes_do_not_depend_on_the_memory_that_is_allowed(limit, rng, monkeypatch):
     monkeypatch.setattr("geovq.assignment.quadratic._OUTER", limit)

@@ -55,7 +55,7 @@ def tokenizers(images):
     metrics = np.broadcast_to(np.eye(D, dtype=np.float32), (*GRID, D, D))
     codebook = Codebook(CODES[None], metrics)
     clusters = measure_clusters(single(decode), encode(images), codebook, num_clusters=4)
-    assigners = {"joint": Joint(), "amortised": Amortised(clusters=clusters)}
+    assigners = {"joint": Joint(jacobians=1, corrections=1), "amortised": Amortised(clusters=clusters)}
     return {
         name: Tokenizer(encode, decode, codebook, assigner=each, image_shape=(3, 4, 1))
         for name, each in assigners.items()
