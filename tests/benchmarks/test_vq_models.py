@@ -9,26 +9,20 @@ import pytest
 
 from benchmarks.vq_models import __main__ as program
 from benchmarks.vq_models import training
-from benchmarks.vq_models.photographs import draw_crops, fixed_crops, read_photographs
+from benchmarks.vq_models.photographs import draw_batch, fixed_crops
 from benchmarks.vq_models.schedules import SCHEDULES, Model
 from benchmarks.vq_models.tables import tables
-from geovq.validation import InputError
 
 PHOTOGRAPHS = [np.random.default_rng(i).integers(0, 256, (20 + i, 30, 3), dtype=np.uint8) for i in range(3)]
 
 
 def test_crops_are_a_function_of_the_seed_alone():
-    crops = draw_crops(PHOTOGRAPHS, 16, 10, 0, 5)
-    np.testing.assert_array_equal(crops, draw_crops(PHOTOGRAPHS, 16, 10, 0, 5))
-    assert (crops != draw_crops(PHOTOGRAPHS, 16, 10, 0, 6)).any()
+    crops = draw_batch(PHOTOGRAPHS, 16, 10, 0, 5)
+    np.testing.assert_array_equal(crops, draw_batch(PHOTOGRAPHS, 16, 10, 0, 5))
+    assert (crops != draw_batch(PHOTOGRAPHS, 16, 10, 0, 6)).any()
     fixed = fixed_crops(PHOTOGRAPHS, 16, 3)
     assert fixed.shape == (9, 16, 16, 3)
     np.testing.assert_array_equal(fixed[1], PHOTOGRAPHS[0][2:18, 7:23])  # the centre
-
-
-def test_a_folder_without_photographs_is_refused(tmp_path):
-    with pytest.raises(InputError, match="photographs: expected PNG or JPEG files in"):
-        read_photographs(tmp_path)
 
 
 def test_bits_of_a_pixel_by_hand():
