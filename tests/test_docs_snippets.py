@@ -13,9 +13,11 @@ import warnings
 import numpy as np
 import PIL.Image
 import pytest
-from flax import nnx
 
 from geovq.decoder.conventions.adaptation import ConventionWarning
+from geovq.models.config import AutoencoderKLConfig
+from geovq.models.torch_tensors import tensors_of
+from tests.models.autoencoders import PUBLISHED, random_model, write_original
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -88,27 +90,9 @@ def write_photographs(folder):
 
 def write_autoencoders(folder):
     """A TAESD in the author's two files, and the folder of an AutoencoderKL."""
-    import safetensors.numpy
-
-    from geovq.models.autoencoder_kl import AutoencoderKL
-    from geovq.models.config import AutoencoderKLConfig, TinyAutoencoderConfig
-    from geovq.models.tiny_autoencoder import TinyAutoencoder
-    from geovq.models.torch_tensors import tensors_of
-
-    rngs = nnx.Rngs(0)
-    tensors = tensors_of(TinyAutoencoder(TinyAutoencoderConfig(width=4), rngs=rngs))
-    (folder / "autoencoders").mkdir()
-    for part in ("encoder", "decoder"):
-        named = {}
-        for name, tensor in tensors.items():
-            if name.startswith(f"{part}.layers."):
-                number, rest = name.removeprefix(f"{part}.layers.").split(".", 1)
-                named[f"{int(number) + (part == 'decoder')}.{rest}"] = (
-                    tensor  # the author's decoder begins with a clamp
-                )
-        safetensors.numpy.save_file(named, folder / f"autoencoders/taesd_{part}.safetensors")
+    write_original(folder / "autoencoders", "taesd", tensors_of(random_model(PUBLISHED)))
     config = AutoencoderKLConfig(block_out_channels=(4, 4, 4, 4), layers_per_block=1, norm_num_groups=2)
-    AutoencoderKL(config, rngs=rngs).save_pretrained(folder / "stable-diffusion/vae")
+    random_model(config).save_pretrained(folder / "stable-diffusion/vae")
 
 
 @pytest.fixture(scope="module")
