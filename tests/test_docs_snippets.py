@@ -13,9 +13,11 @@ import warnings
 import numpy as np
 import PIL.Image
 import pytest
+from flax import nnx
 
 from geovq.decoder.conventions.adaptation import ConventionWarning
 from geovq.models.config import AutoencoderKLConfig
+from geovq.models.tiny_autoencoder import TinyAutoencoder
 from geovq.models.torch_tensors import tensors_of
 from tests.models.autoencoders import PUBLISHED, random_model, write_original
 
@@ -31,11 +33,15 @@ PAGES = [
 ]
 
 SMALLER = {
+    "README.md": {"[:200, ": "[:20, ", "num_codes=64": "num_codes=8", "max_images=20": "max_images=4"},
+    "docs/medoids.md": {"size=(500, 2)": "size=(100, 2)"},
+    "docs/metrics.md": {"width=8": "width=4", "[:8, ": "[:2, "},
+    "docs/transformer.md": {"layers=2, width=64": "layers=1, width=16", "range(20)": "range(2)"},
     "docs/autoencoders.md": {
         '"photographs", 64, 1000': '"photographs", 16, 8',
         "num_codes=512": "num_codes=8",
-        "max_images=50": "max_images=6",
-    }
+        "max_images=50, probes=16": "max_images=2, probes=2",
+    },
 }
 """What is replaced in the blocks of a page, and by what."""
 
@@ -90,7 +96,7 @@ def write_photographs(folder):
 
 def write_autoencoders(folder):
     """A TAESD in the author's two files, and the folder of an AutoencoderKL."""
-    write_original(folder / "autoencoders", "taesd", tensors_of(random_model(PUBLISHED)))
+    write_original(folder / "autoencoders", "taesd", tensors_of(TinyAutoencoder(PUBLISHED, rngs=nnx.Rngs(0))))
     config = AutoencoderKLConfig(block_out_channels=(4, 4, 4, 4), layers_per_block=1, norm_num_groups=2)
     random_model(config).save_pretrained(folder / "stable-diffusion/vae")
 
@@ -130,8 +136,8 @@ def test_python_blocks_run(page, names):
     assert found
     run(found, page, names)
     if page == "README.md":  # what its comments say
-        assert names["tokens"].shape == (200, 4, 4)
-        assert names["restored"].shape == (200, 8, 8, 1)
+        assert names["tokens"].shape == (20, 4, 4)
+        assert names["restored"].shape == (20, 8, 8, 1)
 
 
 def test_blocks_with_torch_run(names):
