@@ -421,18 +421,18 @@ class SlowAutoencoderKL:
             return x
         return convolve(x, self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"], **how)
 
-    def normalised(self, x, name):
+    def normalized(self, x, name):
         return normalise_groups(x, self.tensors, name, self.groups)
 
     def resnet(self, x, name):
-        inside = self.convolved(silu(self.normalised(x, f"{name}.norm1")), f"{name}.conv1")
-        inside = self.convolved(silu(self.normalised(inside, f"{name}.norm2")), f"{name}.conv2")
+        inside = self.convolved(silu(self.normalized(x, f"{name}.norm1")), f"{name}.conv1")
+        inside = self.convolved(silu(self.normalized(inside, f"{name}.norm2")), f"{name}.conv2")
         return self.convolved(x, f"{name}.conv_shortcut", before=0, after=0) + inside
 
     def attention(self, x, name):
         if f"{name}.to_q.weight" not in self.tensors:
             return x
-        pixels = self.normalised(x, f"{name}.group_norm").reshape(-1, x.shape[2])
+        pixels = self.normalized(x, f"{name}.group_norm").reshape(-1, x.shape[2])
 
         def matrix(rows, layer):
             weight, bias = (np.float64(self.tensors[f"{name}.{layer}.{part}"]) for part in ("weight", "bias"))
@@ -463,7 +463,7 @@ class SlowAutoencoderKL:
 
         x = self.convolved(2 * np.float64(image) - 1, "encoder.conv_in")
         x = self.middle(self.levels(x, "encoder.down_blocks", halve), "encoder.mid_block")
-        x = self.convolved(silu(self.normalised(x, "encoder.conv_norm_out")), "encoder.conv_out")
+        x = self.convolved(silu(self.normalized(x, "encoder.conv_norm_out")), "encoder.conv_out")
         moments = self.convolved(x, "quant_conv", before=0, after=0)
         return (moments[:, :, : moments.shape[2] // 2] - self.shift) * self.scaling
 
@@ -475,4 +475,4 @@ class SlowAutoencoderKL:
         x = self.convolved(np.float64(latents) / self.scaling + self.shift, "post_quant_conv", before=0, after=0)
         x = self.middle(self.convolved(x, "decoder.conv_in"), "decoder.mid_block")
         x = self.levels(x, "decoder.up_blocks", double)
-        return (self.convolved(silu(self.normalised(x, "decoder.conv_norm_out")), "decoder.conv_out") + 1) / 2
+        return (self.convolved(silu(self.normalized(x, "decoder.conv_norm_out")), "decoder.conv_out") + 1) / 2

@@ -16,6 +16,10 @@ import pytest
 from flax import nnx
 
 from geovq.decoder.conventions.adaptation import ConventionWarning
+from geovq.models.config import AutoencoderKLConfig
+from geovq.models.tiny_autoencoder import TinyAutoencoder
+from geovq.models.torch_tensors import tensors_of
+from tests.models.autoencoders import PUBLISHED, random_model, write_original
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -29,11 +33,15 @@ PAGES = [
 ]
 
 SMALLER = {
+    "README.md": {"[:200, ": "[:20, ", "num_codes=64": "num_codes=8", "max_images=20": "max_images=4"},
+    "docs/medoids.md": {"size=(500, 2)": "size=(100, 2)"},
+    "docs/metrics.md": {"width=8": "width=4", "[:8, ": "[:2, "},
+    "docs/transformer.md": {"layers=2, width=64": "layers=1, width=16", "range(20)": "range(2)"},
     "docs/autoencoders.md": {
         '"photographs", 64, 1000': '"photographs", 16, 8',
         "num_codes=512": "num_codes=8",
-        "max_images=50": "max_images=6",
-    }
+        "max_images=50, probes=16": "max_images=2, probes=2",
+    },
 }
 """What is replaced in the blocks of a page, and by what."""
 
@@ -88,27 +96,9 @@ def write_photographs(folder):
 
 def write_autoencoders(folder):
     """A TAESD in the author's two files, and the folder of an AutoencoderKL."""
-    import safetensors.numpy
-
-    from geovq.models.autoencoder_kl import AutoencoderKL
-    from geovq.models.config import AutoencoderKLConfig, TinyAutoencoderConfig
-    from geovq.models.tiny_autoencoder import TinyAutoencoder
-    from geovq.models.torch_tensors import tensors_of
-
-    rngs = nnx.Rngs(0)
-    tensors = tensors_of(TinyAutoencoder(TinyAutoencoderConfig(width=4), rngs=rngs))
-    (folder / "autoencoders").mkdir()
-    for part in ("encoder", "decoder"):
-        named = {}
-        for name, tensor in tensors.items():
-            if name.startswith(f"{part}.layers."):
-                number, rest = name.removeprefix(f"{part}.layers.").split(".", 1)
-                named[f"{int(number) + (part == 'decoder')}.{rest}"] = (
-                    tensor  # the author's decoder begins with a clamp
-                )
-        safetensors.numpy.save_file(named, folder / f"autoencoders/taesd_{part}.safetensors")
+    write_original(folder / "autoencoders", "taesd", tensors_of(TinyAutoencoder(PUBLISHED, rngs=nnx.Rngs(0))))
     config = AutoencoderKLConfig(block_out_channels=(4, 4, 4, 4), layers_per_block=1, norm_num_groups=2)
-    AutoencoderKL(config, rngs=rngs).save_pretrained(folder / "stable-diffusion/vae")
+    random_model(config).save_pretrained(folder / "stable-diffusion/vae")
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +136,8 @@ def test_python_blocks_run(page, names):
     assert found
     run(found, page, names)
     if page == "README.md":  # what its comments say
-        assert names["tokens"].shape == (200, 4, 4)
-        assert names["restored"].shape == (200, 8, 8, 1)
+        assert names["tokens"].shape == (20, 4, 4)
+        assert names["restored"].shape == (20, 8, 8, 1)
 
 
 def test_blocks_with_torch_run(names):

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.common.harness import Cell, kept
 from benchmarks.common.rows import Row, mean_row, row
-from benchmarks.vq_models.photographs import Photograph, draw_crops, fixed_crops
+from benchmarks.vq_models.photographs import Photograph, draw_batch, fixed_crops, read_photographs
 from benchmarks.vq_models.schedules import Model, Schedule
 from benchmarks.vq_models.training import Trained, train
 from geovq.assignment.amortised import Amortised
@@ -43,8 +43,6 @@ class Photographs:
 
     def __init__(self, folder: pathlib.Path, at_most: int | None):
         """Of a folder with `bsds500/train` and `kodak`."""
-        from benchmarks.vq_models.photographs import read_photographs
-
         self.train: Sequence[Photograph] = read_photographs(folder / "bsds500" / "train")
         self.scored: Sequence[Photograph] = read_photographs(folder / "kodak", at_most)
 
@@ -62,7 +60,7 @@ def rows_of(
         "grid": f"{model.side}x{model.side}x{model.d}",
         "bits_per_pixel": model.bits_per_pixel,
     }
-    measured = draw_crops(photographs.train, model.crop, schedule.measured, seed, model.steps)
+    measured = draw_batch(photographs.train, model.crop, schedule.measured, seed, model.steps)
     crops = max(1, schedule.pixels // model.crop**2)
     images = check_images(fixed_crops(photographs.scored, model.crop, crops))
     made_from = {"model": list(model), "seed": seed, "crops": digest({"measured": measured, "images": images})}

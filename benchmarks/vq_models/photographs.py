@@ -1,4 +1,4 @@
-"""Crops of photographs in a folder: drawn at random to train on, at fixed places to score."""
+"""Crops of photographs in a folder: drawn at random to train on, at fixed positions to score."""
 
 import pathlib
 from collections.abc import Sequence
@@ -6,27 +6,23 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from geovq.validation import InputError
+from geovq.corpus.folder import find_images
+from geovq.corpus.pixels import read_image
 
 Photograph = UInt8[np.ndarray, "_ _ 3"]
 
 
 def read_photographs(folder: pathlib.Path, at_most: int | None = None) -> list[Photograph]:
-    """The PNG and JPEG files of a folder in the order of their names.
+    """The photographs of a folder in the order of their names.
 
     Raises:
         InputError: A folder without any.
     """
-    from PIL import Image
-
-    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in (".png", ".jpg", ".jpeg"))
-    if not paths:
-        raise InputError(f"photographs: expected PNG or JPEG files in {folder}, found none; give their folder.")
-    return [np.asarray(Image.open(path).convert("RGB")) for path in paths[:at_most]]
+    return [read_image(path) for path in find_images(folder)[:at_most]]
 
 
-def draw_crops(photographs: Sequence[Photograph], size: int, n: int, *seed: int) -> UInt8[np.ndarray, "n size size 3"]:
-    """Crops at random places of random photographs, half of them mirrored; a pure function of the seed."""
+def draw_batch(photographs: Sequence[Photograph], size: int, n: int, *seed: int) -> UInt8[np.ndarray, "n size size 3"]:
+    """Crops at random positions of random photographs, half of them mirrored; a pure function of the seed."""
     rng = np.random.default_rng(seed)
     found = np.empty((n, size, size, 3), np.uint8)
     for i in range(n):
@@ -38,7 +34,7 @@ def draw_crops(photographs: Sequence[Photograph], size: int, n: int, *seed: int)
 
 
 def fixed_crops(photographs: Sequence[Photograph], size: int, count: int) -> UInt8[np.ndarray, "n size size 3"]:
-    """`count` crops of every photograph, at places that divide its two diagonals evenly, in turn."""
+    """`count` crops of every photograph, at positions that divide its two diagonals evenly, in turn."""
     found = []
     for photograph in photographs:
         height, width = photograph.shape[:2]

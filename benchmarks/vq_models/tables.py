@@ -25,14 +25,19 @@ def _table(rows: Sequence[Row]) -> str:
         won = interval_of(rows, assign=assign, score="psnr_won")
         psnr = interval_of(rows, assign=assign, score="psnr")
         lpips = interval_of(rows, assign=assign, score="lpips")
-        speeds = [r["value"] for r in select(rows, assign=assign, score="images_per_second")]
+        timed = select(rows, assign=assign, score="images_per_second")
         cells.append(
             [
                 assign,
                 psnr and psnr.value,
                 str(won) if won and assign != "own" else None,
                 lpips and lpips.value,
-                sum(speeds) / len(speeds) if speeds else None,
+                _mean(timed, "value"),
+                _mean(timed, "load"),
             ]
         )
-    return markdown(["tokens", "PSNR dB", "dB more than own tokens", "LPIPS", "images a second"], cells)
+    return markdown(["tokens", "PSNR dB", "dB more than own tokens", "LPIPS", "images a second", "load"], cells)
+
+
+def _mean(rows: Sequence[Row], field: str) -> float | None:
+    return sum(row[field] for row in rows) / len(rows) if rows else None

@@ -13,7 +13,7 @@ import optax
 from flax import nnx
 
 from benchmarks.vq_models.networks import Networks, quantize
-from benchmarks.vq_models.photographs import Photograph, draw_crops
+from benchmarks.vq_models.photographs import Photograph, draw_batch
 from benchmarks.vq_models.schedules import Model
 from geovq.decoder.adapters import from_nnx
 from geovq.models.vq import MovingCodes, initial_codes, straight_through, update_codes
@@ -55,7 +55,7 @@ def train(model: Model, photographs: Sequence[Photograph], folder: pathlib.Path,
     step = _compile(graphdef, optimizer)
     started = time.perf_counter()
     while done < model.steps:
-        crops = draw_crops(photographs, model.crop, model.batch, seed, done)
+        crops = draw_batch(photographs, model.crop, model.batch, seed, done)
         state, error = step(state, crops, jax.random.fold_in(jax.random.key(seed), done))
         done += 1
         if done % _SAVED_EVERY == 0 or done == model.steps:

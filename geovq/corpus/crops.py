@@ -48,13 +48,13 @@ def draw_crops(
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(paths))
     chosen = _large_enough([paths[i] for i in order], (height, width), n)
-    places = rng.random((n, 2))
+    positions = rng.random((n, 2))
     crops = np.empty((n, height, width, 3), np.uint8)
     for first, path in enumerate(chosen):
         image = read_image(path)
         room = np.array(image.shape[:2]) - (height, width) + 1
         for i in range(first, n, len(chosen)):
-            top, left = (places[i] * room).astype(int)
+            top, left = (positions[i] * room).astype(int)
             crops[i] = image[top : top + height, left : left + width]
     return crops
 

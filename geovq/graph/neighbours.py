@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 
-from geovq.validation import InputError, check_points
+from geovq.validation import InputError, check_points, check_whole
 
 METHODS = ("auto", "exact", "descent")
 
@@ -65,10 +65,7 @@ def nearest_neighbours(points: Float[np.ndarray, "n d"], k: int, *, method: str 
     """
     points = check_points("points", points)
     n = len(points)
-    if not isinstance(k, int | np.integer) or not 1 <= k < n:
-        raise InputError(
-            f"k: expected a whole number 1 <= k < n = {n} points, found {k}; ask for fewer neighbours or give more points."
-        )
+    check_whole("k", k, 1, n - 1, "ask for fewer neighbours or give more points")
     if method not in METHODS:
         raise InputError(f"method: expected one of {', '.join(METHODS)}, found {method!r}.")
     if method == "descent" or (method == "auto" and n >= EXACT_BELOW):
@@ -87,10 +84,7 @@ def nearest_points(
     Raises:
         InputError: k outside 1..n.
     """
-    if not isinstance(k, int | np.integer) or not 1 <= k <= len(points):
-        raise InputError(
-            f"k: expected a whole number 1 <= k <= n = {len(points)} points, found {k}; ask for fewer of them."
-        )
+    check_whole("k", k, 1, len(points), "ask for fewer points")
     return _exact(points, queries, k)
 
 

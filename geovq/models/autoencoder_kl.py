@@ -1,6 +1,6 @@
 """AutoencoderKL: the autoencoders of latent diffusion models, Stable Diffusion 1.x and 2.x, SDXL, SD3 and FLUX.
 
-Residual blocks with group normalisation, and self-attention at the coarsest resolution: every pixel depends on every latent of
+Residual blocks with group normalization, and self-attention at the coarsest resolution: every pixel depends on every latent of
 its image, if weakly, and on no other image. The modules are called as in diffusers, so that tensors have the same names.
 """
 
@@ -52,7 +52,7 @@ _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": 
 """Names in older files, and the present ones."""
 
 
-def _normalisation(config: AutoencoderKLConfig, channels: int, dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.GroupNorm:
+def _normalization(config: AutoencoderKLConfig, channels: int, dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.GroupNorm:
     return nnx.GroupNorm(
         channels,
         config.norm_num_groups,
@@ -65,13 +65,13 @@ def _normalisation(config: AutoencoderKLConfig, channels: int, dtype: DTypeLike,
 
 
 class Resnet(nnx.Module):
-    """x + two normalised 3x3 convolutions of it; a 1x1 convolution of x where the channels differ."""
+    """x + two normalized 3x3 convolutions of it; a 1x1 convolution of x where the channels differ."""
 
     def __init__(self, config: AutoencoderKLConfig, channels: int, width: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
         """From `channels` to `width` channels."""
-        self.norm1 = _normalisation(config, channels, dtype, rngs)
+        self.norm1 = _normalization(config, channels, dtype, rngs)
         self.conv1 = convolution(channels, width, dtype=dtype, rngs=rngs)
-        self.norm2 = _normalisation(config, width, dtype, rngs)
+        self.norm2 = _normalization(config, width, dtype, rngs)
         self.conv2 = convolution(width, width, dtype=dtype, rngs=rngs)
         self.conv_shortcut = None if channels == width else convolution(channels, width, taps=1, dtype=dtype, rngs=rngs)
 
@@ -87,7 +87,7 @@ class Attention(nnx.Module):
 
     def __init__(self, config: AutoencoderKLConfig, width: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
         """Matrices of `width` channels."""
-        self.group_norm = _normalisation(config, width, dtype, rngs)
+        self.group_norm = _normalization(config, width, dtype, rngs)
         q, k, v, out = (nnx.Linear(width, width, dtype=dtype, param_dtype=dtype, rngs=rngs) for _ in range(4))
         self.to_q, self.to_k, self.to_v = q, k, v
         self.to_out = nnx.List([out])
@@ -178,7 +178,7 @@ class Encoder(nnx.Module):
         self.conv_in = convolution(config.image_channels, widths[0], dtype=dtype, rngs=rngs)
         self.down_blocks = _levels(config, widths, config.layers_per_block, up=False, dtype=dtype, rngs=rngs)
         self.mid_block = Mid(config, dtype=dtype, rngs=rngs)
-        self.conv_norm_out = _normalisation(config, widths[-1], dtype, rngs)
+        self.conv_norm_out = _normalization(config, widths[-1], dtype, rngs)
         self.conv_out = convolution(widths[-1], twice, dtype=dtype, rngs=rngs)
         self.quant_conv = convolution(twice, twice, taps=1, dtype=dtype, rngs=rngs) if config.use_quant_conv else None
 
@@ -203,12 +203,12 @@ class Decoder(nnx.Module):
         self.config = config
         self.dtype = np.dtype(dtype)
         widths, channels = config.block_out_channels[::-1], config.latent_channels
-        quantised = config.use_post_quant_conv
-        self.post_quant_conv = convolution(channels, channels, taps=1, dtype=dtype, rngs=rngs) if quantised else None
+        quantized = config.use_post_quant_conv
+        self.post_quant_conv = convolution(channels, channels, taps=1, dtype=dtype, rngs=rngs) if quantized else None
         self.conv_in = convolution(channels, widths[0], dtype=dtype, rngs=rngs)
         self.mid_block = Mid(config, dtype=dtype, rngs=rngs)
         self.up_blocks = _levels(config, widths, config.layers_per_block + 1, up=True, dtype=dtype, rngs=rngs)
-        self.conv_norm_out = _normalisation(config, widths[-1], dtype, rngs)
+        self.conv_norm_out = _normalization(config, widths[-1], dtype, rngs)
         self.conv_out = convolution(widths[-1], config.image_channels, dtype=dtype, rngs=rngs)
 
     def __call__(self, latents: Float[AnyArray, "n h w d"]) -> Float[Array, "n H W C"]:
@@ -330,7 +330,7 @@ class AutoencoderKL(nnx.Module):
         Raises:
             InputError: They cannot be written.
         """
-        write_model(folder, _CLASS, _written_config(self.config), tensors_of(self, _RENAMED))
+        write_model(folder, _CLASS, _describe(self.config), tensors_of(self, _RENAMED))
 
 
 def _check_config(config: AutoencoderKLConfig) -> None:
@@ -366,7 +366,7 @@ def _read_config(file: ConfigFile) -> AutoencoderKLConfig:
     )
 
 
-def _written_config(config: AutoencoderKLConfig) -> dict[str, Any]:
+def _describe(config: AutoencoderKLConfig) -> dict[str, Any]:
     levels = len(config.block_out_channels)
     return {
         "act_fn": "silu",

@@ -84,7 +84,7 @@ class AutoencoderKLConfig:
     latent_channels: int = 4
     """Channels d of a latent: 4 for Stable Diffusion 1.x, 2.x and SDXL, 16 for SD3 and FLUX."""
     norm_num_groups: int = 32
-    """Groups of channels that are normalised together."""
+    """Groups of channels that are normalized together."""
     image_channels: int = 3
     """Channels C of an image; in_channels and out_channels in config.json."""
     scaling_factor: float = 0.18215

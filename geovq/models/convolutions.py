@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from geovq.decoder.adapters import AnyArray
-from geovq.validation import InputError
+from geovq.validation import InputError, check_whole
 
 
 def convolution(
@@ -83,8 +83,7 @@ def check_sizes(name: str, *sizes: int) -> None:
         InputError: One that is not a whole number of at least 1.
     """
     for size in sizes:
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise InputError(f"{name}: expected sizes of at least 1, found {size!r}; change its config.")
+        check_whole(f"{name}, a size", size, remedy="change its config")
 
 
 def check_latent_scale(name: str, scaling: float, shift: float) -> None:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from geovq.storage import read_json, write_bytes
-from geovq.validation import InputError
+from geovq.validation import InputError, check_whole
 
 CONFIG = "config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -44,7 +44,7 @@ def find_folder(source: str | os.PathLike, name: str | None = None, others: Sequ
 
     Args:
         source: A folder, or a repository OWNER/NAME.
-        name: A subfolder that is downloaded beside the usual places.
+        name: A subfolder that is downloaded instead of the repository's own folder and its subfolder `vae`.
         others: Patterns of other files that are downloaded.
 
     Raises:
@@ -69,10 +69,10 @@ def _download(repository: str, name: str | None, others: Sequence[str]) -> pathl
             f"{repository}: expected a folder with a model's files, found none; for a repository of that name, "
             f"pip install huggingface_hub, or download {CONFIG} and {WEIGHTS} into a folder and give that."
         ) from error
-    places = [f"{name}/"] if name else ["", f"{SUBFOLDER}/"]
+    wanted = [name] if name else [".", SUBFOLDER]
     folder = pathlib.Path()
     for weights in (WEIGHTS, _VARIANTS):
-        patterns = [place + file for place in places for file in (CONFIG, weights)]
+        patterns = [str(pathlib.PurePosixPath(inside, file)) for inside in wanted for file in (CONFIG, weights)]
         try:
             folder = pathlib.Path(huggingface_hub.snapshot_download(repository, allow_patterns=[*patterns, *others]))
         except Exception as error:  # the package has many: no network, no such repository, no right to it
@@ -80,15 +80,21 @@ def _download(repository: str, name: str | None, others: Sequence[str]) -> pathl
                 f"{repository}: expected a folder or a repository that can be downloaded, found "
                 f"{type(error).__name__}: {error}; download its files into a folder and give that."
             ) from error
-        if any(folder.glob("*.safetensors")) or any(folder.glob("*/*.safetensors")):
+        if _has_any(folder, [*patterns, *others]):
             break
     return folder
 
 
+def _has_any(folder: pathlib.Path, patterns: Sequence[str]) -> bool:
+    """Whether the folder has weights of one of the patterns. A snapshot may hold more files than were asked for."""
+    paths = [folder / pattern for pattern in patterns if pattern.endswith(".safetensors")]
+    return any(any(path.parent.glob(path.name)) for path in paths)
+
+
 def find_model(folder: pathlib.Path, name: str | None = None) -> pathlib.Path | None:
     """The folder with config.json: the subfolder of that name; without a name, the folder itself or its subfolder `vae`."""
-    places = [folder, folder / SUBFOLDER] if name is None else [folder / name]
-    return next((place for place in places if (place / CONFIG).is_file()), None)
+    folders = [folder, folder / SUBFOLDER] if name is None else [folder / name]
+    return next((found for found in folders if (found / CONFIG).is_file()), None)
 
 
 def model_names(folder: pathlib.Path) -> list[str]:
@@ -190,15 +196,16 @@ class ConfigFile:
     def whole(self, key: str, default: int | None = None) -> int:
         """A whole number of at least 0; without a default the key has to be there."""
         value = self._value(key, default)
-        if not _is_whole(value):
-            self.refuse(key, "a whole number", value, "restore the file")
+        check_whole(f"{self._path}: {key}", value, 0, remedy="restore the file")
         return value
 
     def wholes(self, key: str) -> tuple[int, ...]:
         """Whole numbers of at least 0, one or more."""
         values = self._value(key, None)
-        if not isinstance(values, list) or not values or not all(map(_is_whole, values)):
+        if not isinstance(values, list) or not values:
             self.refuse(key, "a list of whole numbers", values, "restore the file")
+        for value in values:
+            check_whole(f"{self._path}: {key}", value, 0, remedy="restore the file")
         return tuple(values)
 
     def number(self, key: str, default: float) -> float:
@@ -227,7 +234,3 @@ class ConfigFile:
         if value is None and default is None:
             self.refuse(key, "a value", None if key in self._values else "no such key", "restore the file")
         return default if value is None else value
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

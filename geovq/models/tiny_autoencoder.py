@@ -205,7 +205,7 @@ class TinyAutoencoder(nnx.Module):
         stem = "*" if name is None else name
         folder = find_folder(folder_or_repository, name, (f"{stem}{_ENCODER}", f"{stem}{_DECODER}"))
         model = find_model(folder, name)
-        if model is not None and not (name and _original_files(folder, name)):
+        if model is not None and not (name and _has_original_files(folder, name)):
             config = _read_config(ConfigFile(model / CONFIG, _CLASS))
             weights = weights_file(model)
             return build(cls, config, wanted, read_tensors(weights), str(weights))
@@ -225,7 +225,7 @@ class TinyAutoencoder(nnx.Module):
         Raises:
             InputError: They cannot be written.
         """
-        write_model(folder, _CLASS, _written_config(self.config), tensors_of(self))
+        write_model(folder, _CLASS, _describe(self.config), tensors_of(self))
 
 
 def _check_config(config: TinyAutoencoderConfig) -> None:
@@ -260,7 +260,7 @@ def _read_config(file: ConfigFile) -> TinyAutoencoderConfig:
     )
 
 
-def _written_config(config: TinyAutoencoderConfig) -> dict[str, Any]:
+def _describe(config: TinyAutoencoderConfig) -> dict[str, Any]:
     return {
         "act_fn": "relu",
         "upsample_fn": "nearest",
@@ -277,7 +277,7 @@ def _written_config(config: TinyAutoencoderConfig) -> dict[str, Any]:
     }
 
 
-def _original_files(folder: pathlib.Path, name: str) -> bool:
+def _has_original_files(folder: pathlib.Path, name: str) -> bool:
     return (folder / f"{name}{_ENCODER}").exists() or (folder / f"{name}{_DECODER}").exists()
 
 

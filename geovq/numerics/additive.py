@@ -37,8 +37,8 @@ def additive_codes(groups: Float[np.ndarray, "S K _"] | Sequence[np.ndarray]) ->
     """Codes of a product quantizer, or grouped VQ, as additive ones: each quantizer is zero outside its own channels.
 
     Args:
-        groups: One array (K, d_s) for each quantizer, or one array (S, K, d / S). The channels of a latent are those of the first
-            group, then those of the second, and so on.
+        groups: One array (K, d_s) for each quantizer, or one array (S, K, d / S). A latent has the channels of the first
+            group first, then the channels of the second, and so on.
 
     Returns:
         float32 (S, K, d), d the sum of all d_s.

@@ -1,4 +1,4 @@
-"""The benchmark of published autoencoders: its numbers are the known ones, and it says what is missing."""
+"""The benchmark of published autoencoders: its crops, and what it says where files are missing."""
 
 import sys
 
@@ -6,18 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import autoencoders
-from benchmarks.common.harness import FOLDER, read_results
 from geovq.validation import InputError
-
-KNOWN = {"taesd": 24.18, "taesd3": 28.33, "taef1": 27.04}
-"""dB; measured without this library."""
-
-
-def test_results_are_the_known_numbers():
-    rows = read_results(FOLDER / "autoencoders.json")["rows"]
-    assert {row["autoencoder"]: row["value"] for row in rows} == pytest.approx(KNOWN, abs=0.02)
-    assert all(row["n"] == autoencoders.IMAGES and row["low"] < row["value"] < row["high"] for row in rows)
-    assert "| taesd3 | 16 | 28.3" in autoencoders.table(rows)
 
 
 def test_crops_are_the_centres_of_all_images(tmp_path, monkeypatch):

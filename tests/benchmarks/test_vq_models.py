@@ -7,34 +7,43 @@ import jax
 import numpy as np
 import pytest
 
+from benchmarks.common.rows import mean_row, row
 from benchmarks.vq_models import __main__ as program
 from benchmarks.vq_models import training
-from benchmarks.vq_models.photographs import draw_crops, fixed_crops, read_photographs
+from benchmarks.vq_models.photographs import draw_batch, fixed_crops
 from benchmarks.vq_models.schedules import SCHEDULES, Model
 from benchmarks.vq_models.tables import tables
-from geovq.validation import InputError
 
 PHOTOGRAPHS = [np.random.default_rng(i).integers(0, 256, (20 + i, 30, 3), dtype=np.uint8) for i in range(3)]
 
 
 def test_crops_are_a_function_of_the_seed_alone():
-    crops = draw_crops(PHOTOGRAPHS, 16, 10, 0, 5)
-    np.testing.assert_array_equal(crops, draw_crops(PHOTOGRAPHS, 16, 10, 0, 5))
-    assert (crops != draw_crops(PHOTOGRAPHS, 16, 10, 0, 6)).any()
+    crops = draw_batch(PHOTOGRAPHS, 16, 10, 0, 5)
+    np.testing.assert_array_equal(crops, draw_batch(PHOTOGRAPHS, 16, 10, 0, 5))
+    assert (crops != draw_batch(PHOTOGRAPHS, 16, 10, 0, 6)).any()
     fixed = fixed_crops(PHOTOGRAPHS, 16, 3)
     assert fixed.shape == (9, 16, 16, 3)
     np.testing.assert_array_equal(fixed[1], PHOTOGRAPHS[0][2:18, 7:23])  # the centre
-
-
-def test_a_folder_without_photographs_is_refused(tmp_path):
-    with pytest.raises(InputError, match="photographs: expected PNG or JPEG files in"):
-        read_photographs(tmp_path)
 
 
 def test_bits_of_a_pixel_by_hand():
     model = Model("m", 32, 2, 8, d=4, num_codes=512, num_quantizers=1, steps=1, batch=1)
     assert model.bits_per_pixel == 9 * 64 / 1024
     assert model._replace(num_quantizers=4, downs=3).bits_per_pixel == 9 * 4 * 16 / 1024
+
+
+def test_a_table_has_the_mean_speed_and_load_of_all_seeds():
+    model = {"case": "m", "grid": "2x2x4", "codes": 16, "codes_per_token": 2, "bits_per_pixel": 0.5, "assign": "own"}
+    rows = [
+        found
+        for seed, speed, load in [(0, 2.0, 1.0), (1, 4.0, 4.0)]
+        for found in (
+            row(model | {"seed": seed, "load": load}, "images_per_second", speed, 3),
+            mean_row(model | {"seed": seed}, "psnr", np.full(3, 20.0)),
+        )
+    ]
+    assert tables(rows).splitlines()[0] == "**m: grid 2x2x4, 16 codes of 2 quantizers, 0.50 bits a pixel**"
+    assert tables(rows).splitlines()[-1] == "| own | 20 | - | - | 3 | 2.5 |"
 
 
 @pytest.mark.slow

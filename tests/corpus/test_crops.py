@@ -27,7 +27,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def places(crops):
+def positions(crops):
     """Image, row and column of the first pixel of every crop, checked to be a window of that image."""
     found = [tuple(int(value) for value in crop[0, 0]) for crop in crops]
     for (image, top, left), crop in zip(found, crops, strict=True):
@@ -42,18 +42,18 @@ def test_crops_are_windows_of_the_images(size, folder):
     crops = draw_crops(folder, size, 10, seed=3)
     assert crops.shape == (10, *((size, size) if isinstance(size, int) else size), 3)
     assert crops.dtype == np.uint8
-    assert {image for image, _, _ in places(crops)} == {0, 1, 2}
+    assert {image for image, _, _ in positions(crops)} == {0, 1, 2}
 
 
 def test_every_image_and_every_position_is_as_likely(folder):
-    count = collections.Counter(places(draw_crops(folder, 4, 3 * 900)))
-    for image, positions in ((0, 6 * 9), (1, 27), (2, 9)):
+    count = collections.Counter(positions(draw_crops(folder, 4, 3 * 900)))
+    for image, possible in ((0, 6 * 9), (1, 27), (2, 9)):
         numbers = [number for (of, _, _), number in count.items() if of == image]
         assert sum(numbers) == 900
-        assert len(numbers) == positions
-        expected = 900 / positions
+        assert len(numbers) == possible
+        expected = 900 / possible
         chi2 = sum((number - expected) ** 2 / expected for number in numbers)
-        assert abs(chi2 - (positions - 1)) < 4 * np.sqrt(2 * (positions - 1))
+        assert abs(chi2 - (possible - 1)) < 4 * np.sqrt(2 * (possible - 1))
 
 
 def test_the_seed_says_which_and_a_larger_draw_begins_alike(folder):
@@ -70,7 +70,7 @@ def test_paths_are_the_folder_that_they_make(folder):
 def test_small_images_are_left_out_and_counted(folder):
     with pytest.warns(UserWarning, match=r"1 of the 3 images drawn are smaller than 6x6 pixels"):
         crops = draw_crops(folder, 6, 8)
-    assert {image for image, _, _ in places(crops)} == {0, 2}
+    assert {image for image, _, _ in positions(crops)} == {0, 2}
     with pytest.raises(InputError, match=r"at least 10x31 pixels \(height x width\), found 3 that are all smaller"):
         draw_crops(folder, (10, 31), 8)
 

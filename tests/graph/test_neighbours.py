@@ -111,10 +111,10 @@ def test_queries_do_not_influence_each_other():
 @pytest.mark.parametrize(
     ("points", "k", "method", "message"),
     [
-        (np.zeros((3, 2)), 0, "auto", "1 <= k < n = 3 points, found 0"),
+        (np.zeros((3, 2)), 0, "auto", r"k: expected a whole number in 1\.\.2, found 0; ask for fewer neighbours"),
         (np.zeros((3, 2)), 2.0, "auto", "k: expected a whole number .* found 2.0"),
         (np.zeros((3, 2)), 3, "auto", "found 3"),
-        (np.zeros((1, 2)), 1, "auto", "n = 1 points"),
+        (np.zeros((1, 2)), 1, "auto", r"in 1\.\.0, found 1; .* give more points"),
         (np.zeros((0, 2)), 1, "auto", "non-empty"),
         (np.zeros(3), 1, "auto", r"shape \(n, d\)"),
         (np.array([[0.0], [np.nan]]), 1, "auto", r"1 NaN or infinite entries, the first at \(1, 0\)"),

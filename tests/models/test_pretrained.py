@@ -140,10 +140,10 @@ def test_diffusers_defaults_stand_for_keys_that_older_files_lack(kl):
     [
         ("block_out_channels", ..., "block_out_channels: expected a value, found 'no such key'; restore the file"),
         ("latent_channels", None, "latent_channels: expected a value, found None"),
-        ("block_out_channels", [4, "8"], "expected a list of whole numbers, found"),
+        ("block_out_channels", [4, "8"], "expected a whole number of at least 0, found '8'"),
         ("block_out_channels", [4, 9], "norm_num_groups 2 divides"),
-        ("block_out_channels", [0, 8], "expected sizes of at least 1, found 0"),
-        ("layers_per_block", True, "expected a whole number, found True"),
+        ("block_out_channels", [0, 8], "a size: expected a whole number of at least 1, found 0"),
+        ("layers_per_block", True, "expected a whole number of at least 0, found True"),
         ("scaling_factor", "1", "expected a number, found '1'"),
         ("scaling_factor", 0, "scaling_factor that is not 0"),
         ("use_quant_conv", 1, "expected true or false, found 1"),
@@ -272,7 +272,7 @@ def test_a_decoder_of_something_else_is_refused(tmp_path):
     ],
 )
 @pytest.mark.parametrize("model", [TinyAutoencoder, AutoencoderKL])
-def test_places_without_a_model_are_refused(model, source, message, monkeypatch):
+def test_sources_without_a_model_are_refused(model, source, message, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # as where it is not installed
     with pytest.raises(InputError, match=message):
         model.from_pretrained(source)
@@ -300,6 +300,13 @@ def test_a_repository_is_downloaded_and_only_what_is_needed(tmp_path, monkeypatc
     hub.has = lambda patterns: any("*" in pattern for pattern in patterns)
     assert equal(AutoencoderKL.from_pretrained("owner/name", "vae"), random_model(KL))
     assert [patterns[1] for _, patterns in hub.asked] == [f"vae/{WEIGHTS}", "vae/diffusion_pytorch_model.*.safetensors"]
+    hub.asked.clear()
+    hub.has = lambda patterns: True  # a snapshot that also has the weights of another model
+    (tmp_path / "snapshot/unet").mkdir()
+    (tmp_path / "snapshot/unet" / WEIGHTS).touch()
+    (tmp_path / "snapshot/vae" / WEIGHTS).rename(tmp_path / "snapshot/vae/diffusion_pytorch_model.fp16.safetensors")
+    assert equal(AutoencoderKL.from_pretrained("owner/name"), random_model(KL))
+    assert len(hub.asked) == 2
     hub.folder, hub.has = tmp_path, lambda patterns: "taesd_decoder.safetensors" in patterns
     write_original(tmp_path, "taesd", tensors_of(random_model(PUBLISHED)))
     assert equal(TinyAutoencoder.from_pretrained("owner/name", "taesd"), random_model(PUBLISHED))

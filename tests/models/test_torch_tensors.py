@@ -10,7 +10,7 @@ from geovq.validation import InputError
 
 
 class Pair(nnx.Module):
-    """A convolution and a matrix in a list, and a normalisation."""
+    """A convolution and a matrix in a list, and a normalization."""
 
     def __init__(self, width: int, *, dtype, rngs: nnx.Rngs):
         conv = nnx.Conv(2, width, (1, 3), use_bias=False, param_dtype=dtype, rngs=rngs)
