@@ -1,5 +1,6 @@
 """What better tokens of a trained model win, and what they cost: rows, each kept in a file, for a measurement that is killed."""
 
+import math
 import os
 import pathlib
 import time
@@ -34,8 +35,8 @@ ASSIGNERS: Mapping[str, Assigner] = {
 }
 """Those that look at images start from the model's own tokens."""
 
-CLUSTERED_TOKENS = 64
-"""Tokens of an image at most for which clusters are measured: that takes six products a token of every training image."""
+CLUSTERED_TOKENS = 8192
+"""Tokens of training images that clusters are measured from: each takes six products with the whole image."""
 
 
 class Photographs:
@@ -79,8 +80,6 @@ def rows_of(
     ]
     own = tokenizer.replace(assigner=ASSIGNERS[OWN]).encode(images)
     for name, assigner in ASSIGNERS.items():
-        if isinstance(assigner, Amortised) and model.side**2 > CLUSTERED_TOKENS:
-            continue
         rows += cell(
             name, lambda name=name, assigner=assigner: _scored(tokenizer, name, assigner, images, measured, own, fields)
         )
@@ -110,6 +109,7 @@ def _scored(
     """Quality and time of one assigner. A second run is timed, with everything compiled."""
     fields = fields | {"assign": name}
     started = time.perf_counter()
+    measured = measured[: max(1, CLUSTERED_TOKENS // math.prod(base.grid))]
     tokenizer = base.replace(assigner=assigner, images=measured)
     setup = time.perf_counter() - started
     start = own if assigner.needs_images else None

@@ -53,8 +53,8 @@ SCHEDULES: dict[ScheduleName, Schedule] = {
     "reduced": Schedule(
         (
             Model("vqvae-8x8", 32, 2, 48, d=128, num_codes=512, num_quantizers=1, steps=1200, batch=64),
-            Model("vqvae-16x16", 64, 2, 48, d=16, num_codes=1024, num_quantizers=1, steps=500, batch=8),
-            Model("residual-vq-8x8", 64, 3, 48, d=32, num_codes=512, num_quantizers=4, steps=500, batch=8),
+            Model("vqvae-16x16", 64, 2, 48, d=16, num_codes=1024, num_quantizers=1, steps=2500, batch=8),
+            Model("residual-vq-8x8", 64, 3, 48, d=32, num_codes=512, num_quantizers=4, steps=2500, batch=8),
         ),
         pixels=2 * 32**2,
         measured=128,

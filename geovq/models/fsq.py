@@ -96,7 +96,7 @@ def grid_tokens(tokens: Int[np.ndarray, "*batch d"], levels: tuple[int, ...]) ->
         int32, in 0..K-1.
 
     Raises:
-        InputError: Impossible levels, another number of channels, or tokens out of range.
+        InputError: Impossible levels, another number of channels, or tokens that a channel does not have.
     """
     check_levels(levels)
     tokens = np.asarray(tokens)
@@ -104,7 +104,14 @@ def grid_tokens(tokens: Int[np.ndarray, "*batch d"], levels: tuple[int, ...]) ->
         raise InputError(
             f"tokens: expected shape (..., {len(levels)}), found {tokens.shape}; give one for each channel."
         )
-    tokens = np.minimum(check_tokens(tokens, max(levels)), np.asarray(levels) - 1)  # a channel repeats its last level
+    tokens = check_tokens(tokens, max(levels))
+    bad = tokens >= np.asarray(levels)
+    if bad.any():
+        channel = int(np.argmax(bad.reshape(-1, len(levels)).any(axis=0)))
+        raise InputError(
+            f"tokens: expected 0..{levels[channel] - 1} in channel {channel}, found {int(tokens[..., channel].max())}; give the "
+            "levels in the model's order, and the channels on the last axis."
+        )
     return np.ravel_multi_index(tuple(np.moveaxis(tokens, -1, 0)), levels).astype(np.int32)
 
 

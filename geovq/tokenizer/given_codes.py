@@ -1,5 +1,6 @@
 """Codes that were trained elsewhere: their mean metrics at a bounded cost."""
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +11,7 @@ from geovq.assignment.nearest_codes import nearest_tokens
 from geovq.batching.chunks import Progress
 from geovq.batching.run import Plan, settle
 from geovq.decoder.adapters import single
+from geovq.decoder.conventions.adaptation import ConventionWarning
 from geovq.metric.batched import mean_metrics
 from geovq.numerics.additive import sum_codes
 from geovq.tokenizer.defaults import Probes, choose_probes
@@ -41,6 +43,9 @@ def measure_codes(
 
     Raises:
         InputError: Probes that are no whole number, or a decoder that has no metric.
+
+    Warns:
+        ConventionWarning: Codes that lie farther from the latents than the latents' own mean does.
     """
     d, size = latents.shape[-1], latents[0].size
     number = choose_probes(probes, latents.shape[1:])
@@ -49,5 +54,17 @@ def measure_codes(
         plan = plan._replace(passes=min(settle(plan).passes, at_once * number))
     # The decoder is used at the codes, and a VQ-VAE's decoder has seen nothing else.
     quantized = sum_codes(codes, nearest_tokens(latents.reshape(-1, d), codes)).reshape(latents.shape)
+    _check_near(latents, quantized)
     means = mean_metrics(single(decode), quantized, probes=number, seed=seed, plan=plan, progress=progress)
     return Codebook(codes, means.by_position.astype(np.float32))
+
+
+def _check_near(latents: Float[np.ndarray, "n h w d"], quantized: Float[np.ndarray, "n h w d"]) -> None:
+    error, spread = np.mean((latents - quantized) ** 2), np.mean((latents - latents.mean(axis=(0, 1, 2))) ** 2)
+    if error > spread:
+        warnings.warn(
+            f"codes: expected codes near the latents, found a mean squared distance of {error:.3g} where the latents' variance "
+            f"is {spread:.3g}; check that they are this model's codes, in the order (S, K, d), and scaled as its latents are.",
+            ConventionWarning,
+            stacklevel=4,
+        )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from geovq.assignment.quadratic import (
+    Quadratic,
     Sketched,
     code_squares,
     damp,
@@ -156,6 +157,7 @@ def test_descent_equals_code_after_code(count, probes, decoder, grid, image, rng
     codes = rng.standard_normal((count, K, D)).astype(np.float32)
     at = decoder(0.7), jnp.asarray(grid), jnp.asarray(image)
     metrics = np.broadcast_to(2 * np.eye(D, dtype=np.float32), (H * W, D, D))
+    quadratic: Quadratic | Sketched
     if probes is None:
         quadratic = exact_quadratic(*at, tokens=3)
     elif probes:  # fewer than channels of a code, and more

@@ -31,8 +31,6 @@ def test_codes_of_channels_add_up_to_those_of_the_grid(levels):
     of_channels = channel_tokens(tokens, levels)
     np.testing.assert_array_equal(sum_codes(channels, of_channels), whole[tokens])
     np.testing.assert_array_equal(grid_tokens(of_channels, levels), tokens)
-    repeated = np.full((1, len(levels)), max(levels) - 1)  # a channel with fewer levels repeats its last one
-    np.testing.assert_array_equal(grid_tokens(repeated, levels), [len(whole) - 1])
 
 
 def test_tokens_of_channels_that_do_not_fit_are_refused():
@@ -40,6 +38,8 @@ def test_tokens_of_channels_that_do_not_fit_are_refused():
         grid_tokens(np.zeros((4, 3), int), (2, 3))
     with pytest.raises(InputError, match=r"expected integers in 0..2, found 1 outside"):
         grid_tokens(np.array([[1, 3]]), (2, 3))
+    with pytest.raises(InputError, match=r"expected 0..1 in channel 0, found 2; give the levels in the model's order"):
+        grid_tokens(np.array([[1, 2], [2, 2]]), (2, 3))
     with pytest.raises(InputError, match=r"expected integers in 0..5, found 1 outside"):
         channel_tokens(np.array([6]), (2, 3))
 

@@ -124,6 +124,7 @@ def _sequences(height: int, width: int, t: int, d: int) -> Repair:
 INPUTS: dict[str, Lambda] = {
     "in [-1, 1]": _of("x: encode(2 * x - 1)", lambda f: lambda x: f(2 * x - 1)),
     "in [0, 255]": _of("x: encode(255 * x)", lambda f: lambda x: f(255 * x)),
+    "in [0, 1] where they are mapped to [-1, 1]": _of("x: encode((x + 1) / 2)", lambda f: lambda x: f((x + 1) / 2)),
     "as BGR": _of("x: encode(x[..., ::-1])", lambda f: lambda x: f(x[..., ::-1])),
     "with width before height": _of(
         "x: encode(x.transpose(0, 2, 1, 3))", lambda f: lambda x: f(x.transpose(0, 2, 1, 3))
@@ -134,6 +135,7 @@ INPUTS: dict[str, Lambda] = {
 OUTPUTS: dict[str, Lambda] = {
     "in [-1, 1]": _of("y: (y + 1) / 2", lambda y: (y + 1) / 2),
     "in [0, 255]": _of("y: y / 255", lambda y: y / 255),
+    "in [0, 1] where they are mapped from [-1, 1]": _of("y: 2 * y - 1", lambda y: 2 * y - 1),
     "as BGR": _of("y: y[..., ::-1]", lambda y: y[..., ::-1]),
     "with width before height": _of("y: y.transpose(0, 2, 1, 3)", lambda y: y.transpose(0, 2, 1, 3)),
     "as logits": Lambda("jax.nn.sigmoid", jax.nn.sigmoid),

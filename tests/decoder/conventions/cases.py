@@ -319,6 +319,12 @@ GROUPS: dict[str, list[Case]] = {
             "the encoder takes images as BGR",
             "geovq.adapt(lambda x: encode(x[..., ::-1]), decode)",
         ),
+        Case(
+            "`range=(-1, 1)` is stated of functions with images in [0, 1]",
+            lambda: adapt(*of(take=lambda x: x.clip(0, 1)), range=(-1, 1)),
+            "the encoder takes images in [0, 1] where they are mapped to [-1, 1] and the decoder gives images in [0, 1]",
+            "geovq.adapt(lambda x: encode((x + 1) / 2), decode, images=lambda y: 2 * y - 1)",
+        ),
         Case("both functions have BGR", lambda: of(lambda x: x[..., ::-1], lambda y: y[..., ::-1])),
         Case(
             "latents are stated to be scaled and shifted: `scale=0.18215, shift=0.1`",
