@@ -66,10 +66,15 @@ def as_array(name: str, values: object) -> np.ndarray:
     """Values as one array.
 
     Raises:
-        InputError: A list of arrays of different shapes.
+        InputError: A list of arrays of different shapes, or a tensor that NumPy cannot read.
     """
     try:
         return np.asarray(values)
+    except RuntimeError as error:  # PyTorch's, for a tensor that has a gradient or is on a device
+        raise InputError(
+            f"{name}: expected an array, found {type(values).__name__}, which says: {str(error).splitlines()[0]}; pass "
+            "tensor.detach().cpu().numpy()."
+        ) from error
     except ValueError as error:
         raise InputError(
             f"{name}: expected one array, or a list of arrays of one shape, found {str(error).splitlines()[0]}; bring them to "

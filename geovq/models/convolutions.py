@@ -135,7 +135,8 @@ def _check_batch(name: str, batch: AnyArray, sizes: Iterable[str | int], remedy:
     if len(shape) != 4 or shape[3] != channels:
         wanted = ", ".join(map(str, sizes))
         raise InputError(
-            f"{name}: expected shape (n, {wanted}), found {shape}; is the axis of channels the last, or is it another model?"
+            f"{name}: expected shape (n, {wanted}), found {shape}; put the axis of channels last, "
+            "repeat a grey channel or drop alpha, and check that encode comes before decode."
         )
     if not jnp.issubdtype(jnp.result_type(batch), jnp.floating):
         raise InputError(f"{name}: expected floats, found {jnp.result_type(batch)}; {remedy}.")

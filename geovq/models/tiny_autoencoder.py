@@ -319,5 +319,7 @@ def _sizes_of(tensors: dict[str, np.ndarray], path: pathlib.Path) -> TinyAutoenc
     first = tensors.get("decoder.layers.0.weight")
     if first is None or first.ndim != 4:
         found = "no tensor of that name" if first is None else f"shape {first.shape}"
-        raise InputError(f"{path}: expected 1.weight (width, channels, 3, 3), found {found}; is it a TAESD decoder?")
+        swapped = "decoder.layers.-1.weight" in tensors  # the encoder's first convolution is its layer 0
+        remedy = "it has an encoder's tensors: exchange the two files" if swapped else "give a decoder of TAESD"
+        raise InputError(f"{path}: expected 1.weight (width, channels, 3, 3), found {found}; {remedy}.")
     return TinyAutoencoderConfig(latent_channels=first.shape[1], width=first.shape[0])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from geovq.validation import InputError, check_finite
+from geovq.validation import InputError, as_array, check_finite
 
 MAX_QUANTIZERS = 64
 """Codes of a token at most. Time and memory grow in proportion to them; an array with a longer first axis nearly always has its
@@ -24,7 +24,7 @@ def as_quantizers(codes: Float[np.ndarray, "..."]) -> Float[np.ndarray, "S K d"]
     Raises:
         InputError: Another rank, more than `MAX_QUANTIZERS`, no codes, NaN or infinity.
     """
-    codes = np.asarray(codes)
+    codes = as_array("codes", codes)
     if codes.ndim not in (2, 3) or codes.size == 0 or (codes.ndim == 3 and len(codes) > MAX_QUANTIZERS):
         raise InputError(
             f"codes: expected shape (K, d), or (S, K, d) with S at most {MAX_QUANTIZERS}, found {codes.shape}; reshape them."

@@ -72,7 +72,7 @@ def test_batches_that_do_not_fit_are_refused(config):
         (model.encode, images[:, :, 1:], rf"divides, found {2 * stride}x{stride - 1}; .* {2 * stride}x{stride}"),
         (model.encode, images[:, :0], rf"found 0x{stride}"),
         (model.encode, images[0], r"images: expected shape \(n, H, W, 3\), found"),
-        (model.encode, images.transpose(0, 3, 1, 2), r"is the axis of channels the last"),
+        (model.encode, images.transpose(0, 3, 1, 2), r"put the axis of channels last"),
         (model.encode, images.astype(np.uint8), "expected floats, found uint8; divide bytes by 255"),
         (model.decode, latents[..., 1:], rf"latents: expected shape \(n, h, w, {channels}\)"),
         (model.decode, latents.astype(int), "latents: expected floats, found int.*; pass what encode returns"),

@@ -255,10 +255,23 @@ def test_a_folder_without_usable_weights_says_what_it_has(kl):
         AutoencoderKL.from_pretrained(kl)
 
 
+def test_exchanged_files_are_recognised(tmp_path):
+    write_original(tmp_path, "taesd", tensors_of(random_model(PUBLISHED)))
+    halves = [tmp_path / f"taesd_{part}.safetensors" for part in ("encoder", "decoder")]
+    halves[0].rename(tmp_path / "other")
+    halves[1].rename(halves[0])
+    (tmp_path / "other").rename(halves[1])
+    with pytest.raises(InputError, match=r"it has an encoder's tensors: exchange the two files"):
+        TinyAutoencoder.from_pretrained(tmp_path)
+
+
 def test_a_decoder_of_something_else_is_refused(tmp_path):
     for part in ("encoder", "decoder"):
         write_tensors(tmp_path / f"taesd_{part}.safetensors", {"w": np.zeros(2, np.float32)})
-    with pytest.raises(InputError, match=r"expected 1.weight .* found no tensor of that name; is it a TAESD decoder"):
+    with pytest.raises(
+        InputError,
+        match=r"expected 1.weight .* found no tensor of that name; give a decoder of TAESD",
+    ):
         TinyAutoencoder.from_pretrained(tmp_path)
 
 
