@@ -65,6 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[name.upper()] = str(value)  # of the programs
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of a file stay in one process, where they share compiled functions; so do all files with the runs of `tests.runs`."""
     with_runs = {item.path for item in items if "whole" in getattr(item, "fixturenames", ())}

@@ -13,6 +13,7 @@ from geovq.assignment.gauss_newton import GaussNewton, GaussNewtonAssigner, Prob
 from geovq.assignment.quadratic import Quadratic, Sketched, exact_quadratic, projected_quadratic, sketched_quadratic
 from geovq.assignment.subspace import leading_directions
 from geovq.decoder.adapters import Decoder
+from geovq.decoder.checks import check_decoder
 from geovq.validation import InputError, check_whole
 
 EXACT_NUMBERS = 1 << 30
@@ -71,7 +72,7 @@ class Joint(GaussNewtonAssigner):
             problem = as_problem(decode, latents, codebook, curvature=directions)
             return self._with(ProjectedCurvature(len(directions.steps))), problem
         problem = as_problem(decode, latents, codebook)
-        numbers = size * max(size, jax.eval_shape(problem.decode, latents[0].astype(np.float32)).size)
+        numbers = size * max(size, check_decoder(problem.decode, np.asarray(latents, np.float32)))
         if numbers > EXACT_NUMBERS:
             raise InputError(
                 f"latents: expected whole Jacobians of at most {EXACT_NUMBERS:,} numbers, found {numbers:,} for a grid of "

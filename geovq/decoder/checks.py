@@ -13,18 +13,22 @@ from geovq.decoder.adapters import decode_one, flat, structure
 from geovq.decoder.precision import computes_in_half
 from geovq.validation import InputError
 
-_accepted: set[Hashable] = set()
+_accepted: dict[Hashable, int] = {}
+"""Numbers of an image of every decoder that was accepted."""
 
 _ROWS = 8
 """Rows at most that are decoded together to see whether they depend on one another."""
 
 
-def check_decoder(decode: Partial, latents: Float[np.ndarray, "n ..."]) -> None:
+def check_decoder(decode: Partial, latents: Float[np.ndarray, "n ..."]) -> int:
     """Checks that a decoder has a pullback metric; once in a process for each decoder, whatever its parameters.
 
     Args:
         decode: Decoder of one latent.
         latents: Some latents that it takes, n >= 1.
+
+    Returns:
+        Numbers p of an image.
 
     Raises:
         InputError: A decoder that JAX cannot trace, or not differentiate in both modes, whose output is empty or not of floats,
@@ -32,7 +36,7 @@ def check_decoder(decode: Partial, latents: Float[np.ndarray, "n ..."]) -> None:
     """
     key = structure(decode, latents.shape[1:]), latents.dtype.name
     if key in _accepted:
-        return
+        return _accepted[key]
     latent = jax.ShapeDtypeStruct(latents.shape[1:], jax.dtypes.canonicalize_dtype(latents.dtype))
     try:
         image = jax.eval_shape(decode, latent)
@@ -49,7 +53,8 @@ def check_decoder(decode: Partial, latents: Float[np.ndarray, "n ..."]) -> None:
             raise InputError(
                 f"decoder: expected intensities as floats, found {leaf.dtype}; return them before rounding."
             )
-    if sum(leaf.size for leaf in jax.tree.leaves(image)) == 0:
+    numbers = sum(leaf.size for leaf in jax.tree.leaves(image))
+    if numbers == 0:
         raise InputError(
             f"decoder: expected at least one intensity, found an empty output for a latent {latent.shape}."
         )
@@ -65,7 +70,8 @@ def check_decoder(decode: Partial, latents: Float[np.ndarray, "n ..."]) -> None:
     for part in jax.tree.leaves(decode, is_leaf=_is_batched):
         if _is_batched(part) and _accepts(part, latent):
             check_rows_apart("decoder", part.args[0], latents[:_ROWS])
-    _accepted.add(key)
+    _accepted[key] = numbers
+    return numbers
 
 
 def _is_batched(part: Any) -> bool:
