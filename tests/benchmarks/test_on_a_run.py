@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import types
 from typing import Any
 
@@ -17,7 +18,7 @@ from benchmarks.perceptual import scored, short
 from geovq.scores import reconstruction as scores
 from geovq.scores.sets import Nearest
 from geovq.tokenizer.entropy_constrained import code_nats
-from tests.runs import run_of
+from tests.runs import run_of, succeed
 from train.config.options import FinetuneOptions
 from train.data.datasets import load
 from train.evaluation.judge import Judge, Judged
@@ -35,7 +36,16 @@ def pooled(images: np.ndarray) -> Judged:
     return Judged(features, features[:, 15:25].argmax(axis=1))
 
 
-def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def evaluated(whole, tmp_path_factory):
+    """Results of the shared run on all test images."""
+    folder = tmp_path_factory.mktemp("runs") / "evaluated"
+    shutil.copytree(whole, folder, ignore=shutil.ignore_patterns("evaluate", "results.json"))
+    succeed("evaluate", folder, "--evaluate.max-images", "0", "--evaluate.assigners", "whitened")
+    return json.loads((folder / "results.json").read_text())["rows"]
+
+
+def test_generation_measures_what_evaluation_does_and_only_once(whole, evaluated, tmp_path, monkeypatch):
     run, validation = run_of(whole), Validation(*(part[:40] for part in (VAL, load("digits").val_labels)))
     judge = Judge(pooled, 0.9, pooled(VAL), pooled(VAL[:50]), Nearest(np.ones(50), np.zeros(50, int)), 10, "sha")
     system = System("kmeans", "whitened")
@@ -46,7 +56,7 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
     assert (pictures.shape, nearest.shape) == ((10, 10, 28, 28, 1), (2, 10, 28, 28, 1))
     found = {(r["case"], r["score"]): r for r in rows if r.get("position") is None and r.get("guidance", 1.0) == 1.0}
     found["likelihood", "nats_per_token"] = next(r for r in rows if r.get("model") == "Transformer")
-    results = json.loads((whole / "results.json").read_text())["rows"]
+    results = evaluated
     for case, score, wanted in (
         ("likelihood", "nats_per_token", {"case": "likelihood", "system": "ours", "split": "test"}),
         *(
@@ -121,9 +131,9 @@ def test_generation_measures_what_evaluation_does_and_only_once(whole, tmp_path,
         study._sampled(tmp_path / "generation", trained, judge._replace(fingerprint="another"), 40, 2)
 
 
-def test_likelihoods_are_those_of_evaluation(whole):
+def test_likelihoods_are_those_of_evaluation(whole, evaluated):
     rows = study.nats_and_psnr(Trained(System("kmeans", "whitened"), 0, run_of(whole), None))
-    results = json.loads((whole / "results.json").read_text())["rows"]
+    results = evaluated
     for split in ("validation", "test"):
         evaluated = {
             {"ours": "Transformer"}.get(r["system"], r["system"]): r["value"]
