@@ -16,11 +16,10 @@ EXACT_JACOBIAN = 1 << 20
 """Numbers t·d·H·W·C of that Jacobian at most for `Tokenizer.fit`, which measures many images."""
 
 METRIC_PROBES = 16
-"""Probes of an image for metrics; of a mean over 200 images a squared length errs by 2.5% (standard deviation)."""
+"""Probes of an image for metrics, of which a mean over many images is taken."""
 
 JOINT_PROBES = 256
-"""Probes of an image for `Joint` on larger grids. As many directions win as much of a VQ-VAE, and half as much of a residual VQ
-(`benchmarks.vq_models`)."""
+"""Probes of an image for `Joint` on larger grids; as many directions win about as much (`benchmarks.vq_models`)."""
 
 
 def default_assigner(latent_shape: tuple[int, ...]) -> Assigner:
