@@ -107,7 +107,8 @@ def _check_tensors(shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, 
 
 
 def _first(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    shown = sorted(names)[:_SHOWN]  # a safetensors file lists its tensors in no fixed order
+    return ", ".join(shown) + (", …" if len(names) > _SHOWN else "")
 
 
 def _name(path: tuple, renamed: Renamed) -> str:
