@@ -6,12 +6,13 @@ from typing import Self
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from geovq.assignment.base import Codebook, MeasuredAssigner, Training, check_dampings
 from geovq.assignment.clusters import ImageClusters, measure_clusters
-from geovq.assignment.gauss_newton import GaussNewton, GaussNewtonAssigner, Problem, as_problem
-from geovq.assignment.quadratic import Quadratic, error_gradient
+from geovq.assignment.gauss_newton import GaussNewton, GaussNewtonAssigner, KernelCurvature
+from geovq.assignment.problem import Problem, as_problem, cost_gradient
+from geovq.assignment.quadratic import Quadratic
 from geovq.batching.chunks import Progress
 from geovq.decoder.adapters import Decoder
 from geovq.decoder.autoencoder import encode_images
@@ -64,7 +65,7 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
         )
         return dataclasses.replace(self, clusters=clusters)
 
-    def kernel_and_problem(
+    def program_and_problem(
         self, decode: Decoder, codebook: Codebook, latents: Float[np.ndarray, "n h w d"]
     ) -> tuple[GaussNewton, Problem]:
         """With the curvature of the clusters."""
@@ -75,7 +76,7 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
 
 
 @dataclasses.dataclass(frozen=True)
-class ClusterCurvature:
+class ClusterCurvature(KernelCurvature):
     """The mean JᵀJ of the cluster, out of `Problem.curvature`, whose centre is nearest to the encoder's latents."""
 
     decodes: int
@@ -93,7 +94,7 @@ class ClusterCurvature:
         latents: Float[Array, "h w d"],
         origin: Float[Array, "h w d"],
         image: Float[Array, "H W C"],
-        number: int,
+        number: Int[Array, ""],
         *,
         at_once: int,
     ) -> Quadratic:
@@ -102,5 +103,5 @@ class ClusterCurvature:
         t, _, d = coordinates.shape
         at = jnp.einsum("qri,qi->qr", coordinates, latents.reshape(t, d), precision="highest")
         nearest = jnp.argmin(jnp.sum((centres - at[None]) ** 2, axis=(1, 2)))
-        gradient = error_gradient(problem.decode, origin, image)
+        gradient = cost_gradient(problem, origin, image)
         return Quadratic(origin.reshape(t, d), gradient, coordinates, grams[nearest], residual)

@@ -10,7 +10,7 @@ that the true error never rises. Where codes have costs, the sum of the error an
 import abc
 import dataclasses
 from collections.abc import Hashable
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +20,11 @@ from jaxtyping import Array, Float, Int
 
 from geovq.assignment.base import Assigner, Codebook, Inputs
 from geovq.assignment.nearest_codes import nearest_tokens_whitened
-from geovq.assignment.quadratic import LinearisedError, damp, descend, error_gradient
+from geovq.assignment.problem import Problem, Target, candidate_costs, cost_gradient
+from geovq.assignment.quadratic import LinearisedError, damp, descend
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan, run
-from geovq.decoder.adapters import Decoder, as_partial
-from geovq.decoder.checks import check_decoder
+from geovq.batching.run import DEFAULT_PLAN, Call, Plan, run_program
+from geovq.decoder.adapters import AnyArray, Decoder
 from geovq.numerics.additive import sum_codes
 from geovq.validation import InputError
 
@@ -37,45 +37,45 @@ class Assigned(NamedTuple):
 
     tokens: Int[np.ndarray, "n h w S"]
     costs: Float[np.ndarray, " n"]
-    """‖D(Ẑ) − x‖² of every image, intensity², and the costs of its codes if they have any."""
-
-
-class Problem(NamedTuple):
-    """What all images share."""
-
-    decode: Partial
-    codes: Float[Array, "S K d"]
-    metrics: Float[Array, "t d d"]
-    """Mean metric of each position, for damping."""
-    curvature: Any = None
-    """Arrays that the curvature needs: directions, or clusters of images."""
-
-
-class Target(NamedTuple):
-    """What the tokens of one image are for."""
-
-    image: Float[Array, "H W C"]
-    code_costs: Float[Array, "t S K"] | None = None
+    """What every image costs, intensity²: its squared error, its distance if the assigner has one, and its codes' costs."""
 
 
 @runtime_checkable
 class Curvature(Hashable, Protocol):
-    """Where the linearised error of an image comes from."""
+    """Where the linearised errors of images come from."""
 
     def passes(self, shape: tuple[int, ...]) -> int:
         """Passes through the decoder at once, for a latent of this shape, whose memory a row takes."""
 
-    @property
-    def __call__(self) -> Any:
-        """(problem, latents, origin, image, number, at_once=passes) -> `LinearisedError` around the origin.
+    def linearise(
+        self, call: Call, problem: Problem, latents: AnyArray, origins: AnyArray, images: AnyArray, number: int
+    ) -> LinearisedError:
+        """The errors of a chunk of images around their origins.
 
-        Latents are the encoder's, and the number is that of the linearisation, 0 for the first.
+        Args:
+            call: Runs a kernel on the chunk, see `geovq.batching.run.Call`.
+            problem: What all images share.
+            latents: The encoder's (n, h, w, d).
+            origins: Where the error is linearised (n, h, w, d).
+            images: (n, H, W, C).
+            number: Of the linearisation, 0 for the first.
         """
+
+
+class KernelCurvature:
+    """A curvature that one kernel computes, of a latent, its origin, the image and the linearisation's number."""
+
+    def linearise(
+        self, call: Call, problem: Problem, latents: AnyArray, origins: AnyArray, images: AnyArray, number: int
+    ) -> LinearisedError:
+        """As `Curvature.linearise`."""
+        kernel: Any = self  # a subclass is one
+        return call(kernel, problem, latents, origins, images, np.full(len(latents), number, np.int32))
 
 
 @dataclasses.dataclass(frozen=True)
 class GaussNewton:
-    """Kernel: the tokens of one image, by a few linearisations with a few steps on each."""
+    """Program: the tokens of images, by a few linearisations with a few steps on each."""
 
     curvature: Curvature
     linearisations: int
@@ -88,99 +88,107 @@ class GaussNewton:
 
     def __call__(
         self,
+        call: Call,
         problem: Problem,
-        latents: Float[Array, "h w d"],
-        tokens: Int[Array, "h w S"],
-        image: Float[Array, "H W C"],
-        code_costs: Float[Array, "t S K"] | None = None,
-        *,
-        at_once: int,
-    ) -> tuple[Int[Array, "h w S"], Float[Array, ""]]:
-        """Tokens (h, w, S) and what they cost; NaN where a derivative is not finite."""
-        target = Target(image, code_costs)
-        best, cost = tokens, candidate_costs(problem, tokens[None], target)[0]
-        origin, finite = latents, jnp.bool_(True)
+        latents: Float[AnyArray, "n h w d"],
+        tokens: Int[AnyArray, "n h w S"],
+        *target: AnyArray,
+    ) -> tuple[Int[AnyArray, "n h w S"], Float[AnyArray, " n"]]:
+        """Tokens and what they cost; NaN where a derivative is not finite."""
+        images, best, origins = target[0], tokens, latents
+        costs = call(TokenCost(), problem, tokens, *target)
         for number in range(self.linearisations):
-            quadratic = self.curvature(problem, latents, origin, image, number, at_once=at_once)
-            finite = finite & quadratic.is_finite()
+            errors = self.curvature.linearise(call, problem, latents, origins, images, number)
             for correction in range(1 + self.corrections):
                 if correction:
-                    here = sum_codes(problem.codes, best)
-                    quadratic = quadratic._replace(
-                        origin=here.reshape(quadratic.origin.shape),
-                        gradient=error_gradient(problem.decode, here, image),
-                    )
-                finite = finite & jnp.isfinite(quadratic.gradient).all()
-                best, cost = gauss_newton_step(problem, quadratic, self.dampings, best, cost, target)
-            origin = sum_codes(problem.codes, best)
-        return best, jnp.where(finite, cost, jnp.nan)
+                    errors = call(MoveOrigin(), problem, errors, best, images)
+                best, costs = call(Step(self.dampings), problem, errors, best, costs, *target)
+            origins = sum_codes(problem.codes, best)
+        return best, costs
 
 
-def gauss_newton_step(
-    problem: Problem,
-    quadratic: LinearisedError,
-    dampings: tuple[float, ...],
-    tokens: Int[Array, "h w S"],
-    cost: Float[Array, ""],
-    target: Target,
-) -> tuple[Int[Array, "h w S"], Float[Array, ""]]:
-    """The tokens after a step on the linearised error, and what they truly cost, which never rises.
+@dataclasses.dataclass(frozen=True)
+class TokenCost:
+    """Kernel: what the tokens of an image cost."""
 
-    Args:
-        problem: What all images share.
-        quadratic: The linearised error.
-        dampings: Weights of the mean metric that are tried; the one that costs least is taken.
-        tokens: Where the step starts.
-        cost: What they cost.
-        target: The image, and the costs of codes.
-    """
-    flat = tokens.reshape(-1, tokens.shape[-1])
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """One decode."""
+        return 1
 
-    def trial(damping: Array) -> Array:
-        return descend(
-            damp(quadratic, problem.metrics, damping),
-            problem.codes,
-            flat,
-            sweeps=_SWEEPS,
-            code_costs=target.code_costs,
-        )
-
-    trials = jax.vmap(trial)(jnp.asarray(dampings, quadratic.origin.dtype))
-    trials = trials.reshape(-1, *tokens.shape)
-    found = candidate_costs(problem, trials, target)
-    least = jnp.argmin(found)
-    return jnp.where(found[least] < cost, trials[least], tokens), jnp.minimum(found[least], cost)
+    def __call__(self, problem: Problem, tokens: Int[Array, "h w S"], *target: Array, at_once: int) -> Float[Array, ""]:
+        """In intensity²."""
+        return candidate_costs(problem, tokens[None], Target(*target))[0]
 
 
-def candidate_costs(problem: Problem, candidates: Int[Array, "c h w S"], target: Target) -> Float[Array, " c"]:
-    """`squared_errors` of several grids of tokens for one image, and the costs of their codes."""
-    errors = squared_errors(problem, candidates, target.image)
-    if target.code_costs is None:
-        return errors
-    t, count, _ = target.code_costs.shape
-    chosen = jnp.take_along_axis(target.code_costs[None], candidates.reshape(-1, t, count, 1), axis=3)
-    return errors + chosen.sum(axis=(1, 2, 3))
+@dataclasses.dataclass(frozen=True)
+class MoveOrigin:
+    """Kernel: the linearised error around tokens, with the exact gradient there and the curvature of before."""
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """A gradient costs about three."""
+        return 3
+
+    def __call__(
+        self,
+        problem: Problem,
+        error: LinearisedError,
+        tokens: Int[Array, "h w S"],
+        image: Float[Array, "H W C"],
+        *,
+        at_once: int,
+    ) -> LinearisedError:
+        """Around the sums of the tokens' codes."""
+        here = sum_codes(problem.codes, tokens)
+        return error._replace(origin=here.reshape(error.origin.shape), gradient=cost_gradient(problem, here, image))
 
 
-def squared_errors(
-    problem: Problem, candidates: Int[Array, "c h w S"], image: Float[Array, "H W C"]
-) -> Float[Array, " c"]:
-    """‖D(Ẑ) − x‖² of several grids of tokens for one image."""
-    decoded = jax.vmap(problem.decode)(sum_codes(problem.codes, candidates))
-    return jax.vmap(lambda one: jnp.sum((one - image) ** 2))(decoded)
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """Kernel: the tokens after a step on the linearised error, and what they truly cost, which never rises."""
+
+    dampings: tuple[float, ...]
+    """Weights of the mean metric that are tried; the one that costs least is taken."""
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """A decode for each damping."""
+        return len(self.dampings)
+
+    def __call__(
+        self,
+        problem: Problem,
+        error: LinearisedError,
+        tokens: Int[Array, "h w S"],
+        cost: Float[Array, ""],
+        *target: Array,
+        at_once: int,
+    ) -> tuple[Int[Array, "h w S"], Float[Array, ""]]:
+        """The tokens, and their cost: NaN where the linearised error is not finite."""
+        flat, aim = tokens.reshape(-1, tokens.shape[-1]), Target(*target)
+
+        def trial(damping: Array) -> Array:
+            damped = damp(error, problem.metrics, damping)
+            return descend(damped, problem.codes, flat, sweeps=_SWEEPS, code_costs=aim.code_costs)
+
+        dampings = jnp.asarray(self.dampings, error.origin.dtype)
+        trials = jax.vmap(trial)(dampings).reshape(-1, *tokens.shape)
+        found = candidate_costs(problem, trials, aim, at_once=at_once)
+        least = jnp.argmin(found)
+        finite = error.is_finite() & jnp.isfinite(error.gradient).all()
+        lower = jnp.where(finite, jnp.minimum(found[least], cost), jnp.nan)
+        return jnp.where(found[least] < cost, trials[least], tokens), lower
 
 
 class GaussNewtonAssigner(Assigner):
-    """An assigner that takes Gauss-Newton steps; what differs is its kernel and what the curvature needs."""
+    """An assigner that takes Gauss-Newton steps; what differs is where the curvature comes from."""
 
     needs_images: ClassVar[bool] = True
     takes_code_costs: ClassVar[bool] = True
 
     @abc.abstractmethod
-    def kernel_and_problem(
+    def program_and_problem(
         self, decode: Decoder, codebook: Codebook, latents: Float[np.ndarray, "n h w d"]
     ) -> tuple[GaussNewton, Problem]:
-        """The kernel of one image, and what all images share.
+        """What is computed for an image, and what all images share.
 
         Args:
             decode: Takes one grid (h, w, d) to one image (H, W, C).
@@ -232,14 +240,14 @@ class GaussNewtonAssigner(Assigner):
             raise InputError(
                 "images: expected those that the latents are of, found none; this assigner looks at them, so pass images=..."
             )
-        kernel, problem = self.kernel_and_problem(decode, codebook, inputs.latents)
+        program, problem = self.program_and_problem(decode, codebook, inputs.latents)
         codes = np.asarray(problem.codes)
         start = whitened_start(latents, codes, np.asarray(problem.metrics)) if inputs.start is None else inputs.start
         rows: list[np.ndarray] = [latents, np.asarray(start, np.int32), inputs.images]
         if inputs.code_costs is not None:
             n, h, w = inputs.code_costs.shape[:3]
             rows.append(np.asarray(inputs.code_costs, np.float32).reshape(n, h * w, *codes.shape[:2]))
-        return Assigned(*run(kernel, problem, *rows, plan=plan, progress=progress))
+        return Assigned(*run_program(program, problem, *rows, plan=plan, progress=progress))
 
 
 def whitened_start(
@@ -248,18 +256,3 @@ def whitened_start(
     """Nearest codes under the mean of the positions' metrics."""
     n, h, w, d = latents.shape
     return nearest_tokens_whitened(latents.reshape(-1, d), codes, metrics.mean(axis=0)).reshape(n, h, w, -1)
-
-
-def as_problem(
-    decode: Decoder, latents: Float[np.ndarray, "n h w d"], codebook: Codebook, *, curvature: Any = None
-) -> Problem:
-    """What all images share, once the decoder is known to have derivatives.
-
-    Raises:
-        InputError: A decoder that has none.
-    """
-    partial = as_partial(decode)
-    check_decoder(partial, np.asarray(latents, np.float32))
-    d = latents.shape[-1]
-    metrics = np.asarray(codebook.position_metrics, np.float32).reshape(-1, d, d)
-    return Problem(partial, jnp.asarray(codebook.codes), jnp.asarray(metrics), jax.tree.map(jnp.asarray, curvature))

@@ -10,8 +10,8 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
 from geovq.assignment.base import Assigner, Codebook, Inputs, MeasuredAssigner
-from geovq.assignment.gauss_newton import Problem, as_problem, squared_errors
 from geovq.assignment.joint import Joint
+from geovq.assignment.problem import Problem, Target, as_problem, candidate_costs, cost_gradient
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Plan, run
 from geovq.numerics.additive import sum_codes
@@ -100,7 +100,7 @@ class GreedyStep:
         """Tokens (h, w, S) with the code at `index` (row, column, quantizer) chosen anew, and their squared error."""
         row, column, quantizer = index
         grid = sum_codes(problem.codes, tokens)
-        gradient = jax.grad(lambda z: jnp.sum((problem.decode(z) - image) ** 2))(grid)
+        gradient = cost_gradient(problem, grid, image).reshape(grid.shape)
         codes = problem.codes[quantizer]
         present = tokens[row, column, quantizer]
         moves = codes - codes[present][None]
@@ -111,6 +111,6 @@ class GreedyStep:
         # The present code comes first, so that of equals it stays.
         _, chosen = jax.lax.top_k(-promised.at[present].set(-jnp.inf), self.candidates)
         trials = jax.vmap(lambda code: tokens.at[row, column, quantizer].set(code))(chosen.astype(tokens.dtype))
-        errors = squared_errors(problem, trials, image)
+        errors = candidate_costs(problem, trials, Target(image))
         best = jnp.argmin(errors)  # of NaN, if there is any, so that it is found
         return trials[best], errors[best]

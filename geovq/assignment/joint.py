@@ -2,18 +2,20 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Literal
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from geovq.assignment.base import Codebook, check_dampings
-from geovq.assignment.gauss_newton import GaussNewton, GaussNewtonAssigner, Problem, as_problem
-from geovq.assignment.quadratic import Quadratic, Sketched, exact_quadratic, projected_quadratic, sketched_quadratic
+from geovq.assignment.curvature import BandCurvature, ExactCurvature, ProjectedCurvature, SketchedCurvature
+from geovq.assignment.gauss_newton import Curvature, GaussNewton, GaussNewtonAssigner
+from geovq.assignment.problem import Problem, as_problem
 from geovq.assignment.subspace import leading_directions
 from geovq.decoder.adapters import Decoder
 from geovq.decoder.checks import check_decoder
+from geovq.metric.band import SPACING, check_blocks
 from geovq.validation import InputError, check_whole
 
 EXACT_NUMBERS = 1 << 30
@@ -29,6 +31,11 @@ class Joint(GaussNewtonAssigner):
     r·H·W·C numbers, and r probes r·(H·W·C + t·d).
     """
 
+    radius: int | Literal["auto"] | None = "auto"
+    """R: tokens at most R rows and R columns apart interact. None for whole Jacobians, in which all do. "auto" takes whole ones
+    for grids of at most 25 tokens, and else R = 1."""
+    spacing: int | None = None
+    """Tokens between those whose responses one product gives, odd; None takes the larger of 5 and 2R+1."""
     directions: int | None = None
     """Leading directions of the latents along which Jacobians are computed; a third of t·d often loses nothing. None for whole
     Jacobians."""
@@ -56,101 +63,37 @@ class Joint(GaussNewtonAssigner):
         check_whole("corrections", self.corrections, 0)
         object.__setattr__(self, "dampings", check_dampings(self.dampings))
 
-    def kernel_and_problem(
+    def program_and_problem(
         self, decode: Decoder, codebook: Codebook, latents: Float[np.ndarray, "n h w d"]
     ) -> tuple[GaussNewton, Problem]:
-        """With whole Jacobians, or with Jacobians along the leading directions or by probes.
+        """With whole Jacobians or a band of them, or with Jacobians along the leading directions or by probes.
 
         Raises:
-            InputError: A whole Jacobian, or its JᵀJ, that does not fit in the memory that is allowed.
+            InputError: A whole Jacobian, or its JᵀJ, that does not fit in the memory that is allowed; a band of a decoder whose
+                tokens have no blocks of pixels.
         """
-        size = latents[0].size
-        if self.probes is not None:
-            return self._with(SketchedCurvature(self.probes, self.seed)), as_problem(decode, latents, codebook)
+        shape = latents.shape[1:]
+        size = math.prod(shape)
         if self.directions is not None and self.directions < size:
             directions = leading_directions(codebook.position_metrics, codebook.codes, self.directions)
             problem = as_problem(decode, latents, codebook, curvature=directions)
             return self._with(ProjectedCurvature(len(directions.steps))), problem
         problem = as_problem(decode, latents, codebook)
+        if self.probes is not None:
+            return self._with(SketchedCurvature(self.probes, self.seed)), problem
+        radius = self.radius
+        if radius == "auto":
+            radius = None if self.directions is not None or shape[0] * shape[1] <= SPACING**2 else 1
+        if radius is not None:
+            check_blocks(shape, jax.eval_shape(problem.decode, latents[0]).shape)
+            return self._with(BandCurvature(radius, self.spacing)), problem
         numbers = size * max(size, check_decoder(problem.decode, np.asarray(latents, np.float32)))
         if numbers > EXACT_NUMBERS:
             raise InputError(
                 f"latents: expected whole Jacobians of at most {EXACT_NUMBERS:,} numbers, found {numbers:,} for a grid of "
-                f"{size:,}; use Joint(probes=256) or smaller images."
+                f"{size:,}; use Joint(radius=1) or smaller images."
             )
         return self._with(ExactCurvature()), problem
 
-    def _with(self, curvature: Any) -> GaussNewton:
+    def _with(self, curvature: Curvature) -> GaussNewton:
         return GaussNewton(curvature, self.jacobians, self.corrections, self.dampings)
-
-
-@dataclasses.dataclass(frozen=True)
-class ExactCurvature:
-    """The whole JᵀJ of the image."""
-
-    def passes(self, shape: tuple[int, ...]) -> int:
-        """A forward-mode product for each number of the grid."""
-        return math.prod(shape)
-
-    def __call__(
-        self,
-        problem: Problem,
-        latents: Float[Array, "h w d"],
-        origin: Float[Array, "h w d"],
-        image: Float[Array, "H W C"],
-        number: int,
-        *,
-        at_once: int,
-    ) -> Quadratic:
-        """Around the origin."""
-        return exact_quadratic(problem.decode, origin, image, tokens=max(1, at_once // origin.shape[-1]))
-
-
-@dataclasses.dataclass(frozen=True)
-class ProjectedCurvature:
-    """JᵀJ along the directions in `Problem.curvature`; the mean metric on the residual."""
-
-    directions: int
-
-    def passes(self, shape: tuple[int, ...]) -> int:
-        """A forward-mode product for each direction."""
-        return self.directions
-
-    def __call__(
-        self,
-        problem: Problem,
-        latents: Float[Array, "h w d"],
-        origin: Float[Array, "h w d"],
-        image: Float[Array, "H W C"],
-        number: int,
-        *,
-        at_once: int,
-    ) -> Quadratic:
-        """Around the origin."""
-        return projected_quadratic(problem.decode, origin, image, problem.curvature, at_once=at_once)
-
-
-@dataclasses.dataclass(frozen=True)
-class SketchedCurvature:
-    """An estimate SᵀS of JᵀJ, by probes that are the same for every image and other ones in every linearisation."""
-
-    probes: int
-    seed: int
-
-    def passes(self, shape: tuple[int, ...]) -> int:
-        """A reverse-mode product for each probe, which costs about two."""
-        return 2 * self.probes
-
-    def __call__(
-        self,
-        problem: Problem,
-        latents: Float[Array, "h w d"],
-        origin: Float[Array, "h w d"],
-        image: Float[Array, "H W C"],
-        number: int,
-        *,
-        at_once: int,
-    ) -> Sketched:
-        """Around the origin."""
-        key = jax.random.fold_in(jax.random.key(self.seed), number)
-        return sketched_quadratic(problem.decode, origin, image, self.probes, key, at_once=max(1, at_once // 2))

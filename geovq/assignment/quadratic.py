@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from geovq.assignment.banded import Banded
 from geovq.assignment.nearest_codes import first_least
 from geovq.assignment.subspace import Directions
 from geovq.decoder.adapters import Decoder, flat
@@ -119,18 +120,18 @@ class Sketched(NamedTuple):
         return jnp.matmul(state, self.factor[:, q], precision=_PRECISION)
 
 
-LinearisedError = Quadratic | Sketched
+LinearisedError = Quadratic | Sketched | Banded
 
 
 def exact_quadratic(
-    decode: Decoder, grid: Float[Array, "h w d"], image: Float[Array, "H W C"], *, tokens: int
+    decode: Decoder, grid: Float[Array, "h w d"], gradient: Float[Array, "t d"], *, tokens: int
 ) -> Quadratic:
     """The error around a grid from the whole Jacobian, by t·d forward-mode products that share one linearisation.
 
     Args:
         decode: Takes one grid to one image.
         grid: The origin Z.
-        image: The target x.
+        gradient: Of the error there.
         tokens: Tokens whose tangents are pushed forward at once; bounds the memory.
 
     Returns:
@@ -138,26 +139,30 @@ def exact_quadratic(
     """
     h, w, d = grid.shape
     t = h * w
-    found, push = jax.linearize(lambda z: flat(decode, z), grid)
+    _, push = jax.linearize(lambda z: flat(decode, z), grid)
     basis = jnp.eye(t * d, dtype=grid.dtype).reshape(t, d, h, w, d)
     rows = jax.lax.map(jax.vmap(push), basis, batch_size=tokens) if tokens < t else jax.vmap(jax.vmap(push))(basis)
     rows = rows.reshape(t * d, -1)
     gram = jnp.matmul(rows, rows.T, precision=_PRECISION)
-    gradient = -2 * jnp.matmul(rows, image.ravel() - found, precision=_PRECISION)
     coordinates = jnp.broadcast_to(jnp.eye(d, dtype=grid.dtype), (t, d, d))
     own = jnp.zeros_like(coordinates)
-    return Quadratic(grid.reshape(t, d), gradient.reshape(t, d), coordinates, gram.reshape(t, d, t, d), own)
+    return Quadratic(grid.reshape(t, d), gradient, coordinates, gram.reshape(t, d, t, d), own)
 
 
 def projected_quadratic(
-    decode: Decoder, grid: Float[Array, "h w d"], image: Float[Array, "H W C"], directions: Directions, *, at_once: int
+    decode: Decoder,
+    grid: Float[Array, "h w d"],
+    gradient: Float[Array, "t d"],
+    directions: Directions,
+    *,
+    at_once: int,
 ) -> Quadratic:
-    """The error around a grid with its exact gradient, and JᵀJ along the directions that move the image most.
+    """The error around a grid with JᵀJ along the directions that move the image most.
 
     Args:
         decode: Takes one grid to one image.
         grid: The origin Z.
-        image: The target x.
+        gradient: Of the error there.
         directions: Along them JᵀJ is exact; on the residual it is the mean metric.
         at_once: Directions that are pushed forward at once; bounds the memory.
 
@@ -166,7 +171,7 @@ def projected_quadratic(
     """
     gram = projected_gram(decode, grid, directions, at_once=at_once)
     coordinates, residual = jnp.asarray(directions.coordinates), jnp.asarray(directions.residual)
-    return Quadratic(grid.reshape(len(residual), -1), error_gradient(decode, grid, image), coordinates, gram, residual)
+    return Quadratic(grid.reshape(len(residual), -1), gradient, coordinates, gram, residual)
 
 
 def projected_gram(
@@ -185,18 +190,18 @@ def projected_gram(
 def sketched_quadratic(
     decode: Decoder,
     grid: Float[Array, "h w d"],
-    image: Float[Array, "H W C"],
+    gradient: Float[Array, "t d"],
     probes: int,
     key: PRNGKeyArray,
     *,
     at_once: int,
 ) -> Sketched:
-    """The error around a grid with its exact gradient, and JᵀJ sketched by r reverse-mode products.
+    """The error around a grid with JᵀJ sketched by r reverse-mode products.
 
     Args:
         decode: Takes one grid to one image.
         grid: The origin Z.
-        image: The target x.
+        gradient: Of the error there.
         probes: r, random signs over √r, as in `geovq.metric.pullback.sketch`.
         key: Of the probes.
         at_once: Probes that are pulled back at once; bounds the memory.
@@ -206,7 +211,6 @@ def sketched_quadratic(
     """
     found, transpose = jax.vjp(lambda z: flat(decode, z), grid)
     d = grid.shape[-1]
-    gradient = -2 * transpose(image.ravel() - found)[0].reshape(-1, d)
     signs = jax.random.rademacher(key, (probes, found.size), found.dtype) / math.sqrt(probes)
     gradients = jax.vmap(lambda probe: transpose(probe)[0])
     # Up to four parts are compiled one by one, since the gradients of convolutions in a loop are slow on a CPU. More of them
@@ -217,12 +221,6 @@ def sketched_quadratic(
         factor = jax.lax.map(lambda probe: transpose(probe)[0], signs, batch_size=at_once)
     own = jnp.zeros((len(gradient), d, d), grid.dtype)
     return Sketched(grid.reshape(-1, d), gradient, factor.reshape(probes, -1, d), own)
-
-
-def error_gradient(decode: Decoder, grid: Float[Array, "h w d"], image: Float[Array, "H W C"]) -> Float[Array, "t d"]:
-    """The gradient −2 Jᵀr alone, by one reverse-mode product; arguments as `exact_quadratic`."""
-    found, transpose = jax.vjp(lambda z: flat(decode, z), grid)
-    return -2 * transpose(image.ravel() - found)[0].reshape(-1, grid.shape[-1])
 
 
 def damp(quadratic: LinearisedError, metrics: Float[Array, "t d d"], damping: Float[Array, ""]) -> LinearisedError:
@@ -259,6 +257,8 @@ def descend(
     Returns:
         Tokens that do not cost more than the start: the error of `quadratic` and the costs of their codes.
     """
+    if isinstance(quadratic, Banded):
+        return quadratic.descend(codes, tokens, sweeps=sweeps, code_costs=code_costs)
     t, count = tokens.shape
     own = quadratic.own
     # Two products: `own` alone differs in a batch of dampings, and the curvature alone in a batch of images.

@@ -5,6 +5,7 @@ in the cache, and large ones on an accelerator, so the default depends on the ki
 gives the same bits.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -50,7 +51,10 @@ class Settled(NamedTuple):
 
 @runtime_checkable
 class Kernel(Hashable, Protocol):
-    """A computation for one row. It is hashable, and equal to another that compiles to the same code."""
+    """A computation for one row. It is hashable, and equal to another that compiles to the same code.
+
+    Its attribute `donated_rows`, if it has one, names rows by their index whose memory the result may take.
+    """
 
     def passes(self, shape: tuple[int, ...]) -> int:
         """Passes through the decoder that a latent of this shape takes, beside the first."""
@@ -92,6 +96,45 @@ def settle(plan: Plan = DEFAULT_PLAN) -> Settled:
         passes if plan.passes is None else plan.passes,
         fast_options() if plan.options is None else plan.options,
         plan.mesh,
+    )
+
+
+@runtime_checkable
+class Program(Protocol):
+    """A computation of several kernels for a chunk of rows, one after the other: each compiles by itself, and soon."""
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """Passes through the decoder that a latent of this shape takes at once."""
+
+    @property
+    def __call__(self) -> Callable[..., Any]:
+        """(call, shared, *rows) -> the results for a chunk of rows; `call` is `Call`, for kernels of the same rows."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """Runs kernels on a chunk of rows, and leaves what they return on the devices."""
+
+    plan: Settled
+
+    def __call__(self, kernel: Kernel, shared: Shared, *rows: Any) -> Any:
+        """What the kernel returns, with a leading axis of the chunk's rows."""
+        return _function(kernel, shared, self.plan)(*rows)
+
+
+def run_program(
+    program: Program, shared: Shared, *rows: np.ndarray, plan: Plan = DEFAULT_PLAN, progress: Progress | None = None
+) -> Any:
+    """`run` of a program: arguments, results and errors are the same."""
+    settled = settle(plan)
+    shared = _placed(shared, settled)
+    return map_chunks(
+        functools.partial(program, Call(settled), shared),
+        *rows,
+        chunk=_chunk(program, rows, settled),
+        pad=True,
+        check=check_rows_finite,
+        progress=progress,
     )
 
 
@@ -138,7 +181,7 @@ def run_summed(
     return total
 
 
-def _chunk(kernel: Kernel, rows: tuple[np.ndarray, ...], plan: Settled) -> int:
+def _chunk(kernel: Kernel | Program, rows: tuple[np.ndarray, ...], plan: Settled) -> int:
     """Rows of a call on all devices together."""
     each = max(1, plan.passes // kernel.passes(rows[0].shape[1:]))
     return each * (1 if plan.mesh is None else plan.mesh.size)
@@ -149,9 +192,14 @@ def _function(kernel: Kernel, shared: Shared, plan: Settled, *, summed: bool = F
     compiled = _compile(kernel, plan, summed=summed)
     if plan.mesh is None:
         return functools.partial(compiled, shared)
-    everywhere = jax.device_put(shared, NamedSharding(plan.mesh, PartitionSpec()))
+    everywhere = _placed(shared, plan)
     divided = NamedSharding(plan.mesh, PartitionSpec(plan.mesh.axis_names))
     return lambda *rows: compiled(everywhere, *jax.device_put(rows, divided))
+
+
+def _placed(shared: Shared, plan: Settled) -> Shared:
+    """What all rows share, on every device of a mesh."""
+    return shared if plan.mesh is None else jax.device_put(shared, NamedSharding(plan.mesh, PartitionSpec()))
 
 
 @functools.lru_cache(maxsize=64)
@@ -175,7 +223,9 @@ def _compile(kernel: Kernel, plan: Settled, *, summed: bool) -> Callable:
         specs = (PartitionSpec(),) + (along,) * len(rows)
         return jax.shard_map(local, mesh=plan.mesh, in_specs=specs, out_specs=along, check_vma=False)(shared, *rows)
 
-    return jax.jit(local if plan.mesh is None else on_devices, compiler_options=dict(plan.options))
+    donated = tuple(1 + row for row in getattr(kernel, "donated_rows", ()))
+    function = local if plan.mesh is None else on_devices
+    return jax.jit(function, donate_argnums=donated, compiler_options=dict(plan.options))
 
 
 def check_rows_finite(first: int, found: Any) -> None:

@@ -16,8 +16,9 @@ import scipy.sparse.linalg
 from jaxtyping import Array, Float, Int
 
 from geovq.assignment.base import Codebook, Inputs
-from geovq.assignment.gauss_newton import Problem, as_problem, squared_errors, whitened_start
+from geovq.assignment.gauss_newton import TokenCost, whitened_start
 from geovq.assignment.joint import Joint
+from geovq.assignment.problem import Problem, as_problem, cost_gradient
 from geovq.assignment.quadratic import exact_quadratic
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, run
@@ -57,23 +58,9 @@ class _Normal:
         self, problem: Problem, origin: Float[Array, "h w d"], image: Float[Array, "H W C"], *, at_once: int
     ) -> tuple[Float[Array, "m m"], Float[Array, " m"]]:
         """Both, for m = t·d numbers."""
-        found = exact_quadratic(problem.decode, origin, image, tokens=max(1, at_once // origin.shape[-1]))
+        gradient = cost_gradient(problem, origin, image)
+        found = exact_quadratic(problem.decode, origin, gradient, tokens=max(1, at_once // origin.shape[-1]))
         return found.gram.reshape(origin.size, origin.size), -found.gradient.reshape(-1) / 2
-
-
-@dataclasses.dataclass(frozen=True)
-class _Error:
-    """Kernel: the squared error of an image's tokens."""
-
-    def passes(self, shape: tuple[int, ...]) -> int:
-        """One decode."""
-        return 1
-
-    def __call__(
-        self, problem: Problem, tokens: Int[Array, "h w S"], image: Float[Array, "H W C"], *, at_once: int
-    ) -> Float[Array, ""]:
-        """In intensity²."""
-        return squared_errors(problem, tokens[None], image)[0]
 
 
 def refine_codes(
@@ -181,7 +168,7 @@ def _step(
     trials = [codes, *(np.asarray(codes + part * step.reshape(codes.shape), np.float32) for part in _STEPS)]
     errors = [
         run(
-            _Error(), problem._replace(codes=jnp.asarray(trial)), tokens, images, plan=DEFAULT_PLAN, progress=None
+            TokenCost(), problem._replace(codes=jnp.asarray(trial)), tokens, images, plan=DEFAULT_PLAN, progress=None
         ).mean()
         for trial in trials
     ]

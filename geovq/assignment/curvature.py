@@ -1,0 +1,194 @@
+"""Where `Joint` has the JᵀJ of an image from: the image's own Jacobian, as a whole, on a band, along directions or by probes."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, Int
+
+from geovq.assignment.banded import Banded
+from geovq.assignment.gauss_newton import KernelCurvature
+from geovq.assignment.problem import Problem, cost_gradient
+from geovq.assignment.quadratic import (
+    Quadratic,
+    Sketched,
+    exact_quadratic,
+    projected_quadratic,
+    sketched_quadratic,
+)
+from geovq.batching.run import Call
+from geovq.decoder.adapters import AnyArray
+from geovq.metric.band import Lattice, band_of_windows, cut_windows, lattice_tangents, make_lattice
+
+
+@dataclasses.dataclass(frozen=True)
+class BandCurvature:
+    """JᵀJ of tokens at most R rows and columns apart, see `geovq.metric.band`."""
+
+    radius: int
+    spacing: int | None
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """A forward-mode product for each channel of each token of a window."""
+        return self._lattice(shape).products
+
+    def linearise(
+        self, call: Call, problem: Problem, latents: AnyArray, origins: AnyArray, images: AnyArray, number: int
+    ) -> Banded:
+        """As `Curvature.linearise`; the windows of some products at once."""
+        lattice = self._lattice(origins.shape[1:])
+        windows = measure_windows(call, lattice, problem.decode, origins, images.shape[1:])
+        return call(BandError(lattice), problem, windows, origins, images)
+
+    def _lattice(self, shape: tuple[int, ...]) -> Lattice:
+        h, w, d = shape
+        return make_lattice((h, w, d), radius=self.radius, spacing=self.spacing)
+
+
+def measure_windows(
+    call: Call, lattice: Lattice, decode: Partial, origins: AnyArray, image_shape: tuple[int, ...]
+) -> Float[Array, "n products ny nx s s pixels"]:
+    """The windows of all products of a chunk of grids."""
+    at_once = min(lattice.products, max(1, call.plan.passes // len(origins)))
+    h, w, _ = lattice.grid
+    pixels = image_shape[0] // h * (image_shape[1] // w) * image_shape[2]
+    side = lattice.spacing
+    windows = jnp.zeros((len(origins), lattice.products, *lattice.windows, side, side, pixels), origins.dtype)
+    for first in range(0, lattice.products, at_once):
+        # The last products are computed twice, where they do not fill a call.
+        starts = np.full(len(origins), min(first, lattice.products - at_once), np.int32)
+        windows = call(FillWindows(lattice, at_once), decode, windows, origins, starts)
+    return windows
+
+
+@dataclasses.dataclass(frozen=True)
+class FillWindows:
+    """Kernel: the windows of some products of a grid, put in their place among all."""
+
+    lattice: Lattice
+    at_once: int
+    donated_rows = (0,)
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """The products."""
+        return self.at_once
+
+    def __call__(
+        self,
+        decode: Partial,
+        windows: Float[Array, "products ny nx s s pixels"],
+        grid: Float[Array, "h w d"],
+        first: Int[Array, ""],
+        *,
+        at_once: int,
+    ) -> Float[Array, "products ny nx s s pixels"]:
+        """All windows, with those of the products from `first` on filled in."""
+        numbers = first + jnp.arange(self.at_once)
+        _, push = jax.linearize(decode, grid)
+        responses = jax.vmap(push)(lattice_tangents(self.lattice, numbers, grid.dtype))
+        found = jax.vmap(lambda response, number: cut_windows(self.lattice, response, number))(responses, numbers)
+        return jax.lax.dynamic_update_slice_in_dim(windows, found.astype(windows.dtype), first, axis=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class BandError:
+    """Kernel: the linearised error of an image from the windows at its origin."""
+
+    lattice: Lattice
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """A gradient costs about three."""
+        return 3
+
+    def __call__(
+        self,
+        problem: Problem,
+        windows: Float[Array, "products ny nx s s pixels"],
+        origin: Float[Array, "h w d"],
+        image: Float[Array, "H W C"],
+        *,
+        at_once: int,
+    ) -> Banded:
+        """Around the origin, with the exact gradient."""
+        h, w, d = origin.shape
+        band = band_of_windows(self.lattice, windows)
+        own = jnp.zeros((h * w, d, d), band.dtype)
+        return Banded(origin.reshape(-1, d), cost_gradient(problem, origin, image), band, own)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExactCurvature(KernelCurvature):
+    """The whole JᵀJ of the image."""
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """A forward-mode product for each number of the grid."""
+        return math.prod(shape)
+
+    def __call__(
+        self,
+        problem: Problem,
+        latents: Float[Array, "h w d"],
+        origin: Float[Array, "h w d"],
+        image: Float[Array, "H W C"],
+        number: Int[Array, ""],
+        *,
+        at_once: int,
+    ) -> Quadratic:
+        """Around the origin."""
+        gradient = cost_gradient(problem, origin, image)
+        return exact_quadratic(problem.decode, origin, gradient, tokens=max(1, at_once // origin.shape[-1]))
+
+
+@dataclasses.dataclass(frozen=True)
+class ProjectedCurvature(KernelCurvature):
+    """JᵀJ along the directions in `Problem.curvature`; the mean metric on the residual."""
+
+    directions: int
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """A forward-mode product for each direction."""
+        return self.directions
+
+    def __call__(
+        self,
+        problem: Problem,
+        latents: Float[Array, "h w d"],
+        origin: Float[Array, "h w d"],
+        image: Float[Array, "H W C"],
+        number: Int[Array, ""],
+        *,
+        at_once: int,
+    ) -> Quadratic:
+        """Around the origin."""
+        gradient = cost_gradient(problem, origin, image)
+        return projected_quadratic(problem.decode, origin, gradient, problem.curvature, at_once=at_once)
+
+
+@dataclasses.dataclass(frozen=True)
+class SketchedCurvature(KernelCurvature):
+    """An estimate SᵀS of JᵀJ, by probes that are the same for every image and other ones in every linearisation."""
+
+    probes: int
+    seed: int
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """A reverse-mode product for each probe, which costs about two."""
+        return 2 * self.probes
+
+    def __call__(
+        self,
+        problem: Problem,
+        latents: Float[Array, "h w d"],
+        origin: Float[Array, "h w d"],
+        image: Float[Array, "H W C"],
+        number: Int[Array, ""],
+        *,
+        at_once: int,
+    ) -> Sketched:
+        """Around the origin."""
+        gradient = cost_gradient(problem, origin, image)
+        key = jax.random.fold_in(jax.random.key(self.seed), number)
+        return sketched_quadratic(problem.decode, origin, gradient, self.probes, key, at_once=max(1, at_once // 2))

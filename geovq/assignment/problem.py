@@ -1,0 +1,91 @@
+"""What assigners that look at the image make small: the error of the decoded image, and what codes cost beside it."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, Int
+
+from geovq.assignment.base import Codebook
+from geovq.decoder.adapters import Decoder, as_partial
+from geovq.decoder.checks import check_decoder
+from geovq.numerics.additive import sum_codes
+
+
+class Problem(NamedTuple):
+    """What all images share."""
+
+    decode: Partial
+    codes: Float[Array, "S K d"]
+    metrics: Float[Array, "t d d"]
+    """Mean metric of each position, for damping."""
+    curvature: Any = None
+    """Arrays that the curvature needs: directions, or clusters of images."""
+    distance: Partial | None = None
+    """Takes a decoded image and the target, both (H, W, C), to what is added to their squared error, intensity²."""
+
+
+class Target(NamedTuple):
+    """What the tokens of one image are for."""
+
+    image: Float[Array, "H W C"]
+    code_costs: Float[Array, "t S K"] | None = None
+
+
+def as_problem(
+    decode: Decoder,
+    latents: Float[np.ndarray, "n h w d"],
+    codebook: Codebook,
+    *,
+    curvature: Any = None,
+    distance: Partial | None = None,
+) -> Problem:
+    """What all images share, once the decoder is known to have derivatives.
+
+    Raises:
+        InputError: A decoder that has none.
+    """
+    partial = as_partial(decode)
+    check_decoder(partial, np.asarray(latents, np.float32))
+    d = latents.shape[-1]
+    metrics = np.asarray(codebook.position_metrics, np.float32).reshape(-1, d, d)
+    on_devices = jax.tree.map(jnp.asarray, curvature)
+    return Problem(partial, jnp.asarray(codebook.codes), jnp.asarray(metrics), on_devices, distance)
+
+
+def image_cost(problem: Problem, decoded: Float[Array, "H W C"], image: Float[Array, "H W C"]) -> Float[Array, ""]:
+    """Squared error of a decoded image, and its distance to the target if the problem has one."""
+    squared = jnp.sum((decoded - image) ** 2)
+    return squared if problem.distance is None else squared + problem.distance(decoded, image)
+
+
+def cost_gradient(problem: Problem, grid: Float[Array, "h w d"], image: Float[Array, "H W C"]) -> Float[Array, "t d"]:
+    """Gradient of the image's cost at a grid of latents, by one reverse-mode product: −2 Jᵀr, and that of the distance."""
+    gradient = jax.grad(lambda z: image_cost(problem, problem.decode(z), image))(grid)
+    return gradient.reshape(-1, grid.shape[-1])
+
+
+def candidate_costs(
+    problem: Problem, candidates: Int[Array, "c h w S"], target: Target, *, at_once: int | None = None
+) -> Float[Array, " c"]:
+    """What several grids of tokens cost for one image: their image's cost, and the costs of their codes.
+
+    Args:
+        problem: What all images share.
+        candidates: The grids.
+        target: The image, and the costs of codes.
+        at_once: Grids that are decoded at once; bounds the memory. None decodes all.
+    """
+
+    def cost_of(tokens: Int[Array, "h w S"]) -> Float[Array, ""]:
+        return image_cost(problem, problem.decode(sum_codes(problem.codes, tokens)), target.image)
+
+    whole = at_once is None or at_once >= len(candidates)
+    errors = jax.vmap(cost_of)(candidates) if whole else jax.lax.map(cost_of, candidates, batch_size=at_once)
+    if target.code_costs is None:
+        return errors
+    t, count, _ = target.code_costs.shape
+    chosen = jnp.take_along_axis(target.code_costs[None], candidates.reshape(-1, t, count, 1), axis=3)
+    return errors + chosen.sum(axis=(1, 2, 3))
