@@ -97,7 +97,7 @@ def assign_entropy_constrained(
         InputError: Images, tokens or an assigner that do not fit, several codes a token, a weight below 0, or nats of another
             shape.
     """
-    images = check_images(images, tokenizer.image_shape)
+    images = tokenizer.check_images(images)
     check_whole("rounds", rounds)
     if not tokenizer.assigner.takes_code_costs:
         raise InputError(
