@@ -98,7 +98,9 @@ def check_length(name: str, values: Any, n: int) -> None:
     """
     found = len(values) if hasattr(values, "__len__") else type(values).__name__
     if found != n:
-        raise InputError(f"{name}: expected a list of {n}, one for each image, found {found}; pass them in the same order.")
+        raise InputError(
+            f"{name}: expected a list of {n}, one for each image, found {found}; pass them in the same order."
+        )
 
 
 def check_images(images: np.ndarray, shape: tuple[int, ...] | None = None, name: str = "images") -> np.ndarray:

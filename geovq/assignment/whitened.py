@@ -39,8 +39,7 @@ class Whitened(Assigner):
         if self.per_position:
             metrics = codebook.metrics_on((h, w))
             found = [
-                nearest_tokens_whitened(latents[:, i, j], codebook.codes, metrics[i, j])
-                for i, j in np.ndindex(h, w)
+                nearest_tokens_whitened(latents[:, i, j], codebook.codes, metrics[i, j]) for i, j in np.ndindex(h, w)
             ]
             tokens = np.stack(found, axis=1)
         else:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Self, overload
+from typing import Any, Self, overload
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -96,7 +96,7 @@ class Tokenizer:
         self.codebook = codebook
         self._encode, self._decode = as_partial(encode, "encode"), as_partial(decode, "decode")
         positions, shape = codebook.position_metrics.shape[:2], tuple(int(size) for size in image_shape)
-        self._sizes = find_sizes(self._encode, self._decode, shape, positions, codebook.codes.shape[-1])
+        self.sizes = find_sizes(self._encode, self._decode, shape, positions, codebook.codes.shape[-1])
         check_assigner(assigner, self.codebook.num_quantizers, any_size=self.stride is not None)
         check_measured(assigner, self.codebook)
         self.assigner = assigner
@@ -137,17 +137,17 @@ class Tokenizer:
     @property
     def image_shape(self) -> tuple[int, ...]:
         """(H, W, C) of the images that it was made for; with a `stride`, one size of many."""
-        return self._sizes.image_shape
+        return self.sizes.image_shape
 
     @property
     def stride(self) -> tuple[int, int] | None:
-        """Height and width of a token in pixels, if images of every size that they divide are taken; None if of `image_shape` alone."""
-        return self._sizes.stride
+        """Height and width of a token in pixels, where images of every size that they divide are taken; else None."""
+        return self.sizes.stride
 
     @property
     def grid(self) -> tuple[int, int]:
         """(h, w) of an image of `image_shape`."""
-        return self._sizes.grid
+        return self.sizes.grid
 
     @property
     def token_shape(self) -> tuple[int, ...]:
@@ -343,18 +343,28 @@ class Tokenizer:
         progress: Progress | None = ...,
     ) -> list[np.ndarray]: ...
 
-    def encode(self, images, *, start=None, code_costs=None, pad=False, plan=DEFAULT_PLAN, progress=None):
+    def encode(
+        self,
+        images: Any,
+        *,
+        start: Any = None,
+        code_costs: Any = None,
+        pad: bool = False,
+        plan: Plan = DEFAULT_PLAN,
+        progress: Progress | None = None,
+    ) -> Any:
         """Tokens of images.
 
         Args:
             images: (n, H, W, C), uint8 or floats in [0, 1]. Or a list or tuple of images (H, W, C) of one dtype, which may have
                 different sizes; those of one size are encoded together, a bounded number at a time.
-            start: Tokens that `Amortised`, `Joint` or `Greedy` go on with, of the shape that this returns, or a list of them for a
-                list. Without them `Greedy` starts with its `initial` assigner, the others with `Whitened`.
+            start: Tokens that `Amortised`, `Joint` or `Greedy` go on with, as this returns them. Without them `Greedy` starts
+                with its `initial` assigner, the others with `Whitened`.
             code_costs: For `Amortised` and `Joint`: what every code of every token costs beside its image's squared error,
-                intensity², of the shape of the tokens with K at the end. See `geovq.tokenizer.entropy_constrained`.
-            pad: Whether images whose sides the `stride` does not divide are mirrored at the bottom and the right up to the next
-                multiple. What was added counts as part of the image for every assigner. `decode` crops it with `image_shape`.
+                intensity², of the shape of the tokens with K at the end; for a list of images a list. See
+                `geovq.tokenizer.entropy_constrained`.
+            pad: Whether images whose sides the `stride` does not divide are padded: the last rows and columns are
+                repeated. What was added counts as part of the image for every assigner. `decode` crops it with `image_shape`.
             plan: How much at once and on which devices the decoder is run, for assigners that run it.
             progress: Called with the images done.
 
@@ -364,18 +374,19 @@ class Tokenizer:
             codes cannot reach; `decode` refuses it and `geovq.models.token_data.keep_valid` drops its image.
 
         Raises:
-            InputError: Images of a shape, dtype or range that are not taken; tokens or costs that do not fit them or the assigner.
+            InputError: Images of another shape, dtype or range than are taken; tokens or costs that do not fit them or the
+                assigner.
         """
         if is_list_of_arrays(images):
-            images = check_image_list(images, self._sizes, pad=pad)
-            grids = [self._sizes.grid_of(image.shape) for image in images]
-            check_lists(self.codebook, self.assigner, self._sizes, grids, {"start": start, "code_costs": code_costs})
+            images = check_image_list(images, self.sizes, pad=pad)
+            grids = [self.sizes.grid_of(image.shape) for image in images]
+            check_lists(self.codebook, self.assigner, self.sizes, grids, {"start": start, "code_costs": code_costs})
 
-            def some(images, start, code_costs):
+            def some(images: np.ndarray, start: np.ndarray | None, code_costs: np.ndarray | None) -> np.ndarray:
                 return self.encode(images, start=start, code_costs=code_costs, pad=pad, plan=plan, progress=progress)
 
             return map_alike(some, images, start, code_costs, image_shape=lambda shape: shape)
-        images = as_images(images, self._sizes, pad=pad)
+        images = as_images(images, self.sizes, pad=pad)
         self._check_size(images.shape[1:])
         latents = encode_images(self._encode, images)
         return self.assign_latents(
@@ -409,8 +420,16 @@ class Tokenizer:
     ) -> list[np.ndarray]: ...
 
     def assign_latents(
-        self, latents, *, metrics=None, images=None, start=None, code_costs=None, plan=DEFAULT_PLAN, progress=None
-    ):
+        self,
+        latents: Any,
+        *,
+        metrics: Any = None,
+        images: Any = None,
+        start: Any = None,
+        code_costs: Any = None,
+        plan: Plan = DEFAULT_PLAN,
+        progress: Progress | None = None,
+    ) -> Any:
         """Tokens of latents.
 
         Args:
@@ -432,21 +451,21 @@ class Tokenizer:
         """
         if is_list_of_arrays(latents):
             for i, each in enumerate(latents):
-                check_latent_shape(f"latents[{i}]", np.shape(each), self.codebook, self._sizes.only_grid)
+                check_latent_shape(f"latents[{i}]", np.shape(each), self.codebook, self.sizes.only_grid)
             grids = [np.shape(each)[:2] for each in latents]
             given = {"metrics": metrics, "images": images, "start": start, "code_costs": code_costs}
-            check_lists(self.codebook, self.assigner, self._sizes, grids, given)
+            check_lists(self.codebook, self.assigner, self.sizes, grids, given)
 
-            def some(latents, *rows):
-                options = dict(zip(given, rows, strict=True))
+            def some_of_each(latents: np.ndarray, *rows: np.ndarray | None) -> np.ndarray:
+                options: dict[str, Any] = dict(zip(given, rows, strict=True))
                 return self.assign_latents(latents, **options, plan=plan, progress=progress)
 
-            return map_alike(some, latents, *given.values(), image_shape=self._sizes.image_of)
-        latents, metrics = as_latents(latents, metrics, self.codebook, self._sizes.only_grid)
+            return map_alike(some_of_each, latents, *given.values(), image_shape=self.sizes.image_of)
+        latents, metrics = as_latents(latents, metrics, self.codebook, self.sizes.only_grid)
         n, grid = len(latents), latents.shape[1:3]
         inputs = Inputs(
             latents,
-            None if images is None else check_images_of(images, self._sizes.image_of(grid), n),
+            None if images is None else check_images_of(images, self.sizes.image_of(grid), n),
             metrics,
             None if start is None else as_start(start, self.assigner, self.codebook, n, grid),
             None if code_costs is None else as_code_costs(code_costs, self.assigner, self.codebook, n, grid),
@@ -464,7 +483,7 @@ class Tokenizer:
         self, tokens: Sequence[np.ndarray], *, image_shape: Sequence[Sequence[int]] | None = ...
     ) -> list[np.ndarray]: ...
 
-    def decode(self, tokens, *, image_shape=None):
+    def decode(self, tokens: Any, *, image_shape: Any = None) -> Any:
         """Images of tokens.
 
         Args:
@@ -481,13 +500,13 @@ class Tokenizer:
                 that of an image with these tokens.
         """
         if is_list_of_arrays(tokens):
-            grids = as_token_list(tokens, self.codebook, self._sizes.only_grid)
-            crops = as_crops(image_shape, [self._sizes.image_of(grid.shape) for grid in grids], self._sizes)
-            images = map_alike(self.decode, grids, image_shape=self._sizes.image_of)
+            grids = as_token_list(tokens, self.codebook, self.sizes.only_grid)
+            crops = as_crops(image_shape, [self.sizes.image_of(grid.shape) for grid in grids], self.sizes)
+            images = map_alike(self.decode, grids, image_shape=self.sizes.image_of)
             return [image[:height, :width] for image, (height, width) in zip(images, crops, strict=True)]
         latents = self.dequantize(tokens)
-        decoded = self._sizes.image_of(latents.shape[1:])
-        height, width = decoded[:2] if image_shape is None else as_crop(image_shape, decoded, self._sizes)
+        decoded = self.sizes.image_of(latents.shape[1:])
+        height, width = decoded[:2] if image_shape is None else as_crop(image_shape, decoded, self.sizes)
         self._check_size(decoded)
         return decode_latents(self._decode, latents)[:, :height, :width]
 
@@ -499,12 +518,12 @@ class Tokenizer:
     @overload
     def dequantize(self, tokens: Sequence[np.ndarray]) -> list[np.ndarray]: ...
 
-    def dequantize(self, tokens):
+    def dequantize(self, tokens: Any) -> Any:
         """Latents of tokens: their codes, or the sums of their codes; arguments and errors as for `decode`."""
         if is_list_of_arrays(tokens):
-            grids = as_token_list(tokens, self.codebook, self._sizes.only_grid)
+            grids = as_token_list(tokens, self.codebook, self.sizes.only_grid)
             return [self.dequantize(grid[None])[0] for grid in grids]
-        return sum_codes(self.codebook.codes, as_grids(tokens, self.codebook, self._sizes.only_grid))
+        return sum_codes(self.codebook.codes, as_grids(tokens, self.codebook, self.sizes.only_grid))
 
     def save(self, path: str | os.PathLike, *, decoder: bool = False) -> str:
         """Saves codes, the assigner with its statistics, and options as one file with a checksum.
@@ -555,7 +574,7 @@ class Tokenizer:
     def _check_size(self, image_shape: tuple[int, ...]) -> None:
         """Refuses a size that the stride divides and the VAE does not take."""
         if image_shape != self.image_shape:
-            check_size(self._encode, self._decode, self._sizes, image_shape, self.codebook.codes.shape[-1])
+            check_size(self._encode, self._decode, self.sizes, image_shape, self.codebook.codes.shape[-1])
 
     def _probe(self) -> dict[str, np.ndarray]:
         """What the decoder makes of the first code alone, and the encoder of that: tells one trained VAE from another."""
