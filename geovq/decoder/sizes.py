@@ -116,8 +116,8 @@ def check_size(encode: Partial, decode: Partial, sizes: Sizes, image_shape: tupl
 def pad_to_stride(images: Shaped[np.ndarray, "n H W C"], stride: tuple[int, int]) -> Shaped[np.ndarray, "n H2 W2 C"]:
     """Images whose last rows and columns are repeated until the stride divides both sides.
 
-    Repeated pixels are easy to decode, so that the true ones beside them come out better than with mirrored ones: with TAESD by
-    0.1 dB, within 16 pixels of these borders.
+    Repeated pixels are easy to decode. TAESD reconstructs the 16 true pixels beside them by 0.1 to 0.2 dB better than beside
+    mirrored ones, in 40 photographs; from 256 k-means codes both are as good.
 
     Returns:
         The same array where the stride divides the sides already.

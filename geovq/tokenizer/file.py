@@ -25,7 +25,7 @@ from geovq.validation import InputError
 
 _KIND = "geovq.tokenizer"
 _VERSION = 5
-"""4 knew images of one size alone, and is read as such."""
+"""Files of version 4 have mean metrics of every position, and so images of one size; they are read."""
 
 _ASSIGNERS: dict[str, type[Assigner]] = {
     kind.__name__: kind for kind in (Nearest, Whitened, Local, Geodesic, Amortised, Joint, Greedy)

@@ -24,8 +24,10 @@ def as_images(images: np.ndarray, sizes: Sizes, *, pad: bool = False) -> Float[n
     """
     if sizes.stride is None:
         return check_images(images, sizes.image_shape)
+    images = as_array("images", images)
+    if images.ndim == 4:  # what is no batch is refused below
+        check_image_shape("images", images.shape[1:], sizes, pad=pad)
     images = check_images(images)
-    check_image_shape("images", images.shape[1:], sizes, pad=pad)
     return pad_to_stride(images, sizes.stride) if pad else images
 
 
