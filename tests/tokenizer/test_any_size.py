@@ -24,20 +24,20 @@ from tests.typechecker import annotations_off
 RNG = np.random.default_rng(0)
 WEIGHTS = RNG.uniform(-0.5, 1, (3, 3, 2, 4)).astype(np.float32)
 IMAGES = RNG.uniform(size=(30, 4, 4, 1)).astype(np.float32)
-SHAPES = [(4, 4), (2, 6), (4, 4), (6, 2), (2, 6)]
+SHAPES = [(4, 4), (2, 6), (4, 4)]
 RAGGED = [RNG.uniform(size=(*shape, 1)).astype(np.float32) for shape in SHAPES]
 
 CHEAP = Joint(jacobians=1, corrections=0, dampings=(0.1,))
 ASSIGNERS: dict[str, Assigner] = {
-    "nearest": Nearest(),
     "whitened": Whitened(),
-    "local": Local(),
+    "local": Local(probes=2),
     "joint": CHEAP,
-    "directions": Joint(directions=6, jacobians=1, corrections=0),
+    "directions": Joint(directions=6, jacobians=1, corrections=0, dampings=(0.1,)),
     "greedy": Greedy(candidates=2, initial=Whitened()),
 }
 
 
+@jax.jit
 def encode(images):
     """Mean and contrast of patches of 2x2 pixels."""
     n, height, width, _ = images.shape
@@ -53,6 +53,9 @@ def decode(latents):
     n, h, w, _ = latents.shape
     pixels = jax.lax.conv_general_dilated(latents, WEIGHTS, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
     return jnp.tanh(pixels / 2).reshape(n, h, w, 2, 2).transpose(0, 1, 3, 2, 4).reshape(n, 2 * h, 2 * w, 1)
+
+
+LATENTS = [np.asarray(encode(image[None]))[0] for image in RAGGED]
 
 
 @pytest.fixture(scope="module")
@@ -79,22 +82,25 @@ def test_a_convolutional_vae_has_no_statistics_of_positions(base):
 
 
 @pytest.mark.parametrize("name", ASSIGNERS)
-def test_lists_arrays_and_single_images_get_the_same_tokens(name, base, two):
-    for each in (base, two):
-        tokenizer = each.replace(assigner=ASSIGNERS[name])
-        done: list[int] = []
-        found = tokenizer.encode(RAGGED, progress=done.append)
-        assert sum(done) == 5
-        for image, tokens in zip(RAGGED, found, strict=True):
-            h, w = image.shape[0] // 2, image.shape[1] // 2
-            assert tokens.shape == (h, w) + (each is two) * (2,)
-            np.testing.assert_array_equal(tokenizer.encode(image[None])[0], tokens, strict=True)
-        latents = [np.asarray(encode(image[None]))[0] for image in RAGGED]
-        again = tokenizer.assign_latents(latents, images=RAGGED if tokenizer.assigner.needs_images else None)
-        for one, other in zip(found, again, strict=True):
-            np.testing.assert_array_equal(one, other)
-        with_bytes = tokenizer.encode(tuple(np.round(255 * image).astype(np.uint8) for image in RAGGED))
-        assert [each.shape for each in with_bytes] == [each.shape for each in found]
+def test_lists_arrays_and_single_images_get_the_same_tokens(name, base):
+    tokenizer = base.replace(assigner=ASSIGNERS[name])
+    done: list[int] = []
+    found = tokenizer.encode(RAGGED, progress=done.append)
+    assert sum(done) == 3
+    for image, tokens, (height, width) in zip(RAGGED, found, SHAPES, strict=True):
+        assert tokens.shape == (height // 2, width // 2)
+        np.testing.assert_array_equal(tokenizer.encode(image[None])[0], tokens, strict=True)
+    again = tokenizer.assign_latents(LATENTS, images=RAGGED if tokenizer.assigner.needs_images else None)
+    for one, other in zip(found, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_bytes_in_tuples_with_several_codes_a_token(two):
+    images = tuple(np.round(255 * image).astype(np.uint8) for image in RAGGED)
+    found = two.encode(images)
+    assert [tokens.shape for tokens in found] == [(2, 2, 2), (1, 3, 2), (2, 2, 2)]
+    for image, tokens in zip(images, found, strict=True):
+        np.testing.assert_array_equal(two.encode(image[None] / 255)[0], tokens)
 
 
 def test_lists_are_decoded_as_their_items_are(base, two):
@@ -119,43 +125,40 @@ def test_joint_makes_no_image_worse_at_any_size(base):
 
 
 def test_costs_and_metrics_come_in_lists(base):
-    joint, latents = base.replace(assigner=CHEAP), [np.asarray(encode(image[None]))[0] for image in RAGGED]
+    joint = base.replace(assigner=CHEAP)
     costs = [np.where(np.arange(5) == i, 0, 100) * np.ones((h // 2, w // 2, 1)) for i, (h, w) in enumerate(SHAPES)]
     for i, tokens in enumerate(joint.encode(RAGGED, code_costs=costs)):
         np.testing.assert_array_equal(tokens, i)
-    local = base.replace(assigner=Local())
-    metrics = [np.broadcast_to(np.eye(2, dtype=np.float32), (*each.shape, 2)) for each in latents]
-    for one, other in zip(local.assign_latents(latents, metrics=metrics), nearest_of(base, latents), strict=True):
+    local, nearest = (base.replace(assigner=each) for each in (Local(), Nearest()))
+    metrics = [np.broadcast_to(np.eye(2, dtype=np.float32), (*each.shape, 2)) for each in LATENTS]
+    pairs = zip(local.assign_latents(LATENTS, metrics=metrics), nearest.assign_latents(LATENTS), strict=True)
+    for one, other in pairs:
         np.testing.assert_array_equal(one, other)
 
 
-def nearest_of(tokenizer: Tokenizer, latents: list[np.ndarray]) -> list[np.ndarray]:
-    return tokenizer.replace(assigner=Nearest()).assign_latents(latents)
-
-
 def test_entropy_constrained_assignment_at_another_size(base):
-    joint, images = base.replace(assigner=CHEAP), np.stack([RAGGED[1], RAGGED[4]])
+    joint, images = base.replace(assigner=CHEAP), RAGGED[1][None]
     found = assign_entropy_constrained(
         joint, images, lambda tokens: np.zeros((*tokens.shape, 5), np.float32), nat_weight=1, rounds=1
     )
-    assert found.shape == (2, 1, 3)
+    assert found.shape == (1, 1, 3)
 
 
 def test_padding_is_cropped_again(base):
-    images = [RNG.uniform(size=shape).astype(np.float32) for shape in ((3, 5, 1), (1, 1, 1), (4, 6, 1))]
+    images = [RNG.uniform(size=shape).astype(np.float32) for shape in ((3, 3, 1), (1, 5, 1), (4, 4, 1))]
     tokens = base.encode(images, pad=True)
-    assert [each.shape for each in tokens] == [(2, 3), (1, 1), (2, 3)]
+    assert [each.shape for each in tokens] == [(2, 2), (1, 3), (2, 2)]
     padded = np.pad(images[0], ((0, 1), (0, 1), (0, 0)), mode="edge")
     np.testing.assert_array_equal(base.encode(padded[None])[0], tokens[0])
     np.testing.assert_array_equal(base.encode(images[0][None], pad=True)[0], tokens[0])
     whole = base.decode(tokens[0][None])
-    np.testing.assert_array_equal(base.decode(tokens[0][None], image_shape=(3, 5)), whole[:, :3, :5])
+    np.testing.assert_array_equal(base.decode(tokens[0][None], image_shape=(3, 3)), whole[:, :3, :3])
     shapes = [image.shape for image in images]
     assert [image.shape for image in base.decode(tokens, image_shape=shapes)] == shapes
-    with pytest.raises(InputError, match=r"images\[0\]: .* that the stride 2 divides, found 3x5; take 2x4 or 4x6"):
+    with pytest.raises(InputError, match=r"images\[0\]: .* that the stride 2 divides, found 3x3; take 2x2 or 4x4"):
         base.encode(images)
     with pytest.raises(InputError, match="image_shape: expected"):
-        base.decode(tokens[0][None], image_shape=(2, 5))
+        base.decode(tokens[0][None], image_shape=(2, 3))
 
 
 def test_memory_is_bounded_by_one_stack(base, monkeypatch):
@@ -238,7 +241,7 @@ def test_files_of_version_4_have_one_size(base, tmp_path):
     assert (loaded.stride, loaded.grid) == (None, (2, 2))
     np.testing.assert_array_equal(loaded.encode(IMAGES), base.encode(IMAGES))
     save_arrays(path, arrays, meta | {"version": 3})
-    with pytest.raises(InputError, match="expected a tokenizer of version 5, found geovq.tokenizer 3"):
+    with pytest.raises(InputError, match=r"expected a tokenizer of version 5, found geovq\.tokenizer 3"):
         Tokenizer.load(path, encode, decode)
 
 
