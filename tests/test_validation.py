@@ -149,7 +149,8 @@ def test_tokens_that_are_not_integers_are_refused():
 
 
 def test_lists_of_arrays_are_told_from_nested_lists():
-    image = np.zeros((2, 2, 1))
+    image: Any = np.zeros((2, 2, 1))
+    values: Any
     for values in ([image], (image, image[:1]), [image.astype(np.uint8)] * 3):
         assert is_list_of_arrays(values)
     for values in (image, [], image.tolist(), [1, 2.0], [np.float32(1)], [image, image.tolist()], None, "images"):

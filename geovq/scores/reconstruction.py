@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -140,7 +141,7 @@ def _ssim(image: Float[Array, "H W C"], reconstruction: Float[Array, "H W C"]) -
     return dm_pix.ssim(image, reconstruction, filter_size=SSIM_WINDOW, filter_sigma=SSIM_SIGMA)
 
 
-def _check_pairs(images: np.ndarray, reconstructions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _check_pairs(images: Any, reconstructions: Any) -> tuple[np.ndarray, np.ndarray]:
     images = check_images(images)
     if np.shape(reconstructions) != images.shape:
         raise InputError(

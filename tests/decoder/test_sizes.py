@@ -100,6 +100,6 @@ def test_sizes_that_a_network_does_not_take_are_refused():
 def test_padding_repeats_the_last_rows_and_columns():
     images = np.arange(6, dtype=np.uint8).reshape(1, 2, 3, 1)
     assert pad_to_stride(images, (2, 3)) is images
-    found = pad_to_stride(images, (3, 2))[0, ..., 0]
-    np.testing.assert_array_equal(found, [[0, 1, 2, 2], [3, 4, 5, 5], [3, 4, 5, 5]])
+    found = pad_to_stride(images, (4, 2))[0, ..., 0]
+    np.testing.assert_array_equal(found, [[0, 1, 2, 2], [3, 4, 5, 5], [3, 4, 5, 5], [3, 4, 5, 5]])
     assert found.dtype == np.uint8

@@ -51,7 +51,9 @@ def encode(images):
 def decode(latents):
     """A 3x3 convolution, and four pixels for each token."""
     n, h, w, _ = latents.shape
-    pixels = jax.lax.conv_general_dilated(latents, WEIGHTS, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    pixels = jax.lax.conv_general_dilated(
+        latents, jnp.asarray(WEIGHTS), (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
     return jnp.tanh(pixels / 2).reshape(n, h, w, 2, 2).transpose(0, 1, 3, 2, 4).reshape(n, 2 * h, 2 * w, 1)
 
 
@@ -69,8 +71,8 @@ def two() -> Tokenizer:
     return make(RNG.uniform(-0.5, 0.5, (2, 3, 2)).astype(np.float32))
 
 
-def make(codes: Any, assigner: Assigner = ASSIGNERS["whitened"], functions: Any = (encode, decode)) -> Tokenizer:
-    return Tokenizer.from_codes(*functions, codes, IMAGES, assigner=assigner, max_images=4)
+def make(codes: Any, assigner: Assigner = ASSIGNERS["whitened"], encoder: Any = encode) -> Tokenizer:
+    return Tokenizer.from_codes(encoder, decode, codes, IMAGES, assigner=assigner, max_images=4)
 
 
 def test_a_convolutional_vae_has_no_statistics_of_positions(base):
@@ -210,7 +212,7 @@ def test_metrics_of_positions_are_for_one_size(base):
 
 
 def test_functions_of_numpy_have_one_size(base):
-    tokenizer = make(base.codes, functions=(lambda x: np.asarray(encode(np.asarray(x))), decode))
+    tokenizer = make(base.codes, encoder=lambda x: np.asarray(encode(np.asarray(x))))
     assert tokenizer.stride is None
     assert tokenizer.codebook.position_metrics.shape == (2, 2, 2, 2)
 
