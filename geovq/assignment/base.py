@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 from jaxtyping import Float, Int
 
 from geovq.batching.chunks import Progress
-from geovq.batching.run import Plan
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.geometry.measured import Geometry
 from geovq.numerics.additive import MAX_QUANTIZERS
 from geovq.validation import InputError
@@ -116,7 +116,13 @@ class MeasuredAssigner(Assigner):
 
     @abc.abstractmethod
     def measure(
-        self, decode: Partial, codebook: Codebook, training: Training, *, progress: Progress | None = None
+        self,
+        decode: Partial,
+        codebook: Codebook,
+        training: Training,
+        *,
+        plan: Plan = DEFAULT_PLAN,
+        progress: Progress | None = None,
     ) -> Self:
         """The same assigner with its statistics.
 
@@ -124,6 +130,7 @@ class MeasuredAssigner(Assigner):
             decode: Takes one grid to one image.
             codebook: Codes and mean metrics.
             training: What the statistics are measured from.
+            plan: How much at once and on which devices, where the encoder or the decoder is run.
             progress: Called with the images done.
 
         Raises:

@@ -40,7 +40,13 @@ class Geodesic(MeasuredAssigner):
         return np.array_equal(self.field.nodes[-codebook.num_codes :], codebook.codes[0])
 
     def measure(
-        self, decode: Partial, codebook: Codebook, training: Training, *, progress: Progress | None = None
+        self,
+        decode: Partial,
+        codebook: Codebook,
+        training: Training,
+        *,
+        plan: Plan = DEFAULT_PLAN,
+        progress: Progress | None = None,
     ) -> Self:
         """The same assigner with the codes placed in the graph of `training.geometry`.
 

@@ -94,31 +94,41 @@ def decoder_memory(decode: Callable, shape: Sequence[int], dtype: Any = np.float
         An estimate for XLA's compiled code, within a factor of two and rather above for convolutional networks and perceptrons;
         None for a function that JAX cannot trace or differentiate, of which nothing is known.
     """
-    leaves, treedef = jax.tree.flatten(decode if isinstance(decode, Partial) else Partial(decode))
+    return _decoder_memory(*_structure(decode, shape, dtype))
+
+
+def function_memory(function: Callable, shape: Sequence[int], dtype: Any = np.float32) -> RowMemory | None:
+    """Bytes of a function of one array of this shape, such as a batch of one image: held by its parameters, and live at once.
+
+    None for a function that JAX cannot trace.
+    """
+    return _function_memory(*_structure(function, shape, dtype))
+
+
+Structure = tuple[PyTreeDef, tuple[tuple[tuple[int, ...], str], ...], tuple[int, ...], str, str]
+
+
+def _structure(function: Callable, shape: Sequence[int], dtype: Any) -> Structure:
+    """What compiled code depends on: the function, its parameters, its argument, and the widest float."""
+    leaves, treedef = jax.tree.flatten(function if isinstance(function, Partial) else Partial(function))
     parameters = tuple((jnp.shape(leaf), jnp.result_type(leaf).name) for leaf in leaves)
-    wide = jax.dtypes.canonicalize_dtype(np.float64).name
-    return _decoder_memory(treedef, parameters, tuple(shape), jax.dtypes.canonicalize_dtype(dtype).name, wide)
-
-
-def function_memory(function: Callable, shape: Sequence[int], dtype: Any = np.float32) -> int | None:
-    """Bytes live at once in a function of one array of this shape, such as a batch of images; None if JAX cannot trace it."""
-    try:
-        return _live_bytes(jax.make_jaxpr(function)(jax.ShapeDtypeStruct(tuple(shape), dtype)), varying=1)
-    except Exception:  # the caller's function may fail in any way, and is called next
-        return None
+    argument, widest = (jax.dtypes.canonicalize_dtype(each).name for each in (dtype, np.float64))
+    return treedef, parameters, tuple(shape), argument, widest
 
 
 @functools.lru_cache(maxsize=256)
-def _decoder_memory(
-    treedef: PyTreeDef,
-    parameters: tuple[tuple[tuple[int, ...], str], ...],
-    shape: tuple[int, ...],
-    dtype: str,
-    wide: str,
-) -> DecoderMemory | None:
-    """`decoder_memory` of what compiled code depends on; `wide` is the widest float."""
-    decode = jax.tree.unflatten(treedef, [jax.ShapeDtypeStruct(*parameter) for parameter in parameters])
-    latent = jax.ShapeDtypeStruct(shape, dtype)
+def _function_memory(*structure: Any) -> RowMemory | None:
+    function, argument = _placeholders(*structure)
+    try:
+        traced = jax.make_jaxpr(_call)(function, argument)
+    except Exception:  # the caller's function may fail in any way, and is called next
+        return None
+    return RowMemory(_parameter_bytes(function, traced), _live_bytes(traced, varying=1))
+
+
+@functools.lru_cache(maxsize=256)
+def _decoder_memory(*structure: Any) -> DecoderMemory | None:
+    decode, latent = _placeholders(*structure)
     try:
         image, forward = jax.eval_shape(_call, decode, latent), jax.make_jaxpr(_call)(decode, latent)
         push, pull = jax.eval_shape(_linearise, decode, latent)[1], jax.eval_shape(_transpose, decode, latent)
@@ -133,8 +143,21 @@ def _decoder_memory(
         _live_bytes(tangent, varying=1),
         _live_bytes(cotangent, varying=parts),
         sum(map(_bytes, jax.tree.leaves(image))),
-        sum(map(_bytes, (*jax.tree.leaves(decode), *forward.consts))),
+        _parameter_bytes(decode, forward),
     )
+
+
+def _placeholders(
+    treedef: PyTreeDef, parameters: Sequence[tuple[tuple[int, ...], str]], shape: tuple[int, ...], dtype: str, _: str
+) -> tuple[Callable, jax.ShapeDtypeStruct]:
+    """A function with shapes for its parameters, and its argument's shape."""
+    leaves = [jax.ShapeDtypeStruct(*parameter) for parameter in parameters]
+    return jax.tree.unflatten(treedef, leaves), jax.ShapeDtypeStruct(shape, dtype)
+
+
+def _parameter_bytes(function: Callable, traced: ClosedJaxpr) -> int:
+    """Of what a function carries, and of what it closes over."""
+    return sum(map(_bytes, (*jax.tree.leaves(function), *traced.consts)))
 
 
 def _call(function: Callable, argument: Any) -> Any:
