@@ -8,7 +8,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
-from geovq.assignment.base import Codebook, MeasuredAssigner, Training, check_dampings
+from geovq.assignment.base import GRADIENT, Codebook, MeasuredAssigner, Passes, Training, check_dampings
 from geovq.assignment.clusters import ImageClusters, measure_clusters
 from geovq.assignment.gauss_newton import GaussNewton, GaussNewtonAssigner, Problem, as_problem
 from geovq.assignment.quadratic import Quadratic, error_gradient
@@ -84,6 +84,12 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
         curvature = ClusterCurvature(len(self.dampings) + 3, self.clusters.grams[0].size)
         problem = as_problem(decode, latents, codebook, curvature=self.clusters)
         return GaussNewton(curvature, self.steps, 0, self.dampings), problem
+
+    def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
+        """The start, and the gradients and decodes of every step."""
+        grams = 0 if self.clusters is None else self.clusters.grams[0].size
+        tries = Passes(decodes=len(self.dampings), at_once=len(self.dampings), numbers=grams)
+        return Passes(decodes=1).plus(GRADIENT.plus(tries), self.steps)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -74,6 +74,44 @@ class Training(NamedTuple):
     seed: int = 0
 
 
+class Passes(NamedTuple):
+    """Passes through the decoder by which an assigner finds the tokens of one image, and what it holds for it."""
+
+    decodes: int = 0
+    """Forward passes; a linearisation is one of them."""
+    tangents: int = 0
+    """Forward-mode products, each about as expensive as a forward pass."""
+    cotangents: int = 0
+    """Reverse-mode products, each about as expensive as two."""
+    at_once: int = 0
+    """Passes that are made at once where a plan allows it."""
+    jacobian_rows: int = 0
+    """Images that are held: rows of a Jacobian, or probes."""
+    numbers: int = 0
+    """Numbers that are held beside them, such as those of JᵀJ."""
+
+    @property
+    def forward(self) -> int:
+        """Passes in forward mode."""
+        return self.decodes + self.tangents
+
+    @property
+    def reverse(self) -> int:
+        """Passes in reverse mode, as so many forward passes."""
+        return 2 * self.cotangents
+
+    def plus(self, other: "Passes", times: int = 1) -> "Passes":
+        """These passes, and others made so many times after them."""
+        return Passes(
+            *(a + times * b for a, b in zip(self[:3], other[:3], strict=True)),
+            *(max(a, b) for a, b in zip(self[3:], other[3:], strict=True)),
+        )
+
+
+GRADIENT = Passes(decodes=1, cotangents=1, at_once=1)
+"""Of an image's error."""
+
+
 class Assigner(abc.ABC):
     """Latents to tokens. Frozen dataclasses: their fields are options and statistics."""
 
@@ -105,6 +143,15 @@ class Assigner(abc.ABC):
         Raises:
             InputError: A decoder without derivatives, where they are needed, or results that are not finite.
         """
+
+    def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
+        """Passes through the decoder for the tokens of one image at most.
+
+        Args:
+            shape: Of its latents, (h, w, d).
+            codebook: Codes and mean metrics.
+        """
+        return Passes()
 
 
 class MeasuredAssigner(Assigner):

@@ -7,8 +7,8 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Int
 
-from geovq.assignment.base import Codebook, Inputs, MeasuredAssigner, Training
-from geovq.assignment.local import assign_with_metrics
+from geovq.assignment.base import Codebook, Inputs, MeasuredAssigner, Passes, Training
+from geovq.assignment.local import assign_with_metrics, metric_passes
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Plan
 from geovq.geometry.measured import Geometry
@@ -90,3 +90,7 @@ class Geodesic(MeasuredAssigner):
             plan=plan,
             progress=progress,
         )
+
+    def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
+        """Those of the tokens' own metrics."""
+        return metric_passes(shape, self.probes)

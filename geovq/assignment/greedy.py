@@ -1,6 +1,7 @@
 """Greedy: candidates tried through the decoder itself, so that what a linearisation promises is checked on the image."""
 
 import dataclasses
+import math
 from typing import ClassVar
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
-from geovq.assignment.base import Assigner, Codebook, Inputs, MeasuredAssigner
+from geovq.assignment.base import GRADIENT, Assigner, Codebook, Inputs, MeasuredAssigner, Passes
 from geovq.assignment.gauss_newton import Problem, as_problem, squared_errors
 from geovq.assignment.joint import Joint
 from geovq.batching.chunks import Progress
@@ -76,6 +77,13 @@ class Greedy(Assigner):
             if len(active) == 0:
                 break
         return found
+
+    def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
+        """Those of the start, and of every code of every token in every sweep."""
+        candidates = min(self.candidates, codebook.num_codes)
+        tries = GRADIENT.plus(Passes(decodes=candidates, at_once=candidates))
+        steps = self.sweeps * math.prod(shape[:-1]) * codebook.num_quantizers
+        return self.initial.passes(shape, codebook).plus(tries, steps)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from geovq.assignment.base import Codebook, check_dampings
+from geovq.assignment.base import GRADIENT, Codebook, Passes, check_dampings
 from geovq.assignment.gauss_newton import GaussNewton, GaussNewtonAssigner, Problem, as_problem
 from geovq.assignment.quadratic import Quadratic, Sketched, exact_quadratic, projected_quadratic, sketched_quadratic
 from geovq.assignment.subspace import leading_directions
@@ -79,6 +79,21 @@ class Joint(GaussNewtonAssigner):
                 f"{size:,}; use Joint(probes=256) or smaller images."
             )
         return self._with(ExactCurvature()), problem
+
+    def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
+        """The start, and `jacobians` Jacobians, each with its steps and corrections."""
+        size = math.prod(shape)
+        if self.probes is not None:
+            jacobian = GRADIENT.plus(Passes(cotangents=self.probes, at_once=self.probes, jacobian_rows=self.probes))
+            jacobian = jacobian._replace(numbers=self.probes * size)
+        elif self.directions is not None and self.directions < size:
+            rows = self.directions
+            jacobian = GRADIENT.plus(Passes(1, rows, at_once=rows, jacobian_rows=rows, numbers=rows**2))
+        else:
+            jacobian = Passes(1, size, at_once=size, jacobian_rows=size, numbers=size**2)
+        tries = Passes(decodes=len(self.dampings), at_once=len(self.dampings))
+        each = jacobian.plus(GRADIENT, self.corrections).plus(tries, 1 + self.corrections)
+        return Passes(decodes=1).plus(each, self.jacobians)
 
     def _with(self, curvature: Any) -> GaussNewton:
         return GaussNewton(curvature, self.jacobians, self.corrections, self.dampings)
