@@ -1,12 +1,12 @@
 """What it costs to encode an image: passes through the decoder, bytes at once, and seconds."""
 
+import functools
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
@@ -15,6 +15,7 @@ from geovq.batching.budget import divide
 from geovq.batching.memory import decoder_memory, function_memory
 from geovq.batching.plan import DEFAULT_PLAN, Plan, settle
 from geovq.decoder.adapters import as_partial, single
+from geovq.decoder.autoencoder import encode_images
 from geovq.validation import InputError, check_whole
 
 _REPEATS = 3
@@ -67,14 +68,14 @@ def tokenizer_cost(
         check_whole("image_shape", size)
     settled, images = settle(plan), np.zeros((1, *shape), np.float32)
     encode, one = as_partial(encode, "encode"), single(as_partial(decode, "decode"))
-    latents = np.asarray(encode(images))
+    latents = encode_images(encode, images, plan=plan)
     passes = assigner.passes(latents.shape[1:], codebook)
     encoder = function_memory(encode, images.shape)
     memory = max(0 if encoder is None else encoder.held + encoder.each, _assigner_bytes(one, latents, passes, plan))
     seconds = _time(encode, images)
     if passes.forward + passes.reverse:
-        compiled = jax.jit(lambda latent: one(latent), compiler_options=dict(settled.options))
-        seconds += (passes.forward + passes.reverse) * _time(compiled, latents[0])
+        compiled = jax.jit(lambda decoder, latent: decoder(latent), compiler_options=dict(settled.options))
+        seconds += (passes.forward + passes.reverse) * _time(functools.partial(compiled, one), latents[0])
     return Cost(passes.forward, passes.reverse, memory, seconds)
 
 
@@ -92,11 +93,10 @@ def _assigner_bytes(decode: Partial, latents: np.ndarray, passes: Passes, plan: 
 
 def _time(function: Callable, argument: np.ndarray) -> float:
     """Seconds of a call, once it is compiled."""
-    given = jnp.asarray(argument)
-    jax.block_until_ready(function(given))
+    jax.block_until_ready(function(argument))
     taken = []
     for _ in range(_REPEATS):
         start = time.perf_counter()
-        jax.block_until_ready(function(given))
+        jax.block_until_ready(function(argument))
         taken.append(time.perf_counter() - start)
     return statistics.median(taken)

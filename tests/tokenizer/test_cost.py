@@ -16,7 +16,7 @@ from geovq.assignment.local import Local
 from geovq.assignment.whitened import Whitened
 from geovq.batching.memory import decoder_memory
 from geovq.batching.plan import Plan
-from geovq.decoder.adapters import single
+from geovq.decoder.adapters import as_partial, single
 from geovq.tokenizer.cost import Cost, tokenizer_cost
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError
@@ -80,10 +80,10 @@ def counting(latent):
 def test_passes_are_those_of_a_counting_decoder(assigner: Assigner):
     images = np.random.default_rng(2).uniform(size=(1, 3, 4, 1)).astype(np.float32)
     inputs = Inputs(encode(images), images)
-    assigner(counting, CODEBOOK, inputs, plan=Plan())  # checks of the decoder are made once
+    assigner(as_partial(counting), CODEBOOK, inputs, plan=Plan())  # checks of the decoder are made once
     jax.effects_barrier()
     COUNTS.clear()
-    assigner(counting, CODEBOOK, inputs, plan=Plan())
+    assigner(as_partial(counting), CODEBOOK, inputs, plan=Plan())
     jax.effects_barrier()
     passes = assigner.passes((2, 2, 2), CODEBOOK)
     assert (COUNTS["decode"], COUNTS["tangent"], COUNTS["cotangent"]) == passes[:3]
