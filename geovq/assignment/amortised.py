@@ -8,12 +8,13 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
-from geovq.assignment.base import Codebook, MeasuredAssigner, Training, check_dampings
+from geovq.assignment.base import GRADIENT, Codebook, MeasuredAssigner, Passes, Training, check_dampings
 from geovq.assignment.clusters import ImageClusters, measure_clusters
 from geovq.assignment.gauss_newton import GaussNewton, GaussNewtonAssigner, KernelCurvature
 from geovq.assignment.problem import Problem, as_problem, cost_gradient
 from geovq.assignment.quadratic import Quadratic
 from geovq.batching.chunks import Progress
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.decoder.adapters import Decoder
 from geovq.decoder.autoencoder import encode_images
 from geovq.geometry.measured import draw
@@ -47,7 +48,13 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
         return self.clusters is not None and np.array_equal(self.clusters.codes, codebook.codes)
 
     def measure(
-        self, decode: Partial, codebook: Codebook, training: Training, *, progress: Progress | None = None
+        self,
+        decode: Partial,
+        codebook: Codebook,
+        training: Training,
+        *,
+        plan: Plan = DEFAULT_PLAN,
+        progress: Progress | None = None,
     ) -> Self:
         """The same assigner with clusters of `training.images`.
 
@@ -61,7 +68,12 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
             )
         some = check_images(draw(training.images, self.max_images, training.seed))
         clusters = measure_clusters(
-            decode, encode_images(training.encode, some), codebook, seed=training.seed, progress=progress
+            decode,
+            encode_images(training.encode, some, plan=plan),
+            codebook,
+            seed=training.seed,
+            plan=plan,
+            progress=progress,
         )
         return dataclasses.replace(self, clusters=clusters)
 
@@ -79,6 +91,12 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
         curvature = ClusterCurvature(len(self.dampings) + 3, self.clusters.grams[0].size)
         problem = as_problem(decode, latents, codebook, curvature=self.clusters)
         return GaussNewton(curvature, self.steps, 0, self.dampings), problem
+
+    def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
+        """The start, and the gradients and decodes of every step."""
+        grams = 0 if self.clusters is None else self.clusters.grams[0].size
+        tries = Passes(decodes=len(self.dampings), at_once=len(self.dampings), numbers=grams)
+        return Passes(decodes=1).plus(GRADIENT.plus(tries), self.steps)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 from jaxtyping import Float, Int
 
 from geovq.batching.chunks import Progress
-from geovq.batching.run import Plan
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.geometry.measured import Geometry
 from geovq.numerics.additive import MAX_QUANTIZERS
 from geovq.validation import InputError
@@ -88,6 +88,44 @@ class Training(NamedTuple):
     seed: int = 0
 
 
+class Passes(NamedTuple):
+    """Passes through the decoder by which an assigner finds the tokens of one image, and what it holds for it."""
+
+    decodes: int = 0
+    """Forward passes; a linearisation is one of them."""
+    tangents: int = 0
+    """Forward-mode products, each about as expensive as a forward pass."""
+    cotangents: int = 0
+    """Reverse-mode products, each about as expensive as two."""
+    at_once: int = 0
+    """Passes that are made at once where a plan allows it."""
+    jacobian_rows: int = 0
+    """Images that are held: rows of a Jacobian, or probes."""
+    numbers: int = 0
+    """Numbers that are held beside them, such as those of JᵀJ."""
+
+    @property
+    def forward(self) -> int:
+        """Passes in forward mode."""
+        return self.decodes + self.tangents
+
+    @property
+    def reverse(self) -> int:
+        """Passes in reverse mode, as so many forward passes."""
+        return 2 * self.cotangents
+
+    def plus(self, other: "Passes", times: int = 1) -> "Passes":
+        """These passes, and others made so many times after them."""
+        return Passes(
+            *(a + times * b for a, b in zip(self[:3], other[:3], strict=True)),
+            *(max(a, b) for a, b in zip(self[3:], other[3:], strict=True)),
+        )
+
+
+GRADIENT = Passes(decodes=1, cotangents=1, at_once=1)
+"""Of an image's error."""
+
+
 class Assigner(abc.ABC):
     """Latents to tokens. Frozen dataclasses: their fields are options and statistics."""
 
@@ -125,6 +163,15 @@ class Assigner(abc.ABC):
             InputError: A decoder without derivatives, where they are needed, or results that are not finite.
         """
 
+    def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
+        """Passes through the decoder for the tokens of one image at most.
+
+        Args:
+            shape: Of its latents, (h, w, d).
+            codebook: Codes and mean metrics.
+        """
+        return Passes()
+
 
 class MeasuredAssigner(Assigner):
     """An assigner with statistics of training images, without which it assigns nothing."""
@@ -135,7 +182,13 @@ class MeasuredAssigner(Assigner):
 
     @abc.abstractmethod
     def measure(
-        self, decode: Partial, codebook: Codebook, training: Training, *, progress: Progress | None = None
+        self,
+        decode: Partial,
+        codebook: Codebook,
+        training: Training,
+        *,
+        plan: Plan = DEFAULT_PLAN,
+        progress: Progress | None = None,
     ) -> Self:
         """The same assigner with its statistics.
 
@@ -143,6 +196,7 @@ class MeasuredAssigner(Assigner):
             decode: Takes one grid to one image.
             codebook: Codes and mean metrics.
             training: What the statistics are measured from.
+            plan: How much at once and on which devices, where the encoder or the decoder is run.
             progress: Called with the images done.
 
         Raises:

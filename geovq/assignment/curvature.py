@@ -19,9 +19,13 @@ from geovq.assignment.quadratic import (
     projected_quadratic,
     sketched_quadratic,
 )
+from geovq.batching.memory import DecoderMemory, RowMemory
 from geovq.batching.run import Call
 from geovq.decoder.adapters import AnyArray
 from geovq.metric.band import Lattice, band_of_windows, cut_windows, lattice_tangents, make_lattice
+
+
+_WHOLE = "use Joint(radius=1), or take smaller images"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +38,13 @@ class BandCurvature:
     def passes(self, shape: tuple[int, ...]) -> int:
         """A forward-mode product for each channel of each token of a window."""
         return self._lattice(shape).products
+
+    def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
+        """The windows of all products, and the band with the copies that a step makes of it."""
+        lattice = self._lattice(shape)
+        h, w, d = shape
+        band = 4 * h * w * (2 * lattice.radius + 1) ** 2 * d**2
+        return decoder.products(lattice.numbers(decoder.image) + 4 * band)
 
     def linearise(
         self, call: Call, problem: Problem, latents: AnyArray, origins: AnyArray, images: AnyArray, number: int
@@ -52,7 +63,7 @@ def measure_windows(
     call: Call, lattice: Lattice, decode: Partial, origins: AnyArray, image_shape: tuple[int, ...]
 ) -> Float[Array, "n products ny nx s s pixels"]:
     """The windows of all products of a chunk of grids."""
-    at_once = min(lattice.products, max(1, call.plan.passes // len(origins)))
+    at_once = min(lattice.products, max(1, call.passes // len(origins)))
     h, w, _ = lattice.grid
     pixels = image_shape[0] // h * (image_shape[1] // w) * image_shape[2]
     side = lattice.spacing
@@ -127,6 +138,11 @@ class ExactCurvature(KernelCurvature):
         """A forward-mode product for each number of the grid."""
         return math.prod(shape)
 
+    def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
+        """The whole Jacobian and JᵀJ."""
+        size = math.prod(shape)
+        return decoder.products(size * (decoder.image + 4 * size))._replace(least=shape[-1], remedy=_WHOLE)
+
     def __call__(
         self,
         problem: Problem,
@@ -151,6 +167,11 @@ class ProjectedCurvature(KernelCurvature):
     def passes(self, shape: tuple[int, ...]) -> int:
         """A forward-mode product for each direction."""
         return self.directions
+
+    def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
+        """The Jacobian along the directions and JᵀJ."""
+        r = self.directions
+        return decoder.products(r * (decoder.image + 4 * r))
 
     def __call__(
         self,
@@ -177,6 +198,11 @@ class SketchedCurvature(KernelCurvature):
     def passes(self, shape: tuple[int, ...]) -> int:
         """A reverse-mode product for each probe, which costs about two."""
         return 2 * self.probes
+
+    def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
+        """The probes and the sketch."""
+        r, size = self.probes, math.prod(shape)
+        return decoder.products(r * (decoder.image + 4 * size))
 
     def __call__(
         self,

@@ -23,6 +23,7 @@ from geovq.assignment.nearest_codes import nearest_tokens_whitened
 from geovq.assignment.problem import Problem, Target, candidate_costs, cost_gradient
 from geovq.assignment.quadratic import LinearisedError, damp, descend
 from geovq.batching.chunks import Progress
+from geovq.batching.memory import DecoderMemory, RowMemory
 from geovq.batching.run import DEFAULT_PLAN, Call, Plan, run_program
 from geovq.decoder.adapters import AnyArray, Decoder
 from geovq.numerics.additive import sum_codes
@@ -46,6 +47,9 @@ class Curvature(Hashable, Protocol):
 
     def passes(self, shape: tuple[int, ...]) -> int:
         """Passes through the decoder at once, for a latent of this shape, whose memory a row takes."""
+
+    def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
+        """Bytes of a row, see `geovq.batching.run.Sized`."""
 
     def linearise(
         self, call: Call, problem: Problem, latents: AnyArray, origins: AnyArray, images: AnyArray, number: int
@@ -85,6 +89,10 @@ class GaussNewton:
     def passes(self, shape: tuple[int, ...]) -> int:
         """As many as the curvature takes."""
         return self.curvature.passes(shape)
+
+    def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
+        """As the curvature."""
+        return self.curvature.memory(decoder, shape)
 
     def __call__(
         self,

@@ -7,8 +7,8 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Int
 
-from geovq.assignment.base import Codebook, Inputs, MeasuredAssigner, Training
-from geovq.assignment.local import assign_with_metrics
+from geovq.assignment.base import Codebook, Inputs, MeasuredAssigner, Passes, Training
+from geovq.assignment.local import assign_with_metrics, metric_passes
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Plan
 from geovq.geometry.measured import Geometry
@@ -40,7 +40,13 @@ class Geodesic(MeasuredAssigner):
         return np.array_equal(self.field.nodes[-codebook.num_codes :], codebook.codes[0])
 
     def measure(
-        self, decode: Partial, codebook: Codebook, training: Training, *, progress: Progress | None = None
+        self,
+        decode: Partial,
+        codebook: Codebook,
+        training: Training,
+        *,
+        plan: Plan = DEFAULT_PLAN,
+        progress: Progress | None = None,
     ) -> Self:
         """The same assigner with the codes placed in the graph of `training.geometry`.
 
@@ -84,3 +90,7 @@ class Geodesic(MeasuredAssigner):
             plan=plan,
             progress=progress,
         )
+
+    def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
+        """Those of the tokens' own metrics."""
+        return metric_passes(shape, self.probes)

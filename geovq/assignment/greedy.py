@@ -1,6 +1,7 @@
 """Greedy: candidates tried through the decoder itself, so that what a linearisation promises is checked on the image."""
 
 import dataclasses
+import math
 from typing import ClassVar
 
 import jax
@@ -9,10 +10,11 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
-from geovq.assignment.base import Assigner, Codebook, Inputs, MeasuredAssigner
+from geovq.assignment.base import GRADIENT, Assigner, Codebook, Inputs, MeasuredAssigner, Passes
 from geovq.assignment.joint import Joint
 from geovq.assignment.problem import Problem, Target, as_problem, candidate_costs, cost_gradient
 from geovq.batching.chunks import Progress
+from geovq.batching.memory import DecoderMemory, RowMemory
 from geovq.batching.run import DEFAULT_PLAN, Plan, run
 from geovq.numerics.additive import sum_codes
 from geovq.numerics.linalg import quadratic_form
@@ -72,7 +74,15 @@ class Greedy(Assigner):
             before = now = found[active]
             for index in np.ndindex(*found.shape[1:]):
                 indices = np.broadcast_to(np.array(index, np.int32), (len(active), 3))
-                now, _ = run(kernel, problem, now, inputs.images[active], indices, plan=plan, progress=None)
+                now, _ = run(
+                    kernel,
+                    problem,
+                    now,
+                    inputs.images[active],
+                    indices,
+                    latent_shape=inputs.latents.shape[1:],
+                    plan=plan,
+                )
             found[active] = now
             changed = (now != before).any(axis=(1, 2, 3))
             if progress is not None:
@@ -81,6 +91,13 @@ class Greedy(Assigner):
             if len(active) == 0:
                 break
         return found
+
+    def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
+        """Those of the start, and of every code of every token in every sweep."""
+        candidates = min(self.candidates, codebook.num_codes)
+        tries = GRADIENT.plus(Passes(decodes=candidates, at_once=candidates))
+        steps = self.sweeps * math.prod(shape[:-1]) * codebook.num_quantizers
+        return self.initial.passes(shape, codebook).plus(tries, steps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +109,10 @@ class GreedyStep:
     def passes(self, shape: tuple[int, ...]) -> int:
         """A decode for every candidate, and a gradient, which costs about three."""
         return self.candidates + 3
+
+    def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
+        """A gradient, and the candidates."""
+        return decoder.decodes(decoder.residuals + decoder.forward + decoder.cotangent)
 
     def __call__(
         self,

@@ -8,18 +8,16 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from geovq.assignment.base import Codebook, check_dampings
+from geovq.assignment.base import GRADIENT, Codebook, Passes, check_dampings
 from geovq.assignment.curvature import BandCurvature, ExactCurvature, ProjectedCurvature, SketchedCurvature
 from geovq.assignment.gauss_newton import Curvature, GaussNewton, GaussNewtonAssigner
 from geovq.assignment.problem import Problem, as_problem
 from geovq.assignment.subspace import leading_directions
 from geovq.decoder.adapters import Decoder
-from geovq.decoder.checks import check_decoder
-from geovq.metric.band import SPACING, check_blocks
+from geovq.metric.band import SPACING, check_blocks, make_lattice
 from geovq.validation import InputError, check_whole
 
-EXACT_NUMBERS = 1 << 30
-"""Numbers of one whole Jacobian, t·d·H·W·C, and of its JᵀJ at most (4 GiB)."""
+_RADIUS = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +67,7 @@ class Joint(GaussNewtonAssigner):
         """With whole Jacobians or a band of them, or with Jacobians along the leading directions or by probes.
 
         Raises:
-            InputError: A whole Jacobian, or its JᵀJ, that does not fit in the memory that is allowed; a band of a decoder whose
-                tokens have no blocks of pixels.
+            InputError: A band of a decoder whose tokens have no blocks of pixels.
         """
         shape = latents.shape[1:]
         size = math.prod(shape)
@@ -81,19 +78,36 @@ class Joint(GaussNewtonAssigner):
         problem = as_problem(decode, latents, codebook)
         if self.probes is not None:
             return self._with(SketchedCurvature(self.probes, self.seed)), problem
-        radius = self.radius
-        if radius == "auto":
-            radius = None if self.directions is not None or shape[0] * shape[1] <= SPACING**2 else 1
+        radius = self._radius(shape)
         if radius is not None:
             check_blocks(shape, jax.eval_shape(problem.decode, latents[0]).shape)
             return self._with(BandCurvature(radius, self.spacing)), problem
-        numbers = size * max(size, check_decoder(problem.decode, np.asarray(latents, np.float32)))
-        if numbers > EXACT_NUMBERS:
-            raise InputError(
-                f"latents: expected whole Jacobians of at most {EXACT_NUMBERS:,} numbers, found {numbers:,} for a grid of "
-                f"{size:,}; use Joint(radius=1) or smaller images."
-            )
         return self._with(ExactCurvature()), problem
+
+    def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
+        """The start, and `jacobians` Jacobians, each with its steps and corrections."""
+        size = math.prod(shape)
+        if self.probes is not None:
+            jacobian = GRADIENT.plus(Passes(cotangents=self.probes, at_once=self.probes, jacobian_rows=self.probes))
+            jacobian = jacobian._replace(numbers=self.probes * size)
+        elif self.directions is not None and self.directions < size:
+            rows = self.directions
+            jacobian = GRADIENT.plus(Passes(1, rows, at_once=rows, jacobian_rows=rows, numbers=rows**2))
+        elif (radius := self._radius(shape)) is not None:
+            lattice = make_lattice(shape, radius=radius, spacing=self.spacing)
+            rows = lattice.numbers(shape[0] * shape[1]) // (shape[0] * shape[1])
+            jacobian = GRADIENT.plus(Passes(1, lattice.products, at_once=lattice.products, jacobian_rows=rows))
+        else:
+            jacobian = GRADIENT.plus(Passes(1, size, at_once=size, jacobian_rows=size, numbers=size**2))
+        tries = Passes(decodes=len(self.dampings), at_once=len(self.dampings))
+        each = jacobian.plus(GRADIENT, self.corrections).plus(tries, 1 + self.corrections)
+        return Passes(decodes=1).plus(each, self.jacobians)
+
+    def _radius(self, shape: tuple[int, ...]) -> int | None:
+        """R for a grid (h, w, d), or None for whole Jacobians."""
+        if self.radius != "auto":
+            return self.radius
+        return None if self.directions is not None or shape[0] * shape[1] <= SPACING**2 else _RADIUS
 
     def _with(self, curvature: Curvature) -> GaussNewton:
         return GaussNewton(curvature, self.jacobians, self.corrections, self.dampings)

@@ -1,6 +1,7 @@
 """Local: the nearest code under the token's own metric."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -8,7 +9,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Float, Int
 
-from geovq.assignment.base import Assigner, Codebook, Inputs
+from geovq.assignment.base import Assigner, Codebook, Inputs, Passes
 from geovq.assignment.nearest_codes import nearest_tokens_under
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Plan
@@ -51,6 +52,18 @@ class Local(Assigner):
             plan=plan,
             progress=progress,
         )
+
+    def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
+        """Those of the tokens' own metrics."""
+        return metric_passes(shape, self.probes)
+
+
+def metric_passes(shape: tuple[int, ...], probes: int | None) -> Passes:
+    """Passes that the metrics of all tokens of a grid (h, w, d) take, exact or by probes."""
+    size, metrics = math.prod(shape), math.prod(shape) * shape[-1]
+    if probes is None:
+        return Passes(decodes=1, tangents=size, at_once=size, numbers=metrics)
+    return Passes(decodes=1, cotangents=probes, at_once=probes, jacobian_rows=2 * probes, numbers=metrics)
 
 
 def assign_with_metrics(

@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from geovq.assignment.base import Codebook
 from geovq.batching.chunks import Progress
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.codebook.dead_codes import revive_whitened
 from geovq.codebook.metric_kmeans import metric_kmeans
 from geovq.codebook.names import OF_MEANS
@@ -42,6 +43,7 @@ def fit_codebook(
     latents: Float[np.ndarray, "n h w d"],
     geometry: Geometry,
     *,
+    plan: Plan = DEFAULT_PLAN,
     progress: Progress | None = None,
     medoid_progress: MedoidProgress | None = None,
 ) -> Codebook:
@@ -53,6 +55,7 @@ def fit_codebook(
         images: Training images (n, H, W, C), uint8 or floats in [0, 1]; only `refined` looks at some.
         latents: What the encoder made of them.
         geometry: The measured sample of the latents.
+        plan: How much at once and on which devices, where codes are refined by the decoder.
         progress: Called while codes are refined, with the images done of each round.
         medoid_progress: Called by the search for medoids.
 
@@ -68,7 +71,8 @@ def fit_codebook(
     if recipe.name != "refined":
         return codebook
     order = np.random.default_rng(recipe.seed).permutation(len(images))[:_REFINING_IMAGES]
-    refined = refine_codes(single(decode), check_images(images[order]), latents[order], codebook, progress=progress)
+    some = check_images(images[order])
+    refined = refine_codes(single(decode), some, latents[order], codebook, plan=plan, progress=progress)
     if recipe.num_quantizers > 1:
         return codebook._replace(codes=refined.codes)
     return codebook._replace(codes=revive_whitened(refined.codes[0], flat, geometry.mean_metric)[None])

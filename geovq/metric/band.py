@@ -59,11 +59,10 @@ class Lattice:
         steps = np.arange(-self.radius, self.radius + 1)
         return np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
 
-    def numbers(self, image_shape: tuple[int, ...]) -> int:
-        """Numbers of the windows of all products: what a grid takes in memory."""
+    def numbers(self, image: int) -> int:
+        """Numbers of the windows of all products of a grid, whose image has so many; bytes, if that is bytes."""
         h, w, _ = self.grid
-        pixels = image_shape[0] // h * (image_shape[1] // w) * image_shape[2]
-        return self.products * math.prod(self.windows) * self.spacing**2 * pixels
+        return self.products * math.prod(self.windows) * self.spacing**2 * image // (h * w)
 
 
 def make_lattice(grid: tuple[int, int, int], *, radius: int = 1, spacing: int | None = None) -> Lattice:

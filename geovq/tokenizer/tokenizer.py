@@ -37,6 +37,7 @@ from geovq.tokenizer.checks import (
     some_latents,
     token_shape,
 )
+from geovq.tokenizer.cost import Cost, tokenizer_cost
 from geovq.tokenizer.defaults import Probes, choose_probes, default_assigner
 from geovq.tokenizer.file import describe_assigner, load_tokenizer, save_tokenizer
 from geovq.tokenizer.given_codes import measure_codes
@@ -570,6 +571,19 @@ class Tokenizer:
                     f"{difference:.2g}; load the VAE that the tokenizer was fitted to."
                 )
         return loaded
+
+    def cost(self, image_shape: Sequence[int] | None = None, *, plan: Plan = DEFAULT_PLAN) -> Cost:
+        """What it costs to encode one image: passes through the decoder, bytes at once, and an estimate of seconds.
+
+        Args:
+            image_shape: (H, W, C); None for that of the images it was fitted to.
+            plan: As for `encode`.
+
+        Raises:
+            InputError: Another shape, or an image that does not fit in the plan's memory.
+        """
+        shape = self.image_shape if image_shape is None else image_shape
+        return tokenizer_cost(self._encode, self._decode, self.codebook, self.assigner, shape, plan=plan)
 
     def _check_size(self, image_shape: tuple[int, ...]) -> None:
         """Refuses a size that the stride divides and the VAE does not take."""
