@@ -14,6 +14,7 @@ from geovq.assignment.gauss_newton import GaussNewton, GaussNewtonAssigner, Kern
 from geovq.assignment.problem import Problem, as_problem, cost_gradient
 from geovq.assignment.quadratic import Quadratic
 from geovq.batching.chunks import Progress
+from geovq.batching.memory import DecoderMemory, RowMemory
 from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.decoder.adapters import Decoder
 from geovq.decoder.autoencoder import encode_images
@@ -109,8 +110,12 @@ class ClusterCurvature(KernelCurvature):
     """Numbers of a gram."""
 
     def passes(self, shape: tuple[int, ...]) -> int:
-        """The decodes; where a gram takes more memory than these, its share."""
-        return max(self.decodes, self.gram_size >> 14)
+        """The decodes."""
+        return self.decodes
+
+    def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
+        """The gram and a gradient, and the decodes."""
+        return decoder.decodes(4 * self.gram_size + decoder.residuals + decoder.forward + decoder.cotangent)
 
     def __call__(
         self,

@@ -24,7 +24,6 @@ from geovq.batching.run import Call
 from geovq.decoder.adapters import AnyArray
 from geovq.metric.band import Lattice, band_of_windows, cut_windows, lattice_tangents, make_lattice
 
-
 _WHOLE = "use Joint(radius=1), or take smaller images"
 
 

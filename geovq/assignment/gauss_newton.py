@@ -10,7 +10,7 @@ that the true error never rises. Where codes have costs, the sum of the error an
 import abc
 import dataclasses
 from collections.abc import Hashable
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp

@@ -94,8 +94,9 @@ class Joint(GaussNewtonAssigner):
             rows = self.directions
             jacobian = GRADIENT.plus(Passes(1, rows, at_once=rows, jacobian_rows=rows, numbers=rows**2))
         elif (radius := self._radius(shape)) is not None:
-            lattice = make_lattice(shape, radius=radius, spacing=self.spacing)
-            rows = lattice.numbers(shape[0] * shape[1]) // (shape[0] * shape[1])
+            h, w, d = shape
+            lattice = make_lattice((h, w, d), radius=radius, spacing=self.spacing)
+            rows = lattice.numbers(h * w) // (h * w)
             jacobian = GRADIENT.plus(Passes(1, lattice.products, at_once=lattice.products, jacobian_rows=rows))
         else:
             jacobian = GRADIENT.plus(Passes(1, size, at_once=size, jacobian_rows=size, numbers=size**2))

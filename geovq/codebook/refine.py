@@ -178,7 +178,9 @@ def _step(
     shape = origins.shape[1:]
     trials = [codes, *(np.asarray(codes + part * step.reshape(codes.shape), np.float32) for part in _STEPS)]
     errors = [
-        run(TokenCost(), problem._replace(codes=jnp.asarray(trial)), tokens, images, latent_shape=shape, plan=plan).mean()
+        run(
+            TokenCost(), problem._replace(codes=jnp.asarray(trial)), tokens, images, latent_shape=shape, plan=plan
+        ).mean()
         for trial in trials
     ]
     return trials[int(np.argmin(errors))]
