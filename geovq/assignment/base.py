@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 from jaxtyping import Float, Int
 
 from geovq.batching.chunks import Progress
-from geovq.batching.run import Plan
+from geovq.batching.run import DEFAULT_PLAN, Plan
 from geovq.geometry.measured import Geometry
 from geovq.numerics.additive import MAX_QUANTIZERS
 from geovq.validation import InputError
@@ -110,13 +110,22 @@ class Assigner(abc.ABC):
 class MeasuredAssigner(Assigner):
     """An assigner with statistics of training images, without which it assigns nothing."""
 
+    needs_geometry: ClassVar[bool] = False
+    """Whether its statistics are measured in the graph of training latents; else they are measured from training images."""
+
     @abc.abstractmethod
     def is_measured(self, codebook: Codebook) -> bool:
         """Whether the statistics are there, and are those of this codebook."""
 
     @abc.abstractmethod
     def measure(
-        self, decode: Partial, codebook: Codebook, training: Training, *, progress: Progress | None = None
+        self,
+        decode: Partial,
+        codebook: Codebook,
+        training: Training,
+        *,
+        plan: Plan = DEFAULT_PLAN,
+        progress: Progress | None = None,
     ) -> Self:
         """The same assigner with its statistics.
 
@@ -124,6 +133,7 @@ class MeasuredAssigner(Assigner):
             decode: Takes one grid to one image.
             codebook: Codes and mean metrics.
             training: What the statistics are measured from.
+            plan: How much at once and on which devices, where the decoder is run.
             progress: Called with the images done.
 
         Raises:

@@ -21,6 +21,7 @@ class Geodesic(MeasuredAssigner):
     """The code that is nearest along the graph of measured latents, an edge being as long as the image's way along it."""
 
     needs_metrics: ClassVar[bool] = True
+    needs_geometry: ClassVar[bool] = True
     max_quantizers: ClassVar[int] = 1
 
     probes: int | None = None
@@ -40,7 +41,13 @@ class Geodesic(MeasuredAssigner):
         return np.array_equal(self.field.nodes[-codebook.num_codes :], codebook.codes[0])
 
     def measure(
-        self, decode: Partial, codebook: Codebook, training: Training, *, progress: Progress | None = None
+        self,
+        decode: Partial,
+        codebook: Codebook,
+        training: Training,
+        *,
+        plan: Plan = DEFAULT_PLAN,
+        progress: Progress | None = None,
     ) -> Self:
         """The same assigner with the codes placed in the graph of `training.geometry`.
 

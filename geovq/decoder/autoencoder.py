@@ -10,15 +10,15 @@ from collections.abc import Callable
 import jax
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
-from geovq.batching.chunks import map_chunks
+from geovq.batching.chunks import Progress, map_chunks
 from geovq.decoder.adapters import as_partial, single
 from geovq.decoder.checks import check_decoder, check_rows_apart
 from geovq.decoder.conventions.diagnosis import check_grid_axes, reconstruct_or_explain
 from geovq.decoder.conventions.reconstructions import check_reconstructions
 from geovq.decoder.conventions.roundtrip import call
-from geovq.validation import InputError, check_finite
+from geovq.validation import InputError, as_intensities, check_finite
 
 BATCH = 256
 """Images of a batch at most."""
@@ -31,12 +31,15 @@ _IMAGES, _PIXELS = 8, 1 << 17
 """Images at most that are looked at, and their pixels: eight of 128x128, two of 256x256 and more."""
 
 
-def encode_images(encode: Callable, images: Float[np.ndarray, "n H W C"]) -> Float[np.ndarray, "n h w d"]:
+def encode_images(
+    encode: Callable, images: Num[np.ndarray, "n H W C"], *, progress: Progress | None = None
+) -> Float[np.ndarray, "n h w d"]:
     """Latents of any number of images, in batches of one size, of 256 images or fewer if they are large.
 
     Args:
         encode: The encoder.
-        images: In [0, 1].
+        images: In [0, 1], or bytes, of which a batch at a time is converted.
+        progress: Called after every batch with the images done.
 
     Returns:
         Latents float32, on the host.
@@ -44,7 +47,10 @@ def encode_images(encode: Callable, images: Float[np.ndarray, "n H W C"]) -> Flo
     Raises:
         InputError: Latents that are not a grid (n, h, w, d), or not finite.
     """
-    latents = map_chunks(as_partial(encode, "encode"), images, chunk=_batch(images.shape))
+    encode = as_partial(encode, "encode")
+    latents = map_chunks(
+        lambda rows: encode(as_intensities(rows)), images, chunk=_batch(images.shape), progress=progress
+    )
     if latents.ndim != 4:
         raise InputError(f"encode: expected latents (n, h, w, d), found {latents.shape}; give them the axes of a grid.")
     check_finite("latents", latents)
@@ -76,13 +82,13 @@ def _image_shape(decode: Partial, latents: Float[np.ndarray, "n h w d"]) -> tupl
         return latents.shape
 
 
-def check_autoencoder(encode: Callable, decode: Callable, images: Float[np.ndarray, "n H W C"]) -> None:
+def check_autoencoder(encode: Callable, decode: Callable, images: Num[np.ndarray, "n H W C"]) -> None:
     """Reconstructs a few of the images: both functions have to fit them, each other, and GeoVQ's conventions.
 
     Args:
         encode: The encoder.
         decode: The decoder.
-        images: The user's, in [0, 1]; eight of them are used, fewer where they are large.
+        images: The user's, in [0, 1] or bytes; eight of them are used, fewer where they are large.
 
     Raises:
         InputError: A function that fails, other shapes, values that are not finite, another convention, intensities far from
@@ -93,7 +99,7 @@ def check_autoencoder(encode: Callable, decode: Callable, images: Float[np.ndarr
         ConventionWarning: Reconstructions that have nothing to do with the images.
     """
     encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
-    images = _some(images)
+    images = as_intensities(_some(images))
     latents, decoded = reconstruct_or_explain(encode, decode, images)
     check_rows_apart("encode", encode, images, latents)
     check_decoder(single(decode), latents)
@@ -129,7 +135,7 @@ def check_codes(
     check_decoder(single(decode), latents)
 
 
-def _some(images: Float[np.ndarray, "n H W C"]) -> Float[np.ndarray, "m H W C"]:
+def _some(images: Num[np.ndarray, "n H W C"]) -> Num[np.ndarray, "m H W C"]:
     """A few images from the whole set, as sets are often sorted."""
     count = min(len(images), max(2, min(_IMAGES, _PIXELS // images[0, ..., 0].size)))
     return images[np.linspace(0, len(images) - 1, count).astype(int)]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 import numpy as np
+from jax.tree_util import Partial
 from jaxtyping import Float, Int
 
 from geovq.assignment.base import (
@@ -18,12 +19,11 @@ from geovq.assignment.base import (
 )
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Plan
-from geovq.codebook.fit import fit_codebook
 from geovq.codebook.names import CodebookName, CompositionName
 from geovq.codebook.recipe import Recipe, check_recipe
 from geovq.decoder.adapters import as_partial, single
 from geovq.decoder.autoencoder import check_autoencoder, check_codes, decode_latents, encode_images
-from geovq.geometry.measured import Geometry, draw, measure
+from geovq.geometry.measured import Geometry, draw
 from geovq.numerics.additive import as_quantizers, sum_codes
 from geovq.tokenizer.checks import (
     as_code_costs,
@@ -35,10 +35,12 @@ from geovq.tokenizer.checks import (
     some_latents,
     token_shape,
 )
-from geovq.tokenizer.defaults import Probes, choose_probes, default_assigner
+from geovq.tokenizer.defaults import MAX_TOKENS, Probes, check_probes, choose_few, default_assigner
 from geovq.tokenizer.file import load_tokenizer, save_tokenizer
+from geovq.tokenizer.fitting import Options, check_options, check_sufficient, fit_measured, measure_checked, needed_for
 from geovq.tokenizer.given_codes import measure_codes
-from geovq.validation import InputError, check_images, check_whole
+from geovq.tokenizer.measured import Measured, check_measurements
+from geovq.validation import InputError, check_images, check_pixels, check_whole
 
 _PROBE_TOLERANCE = 0.02
 """Share of the largest value: well above what rounding does on another device, well below what another training does."""
@@ -134,14 +136,19 @@ class Tokenizer:
         assigner: Assigner | None = None,
         num_quantizers: int = 1,
         composition: CompositionName = "residual",
-        max_images: int = 1000,
+        max_images: int | None = None,
+        max_tokens: int = MAX_TOKENS,
         num_neighbours: int = 16,
         components: str = "bridge",
         probes: Probes = "auto",
         seed: int = 0,
+        plan: Plan = DEFAULT_PLAN,
         progress: Progress | None = None,
     ) -> Self:
         """Turns a trained VAE into a tokenizer; its parameters stay as they are.
+
+        It measures what the codebook and the assigner need, and fits the codes. To fit several codebooks, call `geovq.measure`
+        once and `from_measured` for each.
 
         Args:
             encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d).
@@ -154,15 +161,15 @@ class Tokenizer:
                 1,024 numbers, h·w·d, and else `Joint(probes=256)`.
             num_quantizers: S, the codes of a token.
             composition: "residual" or "product", where a token has several codes, see `geovq.numerics.additive`.
-            max_images: Images at most, drawn at random, whose tokens' metrics are computed and joined to the graph; each takes
-                about 0.05 s of one core with a decoder as small as `geovq.models.VAE`.
-            num_neighbours: Neighbours of a latent in that graph; all others where there are fewer.
-            components: "bridge" or "drop", see `geovq.geometry.measure`.
-            probes: Random probes by which these metrics are sketched; None for exact ones. "auto" takes exact ones where a grid
-                has at most 1,024 numbers and its Jacobian, h·w·d·H·W·C, at most 2²⁰, and else 16 probes. Above these bounds
-                the mean metrics are sketched too, by 16 probes of each image.
+            max_images: Images at most, drawn at random, that are measured; this, `max_tokens`, `num_neighbours`, `components` and
+                `probes` are as for `geovq.measure`, which says how many images of which size are enough.
+            max_tokens: Tokens at most whose own metrics are kept.
+            num_neighbours: Neighbours of a latent in the graph.
+            components: "bridge" or "drop".
+            probes: Random probes by which metrics are sketched; None for exact ones; "auto" for exact ones of small grids.
             seed: Of every random choice.
-            progress: Called with the measured images done. The images of `Amortised` are measured afterwards.
+            plan: How much at once and on which devices the decoder is run.
+            progress: Called with the images done: as they are encoded, and again in every step that measures them.
 
         Returns:
             The tokenizer.
@@ -170,33 +177,89 @@ class Tokenizer:
         Raises:
             InputError: Images or callables that do not fit, or more codes than distinct latents.
         """
-        images = check_images(images)
-        for name, value in (("max_images", max_images), ("num_neighbours", num_neighbours)):
-            check_whole(name, value)
-        choose_probes(probes, (0,))
+        images = check_pixels(images)
+        options = Options("means", max_images, max_tokens, num_neighbours, components, probes, seed, plan)
+        check_options(options)
         recipe = Recipe(codebook, num_codes, num_quantizers, composition, seed)
         encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
         check_autoencoder(encode, decode, images)
-        check_recipe(recipe, encode_images(encode, images[:1]).shape[-1])
-        if assigner is not None:
-            check_assigner(assigner, num_quantizers)
-        latents = encode_images(encode, images)
-        assigner = default_assigner(latents.shape[1:]) if assigner is None else assigner
-        shapes = latents.shape[1:], images.shape[1:]
-        geometry = measure(
-            single(decode),
-            latents,
-            num_neighbours=num_neighbours,
-            max_images=max_images,
-            probes=choose_probes(probes, *shapes),
-            mean_probes=choose_probes("auto", *shapes),
-            seed=seed,
-            components=components,
-            progress=progress,
-        )
-        found = fit_codebook(recipe, decode, images, latents, geometry)
-        assigner = _measure(assigner, decode, found, Training(encode, images, geometry, seed))
-        return cls._of_checked(as_codebook(found), assigner, encode, decode, images.shape[1:])
+        latent_shape = encode_images(encode, images[:1]).shape[1:]
+        check_recipe(recipe, latent_shape[-1])
+        assigner = default_assigner(latent_shape) if assigner is None else assigner
+        check_assigner(assigner, num_quantizers)
+        options = options._replace(statistics=needed_for(recipe, assigner))
+        measured = measure_checked(encode, decode, images, options, progress)
+        return cls._of_measured(encode, decode, measured, recipe, assigner, images, plan, progress)
+
+    @classmethod
+    def from_measured(
+        cls,
+        encode: Callable,
+        decode: Callable,
+        measured: Measured,
+        *,
+        num_codes: int = 512,
+        codebook: CodebookName = "whitened",
+        assigner: Assigner | None = None,
+        num_quantizers: int = 1,
+        composition: CompositionName = "residual",
+        images: np.ndarray | None = None,
+        seed: int = 0,
+        plan: Plan = DEFAULT_PLAN,
+        progress: Progress | None = None,
+    ) -> Self:
+        """A tokenizer from what `geovq.measure` found out about a VAE: any codebook and number of codes, measured once.
+
+        Args:
+            encode: The encoder that was measured, as for `fit`.
+            decode: The decoder that was measured.
+            measured: What `geovq.measure` returned, or `Measured.load` read.
+            num_codes: As for `fit`.
+            codebook: As for `fit`.
+            assigner: As for `fit`.
+            num_quantizers: As for `fit`.
+            composition: As for `fit`.
+            images: Training images of the measured size, for the codebook `refined` and for `Amortised`; others need none.
+            seed: Of the codes, and of what the assigner draws.
+            plan: How much at once and on which devices the decoder is run.
+            progress: Called with the images done, where there are images to look at.
+
+        Returns:
+            The tokenizer that `fit` makes of the same images and seed.
+
+        Raises:
+            InputError: Another VAE than was measured, options that do not fit, more codes than distinct latents, or a codebook
+                or an assigner for which too little was measured or images are missing.
+        """
+        check_measurements(measured)
+        recipe = Recipe(codebook, num_codes, num_quantizers, composition, seed)
+        check_recipe(recipe, measured.latent_shape[-1])
+        assigner = default_assigner(measured.latent_shape) if assigner is None else assigner
+        check_assigner(assigner, num_quantizers)
+        if images is not None:
+            images = check_pixels(images, measured.image_shape)
+        check_sufficient(recipe, assigner, measured, images)
+        encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
+        measured.check_vae(encode, decode)
+        return cls._of_measured(encode, decode, measured, recipe, assigner, images, plan, progress)
+
+    @classmethod
+    def _of_measured(
+        cls,
+        encode: Partial,
+        decode: Partial,
+        measured: Measured,
+        recipe: Recipe,
+        assigner: Assigner,
+        images: np.ndarray | None,
+        plan: Plan,
+        progress: Progress | None,
+    ) -> Self:
+        """`from_measured` with arguments that were checked before."""
+        found = fit_measured(recipe, encode, decode, measured, images, plan=plan, progress=progress)
+        training = Training(encode, images, measured.geometry, recipe.seed)
+        assigner = _measure(assigner, decode, found, training, plan, progress)
+        return cls._of_checked(as_codebook(found), assigner, encode, decode, measured.image_shape)
 
     @classmethod
     def from_codes(
@@ -225,10 +288,11 @@ class Tokenizer:
                 1,024 numbers, h·w·d, and else `Joint(probes=256)`, whose Jacobians take a time that does not grow with the grid.
             max_images: Images at most, drawn at random, that are measured; `Amortised` has a number of its own.
             probes: Random probes of every image by which mean metrics are sketched; None for exact ones. "auto" takes exact ones
-                where a grid has at most 1,024 numbers, and else 16 probes.
+                where a grid has at most 1,024 numbers and its Jacobian at most 2²². Else it takes images of 2²² pixels at most,
+                but at least 16, and 2 to 16 probes of each.
             seed: Of the draw and the probes.
-            plan: How much at once and on which devices, for the mean metrics.
-            progress: Called with the measured images done. The images of `Amortised` are measured afterwards.
+            plan: How much at once and on which devices the decoder is run.
+            progress: Called with the images done: as they are encoded, and again in every step that measures them.
 
         Returns:
             The tokenizer.
@@ -236,20 +300,23 @@ class Tokenizer:
         Raises:
             InputError: Images, callables, codes or an assigner that do not fit.
         """
-        images = check_images(images)
+        images = check_pixels(images)
         check_whole("max_images", max_images)
         check_whole("seed", seed, 0)
+        check_probes(probes)
         stacked = as_quantizers(codes)
         check_autoencoder(encode, decode, images)
-        latents = encode_images(encode, draw(images, max_images, seed))
+        latent_shape = encode_images(encode, images[:1]).shape[1:]
+        count, number = choose_few(probes, max_images, latent_shape, images.shape[1:])
+        latents = encode_images(encode, draw(images, count, seed), progress=progress)
         assigner = default_assigner(latents.shape[1:]) if assigner is None else assigner
         check_assigner(assigner, len(stacked))
         if stacked.shape[-1] != latents.shape[-1]:
             raise InputError(
                 f"codes: expected {latents.shape[-1]} dimensions, those of the latents, found shape {np.shape(codes)}."
             )
-        codebook = measure_codes(decode, stacked, latents, probes=probes, seed=seed, plan=plan, progress=progress)
-        assigner = _measure(assigner, decode, codebook, Training(encode, images, seed=seed))
+        codebook = measure_codes(decode, stacked, latents, probes=number, seed=seed, plan=plan, progress=progress)
+        assigner = _measure(assigner, decode, codebook, Training(encode, images, seed=seed), plan, progress)
         return cls._of_checked(as_codebook(codebook), assigner, encode, decode, images.shape[1:])
 
     def replace(
@@ -259,6 +326,7 @@ class Tokenizer:
         images: np.ndarray | None = None,
         geometry: Geometry | None = None,
         seed: int = 0,
+        plan: Plan = DEFAULT_PLAN,
         progress: Progress | None = None,
     ) -> Self:
         """The same codes with another assigner.
@@ -266,8 +334,9 @@ class Tokenizer:
         Args:
             assigner: Any; statistics that it needs and does not have are measured.
             images: Training images (n, H, W, C), from which `Amortised` measures its clusters: a minute for 8,000.
-            geometry: The measured graph in which `Geodesic` places the codes, see `geovq.geometry.measure`.
+            geometry: The measured graph in which `Geodesic` places the codes, `geometry` of what `geovq.measure` returns.
             seed: Of what is drawn and clustered.
+            plan: How much at once and on which devices the decoder is run.
             progress: Called with the images done.
 
         Raises:
@@ -279,7 +348,7 @@ class Tokenizer:
             images = np.asarray(images)
             check_images(images[:1], self.image_shape)  # the drawn ones are checked where they are measured
         training = Training(self._encode, images, geometry, seed)
-        assigner = _measure(assigner, self._decode, self.codebook, training, progress)
+        assigner = _measure(assigner, self._decode, self.codebook, training, plan, progress)
         return self._of_checked(self.codebook, assigner, self._encode, self._decode, self.image_shape)
 
     def encode(
@@ -428,9 +497,14 @@ class Tokenizer:
 
 
 def _measure(
-    assigner: Assigner, decode: Callable, codebook: Codebook, training: Training, progress: Progress | None = None
+    assigner: Assigner,
+    decode: Callable,
+    codebook: Codebook,
+    training: Training,
+    plan: Plan,
+    progress: Progress | None,
 ) -> Assigner:
     """The assigner with statistics of this codebook, measured if it needs any that are not there."""
     if isinstance(assigner, MeasuredAssigner) and not assigner.is_measured(codebook):
-        return assigner.measure(single(decode), codebook, training, progress=progress)
+        return assigner.measure(single(decode), codebook, training, plan=plan, progress=progress)
     return assigner
