@@ -1,8 +1,8 @@
 """What a tokenizer takes where nothing is asked for: everything exact where it is small, and a bounded cost where it is large.
 
-Few probes on many images are the best mean metrics: with TAESD and crops of 128x128 of photographs, one image's mean metric differs
-from that of all by 93% (Frobenius norm, standard deviation), and one probe's from its image's by 23%. The scale of a mean metric
-changes neither a code nor a token of `Whitened`. Once it is set right, some squared length is wrong by this part:
+Few probes on many images are the best mean metrics: with TAESD and crops of 128x128 of photographs, one image's mean metric
+differs from that of all by 93% (Frobenius norm, standard deviation), and one probe's from its image's by 23%. The scale of a mean
+metric changes neither a code nor a token of `Whitened`. Once it is set right, some squared length is wrong by this part:
 
 | images | 1 probe | 2 probes | 12 probes |
 |---|---|---|---|
