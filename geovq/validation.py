@@ -1,6 +1,8 @@
 """Checks of input at the public door. Every message says what was expected, what was found and what to do."""
 
 import math
+import numbers
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -80,6 +82,25 @@ def as_array(name: str, values: object) -> np.ndarray:
             f"{name}: expected one array, or a list of arrays of one shape, found {str(error).splitlines()[0]}; bring them to "
             "one shape."
         ) from error
+
+
+def is_list_of_arrays(values: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    """Whether values are a list or tuple of arrays, each by itself; nested lists of numbers are one array."""
+    nested = list | tuple | numbers.Number
+    return isinstance(values, list | tuple) and len(values) > 0 and not any(isinstance(each, nested) for each in values)
+
+
+def check_length(name: str, values: Any, n: int) -> None:
+    """Refuses a list that has not one item for each of n others.
+
+    Raises:
+        InputError: With both numbers.
+    """
+    found = len(values) if hasattr(values, "__len__") else type(values).__name__
+    if found != n:
+        raise InputError(
+            f"{name}: expected a list of {n}, one for each image, found {found}; pass them in the same order."
+        )
 
 
 def check_images(images: np.ndarray, shape: tuple[int, ...] | None = None, name: str = "images") -> np.ndarray:

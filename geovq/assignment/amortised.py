@@ -76,6 +76,12 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
     ) -> tuple[GaussNewton, Problem]:
         """With the curvature of the clusters."""
         assert self.clusters is not None  # the tokenizer has checked it
+        t, measured = latents[0, ..., 0].size, len(self.clusters.coordinates)
+        if t != measured:
+            raise InputError(
+                f"latents: expected grids of {measured} tokens, on which Amortised was measured, found {t}; use Whitened() "
+                "or Joint() for other sizes."
+            )
         curvature = ClusterCurvature(len(self.dampings) + 3, self.clusters.grams[0].size)
         problem = as_problem(decode, latents, codebook, curvature=self.clusters)
         return GaussNewton(curvature, self.steps, 0, self.dampings), problem

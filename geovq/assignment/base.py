@@ -26,7 +26,8 @@ class Codebook(NamedTuple):
     codes: Float[np.ndarray, "S K d"]
     """A token gets one code of each of the S quantizers; its latent is their sum."""
     position_metrics: Float[np.ndarray, "h w d d"]
-    """Mean of JᵀJ over the data at each position of the grid, intensity²."""
+    """Mean of JᵀJ over the data at each position of the grid, intensity²; for grids of any size (1, 1, d, d), the mean over all
+    positions."""
 
     @property
     def mean_metric(self) -> Float[np.ndarray, "d d"]:
@@ -43,10 +44,23 @@ class Codebook(NamedTuple):
         """S, the codes of a token."""
         return self.codes.shape[0]
 
-    @property
-    def grid(self) -> tuple[int, int]:
-        """(h, w)."""
-        return self.position_metrics.shape[:2]
+    def metrics_on(self, grid: tuple[int, ...]) -> Float[np.ndarray, "h w d d"]:
+        """Mean metric at every position of a grid (h, w), a view.
+
+        Raises:
+            InputError: A grid of another size than that of the metrics, where they differ by position.
+        """
+        found = self.position_metrics.shape[:2]
+        if found not in ((1, 1), tuple(grid)):
+            raise InputError(
+                f"latents: expected grids of {found[0]}x{found[1]}, for whose positions there are mean metrics, found "
+                f"{grid[0]}x{grid[1]}; pass a Codebook with one mean metric (1, 1, d, d)."
+            )
+        return np.broadcast_to(self.position_metrics, (*grid, *self.position_metrics.shape[2:]))
+
+    def without_positions(self) -> Self:
+        """The same codes with the mean over all positions alone, for grids of any size."""
+        return self._replace(position_metrics=self.mean_metric[None, None])
 
 
 class Inputs(NamedTuple):
@@ -85,6 +99,11 @@ class Assigner(abc.ABC):
     """Whether it can weigh the image's error against what codes cost beside it."""
     max_quantizers: ClassVar[int] = MAX_QUANTIZERS
     """Codes of a token at most."""
+
+    @property
+    def needs_positions(self) -> bool:
+        """Whether it uses a statistic of every position, and so takes grids of one size alone."""
+        return False
 
     @abc.abstractmethod
     def __call__(
@@ -141,8 +160,13 @@ class MeasuredAssigner(Assigner):
         """
 
 
-def check_assigner(assigner: Assigner, num_quantizers: int) -> None:
-    """Refuses what is no assigner, or cannot assign so many codes to a token.
+def check_assigner(assigner: Assigner, num_quantizers: int, *, any_size: bool = False) -> None:
+    """Refuses what is no assigner, or cannot assign so many codes to a token, or needs one grid where there are many.
+
+    Args:
+        assigner: What is checked.
+        num_quantizers: S, the codes of a token.
+        any_size: Whether grids may have any size.
 
     Raises:
         InputError: With what was found, and what to do.
@@ -155,6 +179,11 @@ def check_assigner(assigner: Assigner, num_quantizers: int) -> None:
         raise InputError(
             f"assigner: {type(assigner).__name__} expects at most {assigner.max_quantizers} codes a token, found "
             f"{num_quantizers}; choose another assigner."
+        )
+    if any_size and assigner.needs_positions:
+        raise InputError(
+            "assigner: expected one without statistics of positions, as this VAE takes images of any size, found "
+            f"{type(assigner).__name__} with per_position=True; use Whitened()."
         )
 
 

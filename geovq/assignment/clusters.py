@@ -94,7 +94,7 @@ def measure_clusters(
     """
     latents, codes = np.asarray(latents, np.float32), codebook.codes
     n, d, t = len(latents), latents.shape[-1], latents[0, ..., 0].size
-    directions = leading_directions(codebook.position_metrics, codes, _DIRECTIONS * t)
+    directions = leading_directions(codebook.metrics_on(latents.shape[1:3]), codes, _DIRECTIONS * t)
     tokens = nearest_tokens_whitened(latents.reshape(-1, d), codes, codebook.mean_metric)
     quantized = sum_codes(codes, tokens).reshape(latents.shape)
     at = np.einsum("nqi,qri->nqr", latents.reshape(n, t, d), directions.coordinates)

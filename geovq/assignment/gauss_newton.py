@@ -261,5 +261,5 @@ def as_problem(
     partial = as_partial(decode)
     check_decoder(partial, np.asarray(latents, np.float32))
     d = latents.shape[-1]
-    metrics = np.asarray(codebook.position_metrics, np.float32).reshape(-1, d, d)
+    metrics = np.asarray(codebook.metrics_on(latents.shape[1:3]), np.float32).reshape(-1, d, d)
     return Problem(partial, jnp.asarray(codebook.codes), jnp.asarray(metrics), jax.tree.map(jnp.asarray, curvature))

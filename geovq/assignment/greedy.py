@@ -46,6 +46,11 @@ class Greedy(Assigner):
                 "tokens of others as start=..."
             )
 
+    @property
+    def needs_positions(self) -> bool:
+        """Whether the initial assigner does."""
+        return self.initial.needs_positions
+
     def __call__(
         self,
         decode: Partial,

@@ -68,7 +68,7 @@ class Joint(GaussNewtonAssigner):
         if self.probes is not None:
             return self._with(SketchedCurvature(self.probes, self.seed)), as_problem(decode, latents, codebook)
         if self.directions is not None and self.directions < size:
-            directions = leading_directions(codebook.position_metrics, codebook.codes, self.directions)
+            directions = leading_directions(codebook.metrics_on(latents.shape[1:3]), codebook.codes, self.directions)
             problem = as_problem(decode, latents, codebook, curvature=directions)
             return self._with(ProjectedCurvature(len(directions.steps))), problem
         problem = as_problem(decode, latents, codebook)

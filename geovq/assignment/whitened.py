@@ -19,6 +19,11 @@ class Whitened(Assigner):
     per_position: bool = False
     """Whether Ḡ is the mean at the token's position of the grid, instead of that over all positions."""
 
+    @property
+    def needs_positions(self) -> bool:
+        """Whether Ḡ is that of a position."""
+        return self.per_position
+
     def __call__(
         self,
         decode: Partial,
@@ -32,9 +37,9 @@ class Whitened(Assigner):
         latents = inputs.latents
         n, h, w, d = latents.shape
         if self.per_position:
+            metrics = codebook.metrics_on((h, w))
             found = [
-                nearest_tokens_whitened(latents[:, i, j], codebook.codes, codebook.position_metrics[i, j])
-                for i, j in np.ndindex(h, w)
+                nearest_tokens_whitened(latents[:, i, j], codebook.codes, metrics[i, j]) for i, j in np.ndindex(h, w)
             ]
             tokens = np.stack(found, axis=1)
         else:

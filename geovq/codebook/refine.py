@@ -108,7 +108,7 @@ def refine_codes(
     keep = max(1, _NUMBERS // latents[0].size ** 2)
     images, latents = images[:keep], latents[:keep]
     d = latents.shape[-1]
-    tokens = whitened_start(latents, codebook.codes, codebook.position_metrics.reshape(-1, d, d))
+    tokens = whitened_start(latents, codebook.codes, codebook.metrics_on(latents.shape[1:3]).reshape(-1, d, d))
     errors: list[float] = []
     codes = best = codebook.codes
     converged = False

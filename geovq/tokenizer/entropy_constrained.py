@@ -17,8 +17,9 @@ from geovq.assignment.whitened import Whitened
 from geovq.batching.chunks import Progress, map_chunks
 from geovq.batching.run import DEFAULT_PLAN, Plan
 from geovq.models.gpt import GPT
+from geovq.tokenizer.images import as_images
 from geovq.tokenizer.tokenizer import Tokenizer
-from geovq.validation import InputError, check_images, check_whole
+from geovq.validation import InputError, check_whole
 
 CodeNats = Callable[[Int[np.ndarray, "n h w"]], Float[np.ndarray, "n h w K"]]
 """Takes tokens to the nats that every code would need in the place of each of them, given the tokens before it."""
@@ -80,7 +81,7 @@ def assign_entropy_constrained(
 
     Args:
         tokenizer: With one code a token, and the assigner `Amortised` or `Joint`, by whose steps the tokens descend.
-        images: (n, H, W, C), uint8 or floats in [0, 1].
+        images: (n, H, W, C) of one size, uint8 or floats in [0, 1].
         nats: What codes need after other tokens, such as `code_nats` of a GPT. It is called with as many images at a time as are
             in memory together.
         nat_weight: Squared intensity that a nat weighs, at least 0. Where the VAE's pixels have the variance σ², 2 σ² is what a
@@ -97,7 +98,7 @@ def assign_entropy_constrained(
         InputError: Images, tokens or an assigner that do not fit, several codes a token, a weight below 0, or nats of another
             shape.
     """
-    images = check_images(images, tokenizer.image_shape)
+    images = as_images(images, tokenizer.sizes)
     check_whole("rounds", rounds)
     if not tokenizer.assigner.takes_code_costs:
         raise InputError(

@@ -24,7 +24,8 @@ from geovq.storage import load_arrays, save_arrays
 from geovq.validation import InputError
 
 _KIND = "geovq.tokenizer"
-_VERSION = 4
+_VERSION = 5
+"""Files of version 4 have mean metrics of every position, and so images of one size; they are read."""
 
 _ASSIGNERS: dict[str, type[Assigner]] = {
     kind.__name__: kind for kind in (Nearest, Whitened, Local, Geodesic, Amortised, Joint, Greedy)
@@ -94,7 +95,7 @@ def load_tokenizer(path: str | os.PathLike, decode: Callable) -> Stored:
         InputError: The file is missing, damaged, or not a tokenizer, or its parameters are of another decoder.
     """
     arrays, meta = load_arrays(path)
-    if meta.get("kind") != _KIND or meta.get("version") != _VERSION:
+    if meta.get("kind") != _KIND or meta.get("version") not in (4, _VERSION):
         raise InputError(
             f"{path}: expected a tokenizer of version {_VERSION}, found {meta.get('kind') or 'a file of other arrays'} "
             f"{meta.get('version', '')}; pass what Tokenizer.save of this version wrote, or fit and save again."
@@ -105,6 +106,19 @@ def load_tokenizer(path: str | os.PathLike, decode: Callable) -> Stored:
     codebook = Codebook(arrays["codes"], arrays["position_metrics"])
     assigner = _assigner(path, meta["assigner"], arrays)
     return Stored(codebook, assigner, tuple(meta["image_shape"]), _under(arrays, "probe"), decode)
+
+
+def describe_assigner(assigner: Assigner) -> str:
+    """Name of an assigner with the options that are not its defaults, without statistics."""
+    if not dataclasses.is_dataclass(assigner):
+        return type(assigner).__name__
+    options = []
+    for field in dataclasses.fields(assigner):
+        value = getattr(assigner, field.name)
+        if field.name not in _STATISTICS and (isinstance(value, Assigner) or value != field.default):
+            text = describe_assigner(value) if isinstance(value, Assigner) else repr(value)
+            options.append(f"{field.name}={text}")
+    return f"{type(assigner).__name__}({', '.join(options)})"
 
 
 def _options(assigner: Assigner, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from geovq.codebook.fit import check_statistics, fit_codes, refine_codebook, ref
 from geovq.codebook.recipe import STATISTICS, Recipe, StatisticsName, needed_statistics
 from geovq.decoder.adapters import as_partial, single
 from geovq.decoder.autoencoder import check_autoencoder, encode_images
+from geovq.decoder.sizes import find_stride
 from geovq.geometry.measured import (
     Statistics,
     check_graph_options,
@@ -202,6 +203,8 @@ def fit_measured(
     """The codebook that a recipe names, from what was measured; images are looked at for `refined` codes alone."""
     codes = fit_codes(recipe, measured.latents, measured.statistics)
     codebook = Codebook(codes, np.asarray(measured.statistics.position_metrics, np.float32))
+    if find_stride(encode, decode, measured.image_shape, measured.latent_shape) is not None:
+        codebook = codebook.without_positions()
     if recipe.name != "refined":
         return codebook
     assert images is not None  # `check_sufficient` has seen them

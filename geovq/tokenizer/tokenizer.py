@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Any, Self, overload
 
 import numpy as np
 from jax.tree_util import Partial
@@ -23,6 +23,7 @@ from geovq.codebook.names import CodebookName, CompositionName
 from geovq.codebook.recipe import Recipe, check_recipe
 from geovq.decoder.adapters import as_partial, single
 from geovq.decoder.autoencoder import check_autoencoder, check_codes, decode_latents, encode_images
+from geovq.decoder.sizes import check_size, find_sizes, find_stride
 from geovq.geometry.measured import Geometry, draw
 from geovq.numerics.additive import as_quantizers, sum_codes
 from geovq.tokenizer.checks import (
@@ -31,23 +32,29 @@ from geovq.tokenizer.checks import (
     as_grids,
     as_latents,
     as_start,
-    check_images_of,
+    as_token_list,
+    check_latent_shape,
     some_latents,
     token_shape,
 )
 from geovq.tokenizer.defaults import MAX_TOKENS, Probes, check_probes, choose_few, default_assigner
-from geovq.tokenizer.file import load_tokenizer, save_tokenizer
+from geovq.tokenizer.file import describe_assigner, load_tokenizer, save_tokenizer
 from geovq.tokenizer.fitting import Options, check_options, check_sufficient, fit_measured, measure_checked, needed_for
 from geovq.tokenizer.given_codes import measure_codes
+from geovq.tokenizer.images import as_crop, as_crops, as_images, check_image_list, check_images_of
+from geovq.tokenizer.lists import check_lists, map_alike
 from geovq.tokenizer.measured import Measured, check_measurements
-from geovq.validation import InputError, check_images, check_pixels, check_whole
+from geovq.validation import InputError, check_images, check_pixels, check_whole, is_list_of_arrays
 
 _PROBE_TOLERANCE = 0.02
 """Share of the largest value: well above what rounding does on another device, well below what another training does."""
 
 
 class Tokenizer:
-    """Images <-> grids of tokens. Made by `fit`, `from_codes` or `load`; immutable."""
+    """Images <-> grids of tokens. Made by `fit`, `from_codes` or `load`; immutable.
+
+    Where the VAE is convolutional, images may have any height and width that its `stride` divides, and lists of images any sizes.
+    """
 
     def __init__(
         self,
@@ -63,16 +70,17 @@ class Tokenizer:
         Args:
             encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d). Compile it yourself if it can be.
             decode: Latents (n, h, w, d) to images (n, H, W, C); differentiable, each image by itself.
-            codebook: Codes (S, K, d), and mean metrics (h, w, d, d), whose shape is the token grid's.
+            codebook: Codes (S, K, d), and mean metrics (h, w, d, d), for the token grids of one image size. With the mean metric
+                of all positions, (1, 1, d, d), images of any size are taken where the VAE is convolutional.
             assigner: How codes are chosen, with its statistics if it needs any.
-            image_shape: (H, W, C).
+            image_shape: (H, W, C) of images that the VAE takes.
 
         Raises:
             InputError: No assigner, one whose statistics are missing, codes that are not finite, or a decoder of another image
                 shape.
         """
         self._set(as_codebook(codebook), assigner, encode, decode, image_shape)
-        check_codes(self._encode, self._decode, some_latents(self.codebook), self.image_shape)
+        check_codes(self._encode, self._decode, some_latents(self.codebook, self.grid), self.image_shape)
 
     @classmethod
     def _of_checked(
@@ -88,11 +96,25 @@ class Tokenizer:
     ) -> None:
         """Keeps all that a tokenizer consists of; refuses an assigner that does not fit the codebook."""
         self.codebook = codebook
-        check_assigner(assigner, self.codebook.num_quantizers)
+        self._encode, self._decode = as_partial(encode, "encode"), as_partial(decode, "decode")
+        positions, shape = codebook.position_metrics.shape[:2], tuple(int(size) for size in image_shape)
+        self.sizes = find_sizes(self._encode, self._decode, shape, positions, codebook.codes.shape[-1])
+        check_assigner(assigner, self.codebook.num_quantizers, any_size=self.stride is not None)
         check_measured(assigner, self.codebook)
         self.assigner = assigner
-        self.image_shape = tuple(int(size) for size in image_shape)
-        self._encode, self._decode = as_partial(encode, "encode"), as_partial(decode, "decode")
+
+    def __repr__(self) -> str:
+        """Codes and assigner in one line, and sizes in another."""
+        count, (height, width, channels) = self.num_quantizers, self.image_shape
+        codes = f"{self.num_codes} codes" if count == 1 else f"{count} x {self.num_codes} codes"
+        others = "no other size"
+        if self.stride is not None:
+            others = "also every height and width that the stride "
+            others += f"{self.stride[0]} divides" if len({*self.stride}) == 1 else "{}x{} divides".format(*self.stride)
+        return (
+            f"<Tokenizer: {codes} of {self.codebook.codes.shape[-1]} numbers, assigner {describe_assigner(self.assigner)};\n"
+            f" images {height}x{width}x{channels} <-> tokens {'x'.join(map(str, self.token_shape))}, {others}>"
+        )
 
     @property
     def codes(self) -> Float[np.ndarray, "K d"] | Float[np.ndarray, "S K d"]:
@@ -115,14 +137,24 @@ class Tokenizer:
         return self.codebook.num_quantizers
 
     @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(H, W, C) of the images that it was made for; with a `stride`, one size of many."""
+        return self.sizes.image_shape
+
+    @property
+    def stride(self) -> tuple[int, int] | None:
+        """Height and width of a token in pixels, where images of every size that they divide are taken; else None."""
+        return self.sizes.stride
+
+    @property
     def grid(self) -> tuple[int, int]:
-        """(h, w)."""
-        return self.codebook.grid
+        """(h, w) of an image of `image_shape`."""
+        return self.sizes.grid
 
     @property
     def token_shape(self) -> tuple[int, ...]:
-        """Shape of the tokens of an image: (h, w), or (h, w, S) where tokens have several codes."""
-        return token_shape(self.codebook)
+        """Shape of the tokens of an image of `image_shape`: (h, w), or (h, w, S) where tokens have several codes."""
+        return token_shape(self.codebook, self.grid)
 
     @classmethod
     def fit(
@@ -186,7 +218,8 @@ class Tokenizer:
         latent_shape = encode_images(encode, images[:1]).shape[1:]
         check_recipe(recipe, latent_shape[-1])
         assigner = default_assigner(latent_shape) if assigner is None else assigner
-        check_assigner(assigner, num_quantizers)
+        any_size = find_stride(encode, decode, images.shape[1:], latent_shape) is not None
+        check_assigner(assigner, num_quantizers, any_size=any_size)
         options = options._replace(statistics=needed_for(recipe, assigner))
         measured = measure_checked(encode, decode, images, options, progress)
         return cls._of_measured(encode, decode, measured, recipe, assigner, images, plan, progress)
@@ -241,6 +274,8 @@ class Tokenizer:
         check_sufficient(recipe, assigner, measured, images)
         encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
         measured.check_vae(encode, decode)
+        any_size = find_stride(encode, decode, measured.image_shape, measured.latent_shape) is not None
+        check_assigner(assigner, num_quantizers, any_size=any_size)
         return cls._of_measured(encode, decode, measured, recipe, assigner, images, plan, progress)
 
     @classmethod
@@ -310,12 +345,14 @@ class Tokenizer:
         count, number = choose_few(probes, max_images, latent_shape, images.shape[1:])
         latents = encode_images(encode, draw(images, count, seed), progress=progress)
         assigner = default_assigner(latents.shape[1:]) if assigner is None else assigner
-        check_assigner(assigner, len(stacked))
+        stride = find_stride(encode, decode, images.shape[1:], latents.shape[1:])
+        check_assigner(assigner, len(stacked), any_size=stride is not None)
         if stacked.shape[-1] != latents.shape[-1]:
             raise InputError(
                 f"codes: expected {latents.shape[-1]} dimensions, those of the latents, found shape {np.shape(codes)}."
             )
         codebook = measure_codes(decode, stacked, latents, probes=number, seed=seed, plan=plan, progress=progress)
+        codebook = codebook if stride is None else codebook.without_positions()
         assigner = _measure(assigner, decode, codebook, Training(encode, images, seed=seed), plan, progress)
         return cls._of_checked(as_codebook(codebook), assigner, encode, decode, images.shape[1:])
 
@@ -343,7 +380,7 @@ class Tokenizer:
             InputError: No assigner, or one whose statistics are missing without images or geometry to measure them from.
         """
         check_whole("seed", seed, 0)
-        check_assigner(assigner, self.num_quantizers)
+        check_assigner(assigner, self.num_quantizers, any_size=self.stride is not None)
         if images is not None:
             images = np.asarray(images)
             check_images(images[:1], self.image_shape)  # the drawn ones are checked where they are measured
@@ -351,57 +388,124 @@ class Tokenizer:
         assigner = _measure(assigner, self._decode, self.codebook, training, plan, progress)
         return self._of_checked(self.codebook, assigner, self._encode, self._decode, self.image_shape)
 
+    @overload
     def encode(
         self,
         images: np.ndarray,
         *,
-        start: Int[np.ndarray, "..."] | None = None,
-        code_costs: Float[np.ndarray, "..."] | None = None,
+        start: Int[np.ndarray, "..."] | None = ...,
+        code_costs: Float[np.ndarray, "..."] | None = ...,
+        pad: bool = ...,
+        plan: Plan = ...,
+        progress: Progress | None = ...,
+    ) -> Int[np.ndarray, "n h w"] | Int[np.ndarray, "n h w S"]: ...
+
+    @overload
+    def encode(
+        self,
+        images: Sequence[np.ndarray],
+        *,
+        start: Sequence[np.ndarray] | None = ...,
+        code_costs: Sequence[np.ndarray] | None = ...,
+        pad: bool = ...,
+        plan: Plan = ...,
+        progress: Progress | None = ...,
+    ) -> list[np.ndarray]: ...
+
+    def encode(
+        self,
+        images: Any,
+        *,
+        start: Any = None,
+        code_costs: Any = None,
+        pad: bool = False,
         plan: Plan = DEFAULT_PLAN,
         progress: Progress | None = None,
-    ) -> Int[np.ndarray, "n h w"] | Int[np.ndarray, "n h w S"]:
+    ) -> Any:
         """Tokens of images.
 
         Args:
-            images: (n, H, W, C), uint8 or floats in [0, 1].
-            start: Tokens that `Amortised`, `Joint` or `Greedy` go on with, of the shape that this returns. Without them `Greedy`
-                starts with its `initial` assigner, the others with `Whitened`.
+            images: (n, H, W, C), uint8 or floats in [0, 1]. Or a list or tuple of images (H, W, C) of one dtype, which may have
+                different sizes; those of one size are encoded together, a bounded number at a time.
+            start: Tokens that `Amortised`, `Joint` or `Greedy` go on with, as this returns them. Without them `Greedy` starts
+                with its `initial` assigner, the others with `Whitened`.
             code_costs: For `Amortised` and `Joint`: what every code of every token costs beside its image's squared error,
-                intensity², of the shape of the tokens with K at the end. See `geovq.tokenizer.entropy_constrained`.
+                intensity², of the shape of the tokens with K at the end; for a list of images a list. See
+                `geovq.tokenizer.entropy_constrained`.
+            pad: Whether images whose sides the `stride` does not divide are padded: the last rows and columns are
+                repeated. What was added counts as part of the image for every assigner. `decode` crops it with `image_shape`.
             plan: How much at once and on which devices the decoder is run, for assigners that run it.
             progress: Called with the images done.
 
         Returns:
-            int32 (n, h, w) in 0..K-1, or (n, h, w, S) where tokens have several codes. Only with `Geodesic` on a graph whose
-            components were dropped, K marks a token that the codes cannot reach; `decode` refuses it and
-            `geovq.models.token_data.keep_valid` drops its image.
+            int32 (n, h, w) in 0..K-1, or (n, h, w, S) where tokens have several codes; for a list of images the list of their
+            tokens (h, w) or (h, w, S). Only with `Geodesic` on a graph whose components were dropped, K marks a token that the
+            codes cannot reach; `decode` refuses it and `geovq.models.token_data.keep_valid` drops its image.
 
         Raises:
-            InputError: Images of another shape, dtype or range; tokens or costs that do not fit them or the assigner.
+            InputError: Images of another shape, dtype or range than are taken; tokens or costs that do not fit them or the
+                assigner.
         """
-        images = check_images(images, self.image_shape)
+        if is_list_of_arrays(images):
+            images = check_image_list(images, self.sizes, pad=pad)
+            grids = [self.sizes.grid_of(image.shape) for image in images]
+            check_lists(self.codebook, self.assigner, self.sizes, grids, {"start": start, "code_costs": code_costs})
+
+            def some(images: np.ndarray, start: np.ndarray | None, code_costs: np.ndarray | None) -> np.ndarray:
+                return self.encode(images, start=start, code_costs=code_costs, pad=pad, plan=plan, progress=progress)
+
+            return map_alike(some, images, start, code_costs, image_shape=lambda shape: shape)
+        images = as_images(images, self.sizes, pad=pad)
+        self._check_size(images.shape[1:])
         latents = encode_images(self._encode, images)
         return self.assign_latents(
             latents, images=images, start=start, code_costs=code_costs, plan=plan, progress=progress
         )
 
+    @overload
     def assign_latents(
         self,
         latents: Float[np.ndarray, "n h w d"],
         *,
-        metrics: Float[np.ndarray, "n h w d d"] | None = None,
-        images: np.ndarray | None = None,
-        start: Int[np.ndarray, "..."] | None = None,
-        code_costs: Float[np.ndarray, "..."] | None = None,
+        metrics: Float[np.ndarray, "n h w d d"] | None = ...,
+        images: np.ndarray | None = ...,
+        start: Int[np.ndarray, "..."] | None = ...,
+        code_costs: Float[np.ndarray, "..."] | None = ...,
+        plan: Plan = ...,
+        progress: Progress | None = ...,
+    ) -> Int[np.ndarray, "n h w"] | Int[np.ndarray, "n h w S"]: ...
+
+    @overload
+    def assign_latents(
+        self,
+        latents: Sequence[np.ndarray],
+        *,
+        metrics: Sequence[np.ndarray] | None = ...,
+        images: Sequence[np.ndarray] | None = ...,
+        start: Sequence[np.ndarray] | None = ...,
+        code_costs: Sequence[np.ndarray] | None = ...,
+        plan: Plan = ...,
+        progress: Progress | None = ...,
+    ) -> list[np.ndarray]: ...
+
+    def assign_latents(
+        self,
+        latents: Any,
+        *,
+        metrics: Any = None,
+        images: Any = None,
+        start: Any = None,
+        code_costs: Any = None,
         plan: Plan = DEFAULT_PLAN,
         progress: Progress | None = None,
-    ) -> Int[np.ndarray, "n h w"] | Int[np.ndarray, "n h w S"]:
+    ) -> Any:
         """Tokens of latents.
 
         Args:
-            latents: (n, h, w, d).
+            latents: (n, h, w, d), or a list of latents (h, w, d) of different sizes; the other arguments are lists then, too.
             metrics: Metrics of the tokens where they are at hand; computed if the assigner needs them.
-            images: What the latents are of, uint8 or floats in [0, 1]; needed by `Amortised`, `Joint` and `Greedy`.
+            images: What the latents are of, uint8 or floats in [0, 1]; needed by `Amortised`, `Joint` and `Greedy`. Padded, if
+                they were when they were encoded.
             start: As for `encode`.
             code_costs: As for `encode`.
             plan: As for `encode`.
@@ -414,35 +518,81 @@ class Tokenizer:
             InputError: Latents of another shape, or not finite; images that are missing or of another shape; tokens or costs
                 that do not fit them or the assigner.
         """
-        latents, metrics = as_latents(latents, metrics, self.codebook)
-        n = len(latents)
+        if is_list_of_arrays(latents):
+            for i, each in enumerate(latents):
+                check_latent_shape(f"latents[{i}]", np.shape(each), self.codebook, self.sizes.only_grid)
+            grids = [np.shape(each)[:2] for each in latents]
+            given = {"metrics": metrics, "images": images, "start": start, "code_costs": code_costs}
+            check_lists(self.codebook, self.assigner, self.sizes, grids, given)
+
+            def some_of_each(latents: np.ndarray, *rows: np.ndarray | None) -> np.ndarray:
+                options: dict[str, Any] = dict(zip(given, rows, strict=True))
+                return self.assign_latents(latents, **options, plan=plan, progress=progress)
+
+            return map_alike(some_of_each, latents, *given.values(), image_shape=self.sizes.image_of)
+        latents, metrics = as_latents(latents, metrics, self.codebook, self.sizes.only_grid)
+        n, grid = len(latents), latents.shape[1:3]
         inputs = Inputs(
             latents,
-            None if images is None else check_images_of(images, self.image_shape, n),
+            None if images is None else check_images_of(images, self.sizes.image_of(grid), n),
             metrics,
-            None if start is None else as_start(start, self.assigner, self.codebook, n),
-            None if code_costs is None else as_code_costs(code_costs, self.assigner, self.codebook, n),
+            None if start is None else as_start(start, self.assigner, self.codebook, n, grid),
+            None if code_costs is None else as_code_costs(code_costs, self.assigner, self.codebook, n, grid),
         )
         tokens = self.assigner(single(self._decode), self.codebook, inputs, plan=plan, progress=progress)
-        return tokens.reshape(n, *self.token_shape)
+        return tokens.reshape(n, *token_shape(self.codebook, grid))
 
-    def decode(self, tokens: Int[np.ndarray, "n h w"] | Int[np.ndarray, "n h w S"]) -> Float[np.ndarray, "n H W C"]:
+    @overload
+    def decode(
+        self, tokens: Int[np.ndarray, "n h w"] | Int[np.ndarray, "n h w S"], *, image_shape: Sequence[int] | None = ...
+    ) -> Float[np.ndarray, "n H W C"]: ...
+
+    @overload
+    def decode(
+        self, tokens: Sequence[np.ndarray], *, image_shape: Sequence[Sequence[int]] | None = ...
+    ) -> list[np.ndarray]: ...
+
+    def decode(self, tokens: Any, *, image_shape: Any = None) -> Any:
         """Images of tokens.
 
         Args:
-            tokens: Integers in 0..K-1, (n, h, w), or (n, h, w, S) where tokens have several codes.
+            tokens: Integers in 0..K-1, (n, h, w), or (n, h, w, S) where tokens have several codes. Or a list of the tokens (h, w)
+                or (h, w, S) of images of different sizes.
+            image_shape: (H, W) of images that were padded, to which the decoded ones are cropped; for a list of tokens a list of
+                sizes, one for each. A third number, channels, is not looked at.
 
         Returns:
-            float32 (n, H, W, C), clipped to [0, 1].
+            float32 (n, H, W, C), clipped to [0, 1]; for a list of tokens the list of their images (H, W, C).
 
         Raises:
-            InputError: Tokens of another shape or outside 0..K-1, with their count and the first position.
+            InputError: Tokens of another shape or outside 0..K-1, with their count and the first position, or a size that is not
+                that of an image with these tokens.
         """
-        return decode_latents(self._decode, self.dequantize(tokens))
+        if is_list_of_arrays(tokens):
+            grids = as_token_list(tokens, self.codebook, self.sizes.only_grid)
+            crops = as_crops(image_shape, [self.sizes.image_of(grid.shape) for grid in grids], self.sizes)
+            images = map_alike(self.decode, grids, image_shape=self.sizes.image_of)
+            return [image[:height, :width] for image, (height, width) in zip(images, crops, strict=True)]
+        latents = self.dequantize(tokens)
+        decoded = self.sizes.image_of(latents.shape[1:])
+        height, width = decoded[:2] if image_shape is None else as_crop(image_shape, decoded, self.sizes)
+        self._check_size(decoded)
+        return decode_latents(self._decode, latents)[:, :height, :width]
 
-    def dequantize(self, tokens: Int[np.ndarray, "n h w"] | Int[np.ndarray, "n h w S"]) -> Float[np.ndarray, "n h w d"]:
+    @overload
+    def dequantize(
+        self, tokens: Int[np.ndarray, "n h w"] | Int[np.ndarray, "n h w S"]
+    ) -> Float[np.ndarray, "n h w d"]: ...
+
+    @overload
+    def dequantize(self, tokens: Sequence[np.ndarray]) -> list[np.ndarray]: ...
+
+    def dequantize(self, tokens: Any) -> Any:
         """Latents of tokens: their codes, or the sums of their codes; arguments and errors as for `decode`."""
-        return sum_codes(self.codebook.codes, as_grids(tokens, self.codebook))
+        if is_list_of_arrays(tokens):
+            grids = as_token_list(tokens, self.codebook, self.sizes.only_grid)
+            return [self.dequantize(grid[None])[0] for grid in grids]
+        return sum_codes(self.codebook.codes, as_grids(tokens, self.codebook, self.sizes.only_grid))
 
     def save(self, path: str | os.PathLike, *, decoder: bool = False) -> str:
         """Saves codes, the assigner with its statistics, and options as one file with a checksum.
@@ -489,6 +639,11 @@ class Tokenizer:
                     f"{difference:.2g}; load the VAE that the tokenizer was fitted to."
                 )
         return loaded
+
+    def _check_size(self, image_shape: tuple[int, ...]) -> None:
+        """Refuses a size that the stride divides and the VAE does not take."""
+        if image_shape != self.image_shape:
+            check_size(self._encode, self._decode, self.sizes, image_shape, self.codebook.codes.shape[-1])
 
     def _probe(self) -> dict[str, np.ndarray]:
         """What the decoder makes of the first code alone, and the encoder of that: tells one trained VAE from another."""

@@ -17,7 +17,7 @@ from geovq.tokenizer.checks import (
     as_grids,
     as_latents,
     as_start,
-    check_images_of,
+    as_token_list,
     token_shape,
 )
 from geovq.validation import InputError
@@ -25,6 +25,8 @@ from tests.typechecker import annotations_off
 
 ONE = Codebook(np.zeros((1, 3, 2), np.float32), np.ones((1, 4, 2, 2), np.float32))
 TWO = Codebook(np.zeros((2, 3, 2), np.float32), np.ones((1, 4, 2, 2), np.float32))
+
+GRID = (1, 4)
 
 HOLDERS: dict[str, Any] = {
     "float64": lambda x: x.astype(np.float64),
@@ -39,12 +41,12 @@ HOLDERS: dict[str, Any] = {
 
 
 def test_tokens_have_an_axis_of_quantizers_only_where_there_are_several():
-    assert token_shape(ONE) == (1, 4)
-    assert token_shape(TWO) == (1, 4, 2)
+    assert token_shape(ONE, GRID) == (1, 4)
+    assert token_shape(TWO, GRID) == (1, 4, 2)
     tokens = np.array([[[0, 1, 2, 0]]])
-    np.testing.assert_array_equal(as_grids(tokens, ONE), tokens[..., None])
+    np.testing.assert_array_equal(as_grids(tokens, ONE, GRID), tokens[..., None])
     both = np.stack([tokens, tokens], axis=-1)
-    np.testing.assert_array_equal(as_grids(both, TWO), both)
+    np.testing.assert_array_equal(as_grids(both, TWO, GRID), both)
 
 
 def test_codes_without_the_axis_of_quantizers_get_it():
@@ -74,7 +76,7 @@ def test_latents_of_any_precision_and_container_become_float32(holder):
     latents = np.arange(8, dtype=np.float32).reshape(1, 1, 4, 2)
     metrics = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 2, 2)
     with annotations_off():
-        found = as_latents(HOLDERS[holder](latents), HOLDERS[holder](metrics), ONE)
+        found = as_latents(HOLDERS[holder](latents), HOLDERS[holder](metrics), ONE, GRID)
     np.testing.assert_array_equal(found[0], latents, strict=True)
     np.testing.assert_array_equal(found[1], metrics, strict=True)
 
@@ -94,7 +96,7 @@ def test_latents_of_any_precision_and_container_become_float32(holder):
 )
 def test_bad_latents_are_refused(latents, metrics, message):
     with pytest.raises(InputError, match=message):
-        as_latents(latents, metrics, ONE)
+        as_latents(latents, metrics, ONE, GRID)
 
 
 @pytest.mark.parametrize(
@@ -113,32 +115,45 @@ def test_bad_latents_are_refused(latents, metrics, message):
 )
 def test_bad_tokens_are_refused(tokens, message):
     with pytest.raises(InputError, match=message):
-        as_grids(tokens, ONE)
+        as_grids(tokens, ONE, GRID)
 
 
-def test_images_are_as_many_as_latents():
-    images = np.zeros((2, 4, 4, 1), np.float32)
-    np.testing.assert_array_equal(check_images_of(images, (4, 4, 1), 2), images)
-    with pytest.raises(InputError, match="images: expected 3, one for each latent, found 2"):
-        check_images_of(images, (4, 4, 1), 3)
-    with pytest.raises(InputError, match=r"expected shape \(n, 4, 4, 3\)"):
-        check_images_of(images, (4, 4, 3), 2)
+def test_tokens_of_any_grid_keep_their_sizes():
+    for shape in ((1, 2, 3), (2, 5, 1)):
+        assert as_grids(np.zeros(shape, int), ONE, None).shape == (*shape, 1)
+        assert as_grids(np.zeros((*shape, 2), int), TWO, None).shape == (*shape, 2)
+    found = as_token_list([np.zeros((2, 3), int), np.ones((1, 4), np.int8)], ONE, None)
+    assert [each.shape for each in found] == [(2, 3), (1, 4)]
+    assert {each.dtype for each in found} == {np.dtype(np.int32)}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        ([np.zeros((1, 4), int), np.zeros(4, int)], r"tokens\[1\]: expected shape \(h, w\), found \(4,\)"),
+        ([np.zeros((0, 4), int)], r"tokens\[0\]: expected shape \(h, w\), found \(0, 4\)"),
+        ([np.zeros((1, 4), int), np.full((1, 2), 3)], r"tokens\[1\]: expected integers in 0..2, found 2 outside"),
+    ],
+)
+def test_bad_lists_of_tokens_are_refused(tokens, message):
+    with pytest.raises(InputError, match=message):
+        as_token_list(tokens, ONE, None)
 
 
 def test_a_start_is_for_assigners_that_go_on_from_it():
     tokens = np.zeros((2, 1, 4), np.int64)
     for assigner in (Joint(), Greedy()):
-        assert as_start(tokens, assigner, ONE, 2).shape == (2, 1, 4, 1)
+        assert as_start(tokens, assigner, ONE, 2, GRID).shape == (2, 1, 4, 1)
     with pytest.raises(InputError, match="start: expected 3 grids, one for each image, found 2"):
-        as_start(tokens, Joint(), ONE, 3)
+        as_start(tokens, Joint(), ONE, 3, GRID)
     with pytest.raises(InputError, match="only for Amortised, Joint and Greedy, which go on with them, found Nearest"):
-        as_start(tokens, Nearest(), ONE, 2)
+        as_start(tokens, Nearest(), ONE, 2, GRID)
 
 
 @pytest.mark.parametrize(("codebook", "shape"), [(ONE, (2, 1, 4, 3)), (TWO, (2, 1, 4, 2, 3))])
 def test_costs_of_codes_get_the_axis_of_quantizers(codebook, shape):
     costs = np.arange(np.prod(shape), dtype=np.float64).reshape(shape)
-    found = as_code_costs(costs, Joint(), codebook, 2)
+    found = as_code_costs(costs, Joint(), codebook, 2, GRID)
     assert found.shape == (2, 1, 4, codebook.num_quantizers, 3)
     np.testing.assert_array_equal(found.ravel(), costs.ravel().astype(np.float32), strict=True)
 
@@ -153,4 +168,4 @@ def test_costs_of_codes_get_the_axis_of_quantizers(codebook, shape):
 )
 def test_bad_costs_are_refused(costs, assigner, message):
     with pytest.raises(InputError, match=message):
-        as_code_costs(costs, assigner, ONE, 2)
+        as_code_costs(costs, assigner, ONE, 2, GRID)

@@ -322,7 +322,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path, fitted):
     with pytest.raises(InputError, match="truncated"):
         Tokenizer.load(path, encode, decode)
     save_arrays(path, {"x": np.zeros(3)}, {"kind": "something else"})
-    with pytest.raises(InputError, match="expected a tokenizer of version 4, found something else"):
+    with pytest.raises(InputError, match="expected a tokenizer of version 5, found something else"):
         Tokenizer.load(path, encode, decode)
 
 
