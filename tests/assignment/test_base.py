@@ -60,3 +60,27 @@ def test_assigners_are_frozen_and_say_what_they_need(kind):
     assert assigner.needs_images == (kind in (Amortised, Joint, Greedy))
     assert assigner.needs_metrics == (kind in (Local, Geodesic))
     assert assigner.takes_code_costs == (kind in (Amortised, Joint))
+
+
+def test_metrics_of_positions_are_for_their_grid_and_others_for_any():
+    metrics = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 2, 2)
+    codebook = Codebook(np.zeros((1, K, 2), np.float32), metrics)
+    np.testing.assert_array_equal(codebook.metrics_on((2, 3)), metrics)
+    with pytest.raises(
+        InputError, match=r"latents: expected grids of 2x3, .* found 3x2; pass a Codebook with one mean"
+    ):
+        codebook.metrics_on((3, 2))
+    anywhere = codebook.without_positions()
+    np.testing.assert_array_equal(anywhere.mean_metric, codebook.mean_metric)
+    np.testing.assert_array_equal(anywhere.metrics_on((5, 1)), np.broadcast_to(codebook.mean_metric, (5, 1, 2, 2)))
+
+
+def test_statistics_of_positions_are_refused_where_grids_have_any_size():
+    assigners = Whitened(per_position=True), Greedy(initial=Whitened(per_position=True)), Greedy(), Whitened(), Joint()
+    assert [each.needs_positions for each in assigners] == [True, True, False, False, False]
+    for each in assigners:
+        check_assigner(each, 1)
+    for each in assigners[:2]:
+        with pytest.raises(InputError, match=r"expected one without statistics of positions.*use Whitened\(\)"):
+            check_assigner(each, 1, any_size=True)
+    check_assigner(Whitened(), 1, any_size=True)

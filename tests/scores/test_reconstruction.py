@@ -55,6 +55,18 @@ def test_more_noise_scores_worse(score, sign, rng):
 
 
 @pytest.mark.parametrize("score", PAIRED)
+def test_images_of_different_sizes_score_as_each_by_itself(score, rng):
+    images = [blobs(1, side, 1, rng)[0] for side in (28, 20, 28)]
+    others = [noisy(image, 0.1, rng) for image in images]
+    alone = [score(image[None], other[None])[0] for image, other in zip(images, others, strict=True)]
+    np.testing.assert_array_equal(score(images, tuple(others)), alone)
+    with pytest.raises(InputError, match="reconstructions: expected a list of 3, one for each image, found 2"):
+        score(images, others[:2])
+    with pytest.raises(InputError, match=r"images\[1\]: expected .* found \(20, 20, 1\) and \(28, 28, 1\)"):
+        score(images[:2], [others[0], others[2]])
+
+
+@pytest.mark.parametrize("score", PAIRED)
 def test_bytes_score_as_the_floats_they_stand_for(score, rng):
     images, others = rng.integers(0, 256, (2, 2, 28, 28, 1), dtype=np.uint8)
     np.testing.assert_array_equal(score(images, others), score(images / np.float32(255), others / np.float32(255)))

@@ -192,8 +192,8 @@ def test_an_assigner_of_the_users_own_is_not_saved(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "something else"}, "expected a tokenizer of version 4, found something else"),
-        ({"version": 3}, "expected a tokenizer of version 4, found geovq.tokenizer 3"),
+        ({"kind": "something else"}, "expected a tokenizer of version 5, found something else"),
+        ({"version": 3}, "expected a tokenizer of version 5, found geovq.tokenizer 3"),
         ({"assigner": {"name": "Mine"}}, "expected one of the assigners Nearest.*found 'Mine'"),
         ({"assigner": {"name": "Nearest", "tries": 2}}, "expected options of Nearest, found tries of another version"),
     ],
