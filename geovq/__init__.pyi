@@ -6,7 +6,7 @@ from .assignment.joint import Joint as Joint
 from .assignment.local import Local as Local
 from .assignment.nearest import Nearest as Nearest
 from .assignment.whitened import Whitened as Whitened
-from .batching.run import Plan as Plan
+from .batching.plan import Plan as Plan
 from .decoder.adapters import from_linen as from_linen
 from .decoder.adapters import from_nnx as from_nnx
 from .decoder.adapters import single as single

@@ -13,7 +13,7 @@ from geovq.assignment.clusters import ImageClusters, measure_clusters
 from geovq.assignment.gauss_newton import GaussNewton, GaussNewtonAssigner, Problem, as_problem
 from geovq.assignment.quadratic import Quadratic, error_gradient
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.decoder.adapters import Decoder
 from geovq.decoder.autoencoder import encode_images
 from geovq.geometry.measured import draw
@@ -67,7 +67,12 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
             )
         some = check_images(draw(training.images, self.max_images, training.seed))
         clusters = measure_clusters(
-            decode, encode_images(training.encode, some), codebook, seed=training.seed, plan=plan, progress=progress
+            decode,
+            encode_images(training.encode, some, plan=plan),
+            codebook,
+            seed=training.seed,
+            plan=plan,
+            progress=progress,
         )
         return dataclasses.replace(self, clusters=clusters)
 

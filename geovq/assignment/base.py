@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 from jaxtyping import Float, Int
 
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.geometry.measured import Geometry
 from geovq.numerics.additive import MAX_QUANTIZERS
 from geovq.validation import InputError
@@ -152,7 +152,7 @@ class MeasuredAssigner(Assigner):
             decode: Takes one grid to one image.
             codebook: Codes and mean metrics.
             training: What the statistics are measured from.
-            plan: How much at once and on which devices, where the decoder is run.
+            plan: How much at once and on which devices, where the encoder or the decoder is run.
             progress: Called with the images done.
 
         Raises:

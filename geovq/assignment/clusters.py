@@ -16,7 +16,9 @@ from geovq.assignment.nearest_codes import nearest_tokens_whitened
 from geovq.assignment.quadratic import projected_gram
 from geovq.assignment.subspace import Directions, leading_directions
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan, run_summed
+from geovq.batching.memory import DecoderMemory, RowMemory
+from geovq.batching.plan import DEFAULT_PLAN, Plan
+from geovq.batching.run import run_summed
 from geovq.decoder.adapters import Decoder, as_partial
 from geovq.decoder.checks import check_decoder
 from geovq.numerics.additive import sum_codes
@@ -56,6 +58,10 @@ class _Gram:
     def passes(self, shape: tuple[int, ...]) -> int:
         """One for each tangent."""
         return self.tangents
+
+    def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
+        """The Jacobian along the directions and the gram."""
+        return decoder.products(self.tangents * (decoder.image + 4 * self.tangents))
 
     def __call__(
         self, shared: tuple[Partial, Directions], grid: Float[Array, "h w d"], *, at_once: int

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from geovq.assignment.base import Codebook, Inputs, MeasuredAssigner, Training
 from geovq.assignment.local import assign_with_metrics
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.geometry.measured import Geometry
 from geovq.geometry.placed_codes import CodeField, code_field, nearest_along, place_codes
 from geovq.validation import InputError, check_whole

@@ -1,51 +1,30 @@
-"""How a kernel runs on this machine: rows at once, compiler options, devices.
+"""How a kernel runs on this machine: rows at once, compiled, on one device or several.
 
-A kernel is written for one row. Here it is batched, compiled and cut into chunks. Small chunks win on a CPU, where they stay
-in the cache, and large ones on an accelerator, so the default depends on the kind of machine, and on nothing else: the same call
-gives the same bits.
+A kernel is written for one row. Here it is batched, compiled and cut into chunks, as many rows and passes at once as a plan
+(`geovq.batching.plan`) allows.
 """
 
 import functools
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
+from jax.tree_util import Partial
 
+from geovq.batching.budget import Share, divide, rows_of_call
 from geovq.batching.chunks import Progress, map_chunks, padded_chunks
+from geovq.batching.memory import DecoderMemory, RowMemory, decoder_memory
+from geovq.batching.plan import DEFAULT_PLAN as DEFAULT_PLAN
+from geovq.batching.plan import Plan as Plan
+from geovq.batching.plan import Settled as Settled
+from geovq.batching.plan import settle as settle
 from geovq.validation import InputError
-
-Options = tuple[tuple[str, str], ...]
 
 Shared = Any
 """What all rows share: the decoder as a Partial, or a tree of arrays with it inside."""
-
-
-class Plan(NamedTuple):
-    """How much at once, how it is compiled, and where."""
-
-    passes: int | None = None
-    """Passes through the decoder that a device makes at once, at least 1: tangents of exact metrics, probes of sketched ones. A
-    kernel takes no fewer than it needs for one token, and a call of fewer rows than fit is padded.
-    None takes 512 on a CPU and 16,384 on an accelerator."""
-    options: Options | None = None
-    """Options of XLA, name and value. None takes `fast_options`."""
-    mesh: Mesh | None = None
-    """Devices of this process among which the rows are divided, along all axes; None takes the default device."""
-
-
-DEFAULT_PLAN = Plan()
-"""Defaults for the kind of machine, on the default device."""
-
-
-class Settled(NamedTuple):
-    """A plan with all its defaults filled in."""
-
-    passes: int
-    options: Options
-    mesh: Mesh | None
 
 
 @runtime_checkable
@@ -60,43 +39,21 @@ class Kernel(Hashable, Protocol):
         """(shared, *row, at_once=passes) -> the result for one row, with so many passes at once if it can be divided."""
 
 
-@functools.cache
-def fast_options() -> Options:
-    """Options of XLA that make convolutions faster: on a CPU they go to another library, where this jaxlib has it."""
-    name = "xla_cpu_experimental_ynn_fusion_type"
-    value = "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"
-    if jax.default_backend() != "cpu":
-        return ()
-    try:
-        jax.jit(lambda x: x + 1, compiler_options={name: value}).lower(jnp.zeros(1)).compile()
-    except Exception:  # whatever a compiler says of an option that it does not know
-        return ()
-    return ((name, value),)
+@runtime_checkable
+class SizedKernel(Kernel, Protocol):
+    """A kernel that says what memory it takes; of another it is assumed that its passes share one linearisation."""
 
-
-def settle(plan: Plan = DEFAULT_PLAN) -> Settled:
-    """The plan with its defaults filled in.
-
-    Args:
-        plan: Fields that are not None are kept.
-
-    Raises:
-        InputError: Not a Plan, or fewer than one pass.
-    """
-    if not isinstance(plan, Plan):
-        raise InputError(f"plan: expected a geovq.Plan, found {plan!r}; pass Plan(passes=...).")
-    if plan.passes is not None and plan.passes < 1:
-        raise InputError(f"plan: expected at least 1 pass at once, found {plan.passes}.")
-    passes = 512 if jax.default_backend() == "cpu" else 16384
-    return Settled(
-        passes if plan.passes is None else plan.passes,
-        fast_options() if plan.options is None else plan.options,
-        plan.mesh,
-    )
+    def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
+        """Bytes of a row, for a decoder that takes so many for one latent of this shape."""
 
 
 def run(
-    kernel: Kernel, shared: Shared, *rows: np.ndarray, plan: Plan = DEFAULT_PLAN, progress: Progress | None = None
+    kernel: Kernel,
+    shared: Shared,
+    *rows: np.ndarray,
+    latent_shape: tuple[int, ...] | None = None,
+    plan: Plan = DEFAULT_PLAN,
+    progress: Progress | None = None,
 ) -> Any:
     """The kernel at every row, on the host.
 
@@ -104,6 +61,7 @@ def run(
         kernel: What is computed.
         shared: The decoder, or a tree that holds it and what else all rows share.
         rows: Arrays (n, ...), the latents first.
+        latent_shape: Of a latent, where the first array is not of latents.
         plan: How.
         progress: Called after every chunk with the rows done.
 
@@ -111,42 +69,76 @@ def run(
         What the kernel returns, an array or a tree of them, with a leading axis n.
 
     Raises:
-        InputError: A plan without passes, or a row whose result is not finite, as soon as it is there.
+        InputError: A plan without passes or memory, a row that does not fit in its memory, or one whose result is not finite,
+            as soon as it is there.
     """
     settled = settle(plan)
-    function = _function(kernel, shared, settled)
-    return map_chunks(
-        function, *rows, chunk=_chunk(kernel, rows, settled), pad=True, check=check_rows_finite, progress=progress
-    )
+    share = _share(kernel, shared, rows, latent_shape, settled)
+    function, chunk = _function(kernel, shared, share.passes, settled), _chunk(len(rows[0]), share, settled)
+    return map_chunks(function, *rows, chunk=chunk, pad=True, check=check_rows_finite, progress=progress)
 
 
 def run_summed(
-    kernel: Kernel, shared: Shared, *rows: np.ndarray, plan: Plan = DEFAULT_PLAN, progress: Progress | None = None
+    kernel: Kernel,
+    shared: Shared,
+    *rows: np.ndarray,
+    latent_shape: tuple[int, ...] | None = None,
+    plan: Plan = DEFAULT_PLAN,
+    progress: Progress | None = None,
 ) -> np.ndarray:
     """The sum over all rows of what `run` would return, without keeping that: chunks on the devices, their sums in float64."""
     settled = settle(plan)
-    function, chunk = _function(kernel, shared, settled, summed=True), _chunk(kernel, rows, settled)
+    share = _share(kernel, shared, rows, latent_shape, settled)
+    function, chunk = (
+        _function(kernel, shared, share.passes, settled, summed=True),
+        _chunk(len(rows[0]), share, settled),
+    )
     total: Any = 0.0
     for span, batch in padded_chunks(*rows, chunk=chunk):
         count = span.stop - span.start
         sums = np.asarray(function(*batch, np.arange(chunk) < count), np.float64).sum(axis=0)
         if not np.isfinite(sums).all():
-            check_rows_finite(span.start, np.asarray(_function(kernel, shared, settled)(*batch))[:count])
+            every = _function(kernel, shared, share.passes, settled)
+            check_rows_finite(span.start, np.asarray(every(*batch))[:count])
         total = total + sums
         if progress is not None:
             progress(count)
     return total
 
 
-def _chunk(kernel: Kernel, rows: tuple[np.ndarray, ...], plan: Settled) -> int:
+def _share(
+    kernel: Kernel,
+    shared: Shared,
+    rows: tuple[np.ndarray, ...],
+    latent_shape: tuple[int, ...] | None,
+    plan: Settled,
+) -> Share:
+    """What a device computes at once."""
+    shape = rows[0].shape[1:] if latent_shape is None else latent_shape
+    passes = kernel.passes(shape)
+    decode = next(filter(_is_function, jax.tree.leaves(shared, is_leaf=_is_function)), None)
+    dtype = rows[0].dtype if np.issubdtype(rows[0].dtype, np.floating) else np.float32  # of latents, or tokens
+    memory = None if decode is None else decoder_memory(decode, shape, dtype)
+    if memory is None:
+        return Share(max(1, plan.passes // passes), plan.passes)
+    row = kernel.memory(memory, shape) if isinstance(kernel, SizedKernel) else memory.products()
+    return divide(plan, memory, row, shape, passes=passes)
+
+
+def _is_function(part: Any) -> bool:
+    return isinstance(part, Partial)
+
+
+def _chunk(n: int, share: Share, plan: Settled) -> int:
     """Rows of a call on all devices together."""
-    each = max(1, plan.passes // kernel.passes(rows[0].shape[1:]))
-    return each * (1 if plan.mesh is None else plan.mesh.size)
+    devices = 1 if plan.mesh is None else plan.mesh.size
+    return rows_of_call(-(-n // devices), share.rows) * devices
 
 
-def _function(kernel: Kernel, shared: Shared, plan: Settled, *, summed: bool = False) -> Callable:
+def _function(kernel: Kernel, shared: Shared, passes: int, plan: Settled, *, summed: bool = False) -> Callable:
     """The compiled kernel, as a function of a chunk of rows on the host."""
-    compiled = _compile(kernel, plan, summed=summed)
+    # A function of its own for each number of passes: memory alone compiles nothing again.
+    compiled = _compile(kernel, plan._replace(passes=passes, memory=0), summed=summed)
     if plan.mesh is None:
         return functools.partial(compiled, shared)
     everywhere = jax.device_put(shared, NamedSharding(plan.mesh, PartitionSpec()))

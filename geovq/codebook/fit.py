@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 
 from geovq.assignment.base import Codebook
 from geovq.batching.chunks import Progress
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.codebook.dead_codes import revive_whitened
 from geovq.codebook.metric_kmeans import metric_kmeans
 from geovq.codebook.names import OF_MEANS
@@ -42,6 +43,7 @@ def fit_codebook(
     latents: Float[np.ndarray, "n h w d"],
     statistics: Statistics,
     *,
+    plan: Plan = DEFAULT_PLAN,
     progress: Progress | None = None,
     medoid_progress: MedoidProgress | None = None,
 ) -> Codebook:
@@ -53,6 +55,7 @@ def fit_codebook(
         images: Training images (n, H, W, C), uint8 or floats in [0, 1]; only `refined` looks at some.
         latents: What the encoder made of them.
         statistics: What was measured of the latents.
+        plan: How much at once and on which devices, where codes are refined by the decoder.
         progress: Called while codes are refined, with the images done of each round.
         medoid_progress: Called by the search for medoids.
 
@@ -69,7 +72,7 @@ def fit_codebook(
         return codebook
     chosen = refining_images(recipe, len(images))
     return refine_codebook(
-        decode, check_images(images[chosen]), latents[chosen], codebook, flat, statistics, progress=progress
+        decode, check_images(images[chosen]), latents[chosen], codebook, flat, statistics, plan=plan, progress=progress
     )
 
 
@@ -86,6 +89,7 @@ def refine_codebook(
     sample: Float[np.ndarray, "m d"],
     statistics: Statistics,
     *,
+    plan: Plan = DEFAULT_PLAN,
     progress: Progress | None = None,
 ) -> Codebook:
     """A codebook `metric`, moved to where joint tokens of some images decode best.
@@ -97,9 +101,10 @@ def refine_codebook(
         codebook: The codes to begin with.
         sample: Training latents, of which a single quantizer leaves no code without any.
         statistics: What was measured of them.
+        plan: How much at once and on which devices the decoder is run.
         progress: Called with the images done of each round.
     """
-    refined = refine_codes(single(decode), images, latents, codebook, progress=progress)
+    refined = refine_codes(single(decode), images, latents, codebook, plan=plan, progress=progress)
     if codebook.num_quantizers > 1:
         return codebook._replace(codes=refined.codes)
     return codebook._replace(codes=revive_whitened(refined.codes[0], sample, statistics.mean_metric)[None])

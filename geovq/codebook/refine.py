@@ -20,7 +20,9 @@ from geovq.assignment.gauss_newton import Problem, as_problem, squared_errors, w
 from geovq.assignment.joint import Joint
 from geovq.assignment.quadratic import exact_quadratic
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, run
+from geovq.batching.memory import DecoderMemory, RowMemory
+from geovq.batching.plan import DEFAULT_PLAN, Plan
+from geovq.batching.run import run
 from geovq.codebook.dead_codes import revive_codes
 from geovq.decoder.adapters import Decoder
 from geovq.numerics.additive import sum_codes
@@ -53,6 +55,12 @@ class _Normal:
         """A tangent for every number of the grid."""
         return math.prod(shape)
 
+    def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
+        """The whole Jacobian, JᵀJ, and one token's products at a time."""
+        size = math.prod(shape)
+        row = decoder.products(size * (decoder.image + 4 * size))
+        return row._replace(least=shape[-1], remedy="take smaller images, or a codebook that is not refined")
+
     def __call__(
         self, problem: Problem, origin: Float[Array, "h w d"], image: Float[Array, "H W C"], *, at_once: int
     ) -> tuple[Float[Array, "m m"], Float[Array, " m"]]:
@@ -69,6 +77,10 @@ class _Error:
         """One decode."""
         return 1
 
+    def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
+        """The decode."""
+        return decoder.decodes()
+
     def __call__(
         self, problem: Problem, tokens: Int[Array, "h w S"], image: Float[Array, "H W C"], *, at_once: int
     ) -> Float[Array, ""]:
@@ -84,6 +96,7 @@ def refine_codes(
     *,
     rounds: int = 3,
     tolerance: float = 0.01,
+    plan: Plan = DEFAULT_PLAN,
     progress: Progress | None = None,
 ) -> Refined:
     """Codes that reconstruct images better under joint assignment.
@@ -96,6 +109,7 @@ def refine_codes(
         codebook: Where it starts, and the mean metric of each position.
         rounds: At most; each takes two Jacobians an image.
         tolerance: Part of the error that a round has to take away for another to follow.
+        plan: How much at once and on which devices.
         progress: Called with the images done, up to `rounds` + 1 times over.
 
     Returns:
@@ -114,7 +128,7 @@ def refine_codes(
     converged = False
     for number in range(rounds + 1):
         trial = codebook._replace(codes=codes)
-        found = Joint(jacobians=1).solve(decode, trial, Inputs(latents, images, start=tokens))
+        found = Joint(jacobians=1).solve(decode, trial, Inputs(latents, images, start=tokens), plan=plan)
         error = float(found.costs.mean())
         if progress is not None:
             progress(len(images))
@@ -127,7 +141,7 @@ def refine_codes(
             break
         if number < rounds:
             revived = _revive(codes, latents, tokens, found.costs)
-            codes = _step(as_problem(decode, latents, codebook._replace(codes=revived)), images, tokens)
+            codes = _step(as_problem(decode, latents, codebook._replace(codes=revived)), images, tokens, plan)
     return Refined(best, errors, converged)
 
 
@@ -151,12 +165,12 @@ def _revive(
 
 
 def _step(
-    problem: Problem, images: Float[np.ndarray, "n H W C"], tokens: Int[np.ndarray, "n h w S"]
+    problem: Problem, images: Float[np.ndarray, "n H W C"], tokens: Int[np.ndarray, "n h w S"], plan: Plan
 ) -> Float[np.ndarray, "S K d"]:
     """Codes after the best of the parts of a Gauss-Newton step, for these tokens; the same codes if none is better."""
     codes, metrics = np.asarray(problem.codes), np.asarray(problem.metrics)
     origins = np.asarray(sum_codes(codes, tokens), np.float32)
-    grams, moments = run(_Normal(), problem, origins, images, plan=DEFAULT_PLAN, progress=None)
+    grams, moments = run(_Normal(), problem, origins, images, plan=plan)
     n, (t, d) = len(images), metrics.shape[:2]
     labels = [tokens[..., s].ravel() for s in range(len(codes))]
 
@@ -178,11 +192,10 @@ def _step(
 
     operator = scipy.sparse.linalg.LinearOperator((codes.size, codes.size), matvec=normal, dtype=np.float64)
     step, _ = scipy.sparse.linalg.cg(operator, gather(moments).ravel(), rtol=1e-2, maxiter=50)
+    shape = origins.shape[1:]
     trials = [codes, *(np.asarray(codes + part * step.reshape(codes.shape), np.float32) for part in _STEPS)]
     errors = [
-        run(
-            _Error(), problem._replace(codes=jnp.asarray(trial)), tokens, images, plan=DEFAULT_PLAN, progress=None
-        ).mean()
+        run(_Error(), problem._replace(codes=jnp.asarray(trial)), tokens, images, latent_shape=shape, plan=plan).mean()
         for trial in trials
     ]
     return trials[int(np.argmin(errors))]

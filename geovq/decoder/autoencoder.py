@@ -7,12 +7,14 @@ differentiable by JAX. Each row is by itself: no batch statistics.
 import math
 from collections.abc import Callable
 
-import jax
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Float, Num
 
+from geovq.batching.budget import as_text
 from geovq.batching.chunks import Progress, map_chunks
+from geovq.batching.memory import RowMemory, function_memory
+from geovq.batching.plan import DEFAULT_PLAN, Plan, settle
 from geovq.decoder.adapters import as_partial, single
 from geovq.decoder.checks import check_decoder, check_rows_apart
 from geovq.decoder.conventions.diagnosis import check_grid_axes, reconstruct_or_explain
@@ -21,35 +23,39 @@ from geovq.decoder.conventions.roundtrip import call
 from geovq.validation import InputError, as_intensities, check_finite
 
 BATCH = 256
-"""Images of a batch at most."""
+"""Images of a batch at most; large ones are fewer, as a plan's memory says."""
 
-PIXELS = 256 * 64 * 64
-"""Pixels of a batch at most: 256 images up to 64x64, 16 of 256x256. One activation of TAESD, which has 64 channels at full
-resolution, takes 256 MiB then, and one of AutoencoderKL, which has up to 256, takes 1 GiB."""
+_UNTRACED = 1024
+"""Bytes that a pixel is taken to need in a function that JAX cannot trace: those of 256 channels in float32."""
 
 _IMAGES, _PIXELS = 8, 1 << 17
 """Images at most that are looked at, and their pixels: eight of 128x128, two of 256x256 and more."""
 
 
 def encode_images(
-    encode: Callable, images: Num[np.ndarray, "n H W C"], *, progress: Progress | None = None
+    encode: Callable,
+    images: Num[np.ndarray, "n H W C"],
+    *,
+    plan: Plan = DEFAULT_PLAN,
+    progress: Progress | None = None,
 ) -> Float[np.ndarray, "n h w d"]:
-    """Latents of any number of images, in batches of one size, of 256 images or fewer if they are large.
+    """Latents of any number of images, in batches of one size, of 256 images or as many as memory holds.
 
     Args:
         encode: The encoder.
         images: In [0, 1], or bytes, of which a batch at a time is converted.
+        plan: Its memory bounds a batch.
         progress: Called after every batch with the images done.
 
     Returns:
         Latents float32, on the host.
 
     Raises:
-        InputError: Latents that are not a grid (n, h, w, d), or not finite.
+        InputError: Latents that are not a grid (n, h, w, d), or not finite; images of which not even one fits in memory.
     """
     encode = as_partial(encode, "encode")
     latents = map_chunks(
-        lambda rows: encode(as_intensities(rows)), images, chunk=_batch(images.shape), progress=progress
+        lambda rows: encode(as_intensities(rows)), images, chunk=_batch(encode, images, plan), progress=progress
     )
     if latents.ndim != 4:
         raise InputError(f"encode: expected latents (n, h, w, d), found {latents.shape}; give them the axes of a grid.")
@@ -57,29 +63,34 @@ def encode_images(
     return latents
 
 
-def decode_latents(decode: Callable, latents: Float[np.ndarray, "n h w d"]) -> Float[np.ndarray, "n H W C"]:
+def decode_latents(
+    decode: Callable, latents: Float[np.ndarray, "n h w d"], *, plan: Plan = DEFAULT_PLAN
+) -> Float[np.ndarray, "n H W C"]:
     """Images float32 of any number of latents, in batches as `encode_images`, clipped to [0, 1].
 
     Raises:
-        InputError: Images that are not finite.
+        InputError: Images that are not finite, or of which not even one fits in memory.
     """
     decode = as_partial(decode, "decode")
-    images = map_chunks(decode, latents, chunk=_batch(_image_shape(decode, latents)))
+    images = map_chunks(decode, latents, chunk=_batch(decode, latents, plan))
     check_finite("decoded images", images)
     return np.clip(images, 0, 1)
 
 
-def _batch(shape: tuple[int, ...]) -> int:
-    """Images (n, H, W, C) of a batch."""
-    return max(1, min(BATCH, PIXELS // max(1, math.prod(shape[1:3]))))
-
-
-def _image_shape(decode: Partial, latents: Float[np.ndarray, "n h w d"]) -> tuple[int, ...]:
-    """Shape of the images of a batch; the latents' if JAX cannot tell it, as of a function of NumPy."""
-    try:
-        return jax.eval_shape(decode, latents[:BATCH]).shape
-    except Exception:  # the caller's function may fail in any way, and is called next
-        return latents.shape
+def _batch(function: Partial, rows: Num[np.ndarray, "n ..."], plan: Plan) -> int:
+    """Rows of a batch of either function: as many as memory holds."""
+    memory = settle(plan).memory
+    dtype = np.dtype(np.float32) if rows.dtype == np.uint8 else rows.dtype  # bytes are converted for the function
+    row = function_memory(function, (1, *rows.shape[1:]), dtype)
+    if row is None:
+        row = RowMemory(0, _UNTRACED * math.prod(rows.shape[1:3]))
+    needed = row.held + row.each
+    if needed > memory:
+        raise InputError(
+            f"plan: expected at least {as_text(needed)} for a batch of one row {rows.shape[1:]}, found {as_text(memory)}; "
+            f"{row.remedy}, or pass plan=geovq.Plan(memory={needed})."
+        )
+    return max(1, min(BATCH, (memory - row.held) // max(1, row.each)))
 
 
 def check_autoencoder(encode: Callable, decode: Callable, images: Num[np.ndarray, "n H W C"]) -> None:

@@ -11,7 +11,7 @@ import scipy.sparse
 from jaxtyping import Float
 
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.decoder.adapters import Decoder
 from geovq.graph.components import join_components
 from geovq.graph.csr import largest_component, neighbour_graph, undirected, with_lengths

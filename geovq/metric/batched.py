@@ -11,19 +11,23 @@ import dataclasses
 import math
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Integer, Num
 
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Kernel, Plan, run, run_summed
+from geovq.batching.memory import DecoderMemory, RowMemory
+from geovq.batching.plan import DEFAULT_PLAN, Plan
+from geovq.batching.run import run, run_summed
 from geovq.decoder.adapters import Decoder, as_partial
 from geovq.decoder.checks import check_changes, check_decoder
-from geovq.metric.pullback import grid_metric, pullback_metric, sketch, sketched_metric
+from geovq.metric.pullback import grid_metric, pullback_metric
+from geovq.metric.sketched import Sketching
 from geovq.validation import InputError, check_finite, check_points, check_whole
 
 _EXACT = "take None for exact metrics"
+
+_SKETCH = "take smaller images, or sketch the metrics with probes=16"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,30 +38,16 @@ class ExactMetric:
         """A tangent for every number of the latent."""
         return math.prod(shape)
 
+    def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
+        """The metrics beside the products; the tangents of one token are never divided."""
+        held = 4 * math.prod(shape) * shape[-1]
+        return decoder.products(held)._replace(least=shape[-1], remedy=_SKETCH)
+
     def __call__(self, decode: Partial, latent: Array, *, at_once: int) -> Array:
         """(d,) -> (d, d), or (h, w, d) -> (h, w, d, d)."""
         if latent.ndim == 1:
             return pullback_metric(decode, latent)
         return grid_metric(decode, latent, tokens=max(1, at_once // latent.shape[-1]))
-
-
-@dataclasses.dataclass(frozen=True)
-class Sketch:
-    """Sketch S of a grid, or the metrics of its tokens from it. A loop would slow reverse mode down, so it is never divided."""
-
-    probes: int
-    factor: bool
-    """Whether S itself is wanted."""
-
-    def passes(self, shape: tuple[int, ...]) -> int:
-        """One for every probe."""
-        return self.probes
-
-    def __call__(self, decode: Partial, latent: Array, seed: Array, draw: Array, *, at_once: int) -> Array:
-        """A latent, the data of a key, and the number of its draw -> (r, *latent.shape), or (..., d, d)."""
-        key = jax.random.fold_in(jax.random.wrap_key_data(seed), draw)
-        found = sketch(decode, latent, self.probes, key)
-        return found if self.factor else sketched_metric(found)
 
 
 def pullback_metrics(
@@ -148,8 +138,11 @@ def sketches(
     """
     check_whole("probes", probes, remedy=_EXACT)
     latents = _check_latents(latents)
-    kernel = Sketch(probes, factor=True)
-    found = _check_and_run(kernel, decode, latents, *_same_draw(seed, latents), plan=plan, progress=progress)
+    decode = as_partial(decode)
+    check_decoder(decode, latents)
+    sketched = Sketching(probes, seed, factor=True)
+    found = sketched.run(decode, latents, _same_draw(latents), plan=plan, progress=progress)
+    check_changes(decode, latents, found)
     return found.reshape(len(latents), probes, -1)
 
 
@@ -190,13 +183,12 @@ def mean_metrics(
     """
     latents, decode = _check_latents(latents), as_partial(decode)
     check_decoder(decode, latents)
-    kernel: Kernel = ExactMetric()
-    rows: tuple[np.ndarray, ...] = (latents,)
-    if probes is not None:
+    if probes is None:
+        sums = run_summed(ExactMetric(), decode, latents, plan=plan, progress=progress)
+    else:
         check_whole("probes", probes, remedy=_EXACT)
-        kernel = Sketch(probes, factor=False)
-        rows = latents, *_draws(seed, np.arange(len(latents), dtype=np.uint32))
-    sums = run_summed(kernel, decode, *rows, plan=plan, progress=progress)
+        sketched, draws = Sketching(probes, seed, factor=False), np.arange(len(latents), dtype=np.uint32)
+        sums = sketched.run_summed(decode, latents, draws, plan=plan, progress=progress)
     check_changes(decode, latents, sums)
     means = sums / len(latents)
     overall = means.mean(axis=tuple(range(means.ndim - 2)))
@@ -226,28 +218,19 @@ def _check_latents(latents: np.ndarray) -> np.ndarray:
 def _metrics(
     decode: Decoder, latents: np.ndarray, probes: int | None, seed: int, plan: Plan, progress: Progress | None
 ) -> np.ndarray:
-    if probes is None:
-        return _check_and_run(ExactMetric(), decode, latents, plan=plan, progress=progress)
-    check_whole("probes", probes, remedy=_EXACT)
-    kernel = Sketch(probes, factor=False)
-    return _check_and_run(kernel, decode, latents, *_same_draw(seed, latents), plan=plan, progress=progress)
-
-
-def _check_and_run(
-    kernel: Kernel, decode: Decoder, latents: np.ndarray, *rows: np.ndarray, plan: Plan, progress: Progress | None
-) -> np.ndarray:
+    if probes is not None:
+        check_whole("probes", probes, remedy=_EXACT)
     decode = as_partial(decode)
     check_decoder(decode, latents)
-    found = run(kernel, decode, latents, *rows, plan=plan, progress=progress)
+    if probes is None:
+        found = run(ExactMetric(), decode, latents, plan=plan, progress=progress)
+    else:
+        sketched = Sketching(probes, seed, factor=False)
+        found = sketched.run(decode, latents, _same_draw(latents), plan=plan, progress=progress)
     check_changes(decode, latents, found)
     return found
 
 
-def _draws(seed: int, draws: Integer[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
-    """What a row's probes are made from: equal draws have equal probes."""
-    data = np.asarray(jax.random.key_data(jax.random.key(seed)))
-    return np.broadcast_to(data, (len(draws), *data.shape)), draws
-
-
-def _same_draw(seed: int, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return _draws(seed, np.zeros(len(latents), np.uint32))
+def _same_draw(latents: np.ndarray) -> Integer[np.ndarray, " n"]:
+    """All rows have the same probes."""
+    return np.zeros(len(latents), np.uint32)

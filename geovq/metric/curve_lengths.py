@@ -16,12 +16,15 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int
 
+from geovq.batching.budget import passes_within, rows_of_call
 from geovq.batching.chunks import Progress, map_chunks
-from geovq.batching.run import settle
+from geovq.batching.plan import DEFAULT_PLAN, Plan, settle
 from geovq.decoder.adapters import Decoder, as_partial, flat
 from geovq.decoder.checks import check_decoder
 from geovq.metric.edge_lengths import check_edges
 from geovq.validation import InputError, check_finite, check_whole
+
+_REMEDY = "take smaller images or fewer segments"
 
 
 class Refined(NamedTuple):
@@ -65,7 +68,7 @@ def polyline_lengths(
     receivers: Int[np.ndarray, " m"],
     *,
     segments: int,
-    chunk: int | None = None,
+    plan: Plan = DEFAULT_PLAN,
     progress: Progress | None = None,
 ) -> Float[np.ndarray, " m"]:
     """`polyline_length` of m edges.
@@ -77,7 +80,7 @@ def polyline_lengths(
         senders: One end of every edge.
         receivers: The other end.
         segments: Steps of every walk, at least 1.
-        chunk: Walks that are decoded at once; None takes what suits the machine.
+        plan: How much at once: a walk takes a pass for each of its points. A mesh is not used.
         progress: Called after every chunk with the walks done: one for an edge of a field, two for one between tokens.
 
     Returns:
@@ -88,7 +91,7 @@ def polyline_lengths(
             gives NaN.
     """
     decode, latents, senders, receivers = _check(decode, latents, senders, receivers)
-    return _lengths(decode, latents, senders, receivers, segments, chunk, progress)
+    return _lengths(decode, latents, senders, receivers, segments, plan, progress)
 
 
 def refine_lengths(
@@ -99,7 +102,7 @@ def refine_lengths(
     *,
     tolerance: float = 0.02,
     max_segments: int = 64,
-    chunk: int | None = None,
+    plan: Plan = DEFAULT_PLAN,
     progress: Progress | None = None,
 ) -> Refined:
     """`polyline_lengths` with as many segments as an edge needs: 1, 2, 4, … until a doubling changes its length little.
@@ -114,7 +117,7 @@ def refine_lengths(
         receivers: The other end.
         tolerance: Relative change below which an edge has converged and is left alone, > 0.
         max_segments: Segments after which an edge is left as it is, a power of two, at least 2.
-        chunk: Walks that are decoded at once; None takes what suits the machine.
+        plan: How much at once: a walk takes a pass for each of its points. A mesh is not used.
         progress: Called after every chunk with the walks done; how many there will be is not known before.
 
     Returns:
@@ -128,13 +131,13 @@ def refine_lengths(
         raise InputError(f"tolerance: expected a relative change > 0, found {tolerance}.")
     if max_segments < 2 or max_segments & (max_segments - 1):
         raise InputError(f"max_segments: expected a power of two of at least 2, found {max_segments}.")
-    lengths = _lengths(decode, latents, senders, receivers, 1, chunk, progress)
+    lengths = _lengths(decode, latents, senders, receivers, 1, plan, progress)
     segments = np.ones(len(senders), np.int32)
     converged = np.zeros(len(senders), bool)
     while not converged.all() and segments.max() < max_segments:
         todo = np.flatnonzero(~converged)
         segments[todo] *= 2
-        finer = _lengths(decode, latents, senders[todo], receivers[todo], int(segments[todo[0]]), chunk, progress)
+        finer = _lengths(decode, latents, senders[todo], receivers[todo], int(segments[todo[0]]), plan, progress)
         converged[todo] = np.abs(finer - lengths[todo]) <= tolerance * finer
         lengths[todo] = finer
     return Refined(lengths, segments, converged)
@@ -160,21 +163,20 @@ def _lengths(
     senders: np.ndarray,
     receivers: np.ndarray,
     segments: int,
-    chunk: int | None,
+    plan: Plan,
     progress: Progress | None,
 ) -> np.ndarray:
     """`polyline_lengths` of checked input."""
     check_whole("segments", segments)
     if len(senders) == 0:
         return np.zeros(0, latents.dtype)
-    plan = settle()
-    if chunk is None:
-        chunk = max(1, plan.passes // (segments + 1))
-    check_whole("chunk", chunk)
-    walk = _compile(segments, plan.options)
+    shape = latents.shape[1:]
+    points = passes_within(plan, decode, shape, work="decodes", least=segments + 1, remedy=_REMEDY, dtype=latents.dtype)
+    walk = _compile(segments, settle(plan).options)
     own, other = senders, receivers
     if latents.ndim == 4:
         own, other = np.concatenate([own, other]), np.concatenate([other, own])
+    chunk = rows_of_call(len(own), points // (segments + 1))
     lengths = map_chunks(
         lambda i, j: walk(decode, *_walks(latents, i, j)), own, other, chunk=chunk, pad=True, progress=progress
     )

@@ -17,8 +17,9 @@ import optax
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int
 
+from geovq.batching.budget import passes_within, rows_of_call
 from geovq.batching.chunks import Progress, map_chunks
-from geovq.batching.run import DEFAULT_PLAN, Options, settle
+from geovq.batching.plan import DEFAULT_PLAN, Options, Plan, settle
 from geovq.decoder.adapters import Decoder, as_partial, flat
 from geovq.decoder.checks import check_decoder
 from geovq.metric.batched import pullback_metrics
@@ -31,6 +32,8 @@ _WHITENING_POINTS = 256
 
 _FLAT = 1e-5
 """Eigenvalues of that metric below this fraction of the largest count as that: what the decoder ignores has no scale."""
+
+_REMEDY = "take smaller images, or paths of fewer points"
 
 _BACKTRACKS = 12
 """Halvings of a step before it is given up."""
@@ -85,7 +88,7 @@ def find_geodesics(
     *,
     iterations: int = 100,
     tolerance: float = 1e-5,
-    chunk: int | None = None,
+    plan: Plan = DEFAULT_PLAN,
     progress: Progress | None = None,
 ) -> Geodesics:
     """Shortens discretised paths until their decoded energy is least (L-BFGS, Liu & Nocedal 1989, from optax).
@@ -96,7 +99,7 @@ def find_geodesics(
         iterations: Steps of the optimiser at most, at least 1.
         tolerance: Relative decrease of the energy in one step below which a path has converged, > 0. Half of it is the relative
             decrease of the length. Below 1e-6 float32 only shows its rounding.
-        chunk: Paths that are decoded at once; None takes what suits the machine.
+        plan: How much at once: a path takes a pass for each of its points. A mesh is not used.
         progress: Called with the number of paths that are finished.
 
     Returns:
@@ -112,16 +115,14 @@ def find_geodesics(
         raise InputError(f"tolerance: expected a number > 0, found {tolerance}; raise it.")
     decode = as_partial(decode)
     check_decoder(decode, paths[:, 0])
-    plan = settle()
-    if chunk is None:
-        chunk = max(1, plan.passes // paths.shape[1])
-    check_whole("chunk", chunk)
-    measure, start, step, place = _compile(plan.options)
-    chunks = functools.partial(map_chunks, chunk=chunk, pad=True)
+    points, shape = paths.shape[1], paths.shape[2:]
+    at_once = passes_within(plan, decode, shape, work="gradients", least=points, remedy=_REMEDY, dtype=paths.dtype)
+    measure, start, step, place = _compile(settle(plan).options)
+    chunks = functools.partial(map_chunks, chunk=rows_of_call(len(paths), at_once // points), pad=True)
 
     first_lengths, first_energies = chunks(functools.partial(measure, decode), paths)
     check_finite("decoder: lengths of the decoded paths", first_lengths)
-    whitening = _whitening(decode, paths)
+    whitening = _whitening(decode, paths, plan)
     state, treedef = jax.tree.flatten(chunks(start, paths))
     n_iter = np.zeros(len(paths), np.int32)
     converged = np.zeros(len(paths), bool)
@@ -178,14 +179,14 @@ def _check_paths(paths: np.ndarray) -> np.ndarray:
     return paths
 
 
-def _whitening(decode: Partial, paths: np.ndarray) -> _Whitening:
+def _whitening(decode: Partial, paths: np.ndarray, plan: Plan) -> _Whitening:
     """For E with one metric M everywhere, whose Hessian is 2s·L ⊗ M with the path's Laplacian L: its inverse square root.
 
     Without it the optimiser would need a number of steps that grows with s, since L has eigenvalues from about 1/s² to 4.
     """
     segments = paths.shape[1] - 1
     points = paths.reshape(-1, paths.shape[2])
-    metrics = pullback_metrics(decode, points[:: max(1, len(points) // _WHITENING_POINTS)], plan=DEFAULT_PLAN)
+    metrics = pullback_metrics(decode, points[:: max(1, len(points) // _WHITENING_POINTS)], plan=plan)
     laplacian = 2 * np.eye(segments - 1) - np.eye(segments - 1, k=1) - np.eye(segments - 1, k=-1)
     return _Whitening(
         eigen_root(2 * segments * laplacian, power=-0.5, floor=_FLAT).astype(paths.dtype),

@@ -7,7 +7,7 @@ one point and differentiable; `geovq.metric.batched` runs them over many.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from geovq.decoder.adapters import AnyArray, Decoder, flat
 from geovq.numerics.linalg import quadratic_form
@@ -61,7 +61,15 @@ def grid_metric(decode: Decoder, grid: Float[Array, "h w d"], *, tokens: int | N
     return _nan_unless_finite(image, metrics.reshape(h, w, d, d))
 
 
-def sketch(decode: Decoder, latent: Float[Array, "..."], probes: int, key: PRNGKeyArray) -> Float[Array, "r ..."]:
+def sketch(
+    decode: Decoder,
+    latent: Float[Array, "..."],
+    probes: int,
+    key: PRNGKeyArray,
+    *,
+    first: int | Int[Array, ""] = 0,
+    count: int | None = None,
+) -> Float[Array, "r ..."]:
     """Sketch S = ΩJ of the whole Jacobian by r random probes of the image, in reverse mode.
 
     The entries of Ω (r, p) are ±1/√r with even odds, so E[ΩᵀΩ] = I and E[SᵀS] = JᵀJ: with S of one token, SᵀS estimates its
@@ -73,12 +81,17 @@ def sketch(decode: Decoder, latent: Float[Array, "..."], probes: int, key: PRNGK
         latent: Latent of any shape: (d,) or (h, w, d).
         probes: r, their number; at least 1. The relative standard deviation of a squared length is at most √(2/r).
         key: Of the probes.
+        first: The first row of S that is computed, where memory does not hold all products at once.
+        count: Rows from that one on; those behind the last of the r are zero. None computes all.
 
     Returns:
-        (r, *latent.shape), in float32 at least, in intensity per latent.
+        (r, *latent.shape), or so many of its rows, in float32 at least, in intensity per latent.
     """
     image, transpose = jax.vjp(lambda z: flat(decode, z), latent)
     signs = jax.random.rademacher(key, (probes, image.size), image.dtype)
+    if count is not None:
+        rows = first + jnp.arange(count)
+        signs = jnp.where((rows < probes)[:, None], signs[jnp.minimum(rows, probes - 1)], jnp.zeros_like(signs[:1]))
     factor = jax.vmap(lambda probe: transpose(probe)[0])(signs)
     wide = jnp.promote_types(factor.dtype, jnp.float32)  # 1/√r rounded to bfloat16 would bias every metric
     return _nan_unless_finite(image, factor.astype(wide) / jnp.sqrt(probes).astype(wide))

@@ -84,7 +84,7 @@ def better_tokens(
     tokenizer = Tokenizer.from_codes(
         encode, decode, codes, images, assigner=assigner, max_images=max_images, probes=probes, seed=seed, plan=plan
     )
-    latents = encode_images(encode, images)
+    latents = encode_images(encode, images, plan=plan)
     if own_tokens is None:
         own_tokens = tokenizer.replace(assigner=Nearest(sweeps=0)).assign_latents(latents, plan=plan)
     elif len(own_tokens) != len(images):

@@ -9,7 +9,7 @@ from jaxtyping import Float, Num
 
 from geovq.assignment.base import Assigner, Codebook, MeasuredAssigner
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan, settle
+from geovq.batching.plan import DEFAULT_PLAN, Plan, settle
 from geovq.codebook.fit import check_statistics, fit_codes, refine_codebook, refining_images
 from geovq.codebook.recipe import STATISTICS, Recipe, StatisticsName, needed_statistics
 from geovq.decoder.adapters import as_partial, single
@@ -130,7 +130,7 @@ def measure_checked(
     sizes = choose_sizes(options.probes, options.max_images, latent_shape, image_shape)
     if sizes.encoded is not None:
         images = draw(images, sizes.encoded, options.seed)
-    latents = encode_images(encode, images, progress=progress)
+    latents = encode_images(encode, images, plan=options.plan, progress=progress)
     sample = draw(latents.reshape(-1, latent_shape[-1]), POINTS, options.seed)
     found = _measure_statistics(single(decode), latents, options, sizes, progress)
     probe = probe_vae(encode, decode, grids_of(sample[:1], latent_shape))
@@ -209,5 +209,7 @@ def fit_measured(
         return codebook
     assert images is not None  # `check_sufficient` has seen them
     some = check_images(images[refining_images(recipe, len(images))])
-    latents = encode_images(encode, some, progress=progress)
-    return refine_codebook(decode, some, latents, codebook, measured.latents, measured.statistics, progress=progress)
+    latents = encode_images(encode, some, plan=plan, progress=progress)
+    return refine_codebook(
+        decode, some, latents, codebook, measured.latents, measured.statistics, plan=plan, progress=progress
+    )

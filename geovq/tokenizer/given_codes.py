@@ -9,14 +9,11 @@ from jaxtyping import Float
 from geovq.assignment.base import Codebook
 from geovq.assignment.nearest_codes import nearest_tokens
 from geovq.batching.chunks import Progress
-from geovq.batching.run import Plan, settle
+from geovq.batching.plan import Plan
 from geovq.decoder.adapters import single
 from geovq.decoder.conventions.adaptation import ConventionWarning
 from geovq.metric.batched import mean_metrics
 from geovq.numerics.additive import sum_codes
-
-_NUMBERS = 1 << 26
-"""Numbers of metrics at once (256 MiB)."""
 
 
 def measure_codes(
@@ -46,10 +43,7 @@ def measure_codes(
     Warns:
         ConventionWarning: Codes that lie farther from the latents than the latents' own mean does.
     """
-    d, size = latents.shape[-1], latents[0].size
-    if probes is not None:
-        at_once = max(1, _NUMBERS // (size * d))  # images whose metrics fit in memory
-        plan = plan._replace(passes=min(settle(plan).passes, at_once * probes))
+    d = latents.shape[-1]
     # The decoder is used at the codes, and a VQ-VAE's decoder has seen nothing else.
     quantized = sum_codes(codes, nearest_tokens(latents.reshape(-1, d), codes)).reshape(latents.shape)
     _check_near(latents, quantized)

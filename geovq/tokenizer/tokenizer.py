@@ -18,7 +18,7 @@ from geovq.assignment.base import (
     check_measured,
 )
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.codebook.names import CodebookName, CompositionName
 from geovq.codebook.recipe import Recipe, check_recipe
 from geovq.decoder.adapters import as_partial, single
@@ -343,7 +343,7 @@ class Tokenizer:
         check_autoencoder(encode, decode, images)
         latent_shape = encode_images(encode, images[:1]).shape[1:]
         count, number = choose_few(probes, max_images, latent_shape, images.shape[1:])
-        latents = encode_images(encode, draw(images, count, seed), progress=progress)
+        latents = encode_images(encode, draw(images, count, seed), plan=plan, progress=progress)
         assigner = default_assigner(latents.shape[1:]) if assigner is None else assigner
         stride = find_stride(encode, decode, images.shape[1:], latents.shape[1:])
         check_assigner(assigner, len(stacked), any_size=stride is not None)

@@ -8,8 +8,8 @@ import pytest
 from jax.tree_util import Partial
 
 from geovq.batching import run as execution
-from geovq.batching.run import Plan, Settled, fast_options, run, run_summed, settle
-from geovq.validation import InputError
+from geovq.batching.plan import Plan
+from geovq.batching.run import run, run_summed
 
 
 class Square:
@@ -47,28 +47,22 @@ def test_progress_counts_rows():
     assert done == [4, 2, 4, 2]
 
 
-def test_a_plan_without_passes_is_refused():
-    with pytest.raises(InputError, match=r"expected a geovq.Plan, found 8; pass Plan"):
-        run(SQUARE, TWICE, Z, plan=8, progress=None)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="at least 1 pass at once, found 0"):
-        run(SQUARE, TWICE, Z, plan=Plan(passes=0), progress=None)
+@pytest.mark.parametrize("memory", [400, 1000, None])
+def test_any_memory_gives_the_same(memory):
+    plan = Plan(memory=memory)
+    np.testing.assert_array_equal(run(SQUARE, TWICE, Z, plan=plan), 2 * Z**2)
+    np.testing.assert_array_equal(run_summed(SQUARE, TWICE, Z, plan=plan), 2 * (Z**2).sum(axis=0))
 
 
-def test_what_is_asked_is_kept():
-    assert settle(Plan(passes=3, options=())) == Settled(3, (), None)
-    assert settle() == Settled(512, fast_options(), None)
-
-
-def test_options_that_the_compiler_does_not_know_are_left_out(monkeypatch):
-    def refuse(*args, **kwargs):
-        raise ValueError("no such option")
-
-    monkeypatch.setattr(execution.jax, "jit", refuse)
-    fast_options.cache_clear()
-    try:
-        assert fast_options() == ()
-    finally:
-        fast_options.cache_clear()
+def test_few_rows_are_padded_to_a_power_of_two_at_most(monkeypatch):
+    sizes: list[int] = []
+    chunks = execution.map_chunks
+    monkeypatch.setattr(
+        execution, "map_chunks", lambda *args, chunk, **kw: sizes.append(chunk) or chunks(*args, chunk=chunk, **kw)
+    )
+    for n in (1, 2, 3, 5, 17, 32, 100):
+        run(SQUARE, TWICE, np.ones((n, 2), np.float32), plan=Plan(passes=4 * 24))
+    assert sizes == [1, 2, 4, 8, 24, 24, 24]
 
 
 FOUR_DEVICES = """
@@ -115,9 +109,10 @@ for mesh, call in (
     (line, lambda plan, n: pullback_metrics(decode, grids[:n].reshape(n, 12), plan=plan)),
 ):
     one, many = Plan(passes=24), Plan(passes=24, mesh=mesh)
-    np.testing.assert_allclose(call(many, 11), call(one, 11), rtol=1e-5, atol=1e-6)
+    for n in (11, 6, 4, 2, 1):  # as many rows as fit, and powers of two
+        np.testing.assert_allclose(call(many, n), call(one, n), rtol=1e-5, atol=1e-6)
     before = len(traces)
-    for n in (1, 4, 10):
+    for n in (3, 5, 10):
         np.testing.assert_allclose(call(many, n), call(one, n), rtol=1e-5, atol=1e-6)
     assert len(traces) == before, "another number of rows compiled again"
 print("same on", len(jax.devices()), "devices")

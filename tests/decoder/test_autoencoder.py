@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from geovq.batching.plan import Plan
 from geovq.decoder import autoencoder
 from geovq.decoder.autoencoder import check_autoencoder, decode_latents, encode_images
 from geovq.validation import InputError
@@ -35,7 +36,8 @@ def test_any_number_of_images_goes_through_in_batches_of_one_size(n, images, mon
 
     def counted(function):
         def call(batch):
-            sizes.add(len(batch))
+            if isinstance(batch, np.ndarray):  # not while its memory is estimated
+                sizes.add(len(batch))
             return function(batch)
 
         return call
@@ -46,31 +48,32 @@ def test_any_number_of_images_goes_through_in_batches_of_one_size(n, images, mon
     assert sizes == {min(n, 4)}
 
 
-@pytest.mark.parametrize(("size", "wanted"), [((2, 4), 9), ((4, 8), 4), ((8, 8), 2), ((16, 16), 1)])
-def test_batches_of_large_images_are_smaller(size, wanted, rng, monkeypatch):
-    monkeypatch.setattr(autoencoder, "PIXELS", 4 * 4 * 8)
-    images = rng.uniform(size=(9, *size, 3)).astype(np.float32)
+@pytest.mark.parametrize("traced", [True, False])
+@pytest.mark.parametrize(("memory", "wanted"), [(1 << 20, 9), (12 << 10, 3), (4 << 10, 1)])
+def test_memory_bounds_a_batch(traced, memory, wanted, rng, monkeypatch):
+    monkeypatch.setattr(autoencoder, "_UNTRACED", 108)
+    images = rng.uniform(size=(9, 4, 8, 3)).astype(np.float32)
     sizes = []
 
     def pool(x):
-        sizes.append(len(x))
-        return x.reshape(len(x), size[0] // 2, 2, size[1] // 2, 2, 3).mean(axis=(2, 4))
+        if isinstance(x, np.ndarray):  # not while its memory is estimated
+            sizes.append(len(x))
+        elif not traced:
+            raise TypeError("expected an array of NumPy")
+        return jnp.tile(x, 8)[..., :1].reshape(len(x), 2, 2, 4, 2, 1).mean(axis=(2, 4))
 
-    def unpool(z):
-        if isinstance(z, np.ndarray):  # not while the shape is found
-            sizes.append(len(z))
-        return z.repeat(2, axis=1).repeat(2, axis=2)
-
-    latents = encode_images(pool, images)
-    assert decode_latents(unpool, latents).shape == images.shape
+    latents = encode_images(pool, images, plan=Plan(memory=memory))
     assert set(sizes) == {wanted}
+    np.testing.assert_allclose(latents, encode_images(pool, images), rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("side", "wanted"), [(28, 256), (32, 256), (64, 256), (128, 64), (256, 16), (1024, 1), (4096, 1)]
-)
-def test_sizes_of_batches(side, wanted):
-    assert autoencoder._batch((5, side, side, 3)) == wanted
+def test_an_image_that_does_not_fit_is_refused():
+    images = np.zeros((2, 4, 8, 3), np.float32)
+    for call in (encode_images, decode_latents):
+        with pytest.raises(
+            InputError, match=r"expected at least 4\S* KiB for a batch of one row \(4, 8, 3\), found 100 bytes"
+        ):
+            call(lambda x: jnp.tile(x, 11), images, plan=Plan(memory=100))
 
 
 def test_decoded_intensities_are_clipped():

@@ -1,5 +1,7 @@
 """Pullback metrics against central differences, closed forms and each other."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -80,7 +82,23 @@ def test_chunks_and_ragged_tails_do_not_matter(passes, rng):
     np.testing.assert_allclose(pullback_metrics(wave, z, plan=Plan(passes=passes)), whole, rtol=1e-5, atol=1e-6)
 
 
-def test_one_compilation_for_any_number_of_points_and_any_parameters(rng):
+def test_memory_does_not_matter(rng):
+    grids = rng.standard_normal((5, 2, 1, 3)).astype(np.float32)
+    plan = Plan(memory=700)  # for one token's tangents at once, and for two of five probes
+    for call in (
+        token_metrics,
+        functools.partial(token_metrics, probes=5),
+        functools.partial(sketches, probes=5),
+        lambda *args, **kw: mean_metrics(*args, **kw).by_position,
+        lambda *args, **kw: mean_metrics(*args, probes=5, **kw).by_position,
+    ):
+        done: list[int] = []
+        found = call(wave, grids, plan=plan, progress=done.append)
+        np.testing.assert_allclose(found, call(wave, grids), rtol=1e-5, atol=1e-6)
+        assert sum(done) == 5
+
+
+def test_few_compilations_for_any_number_of_points_and_any_parameters(rng):
     traces: list[None] = []
 
     def decode(a, z):
@@ -96,13 +114,14 @@ def test_one_compilation_for_any_number_of_points_and_any_parameters(rng):
         mean_metrics(decoder, grids, plan=Plan(passes=24))
         mean_metrics(decoder, grids, probes=2, plan=Plan(passes=8))
 
-    metrics_of(9)
+    for n in (9, 2, 1):  # chunks of four rows, two, or one
+        metrics_of(n)
     traced, compiled = len(traces), []
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, duration_secs, **_: compiled.append(event) if "backend_compile" in event else None
     )
     try:
-        for n in (1, 4, 8, 31):
+        for n in (1, 2, 3, 4, 8, 31):
             metrics_of(n)
     finally:
         jax.monitoring.clear_event_listeners()

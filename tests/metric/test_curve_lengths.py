@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
+from geovq.batching.plan import Plan
 from geovq.metric.batched import pullback_metrics, token_metrics
 from geovq.metric.curve_lengths import polyline_length, polyline_lengths, refine_lengths
 from geovq.metric.edge_lengths import measure_edges
@@ -54,20 +55,20 @@ def test_linear_decoder_needs_one_segment(rng):
     assert refined.converged.all()
 
 
-@pytest.mark.parametrize("chunk", [1, 4, 5, None])
+@pytest.mark.parametrize("plan", [Plan(passes=1), Plan(passes=20), Plan(memory=3000), Plan()])
 @pytest.mark.parametrize("segments", [1, 3])
-def test_edges_of_a_field_equal_the_slow_walk(chunk, segments, rng):
+def test_edges_of_a_field_equal_the_slow_walk(plan, segments, rng):
     z = rng.standard_normal((6, 3)).astype(np.float32)
     senders, receivers = np.array([0, 1, 2, 3, 5]), np.array([1, 2, 0, 3, 4])
     wanted = [
         reference.polyline_length(flat_wave, z[i], z[j], segments) for i, j in zip(senders, receivers, strict=True)
     ]
-    found = polyline_lengths(wave, z, senders, receivers, segments=segments, chunk=chunk)
+    found = polyline_lengths(wave, z, senders, receivers, segments=segments, plan=plan)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("chunk", [1, 5, None])
-def test_edges_between_tokens_are_walked_in_either_context(chunk, rng):
+@pytest.mark.parametrize("plan", [Plan(passes=1), Plan(passes=20), Plan()])
+def test_edges_between_tokens_are_walked_in_either_context(plan, rng):
     grids = rng.standard_normal((2, 2, 3, 3)).astype(np.float32)
     tokens = list(itertools.product(range(2), range(2), range(3)))
     senders, receivers = np.array([0, 3, 11, 4]), np.array([7, 4, 2, 5])
@@ -75,7 +76,7 @@ def test_edges_between_tokens_are_walked_in_either_context(chunk, rng):
         reference.token_polyline_length(flat_wave, grids, tokens[i], tokens[j], 3)
         for i, j in zip(senders, receivers, strict=True)
     ]
-    found = polyline_lengths(wave, grids, senders, receivers, segments=3, chunk=chunk)
+    found = polyline_lengths(wave, grids, senders, receivers, segments=3, plan=plan)
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
     backwards = polyline_lengths(wave, grids, receivers, senders, segments=3)
     np.testing.assert_allclose(backwards, found, rtol=1e-5)
@@ -129,7 +130,7 @@ def test_more_segments_never_shorten(rng):
         assert (fine >= coarse * (1 - 1e-6)).all()
 
 
-def test_one_compilation_a_level_for_any_number_of_edges(rng):
+def test_few_compilations_a_level_for_any_number_of_edges(rng):
     traces = []
 
     def decode(z):
@@ -137,9 +138,10 @@ def test_one_compilation_a_level_for_any_number_of_edges(rng):
         return jnp.sin(3 * z)
 
     z = rng.standard_normal((20, 3)).astype(np.float32)
-    polyline_lengths(decode, z, np.arange(1), 1 + np.arange(1), segments=2)
+    for m in (1, 9):
+        polyline_lengths(decode, z, np.arange(m), 1 + np.arange(m), segments=2)
     before = len(traces)
-    for m in (2, 9, 19):
+    for m in (1, 10, 16):
         polyline_lengths(decode, z, np.arange(m), 1 + np.arange(m), segments=2)
     assert len(traces) == before
 
@@ -147,7 +149,9 @@ def test_one_compilation_a_level_for_any_number_of_edges(rng):
 def test_progress_counts_walks(rng):
     grids = rng.standard_normal((2, 1, 2, 3)).astype(np.float32)
     done: list[int] = []
-    polyline_lengths(wave, grids, np.arange(3), np.array([3, 2, 0]), segments=1, chunk=4, progress=done.append)
+    polyline_lengths(
+        wave, grids, np.arange(3), np.array([3, 2, 0]), segments=1, plan=Plan(passes=8), progress=done.append
+    )
     assert done == [4, 2]
 
 
@@ -165,7 +169,7 @@ def test_no_edges_have_no_lengths():
         ({"receivers": np.array([2])}, r"0..1, found 2..2"),
         ({"decode": lambda z: jnp.round(z).astype(int)}, "intensities as floats"),
         ({"decode": lambda z: jnp.sqrt(z - 1)}, "finite images, found NaN or infinity along 1 of 1 walks"),
-        ({"chunk": 0}, "chunk: expected a whole number of at least 1"),
+        ({"plan": Plan(passes=0)}, "at least 1 pass at once, found 0"),
     ],
 )
 def test_bad_input_is_refused(change, message):

@@ -10,7 +10,7 @@ from geovq.assignment.amortised import Amortised
 from geovq.assignment.base import Assigner
 from geovq.assignment.geodesic import Geodesic
 from geovq.assignment.whitened import Whitened
-from geovq.batching.run import Plan
+from geovq.batching.plan import Plan
 from geovq.codebook.names import CODEBOOKS
 from geovq.codebook.recipe import STATISTICS, needed_statistics
 from geovq.decoder.autoencoder import encode_images
@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_refused(statistics, options, message, measured):
 )
 def test_another_vae_is_refused(other, message, measured):
     with pytest.raises(InputError, match=message):
-        Tokenizer.from_measured(*other, measured["means"], num_codes=6)
+        Tokenizer.from_measured(other[0], other[1], measured["means"], num_codes=6)
 
 
 def test_something_else_than_measurements_is_refused():
