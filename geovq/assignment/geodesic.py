@@ -58,8 +58,8 @@ class Geodesic(MeasuredAssigner):
         if geometry is None:
             raise InputError(
                 "geometry: expected the measured graph in which Geodesic finds its paths, found none; make it by "
-                "geovq.geometry.measure(single(decode), latents, num_neighbours=16) and call "
-                "Tokenizer.replace(assigner=Geodesic(), geometry=...), or fit with assigner=Geodesic()."
+                "geovq.measure(encode, decode, images).geometry and call Tokenizer.replace(assigner=Geodesic(), geometry=...), "
+                "or fit with assigner=Geodesic()."
             )
         if not isinstance(geometry, Geometry) or geometry.nodes.shape[1] != d:
             raise InputError(
