@@ -75,7 +75,7 @@ def limit(decode_batch: Any, decode: Any, grids: Any) -> tuple[list[Row], float]
     import jax
     import jax.numpy as jnp
 
-    from geovq.batching.run import fast_options
+    from geovq.batching.plan import fast_options
     from geovq.metric.batched import token_metrics
 
     matrix = jnp.ones((2048, 2048), jnp.float32)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from geovq.batching.run import fast_options
+from geovq.batching.plan import fast_options
 from geovq.storage import write_bytes
 from geovq.validation import InputError
 from train.data.datasets import epoch_order
