@@ -23,5 +23,7 @@ from .metric.batched import token_metrics as token_metrics
 from .numerics.additive import additive_codes as additive_codes
 from .tokenizer.better_tokens import BetterTokens as BetterTokens
 from .tokenizer.better_tokens import better_tokens as better_tokens
+from .tokenizer.fitting import measure as measure
+from .tokenizer.measured import Measured as Measured
 from .tokenizer.tokenizer import Tokenizer as Tokenizer
 from .validation import InputError as InputError

@@ -118,6 +118,16 @@ def check_images(images: np.ndarray, shape: tuple[int, ...] | None = None, name:
     Raises:
         InputError: Another shape, an empty set, another dtype, NaN, or floats farther outside [0, 1] than rounding puts them.
     """
+    return as_intensities(check_pixels(images, shape, name))
+
+
+def as_intensities(pixels: np.ndarray) -> np.ndarray:
+    """Bytes as float32 in [0, 1]; floats stay as they are."""
+    return pixels.astype(np.float32) / 255 if pixels.dtype == np.uint8 else pixels
+
+
+def check_pixels(images: np.ndarray, shape: tuple[int, ...] | None = None, name: str = "images") -> np.ndarray:
+    """`check_images` that leaves bytes as they are, so that a large set can be converted a few at a time by `as_intensities`."""
     images = as_array(name, images)
     wanted = "(n, H, W, C)" if shape is None else f"(n, {', '.join(map(str, shape))})"
     if images.ndim != 4 or (shape is not None and images.shape[1:] != tuple(shape)):
@@ -125,7 +135,7 @@ def check_images(images: np.ndarray, shape: tuple[int, ...] | None = None, name:
     if len(images) == 0:
         raise InputError(f"{name}: expected at least one image, found shape {images.shape}.")
     if images.dtype == np.uint8:
-        return images.astype(np.float32) / 255
+        return images
     if not is_floating(images.dtype):
         raise InputError(
             f"{name}: expected uint8 in 0..255 or floats in [0, 1], found {images.dtype}; convert them: divide 16-bit images by "

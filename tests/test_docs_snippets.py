@@ -40,6 +40,7 @@ SMALLER = {
     "docs/autoencoders.md": {
         '"photographs", 64, 1000': '"photographs", 16, 8',
         "num_codes=512": "num_codes=8",
+        "num_codes=64": "num_codes=4",
         "max_images=50, probes=16": "max_images=2, probes=2",
     },
 }

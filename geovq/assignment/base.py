@@ -176,6 +176,9 @@ class Assigner(abc.ABC):
 class MeasuredAssigner(Assigner):
     """An assigner with statistics of training images, without which it assigns nothing."""
 
+    needs_geometry: ClassVar[bool] = False
+    """Whether its statistics are measured in the graph of training latents; else they are measured from training images."""
+
     @abc.abstractmethod
     def is_measured(self, codebook: Codebook) -> bool:
         """Whether the statistics are there, and are those of this codebook."""

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from geovq.assignment.base import Codebook, Inputs, MeasuredAssigner, Passes, Training
 from geovq.assignment.local import assign_with_metrics, metric_passes
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.geometry.measured import Geometry
 from geovq.geometry.placed_codes import CodeField, code_field, nearest_along, place_codes
 from geovq.validation import InputError, check_whole
@@ -21,6 +21,7 @@ class Geodesic(MeasuredAssigner):
     """The code that is nearest along the graph of measured latents, an edge being as long as the image's way along it."""
 
     needs_metrics: ClassVar[bool] = True
+    needs_geometry: ClassVar[bool] = True
     max_quantizers: ClassVar[int] = 1
 
     probes: int | None = None
@@ -57,8 +58,8 @@ class Geodesic(MeasuredAssigner):
         if geometry is None:
             raise InputError(
                 "geometry: expected the measured graph in which Geodesic finds its paths, found none; make it by "
-                "geovq.geometry.measure(single(decode), latents, num_neighbours=16) and call "
-                "Tokenizer.replace(assigner=Geodesic(), geometry=...), or fit with assigner=Geodesic()."
+                "geovq.measure(encode, decode, images).geometry and call Tokenizer.replace(assigner=Geodesic(), geometry=...), "
+                "or fit with assigner=Geodesic()."
             )
         if not isinstance(geometry, Geometry) or geometry.nodes.shape[1] != d:
             raise InputError(

@@ -12,12 +12,12 @@ from jaxtyping import Float, Int
 from geovq.assignment.base import Assigner, Codebook, Inputs, Passes
 from geovq.assignment.nearest_codes import nearest_tokens_under
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan
+from geovq.batching.run import DEFAULT_PLAN, Plan, settle
 from geovq.metric.batched import token_metrics
 from geovq.validation import check_whole
 
 _AT_ONCE = 256
-"""Images whose metrics are held at once."""
+"""Images whose metrics are held at once, at most."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,12 +87,13 @@ def assign_with_metrics(
     """
     latents, d = inputs.latents, inputs.latents.shape[-1]
     found = []
-    for i in range(0, len(latents), _AT_ONCE):
-        some = latents[i : i + _AT_ONCE]
+    at_once = max(1, min(_AT_ONCE, settle(plan).memory // (4 * latents[0].size * d)))
+    for i in range(0, len(latents), at_once):
+        some = latents[i : i + at_once]
         if inputs.metrics is None:
             metrics = token_metrics(decode, some, probes=probes, plan=plan, progress=progress)
         else:
-            metrics = inputs.metrics[i : i + _AT_ONCE]
+            metrics = inputs.metrics[i : i + at_once]
             if progress is not None:
                 progress(len(some))
         found.append(nearest(some.reshape(-1, d), metrics.reshape(-1, d, d)).reshape(*some.shape[:3], -1))

@@ -13,7 +13,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from geovq.assignment.base import Codebook
 from geovq.batching.chunks import Progress
@@ -21,16 +21,16 @@ from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.codebook.dead_codes import revive_whitened
 from geovq.codebook.metric_kmeans import metric_kmeans
 from geovq.codebook.names import OF_MEANS
-from geovq.codebook.recipe import Recipe, check_enough, check_recipe
+from geovq.codebook.recipe import STATISTICS, Recipe, StatisticsName, check_enough, check_recipe, needed_statistics
 from geovq.codebook.refine import refine_codes
 from geovq.decoder.adapters import single
-from geovq.geometry.measured import Geometry, draw
+from geovq.geometry.measured import Geometry, Means, MeasuredTokens, Statistics, draw
 from geovq.graph.csr import largest_component
 from geovq.medoids.search import Progress as MedoidProgress
 from geovq.medoids.search import k_medoids
 from geovq.numerics.kmeans import POINTS, kmeans, product_codes, residual_codes
 from geovq.numerics.linalg import eigen_root
-from geovq.validation import check_images, check_points
+from geovq.validation import InputError, check_images, check_points
 
 _REFINING_IMAGES = 600
 """Images whose reconstructions a `refined` codebook is moved by."""
@@ -41,7 +41,7 @@ def fit_codebook(
     decode: Callable,
     images: np.ndarray,
     latents: Float[np.ndarray, "n h w d"],
-    geometry: Geometry,
+    statistics: Statistics,
     *,
     plan: Plan = DEFAULT_PLAN,
     progress: Progress | None = None,
@@ -54,7 +54,7 @@ def fit_codebook(
         decode: Decoder of batches.
         images: Training images (n, H, W, C), uint8 or floats in [0, 1]; only `refined` looks at some.
         latents: What the encoder made of them.
-        geometry: The measured sample of the latents.
+        statistics: What was measured of the latents.
         plan: How much at once and on which devices, where codes are refined by the decoder.
         progress: Called while codes are refined, with the images done of each round.
         medoid_progress: Called by the search for medoids.
@@ -63,30 +63,63 @@ def fit_codebook(
         Codes and mean metrics.
 
     Raises:
-        InputError: A recipe that these latents do not allow.
+        InputError: A recipe that these latents or statistics do not allow.
     """
     flat = latents.reshape(-1, latents.shape[-1])
-    codes = fit_codes(recipe, flat, geometry, progress=medoid_progress)
-    codebook = Codebook(codes, np.asarray(geometry.position_metrics, np.float32))
+    codes = fit_codes(recipe, flat, statistics, progress=medoid_progress)
+    codebook = Codebook(codes, np.asarray(statistics.position_metrics, np.float32))
     if recipe.name != "refined":
         return codebook
-    order = np.random.default_rng(recipe.seed).permutation(len(images))[:_REFINING_IMAGES]
-    some = check_images(images[order])
-    refined = refine_codes(single(decode), some, latents[order], codebook, plan=plan, progress=progress)
-    if recipe.num_quantizers > 1:
+    chosen = refining_images(recipe, len(images))
+    return refine_codebook(
+        decode, check_images(images[chosen]), latents[chosen], codebook, flat, statistics, plan=plan, progress=progress
+    )
+
+
+def refining_images(recipe: Recipe, n: int) -> Int[np.ndarray, " m"]:
+    """Indices of the images, out of n, by which a `refined` codebook is moved."""
+    return np.random.default_rng(recipe.seed).permutation(n)[:_REFINING_IMAGES]
+
+
+def refine_codebook(
+    decode: Callable,
+    images: Float[np.ndarray, "n H W C"],
+    latents: Float[np.ndarray, "n h w d"],
+    codebook: Codebook,
+    sample: Float[np.ndarray, "m d"],
+    statistics: Statistics,
+    *,
+    plan: Plan = DEFAULT_PLAN,
+    progress: Progress | None = None,
+) -> Codebook:
+    """A codebook `metric`, moved to where joint tokens of some images decode best.
+
+    Args:
+        decode: Decoder of batches.
+        images: Training images in [0, 1], see `refining_images`.
+        latents: What the encoder made of them.
+        codebook: The codes to begin with.
+        sample: Training latents, of which a single quantizer leaves no code without any.
+        statistics: What was measured of them.
+        plan: How much at once and on which devices the decoder is run.
+        progress: Called with the images done of each round.
+    """
+    refined = refine_codes(single(decode), images, latents, codebook, plan=plan, progress=progress)
+    if codebook.num_quantizers > 1:
         return codebook._replace(codes=refined.codes)
-    return codebook._replace(codes=revive_whitened(refined.codes[0], flat, geometry.mean_metric)[None])
+    return codebook._replace(codes=revive_whitened(refined.codes[0], sample, statistics.mean_metric)[None])
 
 
 def fit_codes(
-    recipe: Recipe, latents: Float[np.ndarray, "n d"], geometry: Geometry, *, progress: MedoidProgress | None = None
+    recipe: Recipe, latents: Float[np.ndarray, "n d"], statistics: Statistics, *, progress: MedoidProgress | None = None
 ) -> Float[np.ndarray, "S K d"]:
     """Codes of the codebook that a recipe names; those of `refined` before they are refined.
 
     Args:
         recipe: Which codebook.
         latents: All training latents (n, d); k-means draws from them.
-        geometry: The measured sample of them: own metrics and medoids come from its nodes.
+        statistics: What was measured of them: `Means` for `kmeans` and `whitened`, `MeasuredTokens` for `metric` and `refined`,
+            the `Geometry` for medoids.
         progress: Called by the search for medoids.
 
     Returns:
@@ -94,23 +127,45 @@ def fit_codes(
         that it was fitted by.
 
     Raises:
-        InputError: A recipe that there cannot be, or K larger than the number of distinct latents.
+        InputError: A recipe that there cannot be, one for which too little was measured, or K larger than the number of distinct
+            latents.
     """
     latents = check_points("latents", latents)
     check_recipe(recipe, latents.shape[1])
-    if recipe.name not in OF_MEANS:
-        return _medoids(recipe, geometry, progress)[None]
+    check_statistics(recipe, statistics)
+    if isinstance(statistics, Geometry) and recipe.name not in OF_MEANS:
+        return _medoids(recipe, statistics, progress)[None]
     sample = draw(latents, POINTS, recipe.seed)
     check_enough(recipe.num_codes, len(np.unique(sample, axis=0)), "distinct latents")
     euclidean = recipe.name == "kmeans"
-    root = np.eye(latents.shape[1], dtype=np.float32) if euclidean else eigen_root(geometry.mean_metric)
+    root = np.eye(latents.shape[1], dtype=np.float32) if euclidean else eigen_root(statistics.mean_metric)
     codes = _means(recipe, sample, root)
-    if recipe.name in ("metric", "refined"):
-        check_enough(recipe.num_codes, len(geometry.nodes), "measured latents")
-        codes = metric_kmeans(
-            geometry.nodes, geometry.metrics, geometry.weights, codes, mean_metric=geometry.mean_metric
-        ).codes
+    if not isinstance(statistics, Means) and recipe.name in ("metric", "refined"):
+        nodes, weights, metrics = statistics.nodes, statistics.weights, statistics.metrics
+        check_enough(recipe.num_codes, len(nodes), "measured latents")
+        codes = metric_kmeans(nodes, metrics, weights, codes, mean_metric=statistics.mean_metric).codes
     return codes
+
+
+def statistics_name(statistics: Statistics) -> StatisticsName:
+    """How much was measured."""
+    if isinstance(statistics, Geometry):
+        return "graph"
+    return "tokens" if isinstance(statistics, MeasuredTokens) else "means"
+
+
+def check_statistics(recipe: Recipe, statistics: Statistics) -> None:
+    """Refuses a codebook for which too little was measured.
+
+    Raises:
+        InputError: With what was measured, and what to measure.
+    """
+    needed, found = needed_statistics(recipe.name), statistics_name(statistics)
+    if STATISTICS.index(found) < STATISTICS.index(needed):
+        raise InputError(
+            f"measured: expected statistics {needed!r}, which the codebook {recipe.name} is made of, found {found!r}; call "
+            f"geovq.measure(..., statistics={needed!r})."
+        )
 
 
 def _means(

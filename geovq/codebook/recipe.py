@@ -1,10 +1,13 @@
 """Which codebook is wanted."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from geovq.codebook.names import CODEBOOKS, COMPOSITIONS, OF_MEANS, CodebookName, CompositionName
 from geovq.numerics.additive import MAX_QUANTIZERS
 from geovq.validation import InputError, check_whole
+
+StatisticsName = Literal["means", "tokens", "graph"]
+"""What is measured of latents: mean metrics; metrics of tokens too; the graph between these tokens too."""
 
 
 class Recipe(NamedTuple):
@@ -20,6 +23,17 @@ class Recipe(NamedTuple):
     """residual or product, where a token has several codes, see `geovq.numerics.additive`."""
     seed: int = 0
     """Of every random choice."""
+
+
+STATISTICS: tuple[StatisticsName, ...] = get_args(StatisticsName)
+"""From the least to the most."""
+
+
+def needed_statistics(name: CodebookName) -> StatisticsName:
+    """What a codebook is made of, beside latents. `kmeans` codes need no metric; whoever assigns them by one needs the means."""
+    if name in ("metric", "refined"):
+        return "tokens"
+    return "means" if name in OF_MEANS else "graph"
 
 
 def check_recipe(recipe: Recipe, d: int) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from geovq.batching.budget import as_text
-from geovq.batching.chunks import map_chunks
+from geovq.batching.chunks import Progress, map_chunks
 from geovq.batching.memory import RowMemory, function_memory
 from geovq.batching.plan import DEFAULT_PLAN, Plan, settle
 from geovq.decoder.adapters import as_partial, single
@@ -20,7 +20,7 @@ from geovq.decoder.checks import check_decoder, check_rows_apart
 from geovq.decoder.conventions.diagnosis import check_grid_axes, reconstruct_or_explain
 from geovq.decoder.conventions.reconstructions import check_reconstructions
 from geovq.decoder.conventions.roundtrip import call
-from geovq.validation import InputError, check_finite
+from geovq.validation import InputError, as_intensities, check_finite
 
 BATCH = 256
 """Images of a batch at most; large ones are fewer, as a plan's memory says."""
@@ -33,14 +33,19 @@ _IMAGES, _PIXELS = 8, 1 << 17
 
 
 def encode_images(
-    encode: Callable, images: Float[np.ndarray, "n H W C"], *, plan: Plan = DEFAULT_PLAN
+    encode: Callable,
+    images: Num[np.ndarray, "n H W C"],
+    *,
+    plan: Plan = DEFAULT_PLAN,
+    progress: Progress | None = None,
 ) -> Float[np.ndarray, "n h w d"]:
     """Latents of any number of images, in batches of one size, of 256 images or as many as memory holds.
 
     Args:
         encode: The encoder.
-        images: In [0, 1].
+        images: In [0, 1], or bytes, of which a batch at a time is converted.
         plan: Its memory bounds a batch.
+        progress: Called after every batch with the images done.
 
     Returns:
         Latents float32, on the host.
@@ -49,7 +54,9 @@ def encode_images(
         InputError: Latents that are not a grid (n, h, w, d), or not finite; images of which not even one fits in memory.
     """
     encode = as_partial(encode, "encode")
-    latents = map_chunks(encode, images, chunk=_batch(encode, images, plan))
+    latents = map_chunks(
+        lambda rows: encode(as_intensities(rows)), images, chunk=_batch(encode, images, plan), progress=progress
+    )
     if latents.ndim != 4:
         raise InputError(f"encode: expected latents (n, h, w, d), found {latents.shape}; give them the axes of a grid.")
     check_finite("latents", latents)
@@ -70,10 +77,11 @@ def decode_latents(
     return np.clip(images, 0, 1)
 
 
-def _batch(function: Partial, rows: Float[np.ndarray, "n ..."], plan: Plan) -> int:
+def _batch(function: Partial, rows: Num[np.ndarray, "n ..."], plan: Plan) -> int:
     """Rows of a batch of either function: as many as memory holds."""
     memory = settle(plan).memory
-    row = function_memory(function, (1, *rows.shape[1:]), rows.dtype)
+    dtype = np.dtype(np.float32) if rows.dtype == np.uint8 else rows.dtype  # bytes are converted for the function
+    row = function_memory(function, (1, *rows.shape[1:]), dtype)
     if row is None:
         row = RowMemory(0, _UNTRACED * math.prod(rows.shape[1:3]))
     needed = row.held + row.each
@@ -85,13 +93,13 @@ def _batch(function: Partial, rows: Float[np.ndarray, "n ..."], plan: Plan) -> i
     return max(1, min(BATCH, (memory - row.held) // max(1, row.each)))
 
 
-def check_autoencoder(encode: Callable, decode: Callable, images: Float[np.ndarray, "n H W C"]) -> None:
+def check_autoencoder(encode: Callable, decode: Callable, images: Num[np.ndarray, "n H W C"]) -> None:
     """Reconstructs a few of the images: both functions have to fit them, each other, and GeoVQ's conventions.
 
     Args:
         encode: The encoder.
         decode: The decoder.
-        images: The user's, in [0, 1]; eight of them are used, fewer where they are large.
+        images: The user's, in [0, 1] or bytes; eight of them are used, fewer where they are large.
 
     Raises:
         InputError: A function that fails, other shapes, values that are not finite, another convention, intensities far from
@@ -102,7 +110,7 @@ def check_autoencoder(encode: Callable, decode: Callable, images: Float[np.ndarr
         ConventionWarning: Reconstructions that have nothing to do with the images.
     """
     encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
-    images = _some(images)
+    images = as_intensities(_some(images))
     latents, decoded = reconstruct_or_explain(encode, decode, images)
     check_rows_apart("encode", encode, images, latents)
     check_decoder(single(decode), latents)
@@ -138,7 +146,7 @@ def check_codes(
     check_decoder(single(decode), latents)
 
 
-def _some(images: Float[np.ndarray, "n H W C"]) -> Float[np.ndarray, "m H W C"]:
+def _some(images: Num[np.ndarray, "n H W C"]) -> Num[np.ndarray, "m H W C"]:
     """A few images from the whole set, as sets are often sorted."""
     count = min(len(images), max(2, min(_IMAGES, _PIXELS // images[0, ..., 0].size)))
     return images[np.linspace(0, len(images) - 1, count).astype(int)]

@@ -1,4 +1,6 @@
 from .measured import Geometry as Geometry
+from .measured import Means as Means
+from .measured import MeasuredTokens as MeasuredTokens
 from .measured import connect as connect
 from .measured import draw as draw
 from .measured import measure as measure

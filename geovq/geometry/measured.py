@@ -11,7 +11,7 @@ import scipy.sparse
 from jaxtyping import Float
 
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.decoder.adapters import Decoder
 from geovq.graph.components import join_components
 from geovq.graph.csr import largest_component, neighbour_graph, undirected, with_lengths
@@ -23,12 +23,21 @@ from geovq.validation import InputError, check_whole
 
 COMPONENTS = ("bridge", "drop")
 
-# Grids over which the mean metric is taken where the others are sketched.
 _MEAN_GRIDS = 1000
+"""Grids at most over which mean metrics are taken where metrics are sketched."""
 
 
-class Geometry(NamedTuple):
-    """m distinct latents, their metrics, and the graph between them."""
+class Means(NamedTuple):
+    """Mean metrics, intensity²: what `Whitened` and `whitened` codes need."""
+
+    mean_metric: Float[np.ndarray, "d d"]
+    """Over all measured tokens."""
+    position_metrics: Float[np.ndarray, "h w d d"]
+    """Over those at each position of the grid."""
+
+
+class MeasuredTokens(NamedTuple):
+    """m distinct latents with their own metrics, beside `Means`: what `metric` codes need."""
 
     nodes: Float[np.ndarray, "m d"]
     weights: Float[np.ndarray, " m"]
@@ -36,7 +45,19 @@ class Geometry(NamedTuple):
     metrics: Float[np.ndarray, "m d d"]
     """Mean metric of those tokens, intensity²."""
     mean_metric: Float[np.ndarray, "d d"]
-    """Mean metric of all sampled tokens, intensity²; of at most 1,000 grids where metrics are sketched."""
+    position_metrics: Float[np.ndarray, "h w d d"]
+
+
+class Geometry(NamedTuple):
+    """m distinct latents, their metrics, and the graph between them: what medoids and `Geodesic` need."""
+
+    nodes: Float[np.ndarray, "m d"]
+    weights: Float[np.ndarray, " m"]
+    """Number of sampled tokens with this latent."""
+    metrics: Float[np.ndarray, "m d d"]
+    """Mean metric of those tokens, intensity²."""
+    mean_metric: Float[np.ndarray, "d d"]
+    """Mean metric of all measured tokens, intensity²; of at most 1,000 grids where metrics are sketched."""
     position_metrics: Float[np.ndarray, "h w d d"]
     """The same at each position of the grid."""
     straight: scipy.sparse.csr_array
@@ -53,6 +74,10 @@ class Geometry(NamedTuple):
     """Nodes outside the largest component, with components="drop": none of them becomes a medoid."""
 
 
+Statistics = Means | MeasuredTokens | Geometry
+"""What is known of latents beside themselves; each has what the one before it has."""
+
+
 def measure(
     decode: Decoder,
     grids: Float[np.ndarray, "n h w d"],
@@ -60,9 +85,9 @@ def measure(
     num_neighbours: int,
     max_images: int | None = None,
     probes: int | None = None,
-    mean_probes: int | None = None,
     seed: int = 0,
     components: str = "bridge",
+    plan: Plan = DEFAULT_PLAN,
     progress: Progress | None = None,
 ) -> Geometry:
     """Metrics of every token of the grids, or of a random sample of them, and the graph between the distinct ones.
@@ -72,12 +97,13 @@ def measure(
         grids: Latents (n, h, w, d).
         num_neighbours: Nearest neighbours that a node is joined to, at least 1; all others where there are fewer.
         max_images: At most so many grids are measured, drawn at random. None measures all.
-        probes: Random probes of sketched metrics, see `geovq.metric.batched.token_metrics`; None for exact ones.
-        mean_probes: Random probes of the mean metrics where `probes` sketches the others; None for exact ones.
+        probes: Random probes of sketched metrics, see `geovq.metric.batched.token_metrics`; None for exact ones. Mean metrics
+            are sketched by as many, of at most 1,000 of the grids, each with probes of its own, whose errors average out.
         seed: Of every random choice.
         components: "bridge" joins the graph's components by the shortest edges between them. "drop" leaves them apart, as the
             original study did: codes come from the largest one, and latents in the others get no valid token.
-        progress: Called with the grids done while metrics are computed.
+        plan: How much at once and on which devices the decoder is run.
+        progress: Called with the grids done while tokens' own metrics are computed.
 
     Returns:
         The geometry.
@@ -85,29 +111,72 @@ def measure(
     Raises:
         InputError: Bad latents or decoder, no neighbours, nothing to be drawn, or an unknown `components`.
     """
-    if components not in COMPONENTS:
-        raise InputError(f"components: expected one of {', '.join(COMPONENTS)}, found {components!r}.")
-    check_whole("num_neighbours", num_neighbours)
+    check_graph_options(num_neighbours, components)
     if max_images is not None:
-        check_whole("max_images", max_images)
         grids = draw(grids, max_images, seed)
-    metrics = token_metrics(decode, grids, probes=probes, seed=seed, plan=DEFAULT_PLAN, progress=progress)
-    geometry = connect(grids, metrics, num_neighbours=num_neighbours, seed=seed, components=components)
-    if probes is None:
-        return geometry
-    # All grids have the same probes, whose errors do not average out.
-    some = draw(grids, _MEAN_GRIDS, seed)
-    means = mean_metrics(decode, some, probes=mean_probes, seed=seed, plan=DEFAULT_PLAN)
-    return geometry._replace(
-        mean_metric=means.overall.astype(np.float32), position_metrics=means.by_position.astype(np.float32)
-    )
+    metrics = token_metrics(decode, grids, probes=probes, seed=seed, plan=plan, progress=progress)
+    means = means_of(metrics)
+    if probes is not None:
+        means = measure_means(decode, draw(grids, _MEAN_GRIDS, seed), probes=probes, seed=seed, plan=plan)
+    tokens = merge_tokens(grids, metrics, means)
+    return connect_tokens(tokens, num_neighbours=num_neighbours, seed=seed, components=components)
 
 
 def draw(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """`count` of the rows (n, ...), drawn at random without replacement, in their order; all of them where n <= count."""
+    """`count` of the rows (n, ...), drawn at random without replacement, in their order; the same array where n <= count."""
     check_whole("count", count)
+    if len(rows) <= count:
+        return rows
     chosen = np.random.default_rng(seed).permutation(len(rows))[:count]
     return rows[np.sort(chosen)]
+
+
+def check_graph_options(num_neighbours: int, components: str) -> None:
+    """Refuses a graph without neighbours, or with an unknown way to treat its components.
+
+    Raises:
+        InputError: With what was found.
+    """
+    if components not in COMPONENTS:
+        raise InputError(f"components: expected one of {', '.join(COMPONENTS)}, found {components!r}.")
+    check_whole("num_neighbours", num_neighbours)
+
+
+def measure_means(
+    decode: Decoder,
+    grids: Float[np.ndarray, "n h w d"],
+    *,
+    probes: int,
+    seed: int,
+    plan: Plan = DEFAULT_PLAN,
+    progress: Progress | None = None,
+) -> Means:
+    """Mean metrics of grids, by probes of each grid's own; arguments and errors as `geovq.metric.batched.mean_metrics`."""
+    found = mean_metrics(decode, grids, probes=probes, seed=seed, plan=plan, progress=progress)
+    return Means(found.overall.astype(np.float32), found.by_position.astype(np.float32))
+
+
+def means_of(metrics: Float[np.ndarray, "n h w d d"]) -> Means:
+    """The means of tokens' own metrics."""
+    by_position = metrics.mean(axis=0, dtype=np.float64)
+    return Means(by_position.mean(axis=(0, 1)).astype(np.float32), by_position.astype(np.float32))
+
+
+def merge_tokens(
+    grids: Float[np.ndarray, "n h w d"],
+    metrics: Float[np.ndarray, "n h w d d"],
+    means: Means,
+    *,
+    max_tokens: int | None = None,
+    seed: int = 0,
+) -> MeasuredTokens:
+    """The distinct latents of the grids, or of at most so many of their tokens, drawn at random, with their metrics."""
+    d = grids.shape[-1]
+    latents, metrics = grids.reshape(-1, d), metrics.reshape(-1, d * d)
+    if max_tokens is not None:
+        latents, metrics = draw(latents, max_tokens, seed), draw(metrics, max_tokens, seed)
+    merged = merge_duplicates(latents)
+    return MeasuredTokens(merged.points, merged.weights, group_means(metrics, merged).reshape(-1, d, d), *means)
 
 
 def connect(
@@ -119,36 +188,27 @@ def connect(
     components: str = "bridge",
 ) -> Geometry:
     """`measure` with metrics of the tokens (n, h, w, d, d) that were computed before."""
-    check_whole("num_neighbours", num_neighbours)
-    d = grids.shape[-1]
-    merged = merge_duplicates(grids.reshape(-1, d))
-    node_metrics = group_means(metrics.reshape(-1, d * d), merged).reshape(-1, d, d)
-    num_neighbours = max(1, min(num_neighbours, len(merged.points) - 1))
-    straight, recall = _neighbour_graph(merged.points, num_neighbours, seed)
+    tokens = merge_tokens(grids, metrics, means_of(metrics))
+    return connect_tokens(tokens, num_neighbours=num_neighbours, seed=seed, components=components)
+
+
+def connect_tokens(
+    tokens: MeasuredTokens, *, num_neighbours: int, seed: int = 0, components: str = "bridge"
+) -> Geometry:
+    """The graph between measured tokens; arguments and errors as `measure`."""
+    check_graph_options(num_neighbours, components)
+    nodes = tokens.nodes
+    num_neighbours = max(1, min(num_neighbours, len(nodes) - 1))
+    straight, recall = _neighbour_graph(nodes, num_neighbours, seed)
     arcs, dropped = straight.nnz, 0
     if components == "bridge":
-        straight = join_components(straight, merged.points)
+        straight = join_components(straight, nodes)
     else:
-        dropped = len(merged.points) - len(largest_component(straight))
+        dropped = len(nodes) - len(largest_component(straight))
     bridges = (straight.nnz - arcs) // 2
     senders, receivers, _ = undirected(straight)
-    lengths = measure_edges(merged.points, node_metrics, senders, receivers)
-    by_position = metrics.mean(axis=0, dtype=np.float64)
-    mean = by_position.mean(axis=(0, 1))
-    geodesic = with_lengths(straight, lengths)
-    return Geometry(
-        merged.points,
-        merged.weights,
-        node_metrics,
-        mean.astype(np.float32),
-        by_position.astype(np.float32),
-        straight,
-        geodesic,
-        num_neighbours,
-        recall,
-        bridges,
-        dropped,
-    )
+    geodesic = with_lengths(straight, measure_edges(nodes, tokens.metrics, senders, receivers))
+    return Geometry(*tokens, straight, geodesic, num_neighbours, recall, bridges, dropped)
 
 
 def _neighbour_graph(points: Float[np.ndarray, "m d"], k: int, seed: int) -> tuple[scipy.sparse.csr_array, float]:

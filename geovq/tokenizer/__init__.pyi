@@ -4,4 +4,6 @@ from .cost import Cost as Cost
 from .cost import tokenizer_cost as tokenizer_cost
 from .entropy_constrained import assign_entropy_constrained as assign_entropy_constrained
 from .entropy_constrained import code_nats as code_nats
+from .fitting import measure as measure
+from .measured import Measured as Measured
 from .tokenizer import Tokenizer as Tokenizer

@@ -89,9 +89,9 @@ def better_tokens(
         own_tokens = tokenizer.replace(assigner=Nearest(sweeps=0)).assign_latents(latents, plan=plan)
     elif len(own_tokens) != len(images):
         raise InputError(f"own_tokens: expected {len(images)} grids, one for each image, found {len(own_tokens)}.")
-    own_psnr = psnr(images, tokenizer.decode(own_tokens))
+    own_psnr = psnr(images, tokenizer.decode(own_tokens, plan=plan))
     tokens = tokenizer.assign_latents(latents, images=images, start=own_tokens, plan=plan, progress=progress)
-    found_psnr = psnr(images, tokenizer.decode(tokens))
+    found_psnr = psnr(images, tokenizer.decode(tokens, plan=plan))
     better = found_psnr > own_psnr  # intensities beyond [0, 1], which PSNR clips, count for the assigner
     own_tokens = np.asarray(own_tokens, np.int32)
     tokens = np.where(better.reshape(-1, *[1] * (tokens.ndim - 1)), tokens, own_tokens)

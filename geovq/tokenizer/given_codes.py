@@ -14,7 +14,6 @@ from geovq.decoder.adapters import single
 from geovq.decoder.conventions.adaptation import ConventionWarning
 from geovq.metric.batched import mean_metrics
 from geovq.numerics.additive import sum_codes
-from geovq.tokenizer.defaults import Probes, choose_probes
 
 
 def measure_codes(
@@ -22,7 +21,7 @@ def measure_codes(
     codes: Float[np.ndarray, "S K d"],
     latents: Float[np.ndarray, "n h w d"],
     *,
-    probes: Probes,
+    probes: int | None,
     seed: int,
     plan: Plan,
     progress: Progress | None,
@@ -33,22 +32,22 @@ def measure_codes(
         decode: Takes latents (n, h, w, d) to images.
         codes: The codes.
         latents: Of training images.
-        probes: Of every image; None for exact metrics; "auto" for exact ones of grids with at most 1,024 numbers, else 16.
+        probes: Of every image; None for exact metrics.
         seed: Of the probes.
         plan: How much at once and on which devices.
         progress: Called with the images done.
 
     Raises:
-        InputError: Probes that are no whole number, or a decoder that has no metric.
+        InputError: A decoder that has no metric.
 
     Warns:
         ConventionWarning: Codes that lie farther from the latents than the latents' own mean does.
     """
-    d, number = latents.shape[-1], choose_probes(probes, latents.shape[1:])
+    d = latents.shape[-1]
     # The decoder is used at the codes, and a VQ-VAE's decoder has seen nothing else.
     quantized = sum_codes(codes, nearest_tokens(latents.reshape(-1, d), codes)).reshape(latents.shape)
     _check_near(latents, quantized)
-    means = mean_metrics(single(decode), quantized, probes=number, seed=seed, plan=plan, progress=progress)
+    means = mean_metrics(single(decode), quantized, probes=probes, seed=seed, plan=plan, progress=progress)
     return Codebook(codes, means.by_position.astype(np.float32))
 
 

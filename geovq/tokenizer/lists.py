@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 
 from geovq.assignment.base import Assigner, Codebook
-from geovq.decoder.autoencoder import BATCH, PIXELS
+from geovq.decoder.autoencoder import BATCH
 from geovq.decoder.sizes import Sizes
 from geovq.tokenizer.checks import as_code_costs, as_start
 from geovq.tokenizer.images import check_images_of
 from geovq.validation import InputError, as_array, check_length
+
+PIXELS = 256 * 64 * 64
+"""Pixels of a batch: 256 images up to 64x64, 16 of 256x256."""
 
 _BATCHES = 4
 """Batches of the encoder whose images are stacked together: 64 images of 256x256, 50 MB of floats."""

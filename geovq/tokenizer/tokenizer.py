@@ -1,10 +1,12 @@
 """Tokenizer: a trained VAE's encoder and decoder, a codebook, and an assigner of tokens."""
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Self, overload
 
 import numpy as np
+from jax.tree_util import Partial
 from jaxtyping import Float, Int
 
 from geovq.assignment.base import (
@@ -17,14 +19,13 @@ from geovq.assignment.base import (
     check_measured,
 )
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan
-from geovq.codebook.fit import fit_codebook
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.codebook.names import CodebookName, CompositionName
 from geovq.codebook.recipe import Recipe, check_recipe
 from geovq.decoder.adapters import as_partial, single
 from geovq.decoder.autoencoder import check_autoencoder, check_codes, decode_latents, encode_images
 from geovq.decoder.sizes import check_size, find_sizes, find_stride
-from geovq.geometry.measured import Geometry, draw, measure
+from geovq.geometry.measured import Geometry, draw
 from geovq.numerics.additive import as_quantizers, sum_codes
 from geovq.tokenizer.checks import (
     as_code_costs,
@@ -38,15 +39,15 @@ from geovq.tokenizer.checks import (
     token_shape,
 )
 from geovq.tokenizer.cost import Cost, tokenizer_cost
-from geovq.tokenizer.defaults import Probes, choose_probes, default_assigner
+from geovq.tokenizer.defaults import MAX_TOKENS, Probes, check_probes, choose_few, default_assigner
 from geovq.tokenizer.file import describe_assigner, load_tokenizer, save_tokenizer
+from geovq.tokenizer.fitting import Options, check_options, check_sufficient, fit_measured, measure_checked, needed_for
 from geovq.tokenizer.given_codes import measure_codes
 from geovq.tokenizer.images import as_crop, as_crops, as_images, check_image_list, check_images_of
 from geovq.tokenizer.lists import check_lists, map_alike
-from geovq.validation import InputError, check_images, check_whole, is_list_of_arrays
-
-_PROBE_TOLERANCE = 0.02
-"""Share of the largest value: well above what rounding does on another device, well below what another training does."""
+from geovq.tokenizer.measured import Measured, check_measurements
+from geovq.tokenizer.probe import check_probe, probe_vae
+from geovq.validation import InputError, check_images, check_pixels, check_whole, is_list_of_arrays
 
 
 class Tokenizer:
@@ -167,14 +168,19 @@ class Tokenizer:
         assigner: Assigner | None = None,
         num_quantizers: int = 1,
         composition: CompositionName = "residual",
-        max_images: int = 1000,
+        max_images: int | None = None,
+        max_tokens: int = MAX_TOKENS,
         num_neighbours: int = 16,
         components: str = "bridge",
         probes: Probes = "auto",
         seed: int = 0,
+        plan: Plan = DEFAULT_PLAN,
         progress: Progress | None = None,
     ) -> Self:
         """Turns a trained VAE into a tokenizer; its parameters stay as they are.
+
+        It measures what the codebook and the assigner need, and fits the codes. To fit several codebooks, call `geovq.measure`
+        once and `from_measured` for each.
 
         Args:
             encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d).
@@ -187,15 +193,15 @@ class Tokenizer:
                 1,024 numbers, h·w·d, and else `Joint(probes=256)`.
             num_quantizers: S, the codes of a token.
             composition: "residual" or "product", where a token has several codes, see `geovq.numerics.additive`.
-            max_images: Images at most, drawn at random, whose tokens' metrics are computed and joined to the graph; each takes
-                about 0.05 s of one core with a decoder as small as `geovq.models.VAE`.
-            num_neighbours: Neighbours of a latent in that graph; all others where there are fewer.
-            components: "bridge" or "drop", see `geovq.geometry.measure`.
-            probes: Random probes by which these metrics are sketched; None for exact ones. "auto" takes exact ones where a grid
-                has at most 1,024 numbers and its Jacobian, h·w·d·H·W·C, at most 2²⁰, and else 16 probes. Above these bounds
-                the mean metrics are sketched too, by 16 probes of each image.
+            max_images: Images at most, drawn at random, that are measured; this, `max_tokens`, `num_neighbours`, `components` and
+                `probes` are as for `geovq.measure`, which says how many images of which size are enough.
+            max_tokens: Tokens at most whose own metrics are kept.
+            num_neighbours: Neighbours of a latent in the graph.
+            components: "bridge" or "drop".
+            probes: Random probes by which metrics are sketched; None for exact ones; "auto" for exact ones of small grids.
             seed: Of every random choice.
-            progress: Called with the measured images done. The images of `Amortised` are measured afterwards.
+            plan: How much at once and on which devices the decoder is run.
+            progress: Called with the images done: as they are encoded, and again in every step that measures them.
 
         Returns:
             The tokenizer.
@@ -203,36 +209,92 @@ class Tokenizer:
         Raises:
             InputError: Images or callables that do not fit, or more codes than distinct latents.
         """
-        images = check_images(images)
-        for name, value in (("max_images", max_images), ("num_neighbours", num_neighbours)):
-            check_whole(name, value)
-        choose_probes(probes, (0,))
+        images = check_pixels(images)
+        options = Options("means", max_images, max_tokens, num_neighbours, components, probes, seed, plan)
+        check_options(options)
         recipe = Recipe(codebook, num_codes, num_quantizers, composition, seed)
         encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
         check_autoencoder(encode, decode, images)
-        check_recipe(recipe, encode_images(encode, images[:1]).shape[-1])
-        if assigner is not None:
-            check_assigner(assigner, num_quantizers)
-        latents = encode_images(encode, images)
-        assigner = default_assigner(latents.shape[1:]) if assigner is None else assigner
-        stride = find_stride(encode, decode, images.shape[1:], latents.shape[1:])
-        check_assigner(assigner, num_quantizers, any_size=stride is not None)
-        shapes = latents.shape[1:], images.shape[1:]
-        geometry = measure(
-            single(decode),
-            latents,
-            num_neighbours=num_neighbours,
-            max_images=max_images,
-            probes=choose_probes(probes, *shapes),
-            mean_probes=choose_probes("auto", *shapes),
-            seed=seed,
-            components=components,
-            progress=progress,
-        )
-        found = fit_codebook(recipe, decode, images, latents, geometry)
-        found = found if stride is None else found.without_positions()
-        assigner = _measure(assigner, decode, found, Training(encode, images, geometry, seed))
-        return cls._of_checked(as_codebook(found), assigner, encode, decode, images.shape[1:])
+        latent_shape = encode_images(encode, images[:1]).shape[1:]
+        check_recipe(recipe, latent_shape[-1])
+        assigner = default_assigner(latent_shape) if assigner is None else assigner
+        any_size = find_stride(encode, decode, images.shape[1:], latent_shape) is not None
+        check_assigner(assigner, num_quantizers, any_size=any_size)
+        options = options._replace(statistics=needed_for(recipe, assigner))
+        measured = measure_checked(encode, decode, images, options, progress)
+        return cls._of_measured(encode, decode, measured, recipe, assigner, images, plan, progress)
+
+    @classmethod
+    def from_measured(
+        cls,
+        encode: Callable,
+        decode: Callable,
+        measured: Measured,
+        *,
+        num_codes: int = 512,
+        codebook: CodebookName = "whitened",
+        assigner: Assigner | None = None,
+        num_quantizers: int = 1,
+        composition: CompositionName = "residual",
+        images: np.ndarray | None = None,
+        seed: int = 0,
+        plan: Plan = DEFAULT_PLAN,
+        progress: Progress | None = None,
+    ) -> Self:
+        """A tokenizer from what `geovq.measure` found out about a VAE: any codebook and number of codes, measured once.
+
+        Args:
+            encode: The encoder that was measured, as for `fit`.
+            decode: The decoder that was measured.
+            measured: What `geovq.measure` returned, or `Measured.load` read.
+            num_codes: As for `fit`.
+            codebook: As for `fit`.
+            assigner: As for `fit`.
+            num_quantizers: As for `fit`.
+            composition: As for `fit`.
+            images: Training images of the measured size, for the codebook `refined` and for `Amortised`; others need none.
+            seed: Of the codes, and of what the assigner draws.
+            plan: How much at once and on which devices the decoder is run.
+            progress: Called with the images done, where there are images to look at.
+
+        Returns:
+            The tokenizer that `fit` makes of the same images and seed.
+
+        Raises:
+            InputError: Another VAE than was measured, options that do not fit, more codes than distinct latents, or a codebook
+                or an assigner for which too little was measured or images are missing.
+        """
+        check_measurements(measured)
+        recipe = Recipe(codebook, num_codes, num_quantizers, composition, seed)
+        check_recipe(recipe, measured.latent_shape[-1])
+        assigner = default_assigner(measured.latent_shape) if assigner is None else assigner
+        check_assigner(assigner, num_quantizers)
+        if images is not None:
+            images = check_pixels(images, measured.image_shape)
+        check_sufficient(recipe, assigner, measured, images)
+        encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
+        measured.check_vae(encode, decode)
+        any_size = find_stride(encode, decode, measured.image_shape, measured.latent_shape) is not None
+        check_assigner(assigner, num_quantizers, any_size=any_size)
+        return cls._of_measured(encode, decode, measured, recipe, assigner, images, plan, progress)
+
+    @classmethod
+    def _of_measured(
+        cls,
+        encode: Partial,
+        decode: Partial,
+        measured: Measured,
+        recipe: Recipe,
+        assigner: Assigner,
+        images: np.ndarray | None,
+        plan: Plan,
+        progress: Progress | None,
+    ) -> Self:
+        """`from_measured` with arguments that were checked before."""
+        found = fit_measured(recipe, encode, decode, measured, images, plan=plan, progress=progress)
+        training = Training(encode, images, measured.geometry, recipe.seed)
+        assigner = _measure(assigner, decode, found, training, plan, progress)
+        return cls._of_checked(as_codebook(found), assigner, encode, decode, measured.image_shape)
 
     @classmethod
     def from_codes(
@@ -261,10 +323,11 @@ class Tokenizer:
                 1,024 numbers, h·w·d, and else `Joint(probes=256)`, whose Jacobians take a time that does not grow with the grid.
             max_images: Images at most, drawn at random, that are measured; `Amortised` has a number of its own.
             probes: Random probes of every image by which mean metrics are sketched; None for exact ones. "auto" takes exact ones
-                where a grid has at most 1,024 numbers, and else 16 probes.
+                where a grid has at most 1,024 numbers and its Jacobian at most 2²². Else it takes images of 2²² pixels at most,
+                but at least 16, and 2 to 16 probes of each.
             seed: Of the draw and the probes.
-            plan: How much at once and on which devices, for the mean metrics.
-            progress: Called with the measured images done. The images of `Amortised` are measured afterwards.
+            plan: How much at once and on which devices the decoder is run.
+            progress: Called with the images done: as they are encoded, and again in every step that measures them.
 
         Returns:
             The tokenizer.
@@ -272,12 +335,15 @@ class Tokenizer:
         Raises:
             InputError: Images, callables, codes or an assigner that do not fit.
         """
-        images = check_images(images)
+        images = check_pixels(images)
         check_whole("max_images", max_images)
         check_whole("seed", seed, 0)
+        check_probes(probes)
         stacked = as_quantizers(codes)
         check_autoencoder(encode, decode, images)
-        latents = encode_images(encode, draw(images, max_images, seed))
+        latent_shape = encode_images(encode, images[:1]).shape[1:]
+        count, number = choose_few(probes, max_images, latent_shape, images.shape[1:])
+        latents = encode_images(encode, draw(images, count, seed), plan=plan, progress=progress)
         assigner = default_assigner(latents.shape[1:]) if assigner is None else assigner
         stride = find_stride(encode, decode, images.shape[1:], latents.shape[1:])
         check_assigner(assigner, len(stacked), any_size=stride is not None)
@@ -285,9 +351,9 @@ class Tokenizer:
             raise InputError(
                 f"codes: expected {latents.shape[-1]} dimensions, those of the latents, found shape {np.shape(codes)}."
             )
-        codebook = measure_codes(decode, stacked, latents, probes=probes, seed=seed, plan=plan, progress=progress)
+        codebook = measure_codes(decode, stacked, latents, probes=number, seed=seed, plan=plan, progress=progress)
         codebook = codebook if stride is None else codebook.without_positions()
-        assigner = _measure(assigner, decode, codebook, Training(encode, images, seed=seed))
+        assigner = _measure(assigner, decode, codebook, Training(encode, images, seed=seed), plan, progress)
         return cls._of_checked(as_codebook(codebook), assigner, encode, decode, images.shape[1:])
 
     def replace(
@@ -297,6 +363,7 @@ class Tokenizer:
         images: np.ndarray | None = None,
         geometry: Geometry | None = None,
         seed: int = 0,
+        plan: Plan = DEFAULT_PLAN,
         progress: Progress | None = None,
     ) -> Self:
         """The same codes with another assigner.
@@ -304,8 +371,9 @@ class Tokenizer:
         Args:
             assigner: Any; statistics that it needs and does not have are measured.
             images: Training images (n, H, W, C), from which `Amortised` measures its clusters: a minute for 8,000.
-            geometry: The measured graph in which `Geodesic` places the codes, see `geovq.geometry.measure`.
+            geometry: The measured graph in which `Geodesic` places the codes, `geometry` of what `geovq.measure` returns.
             seed: Of what is drawn and clustered.
+            plan: How much at once and on which devices the decoder is run.
             progress: Called with the images done.
 
         Raises:
@@ -317,7 +385,7 @@ class Tokenizer:
             images = np.asarray(images)
             check_images(images[:1], self.image_shape)  # the drawn ones are checked where they are measured
         training = Training(self._encode, images, geometry, seed)
-        assigner = _measure(assigner, self._decode, self.codebook, training, progress)
+        assigner = _measure(assigner, self._decode, self.codebook, training, plan, progress)
         return self._of_checked(self.codebook, assigner, self._encode, self._decode, self.image_shape)
 
     @overload
@@ -389,7 +457,7 @@ class Tokenizer:
             return map_alike(some, images, start, code_costs, image_shape=lambda shape: shape)
         images = as_images(images, self.sizes, pad=pad)
         self._check_size(images.shape[1:])
-        latents = encode_images(self._encode, images)
+        latents = encode_images(self._encode, images, plan=plan)
         return self.assign_latents(
             latents, images=images, start=start, code_costs=code_costs, plan=plan, progress=progress
         )
@@ -476,15 +544,19 @@ class Tokenizer:
 
     @overload
     def decode(
-        self, tokens: Int[np.ndarray, "n h w"] | Int[np.ndarray, "n h w S"], *, image_shape: Sequence[int] | None = ...
+        self,
+        tokens: Int[np.ndarray, "n h w"] | Int[np.ndarray, "n h w S"],
+        *,
+        image_shape: Sequence[int] | None = ...,
+        plan: Plan = ...,
     ) -> Float[np.ndarray, "n H W C"]: ...
 
     @overload
     def decode(
-        self, tokens: Sequence[np.ndarray], *, image_shape: Sequence[Sequence[int]] | None = ...
+        self, tokens: Sequence[np.ndarray], *, image_shape: Sequence[Sequence[int]] | None = ..., plan: Plan = ...
     ) -> list[np.ndarray]: ...
 
-    def decode(self, tokens: Any, *, image_shape: Any = None) -> Any:
+    def decode(self, tokens: Any, *, image_shape: Any = None, plan: Plan = DEFAULT_PLAN) -> Any:
         """Images of tokens.
 
         Args:
@@ -492,6 +564,7 @@ class Tokenizer:
                 or (h, w, S) of images of different sizes.
             image_shape: (H, W) of images that were padded, to which the decoded ones are cropped; for a list of tokens a list of
                 sizes, one for each. A third number, channels, is not looked at.
+            plan: How much memory the decoder may take.
 
         Returns:
             float32 (n, H, W, C), clipped to [0, 1]; for a list of tokens the list of their images (H, W, C).
@@ -503,13 +576,13 @@ class Tokenizer:
         if is_list_of_arrays(tokens):
             grids = as_token_list(tokens, self.codebook, self.sizes.only_grid)
             crops = as_crops(image_shape, [self.sizes.image_of(grid.shape) for grid in grids], self.sizes)
-            images = map_alike(self.decode, grids, image_shape=self.sizes.image_of)
+            images = map_alike(functools.partial(self.decode, plan=plan), grids, image_shape=self.sizes.image_of)
             return [image[:height, :width] for image, (height, width) in zip(images, crops, strict=True)]
         latents = self.dequantize(tokens)
         decoded = self.sizes.image_of(latents.shape[1:])
         height, width = decoded[:2] if image_shape is None else as_crop(image_shape, decoded, self.sizes)
         self._check_size(decoded)
-        return decode_latents(self._decode, latents)[:, :height, :width]
+        return decode_latents(self._decode, latents, plan=plan)[:, :height, :width]
 
     @overload
     def dequantize(
@@ -561,15 +634,7 @@ class Tokenizer:
         """
         stored = load_tokenizer(path, as_partial(decode, "decode"))
         loaded = cls(encode, stored.decode, stored.codebook, assigner=stored.assigner, image_shape=stored.image_shape)
-        found = loaded._probe()
-        for name, of in (("decoder", "image"), ("encoder", "latents")):
-            wanted = stored.probe[of]
-            difference = float(np.abs(found[of] - wanted).max() / max(1.0, np.abs(wanted).max()))
-            if difference > _PROBE_TOLERANCE:
-                raise InputError(
-                    f"{path}: expected the {name} that it was made with, found one whose output for the first code differs by "
-                    f"{difference:.2g}; load the VAE that the tokenizer was fitted to."
-                )
+        check_probe(loaded._probe(), stored.probe, str(path), "load the VAE that the tokenizer was fitted to")
         return loaded
 
     def cost(self, image_shape: Sequence[int] | None = None, *, plan: Plan = DEFAULT_PLAN) -> Cost:
@@ -591,15 +656,20 @@ class Tokenizer:
             check_size(self._encode, self._decode, self.sizes, image_shape, self.codebook.codes.shape[-1])
 
     def _probe(self) -> dict[str, np.ndarray]:
-        """What the decoder makes of the first code alone, and the encoder of that: tells one trained VAE from another."""
-        image = self.decode(np.zeros((1, *self.token_shape), np.int32))
-        return {"image": image, "latents": encode_images(self._encode, image)}
+        """What the VAE makes of the first code alone."""
+        first = self.dequantize(np.zeros((1, *self.token_shape), np.int32))
+        return probe_vae(self._encode, self._decode, first)
 
 
 def _measure(
-    assigner: Assigner, decode: Callable, codebook: Codebook, training: Training, progress: Progress | None = None
+    assigner: Assigner,
+    decode: Callable,
+    codebook: Codebook,
+    training: Training,
+    plan: Plan,
+    progress: Progress | None,
 ) -> Assigner:
     """The assigner with statistics of this codebook, measured if it needs any that are not there."""
     if isinstance(assigner, MeasuredAssigner) and not assigner.is_measured(codebook):
-        return assigner.measure(single(decode), codebook, training, progress=progress)
+        return assigner.measure(single(decode), codebook, training, plan=plan, progress=progress)
     return assigner

@@ -71,7 +71,11 @@ def test_sketched_metrics_are_near_the_exact_ones():
     exact, sketched = (measure(lambda z: z @ stretch, grids, num_neighbours=3, probes=r) for r in (None, 2000))
     assert (exact.metrics != sketched.metrics).any()
     np.testing.assert_allclose(sketched.geodesic.data, exact.geodesic.data, rtol=0.1)
-    np.testing.assert_allclose(sketched.mean_metric, exact.mean_metric, rtol=1e-5)
+    scale = np.trace(exact.mean_metric)
+    np.testing.assert_allclose(sketched.mean_metric, exact.mean_metric, atol=0.01 * scale)
+    assert (
+        np.abs(sketched.metrics.mean(axis=0) - exact.mean_metric).max() > 0.01 * scale
+    )  # whose errors do not average out
 
 
 def test_merged_latents_have_the_mean_metric():

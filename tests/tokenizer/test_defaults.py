@@ -1,4 +1,4 @@
-"""Defaults of a tokenizer: whole Jacobians of small grids, and random probes of large ones."""
+"""Defaults of a tokenizer: whole Jacobians of small grids, and random probes and a bounded cost of large ones."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from geovq.assignment.joint import Joint
-from geovq.tokenizer.defaults import choose_probes, default_assigner
+from geovq.tokenizer.defaults import choose_few, choose_probes, choose_sizes, default_assigner
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError
 
@@ -25,8 +25,8 @@ def decode(latents):
 @pytest.mark.parametrize(
     ("latent_shape", "image_shape", "expected"),
     [
-        ((8, 8, 16), None, None),
-        ((8, 8, 17), None, 16),
+        ((8, 8, 16), (4, 4, 1), None),
+        ((8, 8, 17), (4, 4, 1), 16),
         ((7, 7, 4), (28, 28, 1), None),  # FashionMNIST
         ((8, 8, 4), (64, 64, 3), 16),  # TAESD
     ],
@@ -37,6 +37,42 @@ def test_auto_takes_probes_where_a_jacobian_is_large(latent_shape, image_shape, 
     assert choose_probes(5, latent_shape, image_shape) == 5
     with pytest.raises(InputError, match="probes: expected a whole number of at least 1, found 0"):
         choose_probes(0, latent_shape, image_shape)
+
+
+@pytest.mark.parametrize(
+    ("latent_shape", "image_shape", "options", "expected"),
+    [
+        ((4, 4, 16), (28, 28, 1), {}, (None, 1000, None)),  # FashionMNIST: all that there is, exactly
+        ((4, 4, 16), (28, 28, 1), {"max_images": 50}, (None, 50, None)),
+        ((4, 4, 16), (28, 28, 1), {"max_images": 50, "probes": 3}, (None, 50, 3, 50, 3)),
+        ((8, 8, 4), (64, 64, 3), {}, (8192, 512, 16, 1000, 2)),
+        ((32, 32, 4), (256, 256, 3), {}, (512, 32, 16, 64, 2)),  # TAESD
+        ((32, 32, 16), (256, 256, 3), {"max_images": 4}, (512, 4, 16, 4, 16)),
+        ((32, 32, 4), (256, 256, 3), {"max_images": 600}, (600, 600, 16, 600, 2)),
+        ((128, 128, 4), (1024, 1024, 3), {}, (32, 16, 16, 16, 2)),
+        ((32, 32, 4), (256, 256, 3), {"probes": None}, (512, 32, None)),
+    ],
+)
+def test_sizes_keep_the_cost_within_bounds(latent_shape, image_shape, options, expected):
+    found = choose_sizes(
+        **{"probes": "auto", "max_images": None, **options}, latent_shape=latent_shape, image_shape=image_shape
+    )
+    assert found[: len(expected)] == expected
+
+
+@pytest.mark.parametrize(
+    ("latent_shape", "image_shape", "options", "expected"),
+    [
+        ((8, 8, 16), (32, 32, 3), {}, (200, None)),
+        ((8, 8, 128), (32, 32, 3), {}, (200, 16)),
+        ((32, 32, 4), (256, 256, 3), {}, (64, 2)),
+        ((32, 32, 4), (256, 256, 3), {"probes": 5}, (200, 5)),
+        ((32, 32, 4), (256, 256, 3), {"max_images": 8}, (8, 16)),
+    ],
+)
+def test_few_images_are_enough_for_given_codes(latent_shape, image_shape, options, expected):
+    options = {"probes": "auto", "max_images": 200, **options}
+    assert choose_few(**options, latent_shape=latent_shape, image_shape=image_shape) == expected
 
 
 def test_joint_takes_probes_of_large_grids():

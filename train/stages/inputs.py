@@ -2,11 +2,9 @@
 
 import functools
 import os
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-import scipy.sparse
-
+from geovq.geometry.arrays import from_arrays, to_arrays
 from geovq.geometry.measured import Geometry
 from geovq.storage import save_arrays
 from geovq.validation import InputError
@@ -41,16 +39,7 @@ def class_names(run: Run) -> tuple[str, ...]:
 
 def save_geometry(run: Run, geometry: Geometry) -> None:
     """Saves the measured latents as codebook/geometry.npz."""
-    arrays: dict[str, np.ndarray] = {}
-    numbers: dict[str, float] = {}
-    for name, value in geometry._asdict().items():
-        if scipy.sparse.issparse(value):
-            arrays |= {f"{name}.{part}": getattr(value, part) for part in ("data", "indices", "indptr")}
-        elif isinstance(value, np.ndarray):
-            arrays[name] = value
-        else:
-            numbers[name] = value
-    save_arrays(run.folder / GEOMETRY, arrays, numbers)
+    save_arrays(run.folder / GEOMETRY, *to_arrays(geometry))
 
 
 def load_geometry(run: Run) -> Geometry:
@@ -60,20 +49,15 @@ def load_geometry(run: Run) -> Geometry:
         InputError: The file is missing, damaged or another.
     """
     arrays, meta = run.read("codebook", GEOMETRY)
-    n = len(arrays["nodes"])
-    graphs = {
-        name: scipy.sparse.csr_array(
-            (arrays.pop(f"{name}.data"), arrays.pop(f"{name}.indices"), arrays.pop(f"{name}.indptr")), shape=(n, n)
-        )
-        for name in ("straight", "geodesic")
-    }
-    fields: dict[str, Any] = arrays | graphs | meta
-    if set(fields) != set(Geometry._fields):
+    try:
+        found = from_arrays(arrays, meta)
+    except InputError as error:
         raise InputError(
-            f"{run.folder / GEOMETRY}: expected {', '.join(Geometry._fields)}, found {', '.join(sorted(fields))}; it is of "
-            f"another version: remove {run.folder / 'codebook'} and run `python -m train.codebook --run {run.folder}`."
-        )
-    return Geometry(**fields)
+            f"{run.folder / GEOMETRY}: {error}; it is of another version: remove {run.folder / 'codebook'} and run "
+            f"`python -m train.codebook --run {run.folder}`."
+        ) from error
+    assert isinstance(found, Geometry)  # what `save_geometry` was given
+    return found
 
 
 def class_number(label: str, names: tuple[str, ...]) -> int:

@@ -1,0 +1,105 @@
+"""Measured: what any codebook of a VAE is fitted from, without its images, as one file."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Self
+
+import numpy as np
+from jaxtyping import Float
+
+from geovq.decoder.autoencoder import check_codes
+from geovq.geometry.arrays import from_arrays, to_arrays
+from geovq.geometry.measured import Geometry, Statistics
+from geovq.storage import load_arrays, save_arrays
+from geovq.tokenizer.probe import check_probe, probe_vae
+from geovq.validation import InputError
+
+_KIND = "geovq.measured"
+_VERSION = 1
+_FIELDS = ("latents", "probe.image", "probe.latents")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measured:
+    """What `geovq.measure` found out about a VAE and some images, for `Tokenizer.from_measured`."""
+
+    latents: Float[np.ndarray, "n d"]
+    """Latents of the images, at most 100,000 of them, drawn at random, for k-means."""
+    statistics: Statistics
+    """Mean metrics, metrics of tokens, and the graph, as far as they were measured."""
+    image_shape: tuple[int, ...]
+    """(H, W, C) of the images."""
+    latent_shape: tuple[int, ...]
+    """(h, w, d) of their latents."""
+    probe: dict[str, np.ndarray]
+    """What the VAE makes of a grid of the first latent, by which it is known again."""
+
+    @property
+    def geometry(self) -> Geometry | None:
+        """The graph of measured tokens, for `Tokenizer.replace(assigner=Geodesic(), geometry=...)`; None without one."""
+        return self.statistics if isinstance(self.statistics, Geometry) else None
+
+    def save(self, path: str | os.PathLike) -> str:
+        """Saves all of it as one file with a checksum.
+
+        Args:
+            path: The `.npz` to write; replaced only when the new one is whole.
+
+        Returns:
+            SHA-256 of the content.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        arrays, numbers = to_arrays(self.statistics)
+        arrays |= {"latents": self.latents} | {f"probe.{name}": value for name, value in self.probe.items()}
+        shapes = {"image_shape": self.image_shape, "latent_shape": self.latent_shape}
+        return save_arrays(path, arrays, {"kind": _KIND, "version": _VERSION, "numbers": numbers, **shapes})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
+        """Loads what `save` wrote, verified; nothing is unpickled or executed.
+
+        Raises:
+            InputError: The file is missing, truncated, changed, or of another kind or version.
+        """
+        arrays, meta = load_arrays(path)
+        if meta.get("kind") != _KIND or meta.get("version") != _VERSION:
+            raise InputError(
+                f"{path}: expected measurements of version {_VERSION}, found {meta.get('kind') or 'a file of other arrays'} "
+                f"{meta.get('version', '')}; pass what Measured.save of this version wrote, or measure and save again."
+            )
+        latents, image, encoded = (arrays.pop(name) for name in _FIELDS)
+        statistics = from_arrays(arrays, meta["numbers"])
+        shapes = tuple(meta["image_shape"]), tuple(meta["latent_shape"])
+        return cls(latents, statistics, *shapes, {"image": image, "latents": encoded})
+
+    def check_vae(self, encode: Callable, decode: Callable) -> None:
+        """Checks that a VAE is the one that was measured.
+
+        Raises:
+            InputError: Functions that do not fit, or of another VAE.
+        """
+        ends = self.latents[[0, -1]]
+        check_codes(encode, decode, grids_of(ends, self.latent_shape), self.image_shape)
+        found = probe_vae(encode, decode, grids_of(self.latents[:1], self.latent_shape))
+        check_probe(found, self.probe, "measured", "pass the VAE that was measured, or measure this one")
+
+
+def grids_of(latents: Float[np.ndarray, "n d"], latent_shape: tuple[int, ...]) -> Float[np.ndarray, "n h w d"]:
+    """A grid of each latent, which all its tokens have."""
+    d = latents.shape[-1]
+    return np.ascontiguousarray(np.broadcast_to(latents.reshape(-1, 1, 1, d), (len(latents), *latent_shape)))
+
+
+def check_measurements(measured: Measured) -> None:
+    """Refuses what is not of `geovq.measure`.
+
+    Raises:
+        InputError: With what was found.
+    """
+    if not isinstance(measured, Measured):
+        raise InputError(
+            f"measured: expected what geovq.measure returns, found {type(measured).__name__}; measure the images first."
+        )

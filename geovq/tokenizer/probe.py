@@ -1,0 +1,39 @@
+"""One trained VAE told from another of the same sizes, by what it makes of some latents."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+from geovq.decoder.autoencoder import decode_latents, encode_images
+from geovq.validation import InputError
+
+_TOLERANCE = 0.02
+"""Share of the largest value: well above what rounding does on another device, well below what another training does."""
+
+
+def probe_vae(encode: Callable, decode: Callable, latents: Float[np.ndarray, "n h w d"]) -> dict[str, np.ndarray]:
+    """What the decoder makes of some latents, and the encoder of these images."""
+    image = decode_latents(decode, latents)
+    return {"image": image, "latents": encode_images(encode, image)}
+
+
+def check_probe(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray], name: str, remedy: str) -> None:
+    """Refuses another VAE than the one that was probed before.
+
+    Args:
+        found: Of `probe_vae` now.
+        wanted: Of `probe_vae` then.
+        name: What the message begins with.
+        remedy: What it ends with.
+
+    Raises:
+        InputError: Naming the decoder or the encoder, and how far it is off.
+    """
+    for part, of in (("decoder", "image"), ("encoder", "latents")):
+        difference = float(np.abs(found[of] - wanted[of]).max() / max(1.0, np.abs(wanted[of]).max()))
+        if difference > _TOLERANCE:
+            raise InputError(
+                f"{name}: expected the {part} that it was made with, found one whose output for the first code differs by "
+                f"{difference:.2g}; {remedy}."
+            )
