@@ -40,6 +40,12 @@ def test_what_rows_share_counts_once():
     assert decoder_memory(lambda z: A @ z, (2,)).parameters == 4 * 12  # type: ignore[union-attr]  # closed over
 
 
+def test_keys_of_random_numbers_are_parameters():
+    memory = decoder_memory(Partial(lambda a, z: a[0] @ z, (A, jax.random.key(0))), (2,))
+    assert memory is not None
+    assert memory.parameters == 4 * 12 + 8
+
+
 @pytest.mark.parametrize(
     "loop",
     [
