@@ -476,3 +476,43 @@ class SlowAutoencoderKL:
         x = self.middle(self.convolved(x, "decoder.conv_in"), "decoder.mid_block")
         x = self.levels(x, "decoder.up_blocks", double)
         return (self.convolved(silu(self.normalized(x, "decoder.conv_norm_out")), "decoder.conv_out") + 1) / 2
+
+
+def coloured_band(jacobian, radius, spacing):
+    """Blocks (h, w, b, d, d) of JᵀJ from the Jacobian (H, W, C, h, w, d), where tokens that are `spacing` apart move at once.
+
+    What a token's own response is taken to be is all that moves in the s x s tokens' pixels around it.
+    """
+    height, width, _, h, w, d = jacobian.shape
+    side, reach = (height // h, width // w), spacing // 2
+    responses = np.zeros((h, w, *jacobian.shape[:3], d))
+    for y, x in np.ndindex(h, w):
+        together = jacobian[:, :, :, y % spacing :: spacing, x % spacing :: spacing].sum(axis=(3, 4))
+        rows = slice(max(0, y - reach) * side[0], (y + reach + 1) * side[0])
+        columns = slice(max(0, x - reach) * side[1], (x + reach + 1) * side[1])
+        responses[y, x, rows, columns] = together[rows, columns]
+    steps = list(itertools.product(range(-radius, radius + 1), repeat=2))
+    band = np.zeros((h, w, len(steps), d, d))
+    for y, x in np.ndindex(h, w):
+        for o, (down, right) in enumerate(steps):
+            if 0 <= y + down < h and 0 <= x + right < w:
+                here, there = (responses[at].reshape(-1, d) for at in ((y, x), (y + down, x + right)))
+                band[y, x, o] = here.T @ there
+    return band
+
+
+def reach(jacobian):
+    """How many rows or columns of tokens the response to a move of one token goes beyond it, at most."""
+    height, width, _, h, w, _ = jacobian.shape
+    moved = np.abs(jacobian).max(axis=(2, 5)) > 1e-9
+    pairs = np.argwhere(moved)
+    return max(max(abs(i * h // height - y), abs(j * w // width - x)) for i, j, y, x in pairs)
+
+
+def near_tokens(h, w, radius):
+    """For every token of a grid in raster order all that are at most `radius` rows and columns from it, itself among them."""
+    places = list(np.ndindex(h, w))
+    return [
+        [other for other, (v, u) in enumerate(places) if abs(v - y) <= radius and abs(u - x) <= radius]
+        for y, x in places
+    ]

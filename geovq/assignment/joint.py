@@ -88,7 +88,7 @@ class Joint(GaussNewtonAssigner):
         """The start, and `jacobians` Jacobians, each with its steps and corrections."""
         size = math.prod(shape)
         if self.probes is not None:
-            jacobian = GRADIENT.plus(Passes(cotangents=self.probes, at_once=self.probes, jacobian_rows=self.probes))
+            jacobian = GRADIENT.plus(Passes(1, cotangents=self.probes, at_once=self.probes, jacobian_rows=self.probes))
             jacobian = jacobian._replace(numbers=self.probes * size)
         elif self.directions is not None and self.directions < size:
             rows = self.directions

@@ -92,7 +92,7 @@ def test_passes_are_those_of_a_counting_decoder(assigner: Assigner):
 def test_of_a_tokenizer():
     tokenizer = Tokenizer(encode, decode, CODEBOOK, assigner=Joint(), image_shape=(3, 4, 1))
     cost = tokenizer.cost()
-    assert cost[:2] == (1 + 2 * (1 + 8 + 4 * 4 + 3), 2 * 2 * 3)
+    assert cost[:2] == (1 + 2 * (2 + 8 + 4 * 4 + 3), 2 * 2 * (1 + 3))
     assert cost.seconds > 0
     memory = decoder_memory(single(decode), (2, 2, 2))
     assert memory is not None
