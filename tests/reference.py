@@ -280,11 +280,14 @@ def polyline_points(corners, lengths, segments):
     return np.array(points)
 
 
-def coordinate_descent(error, tokens, k, sweeps):
-    """Tokens (t, S) after each was set, in turn, to the code with the least `error` of all tokens; the first of equals."""
+def coordinate_descent(error, tokens, k, sweeps, places=None):
+    """Tokens (t, S) after each was set, in turn, to the code with the least `error` of all tokens; the first of equals.
+
+    They are set in raster order, or in that of `places`.
+    """
     tokens = tokens.copy()
     for _ in range(sweeps):
-        for place in np.ndindex(*tokens.shape):
+        for place in places or np.ndindex(*tokens.shape):
             trials = []
             for code in range(k):
                 tokens[place] = code
@@ -499,6 +502,18 @@ def coloured_band(jacobian, radius, spacing):
                 here, there = (responses[at].reshape(-1, d) for at in ((y, x), (y + down, x + right)))
                 band[y, x, o] = here.T @ there
     return band
+
+
+def dense_of_band(band):
+    """JᵀJ (t·d, t·d) with these blocks, and 0 elsewhere."""
+    h, w, b, d, _ = band.shape
+    radius = (round(b**0.5) - 1) // 2
+    gram = np.zeros((h, w, d, h, w, d))
+    for y, x in np.ndindex(h, w):
+        for o, (down, right) in enumerate(itertools.product(range(-radius, radius + 1), repeat=2)):
+            if 0 <= y + down < h and 0 <= x + right < w:
+                gram[y, x, :, y + down, x + right] = band[y, x, o]
+    return gram.reshape(h * w * d, -1)
 
 
 def reach(jacobian):
