@@ -59,11 +59,12 @@ CASES = [  # grid, radius, codes of a token, whether codes have costs
 @pytest.mark.parametrize(("shape", "radius", "count", "costly"), CASES)
 def test_sets_of_tokens_do_what_one_token_after_the_other_does(shape, radius, count, costly, rng):
     k, t = 4, shape[0] * shape[1]
-    error = damp(random_error(rng, shape, radius), jnp.ones((t, *shape[2:] * 2)), jnp.float32(0.1))
+    plain = random_error(rng, shape, radius)
+    error = damp(plain, jnp.ones((t, *shape[2:] * 2)), jnp.float32(0.1))
     codes = rng.standard_normal((count, k, shape[2])).astype(np.float32)
     code_costs = rng.uniform(size=(t, count, k)).astype(np.float32) * 3 * costly
     value, start = value_of(error, codes, code_costs), rng.integers(0, k, (t, count))
-    sets = [[q for q in one if q < t] for one in independent_sets(error.lattice).tolist()]
+    sets = [[q for q in one if q < t] for one in independent_sets(plain.lattice).tolist()]
     places = [(q, s) for one in sets for s in range(count) for q in one]
     costs = jnp.asarray(code_costs) if costly else None
     found = np.asarray(descend(error, jnp.asarray(codes), jnp.asarray(start), sweeps=2, code_costs=costs))
