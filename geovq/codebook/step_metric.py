@@ -6,8 +6,8 @@
 | smoothed  | metric of the decoder smoothed by noise of the size of the quantization errors (geovq.metric.smoothed)     |
 | euclidean | a multiple of the identity                                                                                |
 
-The first half of the images measures the smoothed metric, the second half chooses: so on images that measured nothing the choice
-is at least as good as Euclidean assignment of the same codes.
+The first half of the images measures the smoothed metric, and the second half chooses. Each metric is tried with codes of its own,
+fitted and assigned under it, so that on images which measured nothing the choice is at least as good as Euclidean k-means.
 """
 
 from collections.abc import Callable
@@ -23,9 +23,13 @@ from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import decode_latents
 from geovq.metric.smoothed import smoothed_metric
 from geovq.numerics.additive import sum_codes
+from geovq.numerics.linalg import eigen_root
 from geovq.validation import InputError, check_images
 
 StepMetricName = Literal["mean", "smoothed", "euclidean"]
+
+CodesUnder = Callable[[Float[np.ndarray, "d d"]], Float[np.ndarray, "S K d"]]
+"""The square root of a metric, as in `geovq.numerics.kmeans`, to codes that are fitted under it."""
 
 _PIXELS = 1 << 18
 """Pixels of the images that measure: 16 of 128x128, 4 of 256x256. Twice as many choose."""
@@ -41,12 +45,12 @@ class StepMetric(NamedTuple):
     """Intensity² per latent², with the trace of the mean metric, so that it can stand in its place."""
     name: StepMetricName
     psnr: dict[StepMetricName, float]
-    """Mean PSNR, in dB, of the images that chose, with the nearest codes under each metric."""
+    """Mean PSNR, in dB, of the images that chose, with the nearest of each metric's codes under it."""
 
 
 def fit_step_metric(
     decode: Callable,
-    codes: Float[np.ndarray, "S K d"],
+    codes_under: CodesUnder,
     latents: Float[np.ndarray, "n h w d"],
     images: Num[np.ndarray, "n H W C"],
     mean_metric: Float[np.ndarray, "d d"],
@@ -55,15 +59,16 @@ def fit_step_metric(
     plan: Plan = DEFAULT_PLAN,
     progress: Progress | None = None,
 ) -> StepMetric:
-    """The metric under which the nearest of these codes decode best.
+    """The metric whose codes decode best.
 
     Args:
         decode: Takes latents (n, h, w, d) to images (n, H, W, C).
-        codes: The codes that are assigned.
+        codes_under: Fits codes. Those of 30 latents a code are good enough to choose by; where the codes are given, a function
+            that always returns them.
         latents: What the encoder made of the images.
         images: Training images, uint8 or floats in [0, 1], at least two, in random order. As many as have 2¹⁸ pixels measure, each
             by 16 reverse-mode products; at most twice as many choose, each decoded three times.
-        mean_metric: Mean of JᵀJ over the data.
+        mean_metric: Mean of JᵀJ over the data, (d, d).
         seed: Of the noise and the probes.
         plan: How much at once and on which devices the decoder is run.
         progress: Called after every image that measures.
@@ -80,17 +85,28 @@ def fit_step_metric(
             "training images."
         )
     measuring, choosing = _halves(images.shape)
-    errors = step_covariance(codes, latents)
+    identity = np.eye(len(mean_metric), dtype=np.float32)
+    straight = codes_under(identity)
+    errors = step_covariance(straight, latents)
     smoothed = smoothed_metric(single(decode), latents[measuring], errors, seed=seed, plan=plan, progress=progress)
     metrics: dict[StepMetricName, np.ndarray] = {
-        "mean": mean_metric,
+        "mean": np.asarray(mean_metric, np.float32),
         "smoothed": _with_trace_of(mean_metric, smoothed),
-        "euclidean": _with_trace_of(mean_metric, np.eye(len(mean_metric))),
+        "euclidean": _with_trace_of(mean_metric, identity),
     }
     some = check_images(images[choosing])
-    psnr = {name: _decoded_psnr(decode, codes, latents[choosing], some, metric) for name, metric in metrics.items()}
+    psnr = {
+        name: _decoded_psnr(
+            decode,
+            straight if name == "euclidean" else codes_under(eigen_root(metric)),
+            latents[choosing],
+            some,
+            metric,
+        )
+        for name, metric in metrics.items()
+    }
     name = max(psnr, key=psnr.__getitem__)
-    return StepMetric(metrics[name].astype(np.float32), name, psnr)
+    return StepMetric(metrics[name], name, psnr)
 
 
 def step_covariance(
@@ -113,7 +129,7 @@ def _halves(shape: tuple[int, ...]) -> tuple[slice, slice]:
 def _with_trace_of(wanted: Float[np.ndarray, "d d"], metric: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
     """The metric at the scale of another, or unchanged where it is zero."""
     trace = float(np.trace(metric))
-    return metric * (float(np.trace(wanted)) / trace) if trace > 0 else metric
+    return metric * np.float32(np.trace(wanted) / trace) if trace > 0 else metric
 
 
 def _decoded_psnr(

@@ -26,7 +26,7 @@ def case(decode, rng, n=12):
     latents = rng.uniform(-1, 1, (n, 4, 4, 2)).astype(np.float32)
     codes = rng.uniform(-1, 1, (1, 12, 2)).astype(np.float32)
     images = np.asarray(decode(latents), np.float32)
-    return codes, latents, images, mean_metrics(single(decode), latents).overall
+    return lambda root: codes, latents, images, mean_metrics(single(decode), latents).overall
 
 
 def test_a_decoder_that_saturates_takes_the_smoothed_metric(rng):
@@ -49,8 +49,9 @@ def test_a_linear_decoder_keeps_what_the_mean_metric_wins(rng):
 
 
 def test_the_scores_are_those_of_the_images_that_did_not_measure(rng):
-    codes, latents, images, mean = case(linear, rng, n=6)
-    found = fit_step_metric(linear, codes, latents, images, mean)
+    codes_under, latents, images, mean = case(linear, rng, n=6)
+    codes = codes_under(np.eye(2))
+    found = fit_step_metric(linear, codes_under, latents, images, mean)
     flat = latents[3:].reshape(-1, 2)
     for name, tokens in (
         ("mean", nearest_tokens_whitened(flat, codes, mean)),
@@ -72,3 +73,16 @@ def test_one_image_is_refused(rng):
     codes, latents, images, mean = case(linear, rng, n=1)
     with pytest.raises(InputError, match="images: expected two or more"):
         fit_step_metric(linear, codes, latents, images, mean)
+
+
+def test_every_metric_has_codes_of_its_own(rng):
+    """With codes that are good under the identity alone, the choice is Euclid although the decoder is linear."""
+    codes_under, latents, images, mean = case(linear, rng)
+    good, bad = codes_under(np.eye(2)), np.full((1, 1, 2), 3, np.float32)
+
+    def only_euclidean(root):
+        return good if np.array_equal(root, np.eye(2)) else bad
+
+    found = fit_step_metric(linear, only_euclidean, latents, images, mean)
+    assert found.name == "euclidean"
+    np.testing.assert_allclose(found.metric, np.trace(mean) / 2 * np.eye(2), rtol=1e-5)

@@ -1,4 +1,4 @@
-"""The metric of a smoothed decoder: the closed form of a sine, the plain mean of a linear decoder, cross products pair by pair."""
+"""The metric of a smoothed decoder: the closed form of a sine, the plain mean of a linear decoder, products pair by pair."""
 
 import jax.numpy as jnp
 import numpy as np
