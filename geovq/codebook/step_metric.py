@@ -66,8 +66,8 @@ def fit_step_metric(
         codes_under: Fits codes. Those of 30 latents a code are good enough to choose by; where the codes are given, a function
             that always returns them.
         latents: What the encoder made of the images.
-        images: Training images, uint8 or floats in [0, 1], at least two, in random order. As many as have 2¹⁸ pixels measure, each
-            by 16 reverse-mode products; at most twice as many choose, each decoded three times.
+        images: Training images, uint8 or floats in [0, 1], at least two, in random order. At most as many as have 2¹⁸ pixels
+            measure, by 16 reverse-mode products each. At most twice as many choose, and each is decoded three times.
         mean_metric: Mean of JᵀJ over the data, (d, d).
         seed: Of the noise and the probes.
         plan: How much at once and on which devices the decoder is run.

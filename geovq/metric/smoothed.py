@@ -1,10 +1,10 @@
 """The mean metric of a decoder that noise has smoothed: what a step does to the image on average, if steps are large.
 
-Quantization moves all tokens of a grid, and often far. Then the mean of JᵀJ at the encoder's latents misleads: much of it is what
-the Jacobian varies by from one latent to the next, which a step across many of them does not feel. The image's mean response to
-steps is that of the smoothed decoder D_σ(Z) = E D(Z + ε), with noise ε of the size of the quantization errors. Its Jacobian
-E J(Z + ε) is the best linear fit to D in this noise (Stein's lemma; Bussgang 1952), and (E J)ᵀ(E J) is its pullback metric. As the
-noise vanishes it is JᵀJ, and for a linear decoder it always is.
+Quantization moves all tokens of a grid, and often far. Then the mean of JᵀJ at the encoder's latents misleads: much of it is
+how the Jacobian varies from one latent to the next, which a step across many of them does not feel. The image's mean response
+to steps is that of the smoothed decoder D_σ(Z) = E D(Z + ε), with noise ε of the size of the quantization errors. Its Jacobian
+E J(Z + ε) is the best linear fit to D in this noise (Stein's lemma; Bussgang 1952), and (E J)ᵀ(E J) is its pullback metric. As
+the noise vanishes it is JᵀJ, and for a linear decoder it always is.
 """
 
 import numpy as np
