@@ -6,7 +6,7 @@
 | smoothed  | metric of the decoder smoothed by noise of the size of the quantization errors (geovq.metric.smoothed)     |
 | euclidean | a multiple of the identity                                                                                |
 
-The first half of the images measures the smoothed metric, and the second half chooses. Each metric is tried with codes of its own,
+The first half of the images measures the smoothed metric, and the second half chooses. Each metric is tried with its own codes,
 fitted and assigned under it, so that on images which measured nothing the choice is at least as good as Euclidean k-means.
 """
 
