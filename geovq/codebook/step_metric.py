@@ -31,8 +31,11 @@ StepMetricName = Literal["mean", "smoothed", "euclidean"]
 CodesUnder = Callable[[Float[np.ndarray, "d d"]], Float[np.ndarray, "S K d"]]
 """The square root of a metric, as in `geovq.numerics.kmeans`, to codes that are fitted under it."""
 
-_PIXELS = 1 << 18
-"""Pixels of the images that measure: 16 of 128x128, 4 of 256x256. Twice as many choose."""
+_PIXELS = 1 << 17
+"""Pixels of the images that measure: 8 of 128x128, 2 of 256x256."""
+
+_CHOOSING = 4
+"""Times as many choose, at most."""
 
 _LEAST_ERROR = 1e-10
 """Mean squared errors below it count as it, so that a mean of logarithms is finite."""
@@ -66,8 +69,8 @@ def fit_step_metric(
         codes_under: Fits codes. Those of 30 latents a code are good enough to choose by; where the codes are given, a function
             that always returns them.
         latents: What the encoder made of the images.
-        images: Training images, uint8 or floats in [0, 1], at least two, in random order. At most as many as have 2¹⁸ pixels
-            measure, by 16 reverse-mode products each. At most twice as many choose, and each is decoded three times.
+        images: Training images, uint8 or floats in [0, 1], at least two, in random order. At most as many as have 2¹⁷ pixels
+            measure, by 16 reverse-mode products each. At most four times as many choose, and each is decoded three times.
         mean_metric: Mean of JᵀJ over the data, (d, d).
         seed: Of the noise and the probes.
         plan: How much at once and on which devices the decoder is run.
@@ -123,7 +126,7 @@ def _halves(shape: tuple[int, ...]) -> tuple[slice, slice]:
     n, height, width, _ = shape
     most = max(1, _PIXELS // (height * width))
     count = min(n // 2, most)
-    return slice(count), slice(count, count + 2 * most)
+    return slice(count), slice(count, count + _CHOOSING * most)
 
 
 def _with_trace_of(wanted: Float[np.ndarray, "d d"], metric: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
