@@ -113,7 +113,7 @@ class GaussNewton:
                 if correction:
                     errors = call(MoveOrigin(), problem, errors, best, images)
                 best, costs = call(Step(self.dampings), problem, errors, best, costs, *target)
-            origins = sum_codes(problem.codes, best)
+            origins = call(TokenLatents(), problem, best)
         return best, costs
 
 
@@ -128,6 +128,19 @@ class TokenCost:
     def __call__(self, problem: Problem, tokens: Int[Array, "h w S"], *target: Array, at_once: int) -> Float[Array, ""]:
         """In intensity²."""
         return candidate_costs(problem, tokens[None], Target(*target))[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenLatents:
+    """Kernel: the latents of tokens, divided among devices as the tokens are."""
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """The decoder does not run."""
+        return 1
+
+    def __call__(self, problem: Problem, tokens: Int[Array, "h w S"], *, at_once: int) -> Float[Array, "h w d"]:
+        """The sums of the tokens' codes."""
+        return sum_codes(problem.codes, tokens)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -105,13 +105,13 @@ def function_memory(function: Callable, shape: Sequence[int], dtype: Any = np.fl
     return _function_memory(*_structure(function, shape, dtype))
 
 
-Structure = tuple[PyTreeDef, tuple[tuple[tuple[int, ...], str], ...], tuple[int, ...], str, str]
+Structure = tuple[PyTreeDef, tuple[tuple[tuple[int, ...], Any], ...], tuple[int, ...], str, str]
 
 
 def _structure(function: Callable, shape: Sequence[int], dtype: Any) -> Structure:
     """What compiled code depends on: the function, its parameters, its argument, and the widest float."""
     leaves, treedef = jax.tree.flatten(function if isinstance(function, Partial) else Partial(function))
-    parameters = tuple((jnp.shape(leaf), jnp.result_type(leaf).name) for leaf in leaves)
+    parameters = tuple((jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves)
     argument, widest = (jax.dtypes.canonicalize_dtype(each).name for each in (dtype, np.float64))
     return treedef, parameters, tuple(shape), argument, widest
 
@@ -148,7 +148,7 @@ def _decoder_memory(*structure: Any) -> DecoderMemory | None:
 
 
 def _placeholders(
-    treedef: PyTreeDef, parameters: Sequence[tuple[tuple[int, ...], str]], shape: tuple[int, ...], dtype: str, _: str
+    treedef: PyTreeDef, parameters: Sequence[tuple[tuple[int, ...], Any]], shape: tuple[int, ...], dtype: str, _: str
 ) -> tuple[Callable, jax.ShapeDtypeStruct]:
     """A function with shapes for its parameters, and its argument's shape."""
     leaves = [jax.ShapeDtypeStruct(*parameter) for parameter in parameters]
@@ -237,7 +237,7 @@ def _closed(jaxpr: Jaxpr) -> ClosedJaxpr:
 
 
 def _bytes(array: Any) -> int:
-    """Of an array's shape; a key of random numbers counts as none."""
+    """Of an array with such a shape; 0 of what is no array."""
     size = getattr(array.dtype, "itemsize", 0) if hasattr(array, "dtype") else 0
     return math.prod(getattr(array, "shape", ())) * size
 

@@ -1,6 +1,7 @@
 """Joint and greedy assignment: brute force on a linear decoder, the error that never rises, and what does not change results."""
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -94,13 +95,17 @@ def test_probes_come_near_whole_jacobians(case):
     assert before - found[3] > 0.5 * (before - exact)
 
 
-def test_a_jacobian_that_is_too_large_is_refused(case, monkeypatch):
-    monkeypatch.setattr("geovq.assignment.joint.EXACT_NUMBERS", 47)
+def test_a_jacobian_that_does_not_fit_is_refused_with_what_would_do(case):
     with pytest.raises(
-        InputError,
-        match=r"whole Jacobians of at most 47 numbers, found 48 for a grid of 6; use Joint\(probes=256\) or smaller",
-    ):
-        Joint()(*case)
+        InputError, match=r"expected at least .* for latents \(1, 3, 2\).* use Joint\(radius=1\)"
+    ) as refused:
+        Joint()(*case, plan=Plan(memory=400))
+    found = re.search(r"Plan\(memory=(\d+)\)", str(refused.value))
+    assert found is not None
+    enough = int(found[1])
+    np.testing.assert_array_equal(CHEAP(*case, plan=Plan(memory=enough)), CHEAP(*case))
+    with pytest.raises(InputError, match="expected at least"):
+        Joint()(*case, plan=Plan(memory=enough - 1))
 
 
 def test_without_a_start_greedy_begins_with_its_initial_assigner(case):

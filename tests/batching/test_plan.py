@@ -10,7 +10,8 @@ from geovq.validation import InputError
 
 def test_what_is_asked_is_kept():
     assert settle(Plan(passes=3, memory=1000, options=())) == Settled(3, 1000, (), None)
-    assert settle(Plan(passes=np.int64(3), memory=np.int64(1000), options=())) == Settled(3, 1000, (), None)
+    of_numpy = Plan(passes=np.int64(3), memory=np.int64(1000), options=())  # type: ignore[arg-type]
+    assert settle(of_numpy) == Settled(3, 1000, (), None)
     assert settle() == Settled(512, default_memory(), fast_options(), None)
 
 
@@ -31,8 +32,11 @@ def test_a_cpu_gives_an_eighth_of_its_memory_and_two_gib_at_most(machine, wanted
         (Plan(passes=0), "at least 1 pass at once, found 0; pass a whole number"),
         (Plan(passes=True), "at least 1 pass at once, found True"),
         (Plan(memory=0), "memory as a whole number of bytes, found 0; pass for example"),
-        (Plan(memory="2 GiB"), r"found '2 GiB'; pass for example Plan\(memory=2 << 30\) for 2 GiB"),
-        (Plan(memory=2e9), "found 2000000000.0"),
+        (
+            Plan(memory="2 GiB"),  # type: ignore[arg-type]
+            r"found '2 GiB'; pass for example Plan\(memory=2 << 30\) for 2 GiB",
+        ),
+        (Plan(memory=2e9), "found 2000000000.0"),  # type: ignore[arg-type]
     ],
 )
 def test_nonsense_is_refused(plan, message):

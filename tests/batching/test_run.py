@@ -57,9 +57,12 @@ def test_any_memory_gives_the_same(memory):
 def test_few_rows_are_padded_to_a_power_of_two_at_most(monkeypatch):
     sizes: list[int] = []
     chunks = execution.map_chunks
-    monkeypatch.setattr(
-        execution, "map_chunks", lambda *args, chunk, **kw: sizes.append(chunk) or chunks(*args, chunk=chunk, **kw)
-    )
+
+    def noted(*args, chunk, **options):
+        sizes.append(chunk)
+        return chunks(*args, chunk=chunk, **options)
+
+    monkeypatch.setattr(execution, "map_chunks", noted)
     for n in (1, 2, 3, 5, 17, 32, 100):
         run(SQUARE, TWICE, np.ones((n, 2), np.float32), plan=Plan(passes=4 * 24))
     assert sizes == [1, 2, 4, 8, 24, 24, 24]
