@@ -234,6 +234,12 @@ def token_metric(function, grid, row, column):
     return metric(of_token, np.array(grid[row, column]))
 
 
+def cross_products(factors):
+    """Mean of FᵀF' over all ordered pairs of different factors F, F'."""
+    pairs = [a.T @ b for i, a in enumerate(factors) for j, b in enumerate(factors) if i != j]
+    return sum(pairs) / len(pairs)
+
+
 def nearest_under(z, codes, g):
     """Index of the code that minimises (c - z)ᵀG(c - z), code after code."""
     costs = [(code - z) @ g @ (code - z) for code in codes.astype(np.float64)]

@@ -18,8 +18,10 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
+from geovq.assignment.banded import Banded
 from geovq.assignment.base import Assigner, Codebook, Inputs
 from geovq.assignment.nearest_codes import nearest_tokens_whitened
+from geovq.assignment.patchwork import add_patchwork
 from geovq.assignment.problem import Problem, Target, candidate_costs, cost_gradient
 from geovq.assignment.quadratic import LinearisedError, damp, descend
 from geovq.batching.chunks import Progress
@@ -192,7 +194,10 @@ class Step:
 
         dampings = jnp.asarray(self.dampings, error.origin.dtype)
         trials = jax.vmap(trial)(dampings).reshape(-1, *tokens.shape)
-        found = candidate_costs(problem, trials, aim, at_once=at_once)
+        if isinstance(error, Banded):
+            trials, found = add_patchwork(problem, trials, tokens, aim, at_once=at_once)
+        else:
+            found = candidate_costs(problem, trials, aim, at_once=at_once)
         least = jnp.argmin(found)
         finite = error.is_finite() & jnp.isfinite(error.gradient).all()
         lower = jnp.where(finite, jnp.minimum(found[least], cost), jnp.nan)

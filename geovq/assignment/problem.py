@@ -1,5 +1,6 @@
 """What assigners that look at the image make small: the error of the decoded image, and what codes cost beside it."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -82,10 +83,19 @@ def candidate_costs(
     def cost_of(tokens: Int[Array, "h w S"]) -> Float[Array, ""]:
         return image_cost(problem, problem.decode(sum_codes(problem.codes, tokens)), target.image)
 
+    return map_candidates(cost_of, candidates, at_once) + costs_of_codes(candidates, target)
+
+
+def map_candidates(function: Callable, candidates: Int[Array, "c h w S"], at_once: int | None) -> Any:
+    """A function of one grid of tokens at all of them, so many at once."""
     whole = at_once is None or at_once >= len(candidates)
-    errors = jax.vmap(cost_of)(candidates) if whole else jax.lax.map(cost_of, candidates, batch_size=at_once)
+    return jax.vmap(function)(candidates) if whole else jax.lax.map(function, candidates, batch_size=at_once)
+
+
+def costs_of_codes(candidates: Int[Array, "c h w S"], target: Target) -> Float[Array, " c"]:
+    """What the codes of several grids of tokens cost beside the image; 0 where nothing is said of it."""
     if target.code_costs is None:
-        return errors
+        return jnp.zeros(len(candidates), target.image.dtype)
     t, count, _ = target.code_costs.shape
     chosen = jnp.take_along_axis(target.code_costs[None], candidates.reshape(-1, t, count, 1), axis=3)
-    return errors + chosen.sum(axis=(1, 2, 3))
+    return chosen.sum(axis=(1, 2, 3))

@@ -8,3 +8,5 @@ from .names import CodebookName as CodebookName
 from .names import CompositionName as CompositionName
 from .recipe import Recipe as Recipe
 from .refine import refine_codes as refine_codes
+from .step_metric import StepMetric as StepMetric
+from .step_metric import fit_step_metric as fit_step_metric

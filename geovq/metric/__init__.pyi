@@ -19,3 +19,4 @@ from .pullback import pullback_metric as pullback_metric
 from .pullback import sketch as sketch
 from .pullback import sketched_metric as sketched_metric
 from .pullback import volume as volume
+from .smoothed import smoothed_metric as smoothed_metric

@@ -1,0 +1,57 @@
+"""A patchwork of trials: each part of a large image takes the step that is best there.
+
+One damping seldom suits all parts of a photograph. Responses are local, so the trials are compared token by token, by the error
+of the decoded image around it, and put together; only the whole image's true cost decides whether the patchwork is taken.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from geovq.assignment.problem import Problem, Target, candidate_costs, costs_of_codes, image_cost, map_candidates
+from geovq.numerics.additive import sum_codes
+
+_REACH = 1
+"""Rows and columns around a token whose pixels count for it."""
+
+
+def token_errors(
+    decoded: Float[Array, "H W C"], image: Float[Array, "H W C"], grid: tuple[int, int]
+) -> Float[Array, "h w"]:
+    """Squared error of the pixels around every token: of its own block and the blocks next to it."""
+    h, w = grid
+    squares = ((decoded - image) ** 2).reshape(h, image.shape[0] // h, w, image.shape[1] // w, -1).sum(axis=(1, 3, 4))
+    side = 2 * _REACH + 1
+    return jax.lax.reduce_window(squares, 0.0, jax.lax.add, (side, side), (1, 1), "SAME")
+
+
+def patch(trials: Int[Array, "c h w S"], errors: Float[Array, "c h w"]) -> Int[Array, "h w S"]:
+    """Every token from the trial with the least error around it, the first of equals."""
+    best = jnp.argmin(errors, axis=0)
+    return jnp.take_along_axis(trials, best[None, :, :, None], axis=0)[0]
+
+
+def add_patchwork(
+    problem: Problem, trials: Int[Array, "c h w S"], tokens: Int[Array, "h w S"], target: Target, *, at_once: int
+) -> tuple[Int[Array, "c1 h w S"], Float[Array, " c1"]]:
+    """The trials and their patchwork, in which some parts may stay as they are, and what each of them costs.
+
+    Args:
+        problem: What all images share.
+        trials: Tokens of several steps.
+        tokens: Where the steps start.
+        target: The image, and the costs of codes.
+        at_once: Grids that are decoded at once.
+    """
+
+    def score(candidate: Int[Array, "h w S"]) -> tuple[Float[Array, ""], Float[Array, "h w"]]:
+        decoded = problem.decode(sum_codes(problem.codes, candidate))
+        errors = token_errors(decoded, target.image, (candidate.shape[0], candidate.shape[1]))
+        return image_cost(problem, decoded, target.image), errors
+
+    candidates = jnp.concatenate([tokens[None], trials])
+    costs, errors = map_candidates(score, candidates, at_once)
+    patchwork = patch(candidates, errors)[None]
+    of_patchwork = candidate_costs(problem, patchwork, target)
+    costs = costs + costs_of_codes(candidates, target)
+    return jnp.concatenate([trials, patchwork]), jnp.concatenate([costs[1:], of_patchwork])
