@@ -34,7 +34,8 @@ class Joint(GaussNewtonAssigner):
     """R: tokens at most R rows and R columns apart interact. None for whole Jacobians, in which all do. "auto" takes whole ones
     for grids of at most 25 tokens, and else R = 1."""
     spacing: int | None = None
-    """Tokens between those whose responses one product gives, odd; None takes the larger of 5 and 2R+1."""
+    """Tokens between those whose responses one product gives, an odd number above R; None takes 2R+1. More is more exact and costs
+    more products, s²·d for a Jacobian; a second Jacobian is worth more."""
     directions: int | None = None
     """Leading directions of the latents along which Jacobians are computed; a third of t·d often loses nothing. None for whole
     Jacobians."""
@@ -50,8 +51,8 @@ class Joint(GaussNewtonAssigner):
     dampings: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
     """Weights λ of the mean metric that each step tries."""
     perceptual: float = 0.0
-    """Weight of LPIPS in what is made small: the mean squared error that a unit of LPIPS is worth. 0.01 suits photographs; 0 leaves
-    LPIPS out, which pure squared error may raise. Needs `geovq[lpips]`."""
+    """Weight of LPIPS in what is made small: the mean squared error that a unit of LPIPS is worth. 0.01 suits photographs; 0
+    leaves LPIPS out, which pure squared error may raise. Needs `geovq[lpips]`."""
     distance: ImageDistance | None = None
     """Another differentiable distance of two images (H, W, C) in the place of LPIPS; files cannot hold it."""
 
@@ -94,7 +95,7 @@ class Joint(GaussNewtonAssigner):
         radius = self._radius(shape)
         if radius is not None:
             check_blocks(shape, jax.eval_shape(problem.decode, latents[0]).shape)
-            return self._with(BandCurvature(radius, self.spacing)), problem
+            return self._with(BandCurvature(radius, self._spacing(radius))), problem
         return self._with(ExactCurvature()), problem
 
     def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
@@ -108,7 +109,7 @@ class Joint(GaussNewtonAssigner):
             jacobian = GRADIENT.plus(Passes(1, rows, at_once=rows, jacobian_rows=rows, numbers=rows**2))
         elif (radius := self._radius(shape)) is not None:
             h, w, d = shape
-            lattice = make_lattice((h, w, d), radius=radius, spacing=self.spacing)
+            lattice = make_lattice((h, w, d), radius=radius, spacing=self._spacing(radius))
             rows = lattice.numbers(h * w) // (h * w)
             jacobian = GRADIENT.plus(Passes(1, lattice.products, at_once=lattice.products, jacobian_rows=rows))
         else:
@@ -122,6 +123,9 @@ class Joint(GaussNewtonAssigner):
         if self.radius != "auto":
             return self.radius
         return None if self.directions is not None or shape[0] * shape[1] <= SPACING**2 else _RADIUS
+
+    def _spacing(self, radius: int) -> int:
+        return 2 * radius + 1 if self.spacing is None else self.spacing
 
     def _with(self, curvature: Curvature) -> GaussNewton:
         return GaussNewton(curvature, self.jacobians, self.corrections, self.dampings)
