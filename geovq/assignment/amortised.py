@@ -15,6 +15,7 @@ from geovq.assignment.base import GRADIENT, Codebook, MeasuredAssigner, Passes, 
 from geovq.assignment.clusters import ImageClusters, measure_clusters
 from geovq.assignment.gauss_newton import Curvature, GaussNewton, GaussNewtonAssigner, KernelCurvature
 from geovq.assignment.patchwork import PATCHWORK_DECODES
+from geovq.assignment.perceptual import ImageDistance, check_perceptual, weighted_distance
 from geovq.assignment.problem import Problem, as_problem, cost_gradient
 from geovq.assignment.quadratic import Quadratic
 from geovq.assignment.stencils import TokenStencils, look_up_band, measure_stencils
@@ -47,6 +48,11 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
     """Weights λ of the mean metric that each step tries."""
     max_images: int = 8000
     """Training images at most, drawn at random, by which clusters are found and measured; at most 32 for stencils."""
+    perceptual: float = 0.0
+    """Weight of LPIPS in what is made small: the mean squared error that a unit of LPIPS is worth. 0.01 suits photographs; 0
+    leaves LPIPS out, which pure squared error may raise. Needs `geovq[lpips]`."""
+    distance: ImageDistance | None = None
+    """Another differentiable distance of two images (H, W, C) in the place of LPIPS; files cannot hold it."""
     clusters: ImageClusters | None = None
     """Clusters of training images and the mean JᵀJ of each; None until they are measured."""
     stencils: TokenStencils | None = None
@@ -57,6 +63,7 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
         if self.steps is not None:
             check_whole("steps", self.steps)
         check_whole("max_images", self.max_images)
+        check_perceptual(self.perceptual, self.distance)
         object.__setattr__(self, "dampings", check_dampings(self.dampings))
 
     def is_measured(self, codebook: Codebook) -> bool:
@@ -102,7 +109,13 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
         if self.stencils is not None:
             image_shape = jax.eval_shape(as_partial(decode), jnp.asarray(latents[0])).shape
             check_blocks(latents.shape[1:], image_shape)
-            problem = as_problem(decode, latents, codebook, curvature=self.stencils)
+            problem = as_problem(
+                decode,
+                latents,
+                codebook,
+                curvature=self.stencils,
+                distance=weighted_distance(self.perceptual, self.distance),
+            )
             return self._with(StencilCurvature(len(self.dampings) + 3)), problem
         assert self.clusters is not None  # the tokenizer has checked it
         t, measured = latents[0, ..., 0].size, len(self.clusters.coordinates)
@@ -111,7 +124,13 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
                 f"latents: expected grids of {measured} tokens, on which Amortised was measured, found {t}; use Whitened() "
                 "or Joint() for other sizes."
             )
-        problem = as_problem(decode, latents, codebook, curvature=self.clusters)
+        problem = as_problem(
+            decode,
+            latents,
+            codebook,
+            curvature=self.clusters,
+            distance=weighted_distance(self.perceptual, self.distance),
+        )
         return self._with(ClusterCurvature(len(self.dampings) + 3, self.clusters.grams[0].size)), problem
 
     def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:

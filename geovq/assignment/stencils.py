@@ -98,7 +98,7 @@ def _draw_parts(latents: Float[np.ndarray, "n h w d"], seed: int) -> Float[np.nd
 def contexts_of(
     latents: Float[Array | np.ndarray, "h w d"], root: Float[Array | np.ndarray, "d d"]
 ) -> Float[Array, "h w c"]:
-    """What the latents around every token are: its own and its eight neighbours', whitened; at a border the nearest ones."""
+    """What the latents around every token are: its own and those of its eight neighbours, whitened; at a border the nearest."""
     h, w, _ = latents.shape
     padded = jnp.pad(jnp.asarray(latents) @ root, ((1, 1), (1, 1), (0, 0)), mode="edge")
     return jnp.concatenate([padded[i : i + h, j : j + w] for i in range(3) for j in range(3)], axis=-1)

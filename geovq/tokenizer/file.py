@@ -138,6 +138,11 @@ def _options(assigner: Assigner, arrays: dict[str, np.ndarray]) -> dict[str, Any
         elif field.name in _STATISTICS:
             if value is not None:
                 arrays |= {f"{field.name}.{part}": np.asarray(array) for part, array in value._asdict().items()}
+        elif callable(value):
+            raise InputError(
+                f"assigner: expected options that a file can hold, found a function as {field.name}; save the tokenizer with "
+                f"Tokenizer.replace(assigner={name}()) and replace it after loading."
+            )
         else:
             found[field.name] = value.item() if isinstance(value, np.generic) else value
     return found
