@@ -51,7 +51,8 @@ def measure(
 ) -> Measured:
     """Measures what any codebook is fitted from, once: see `Tokenizer.from_measured`.
 
-    A grid is small here if it has at most 1,024 numbers, h·w·d, and its Jacobian, h·w·d·H·W·C, at most 2²⁰.
+    A grid is small here if it has at most 1,024 numbers, h·w·d, and its Jacobian, h·w·d·H·W·C, at most 2²⁰. Of images with large
+    grids some crops are kept, by which `from_measured` chooses the metric of quantization steps.
 
     Args:
         encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d).

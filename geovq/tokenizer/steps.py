@@ -37,12 +37,11 @@ def draw_step_crops(
     Returns:
         As many as `fit_step_metric` uses: 40 of 128x128. Whole images are not repeated, so there may be fewer.
     """
-    rng, size = np.random.default_rng(seed), np.array(images.shape[1:3])
-    sides = np.array(_crop_sides(encode, decode, images.shape[1:], latent_shape))
-    whole, count = np.array_equal(sides, size), images_used(*sides)
+    rng, sides = np.random.default_rng(seed), _crop_sides(encode, decode, images.shape[1:], latent_shape)
+    whole, count = sides == images.shape[1:3], images_used(*sides)
     order = rng.permutation(len(images))
     order = order[:count] if whole else np.resize(order, count)
-    corners = (rng.random((len(order), 2)) * (size - sides + 1)).astype(int)
+    corners = (rng.random((len(order), 2)) * (np.subtract(images.shape[1:3], sides) + 1)).astype(int)
     crops = [
         images[i, top : top + sides[0], left : left + sides[1]] for i, (top, left) in zip(order, corners, strict=True)
     ]

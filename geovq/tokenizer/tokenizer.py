@@ -123,7 +123,7 @@ class Tokenizer:
 
     @property
     def mean_metric(self) -> Float[np.ndarray, "d d"]:
-        """Mean of JᵀJ over the data, intensity²: what `Whitened` uses."""
+        """Mean of JᵀJ over the data, or the metric of quantization steps where `fit` found one, intensity²: what `Whitened` uses."""
         return self.codebook.mean_metric
 
     @property
@@ -181,6 +181,9 @@ class Tokenizer:
 
         It measures what the codebook and the assigner need, and fits the codes. To fit several codebooks, call `geovq.measure`
         once and `from_measured` for each.
+
+        Where grids are large, see `geovq.measure`, the codebooks `kmeans` and `whitened` have the metric of their quantization
+        steps in the place of the mean metric: `geovq.codebook.fit_step_metric` chooses it, by how well crops of the images decode.
 
         Args:
             encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d).
@@ -255,7 +258,7 @@ class Tokenizer:
             images: Training images of the measured size, for the codebook `refined` and for `Amortised`; others need none.
             seed: Of the codes, and of what the assigner draws.
             plan: How much at once and on which devices the decoder is run.
-            progress: Called with the images done, where there are images to look at.
+            progress: Called with the images done, where there are images to look at; crops are such images, too.
 
         Returns:
             The tokenizer that `fit` makes of the same images and seed.
@@ -312,6 +315,9 @@ class Tokenizer:
         progress: Progress | None = None,
     ) -> Self:
         """A tokenizer of codes that were trained elsewhere, such as a VQ-VAE's with its encoder and decoder.
+
+        Where grids are large, see `geovq.measure`, it has the metric of quantization steps to these codes in the place of the mean
+        metric: `geovq.codebook.fit_step_metric` chooses it, by how well crops of the images decode.
 
         Args:
             encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d), before they are quantized.
