@@ -123,7 +123,7 @@ class Tokenizer:
 
     @property
     def mean_metric(self) -> Float[np.ndarray, "d d"]:
-        """Mean of JᵀJ over the data, or the metric of quantization steps where `fit` found one, intensity²: what `Whitened` uses."""
+        """Mean of JᵀJ over the data, or with large grids the metric of quantization steps, intensity²: what `Whitened` uses."""
         return self.codebook.mean_metric
 
     @property
@@ -183,7 +183,7 @@ class Tokenizer:
         once and `from_measured` for each.
 
         Where grids are large, see `geovq.measure`, the codebooks `kmeans` and `whitened` have the metric of their quantization
-        steps in the place of the mean metric: `geovq.codebook.fit_step_metric` chooses it, by how well crops of the images decode.
+        steps in the place of the mean metric: `geovq.codebook.fit_step_metric` chooses it by crops of the images.
 
         Args:
             encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d).
@@ -316,8 +316,8 @@ class Tokenizer:
     ) -> Self:
         """A tokenizer of codes that were trained elsewhere, such as a VQ-VAE's with its encoder and decoder.
 
-        Where grids are large, see `geovq.measure`, it has the metric of quantization steps to these codes in the place of the mean
-        metric: `geovq.codebook.fit_step_metric` chooses it, by how well crops of the images decode.
+        Where grids are large, see `geovq.measure`, it has the metric of quantization steps to these codes in the place of
+        the mean metric: `geovq.codebook.fit_step_metric` chooses it by crops of the images.
 
         Args:
             encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d), before they are quantized.
