@@ -33,7 +33,7 @@ EXACT_JACOBIAN_OF_FEW = 1 << 22
 METRIC_PROBES = 16
 """Probes of an image for the metrics of its tokens, and for mean metrics at most."""
 
-MEAN_PROBES = 2
+MEAN_PROBES = 1
 """Probes of an image for mean metrics at least."""
 
 JOINT_PROBES = 256
@@ -167,7 +167,7 @@ def choose_few(
 
 
 def choose_mean_sizes(image_shape: tuple[int, ...], max_images: int | None) -> tuple[int, int]:
-    """Images and probes of each for sketched mean metrics: the fewer images, the more probes, 2 to 16.
+    """Images and probes of each for sketched mean metrics: the fewer images, the more probes, 1 to 16.
 
     Args:
         image_shape: (H, W, C).

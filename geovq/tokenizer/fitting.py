@@ -69,7 +69,7 @@ def measure(
         num_neighbours: Neighbours of a latent in that graph; all others where there are fewer.
         components: "bridge" or "drop", see `geovq.geometry.measure`.
         probes: Random probes by which metrics are sketched; None for exact ones. "auto" takes exact ones of small grids, else 16
-            probes for the tokens' own metrics, and for mean metrics 2 to 16 of each image, the fewer the more pixels there are.
+            probes for the tokens' own metrics, and for mean metrics 1 to 16 of each image, the fewer the more pixels there are.
         seed: Of every random choice.
         plan: How much at once and on which devices the decoder is run.
         progress: Called with the images done: as they are encoded, and again as their mean metrics and their tokens' own metrics

@@ -330,7 +330,7 @@ class Tokenizer:
             max_images: Images at most, drawn at random, that are measured; `Amortised` has a number of its own.
             probes: Random probes of every image by which mean metrics are sketched; None for exact ones. "auto" takes exact ones
                 where a grid has at most 1,024 numbers and its Jacobian at most 2²². Else it takes images of 2²¹ pixels at most,
-                but at least 16, and 2 to 16 probes of each.
+                but at least 16, and 1 to 16 probes of each.
             seed: Of the draw and the probes.
             plan: How much at once and on which devices the decoder is run.
             progress: Called with the images done: as they are encoded, and again in every step that measures them.
