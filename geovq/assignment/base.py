@@ -27,7 +27,8 @@ class Codebook(NamedTuple):
     """A token gets one code of each of the S quantizers; its latent is their sum."""
     position_metrics: Float[np.ndarray, "h w d d"]
     """Mean of JᵀJ over the data at each position of the grid, intensity²; for grids of any size (1, 1, d, d), the mean over all
-    positions."""
+    positions. Where grids are large, the metric of quantization steps may stand in its place, see
+    `geovq.codebook.fit_step_metric`."""
 
     @property
     def mean_metric(self) -> Float[np.ndarray, "d d"]:

@@ -23,6 +23,7 @@ from geovq.codebook.metric_kmeans import metric_kmeans
 from geovq.codebook.names import OF_MEANS
 from geovq.codebook.recipe import STATISTICS, Recipe, StatisticsName, check_enough, check_recipe, needed_statistics
 from geovq.codebook.refine import refine_codes
+from geovq.codebook.step_metric import CodesUnder
 from geovq.decoder.adapters import single
 from geovq.geometry.measured import Geometry, Means, MeasuredTokens, Statistics, draw
 from geovq.graph.csr import largest_component
@@ -34,6 +35,9 @@ from geovq.validation import InputError, check_images, check_points
 
 _REFINING_IMAGES = 600
 """Images whose reconstructions a `refined` codebook is moved by."""
+
+_ROUGH_POINTS = 30
+"""Latents of a code where metrics are compared."""
 
 
 def fit_codebook(
@@ -135,8 +139,7 @@ def fit_codes(
     check_statistics(recipe, statistics)
     if isinstance(statistics, Geometry) and recipe.name not in OF_MEANS:
         return _medoids(recipe, statistics, progress)[None]
-    sample = draw(latents, POINTS, recipe.seed)
-    check_enough(recipe.num_codes, len(np.unique(sample, axis=0)), "distinct latents")
+    sample = _draw_enough(recipe, latents)
     euclidean = recipe.name == "kmeans"
     root = np.eye(latents.shape[1], dtype=np.float32) if euclidean else eigen_root(statistics.mean_metric)
     codes = _means(recipe, sample, root)
@@ -145,6 +148,23 @@ def fit_codes(
         check_enough(recipe.num_codes, len(nodes), "measured latents")
         codes = metric_kmeans(nodes, metrics, weights, codes, mean_metric=statistics.mean_metric).codes
     return codes
+
+
+def rough_codes(recipe: Recipe, latents: Float[np.ndarray, "n d"]) -> CodesUnder:
+    """Codes `whitened` by any metric, of 30 latents each: good enough to compare metrics by.
+
+    Args:
+        recipe: How many codes; its name does not count.
+        latents: Training latents.
+
+    Raises:
+        InputError: K larger than the number of distinct latents.
+    """
+    sample = _draw_enough(recipe, latents)
+    few = draw(sample, _ROUGH_POINTS * recipe.num_codes, recipe.seed)
+    if len(np.unique(few, axis=0)) < recipe.num_codes:
+        few = sample
+    return lambda root: _means(recipe, few, root)
 
 
 def statistics_name(statistics: Statistics) -> StatisticsName:
@@ -166,6 +186,17 @@ def check_statistics(recipe: Recipe, statistics: Statistics) -> None:
             f"measured: expected statistics {needed!r}, which the codebook {recipe.name} is made of, found {found!r}; call "
             f"geovq.measure(..., statistics={needed!r})."
         )
+
+
+def _draw_enough(recipe: Recipe, latents: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "m d"]:
+    """The latents that k-means sees.
+
+    Raises:
+        InputError: K larger than the number of distinct ones.
+    """
+    sample = draw(latents, POINTS, recipe.seed)
+    check_enough(recipe.num_codes, len(np.unique(sample, axis=0)), "distinct latents")
+    return sample
 
 
 def _means(

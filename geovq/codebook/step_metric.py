@@ -66,8 +66,7 @@ def fit_step_metric(
 
     Args:
         decode: Takes latents (n, h, w, d) to images (n, H, W, C).
-        codes_under: Fits codes. Those of 30 latents a code are good enough to choose by; where the codes are given, a function
-            that always returns them.
+        codes_under: Fits codes. Those of 30 latents a code are good enough to choose by; `always` where the codes are given.
         latents: What the encoder made of the images.
         images: Training images, uint8 or floats in [0, 1], at least two, in random order. At most as many as have 2¹⁷ pixels
             measure, by 16 reverse-mode products each. At most four times as many choose, and each is decoded three times.
@@ -105,11 +104,22 @@ def fit_step_metric(
             latents[choosing],
             some,
             metric,
+            plan,
         )
         for name, metric in metrics.items()
     }
     name = max(psnr, key=psnr.__getitem__)
     return StepMetric(metrics[name], name, psnr)
+
+
+def always(codes: Float[np.ndarray, "S K d"]) -> CodesUnder:
+    """The same codes under every metric."""
+    return lambda root: codes
+
+
+def images_used(height: int, width: int) -> int:
+    """Images of a size at most that measure and choose; others are not looked at."""
+    return (1 + _CHOOSING) * _most_measuring(height, width)
 
 
 def step_covariance(
@@ -121,10 +131,14 @@ def step_covariance(
     return steps.T @ steps / len(steps)
 
 
+def _most_measuring(height: int, width: int) -> int:
+    return max(1, _PIXELS // (height * width))
+
+
 def _halves(shape: tuple[int, ...]) -> tuple[slice, slice]:
     """Which of the images (n, H, W, C) measure, and which choose."""
     n, height, width, _ = shape
-    most = max(1, _PIXELS // (height * width))
+    most = _most_measuring(height, width)
     count = min(n // 2, most)
     return slice(count), slice(count, count + _CHOOSING * most)
 
@@ -141,9 +155,10 @@ def _decoded_psnr(
     latents: Float[np.ndarray, "n h w d"],
     images: Float[np.ndarray, "n H W C"],
     metric: Float[np.ndarray, "d d"],
+    plan: Plan,
 ) -> float:
     """Mean PSNR of the images with the nearest codes under a metric."""
     tokens = nearest_tokens_whitened(latents.reshape(-1, latents.shape[-1]), codes, metric)
     quantized = np.asarray(sum_codes(codes, tokens), np.float32).reshape(latents.shape)
-    errors = np.mean((decode_latents(decode, quantized) - images) ** 2, axis=(1, 2, 3))
+    errors = np.mean((decode_latents(decode, quantized, plan=plan) - images) ** 2, axis=(1, 2, 3))
     return float(np.mean(-10 * np.log10(np.maximum(errors, _LEAST_ERROR))))

@@ -33,7 +33,7 @@ EXACT_JACOBIAN_OF_FEW = 1 << 22
 METRIC_PROBES = 16
 """Probes of an image for the metrics of its tokens, and for mean metrics at most."""
 
-MEAN_PROBES = 2
+MEAN_PROBES = 1
 """Probes of an image for mean metrics at least."""
 
 JOINT_PROBES = 256
@@ -45,8 +45,8 @@ MAX_IMAGES = 1000
 _MIN_IMAGES = 16
 """Images at least that are measured, where there are so many: tokens of one image are alike."""
 
-_MEAN_PIXELS = 1 << 22
-"""Pixels of the images at most whose mean metrics are sketched: 64 images of 256x256."""
+_MEAN_PIXELS = 1 << 21
+"""Pixels of the images at most whose mean metrics are sketched: 32 images of 256x256."""
 
 MAX_TOKENS = 1 << 16
 """Tokens at most whose own metrics are kept, and joined to a graph."""
@@ -77,6 +77,11 @@ def default_assigner(latent_shape: tuple[int, ...]) -> Assigner:
     """`Joint`, on a band where grids are large; with 256 probes where a band would take more products than 1,024."""
     size, products = math.prod(latent_shape), SPACING**2 * latent_shape[-1]
     return Joint() if min(size, products) <= EXACT_SIZE else Joint(probes=JOINT_PROBES)
+
+
+def has_large_grids(latent_shape: tuple[int, ...], image_shape: tuple[int, ...]) -> bool:
+    """Whether grids (h, w, d) of images (H, W, C) are so large that nothing exact is measured by default."""
+    return choose_probes("auto", latent_shape, image_shape) is not None
 
 
 def choose_probes(
@@ -123,14 +128,14 @@ def choose_sizes(
 
     Returns:
         Small grids are all encoded, and metrics of at most 1,000 of them are exact. Of larger ones enough images are encoded
-        for 2¹⁹ tokens, enough are measured for 2¹⁵ own metrics, and the means are of 2²² pixels: 16 images at least.
+        for 2¹⁹ tokens, enough are measured for 2¹⁵ own metrics, and the means are of 2²¹ pixels: 16 images at least.
 
     Raises:
         InputError: Numbers that are not whole.
     """
     if max_images is not None:
         check_whole("max_images", max_images)
-    small = choose_probes("auto", latent_shape, image_shape) is None
+    small = not has_large_grids(latent_shape, image_shape)
     own_probes = choose_probes(probes, latent_shape, image_shape)
     tokens = math.prod(latent_shape[:2])
     own = max_images or (MAX_IMAGES if small else _bounded(_SKETCHED_TOKENS // tokens))
@@ -162,11 +167,11 @@ def choose_few(
 
 
 def choose_mean_sizes(image_shape: tuple[int, ...], max_images: int | None) -> tuple[int, int]:
-    """Images and probes of each for sketched mean metrics: the fewer images, the more probes, 2 to 16.
+    """Images and probes of each for sketched mean metrics: the fewer images, the more probes, 1 to 16.
 
     Args:
         image_shape: (H, W, C).
-        max_images: Images that are asked for; None for as many as have 2²² pixels, 16 to 1,000.
+        max_images: Images that are asked for; None for as many as have 2²¹ pixels, 16 to 1,000.
     """
     pixels = math.prod(image_shape[:2])
     images = max_images or _bounded(_MEAN_PIXELS // pixels)

@@ -10,8 +10,9 @@ from jaxtyping import Float, Num
 from geovq.assignment.base import Assigner, Codebook, MeasuredAssigner
 from geovq.batching.chunks import Progress
 from geovq.batching.plan import DEFAULT_PLAN, Plan, settle
-from geovq.codebook.fit import check_statistics, fit_codes, refine_codebook, refining_images
+from geovq.codebook.fit import check_statistics, fit_codes, refine_codebook, refining_images, rough_codes
 from geovq.codebook.recipe import STATISTICS, Recipe, StatisticsName, needed_statistics
+from geovq.codebook.step_metric import always
 from geovq.decoder.adapters import as_partial, single
 from geovq.decoder.autoencoder import check_autoencoder, encode_images
 from geovq.decoder.sizes import find_stride
@@ -26,9 +27,10 @@ from geovq.geometry.measured import (
 )
 from geovq.metric.batched import token_metrics
 from geovq.numerics.kmeans import POINTS
-from geovq.tokenizer.defaults import MAX_TOKENS, Probes, Sizes, check_probes, choose_sizes
+from geovq.tokenizer.defaults import MAX_TOKENS, Probes, Sizes, check_probes, choose_sizes, has_large_grids
 from geovq.tokenizer.measured import Measured, grids_of
 from geovq.tokenizer.probe import probe_vae
+from geovq.tokenizer.steps import draw_step_crops, measure_step_metric, step_positions
 from geovq.validation import InputError, check_images, check_pixels, check_whole
 
 
@@ -49,7 +51,8 @@ def measure(
 ) -> Measured:
     """Measures what any codebook is fitted from, once: see `Tokenizer.from_measured`.
 
-    A grid is small here if it has at most 1,024 numbers, h·w·d, and its Jacobian, h·w·d·H·W·C, at most 2²⁰.
+    A grid is small here if it has at most 1,024 numbers, h·w·d, and its Jacobian, h·w·d·H·W·C, at most 2²⁰. Of images with large
+    grids some crops are kept, by which `from_measured` chooses the metric of quantization steps.
 
     Args:
         encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d).
@@ -60,13 +63,13 @@ def measure(
             too, for `metric` and `refined`; "graph" also the graph between these tokens, for `euclidean`, `geodesic` and the
             assigner `Geodesic`.
         max_images: Images at most that are measured, drawn at random. None takes 1,000 with small grids. Of larger ones it takes
-            as many as have 2²² pixels for the mean metrics, 64 of 256x256, and as many as have 2¹⁵ tokens for the tokens' own
+            as many as have 2²¹ pixels for the mean metrics, 32 of 256x256, and as many as have 2¹⁵ tokens for the tokens' own
             metrics, 32 of 256x256 with a stride of 8, but 16 at least.
         max_tokens: Tokens of the measured images at most whose own metrics are kept and joined to the graph, drawn at random.
         num_neighbours: Neighbours of a latent in that graph; all others where there are fewer.
         components: "bridge" or "drop", see `geovq.geometry.measure`.
         probes: Random probes by which metrics are sketched; None for exact ones. "auto" takes exact ones of small grids, else 16
-            probes for the tokens' own metrics, and for mean metrics 2 to 16 of each image, the fewer the more pixels there are.
+            probes for the tokens' own metrics, and for mean metrics 1 to 16 of each image, the fewer the more pixels there are.
         seed: Of every random choice.
         plan: How much at once and on which devices the decoder is run.
         progress: Called with the images done: as they are encoded, and again as their mean metrics and their tokens' own metrics
@@ -134,7 +137,10 @@ def measure_checked(
     sample = draw(latents.reshape(-1, latent_shape[-1]), POINTS, options.seed)
     found = _measure_statistics(single(decode), latents, options, sizes, progress)
     probe = probe_vae(encode, decode, grids_of(sample[:1], latent_shape))
-    return Measured(sample, found, tuple(image_shape), tuple(latent_shape), probe)
+    crops = None
+    if has_large_grids(latent_shape, image_shape):
+        crops = draw_step_crops(encode, decode, images, latent_shape, seed=options.seed)
+    return Measured(sample, found, tuple(image_shape), tuple(latent_shape), crops, probe)
 
 
 def _measure_statistics(
@@ -200,9 +206,15 @@ def fit_measured(
     plan: Plan,
     progress: Progress | None,
 ) -> Codebook:
-    """The codebook that a recipe names, from what was measured; images are looked at for `refined` codes alone."""
-    codes = fit_codes(recipe, measured.latents, measured.statistics)
-    codebook = Codebook(codes, np.asarray(measured.statistics.position_metrics, np.float32))
+    """The codebook that a recipe names, from what was measured; images are looked at for `refined` codes alone.
+
+    Where grids are large, `kmeans` and `whitened` codebooks have the metric of quantization steps instead of the mean metric.
+    """
+    statistics = measured.statistics
+    if measured.crops is not None and recipe.name in ("kmeans", "whitened"):
+        statistics = _at_steps(recipe, encode, decode, measured, plan=plan, progress=progress)
+    codes = fit_codes(recipe, measured.latents, statistics)
+    codebook = Codebook(codes, np.asarray(statistics.position_metrics, np.float32))
     if find_stride(encode, decode, measured.image_shape, measured.latent_shape) is not None:
         codebook = codebook.without_positions()
     if recipe.name != "refined":
@@ -213,3 +225,26 @@ def fit_measured(
     return refine_codebook(
         decode, some, latents, codebook, measured.latents, measured.statistics, plan=plan, progress=progress
     )
+
+
+def _at_steps(
+    recipe: Recipe,
+    encode: Partial,
+    decode: Partial,
+    measured: Measured,
+    *,
+    plan: Plan,
+    progress: Progress | None,
+) -> Statistics:
+    """What was measured, with the metric of a codebook's quantization steps in the place of the mean metric."""
+    found, crops = measured.statistics, measured.crops
+    assert crops is not None
+    under = rough_codes(recipe, measured.latents)
+    if recipe.name == "kmeans":  # its codes are the same under every metric
+        under = always(fit_codes(recipe, measured.latents, found))
+    step = measure_step_metric(
+        encode, decode, crops, under, found.mean_metric, seed=recipe.seed, plan=plan, progress=progress
+    )
+    if step is None:
+        return found
+    return found._replace(mean_metric=step.metric, position_metrics=step_positions(step, found.position_metrics))

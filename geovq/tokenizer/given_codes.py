@@ -4,16 +4,19 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
+from jax.tree_util import Partial
+from jaxtyping import Float, Num
 
 from geovq.assignment.base import Codebook
 from geovq.assignment.nearest_codes import nearest_tokens
 from geovq.batching.chunks import Progress
 from geovq.batching.plan import Plan
+from geovq.codebook.step_metric import always
 from geovq.decoder.adapters import single
 from geovq.decoder.conventions.adaptation import ConventionWarning
 from geovq.metric.batched import mean_metrics
 from geovq.numerics.additive import sum_codes
+from geovq.tokenizer.steps import draw_step_crops, measure_step_metric, step_positions
 
 
 def measure_codes(
@@ -49,6 +52,35 @@ def measure_codes(
     _check_near(latents, quantized)
     means = mean_metrics(single(decode), quantized, probes=probes, seed=seed, plan=plan, progress=progress)
     return Codebook(codes, means.by_position.astype(np.float32))
+
+
+def at_steps(
+    encode: Partial,
+    decode: Partial,
+    codebook: Codebook,
+    images: Num[np.ndarray, "n H W C"],
+    *,
+    seed: int,
+    plan: Plan,
+    progress: Progress | None,
+) -> Codebook:
+    """The codebook with the metric of its quantization steps, where grids are large.
+
+    Args:
+        encode: The encoder of batches.
+        decode: The decoder of batches.
+        codebook: Codes and mean metrics (h, w, d, d).
+        images: Training images, of which some crops are drawn.
+        seed: Of the crops, the noise and the probes.
+        plan: How much at once and on which devices.
+        progress: Called with the crops that measure.
+    """
+    metrics, mean_metric = codebook.position_metrics, codebook.mean_metric
+    latent_shape = (*metrics.shape[:2], metrics.shape[-1])
+    crops = draw_step_crops(encode, decode, images, latent_shape, seed=seed)
+    codes_under = always(codebook.codes)
+    step = measure_step_metric(encode, decode, crops, codes_under, mean_metric, seed=seed, plan=plan, progress=progress)
+    return codebook._replace(position_metrics=step_positions(step, metrics))
 
 
 def _check_near(latents: Float[np.ndarray, "n h w d"], quantized: Float[np.ndarray, "n h w d"]) -> None:

@@ -1,4 +1,4 @@
-"""Measured: what any codebook of a VAE is fitted from, without its images, as one file."""
+"""Measured: what any codebook of a VAE is fitted from, with at most a few crops of its images, as one file."""
 
 import dataclasses
 import os
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Self
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from geovq.decoder.autoencoder import check_codes
 from geovq.geometry.arrays import from_arrays, to_arrays
@@ -16,7 +16,7 @@ from geovq.tokenizer.probe import check_probe, probe_vae
 from geovq.validation import InputError
 
 _KIND = "geovq.measured"
-_VERSION = 1
+_VERSION = 2
 _FIELDS = ("latents", "probe.image", "probe.latents")
 
 
@@ -32,6 +32,8 @@ class Measured:
     """(H, W, C) of the images."""
     latent_shape: tuple[int, ...]
     """(h, w, d) of their latents."""
+    crops: UInt8[np.ndarray, "m a b C"] | None
+    """Of large grids, some crops of the images in random order, by which the metric of quantization steps is chosen."""
     probe: dict[str, np.ndarray]
     """What the VAE makes of a grid of the first latent, by which it is known again."""
 
@@ -53,6 +55,8 @@ class Measured:
             InputError: The file cannot be written.
         """
         arrays, numbers = to_arrays(self.statistics)
+        if self.crops is not None:
+            arrays["crops"] = self.crops
         arrays |= {"latents": self.latents} | {f"probe.{name}": value for name, value in self.probe.items()}
         shapes = {"image_shape": self.image_shape, "latent_shape": self.latent_shape}
         return save_arrays(path, arrays, {"kind": _KIND, "version": _VERSION, "numbers": numbers, **shapes})
@@ -62,7 +66,8 @@ class Measured:
         """Loads what `save` wrote, verified; nothing is unpickled or executed.
 
         Raises:
-            InputError: The file is missing, truncated, changed, or of another kind or version.
+            InputError: The file is missing, truncated, changed, or of another kind or version. Files of version 1 have no crops:
+                measure again.
         """
         arrays, meta = load_arrays(path)
         if meta.get("kind") != _KIND or meta.get("version") != _VERSION:
@@ -71,9 +76,10 @@ class Measured:
                 f"{meta.get('version', '')}; pass what Measured.save of this version wrote, or measure and save again."
             )
         latents, image, encoded = (arrays.pop(name) for name in _FIELDS)
+        crops = arrays.pop("crops", None)
         statistics = from_arrays(arrays, meta["numbers"])
         shapes = tuple(meta["image_shape"]), tuple(meta["latent_shape"])
-        return cls(latents, statistics, *shapes, {"image": image, "latents": encoded})
+        return cls(latents, statistics, *shapes, crops, {"image": image, "latents": encoded})
 
     def check_vae(self, encode: Callable, decode: Callable) -> None:
         """Checks that a VAE is the one that was measured.

@@ -39,10 +39,10 @@ from geovq.tokenizer.checks import (
     token_shape,
 )
 from geovq.tokenizer.cost import Cost, tokenizer_cost
-from geovq.tokenizer.defaults import MAX_TOKENS, Probes, check_probes, choose_few, default_assigner
+from geovq.tokenizer.defaults import MAX_TOKENS, Probes, check_probes, choose_few, default_assigner, has_large_grids
 from geovq.tokenizer.file import describe_assigner, load_tokenizer, save_tokenizer
 from geovq.tokenizer.fitting import Options, check_options, check_sufficient, fit_measured, measure_checked, needed_for
-from geovq.tokenizer.given_codes import measure_codes
+from geovq.tokenizer.given_codes import at_steps, measure_codes
 from geovq.tokenizer.images import as_crop, as_crops, as_images, check_image_list, check_images_of
 from geovq.tokenizer.lists import check_lists, map_alike
 from geovq.tokenizer.measured import Measured, check_measurements
@@ -123,7 +123,7 @@ class Tokenizer:
 
     @property
     def mean_metric(self) -> Float[np.ndarray, "d d"]:
-        """Mean of JᵀJ over the data, intensity²: what `Whitened` uses."""
+        """Mean of JᵀJ over the data, or with large grids the metric of quantization steps, intensity²: what `Whitened` uses."""
         return self.codebook.mean_metric
 
     @property
@@ -181,6 +181,9 @@ class Tokenizer:
 
         It measures what the codebook and the assigner need, and fits the codes. To fit several codebooks, call `geovq.measure`
         once and `from_measured` for each.
+
+        Where grids are large, see `geovq.measure`, the codebooks `kmeans` and `whitened` have the metric of their quantization
+        steps in the place of the mean metric: `geovq.codebook.fit_step_metric` chooses it by crops of the images.
 
         Args:
             encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d).
@@ -255,7 +258,7 @@ class Tokenizer:
             images: Training images of the measured size, for the codebook `refined` and for `Amortised`; others need none.
             seed: Of the codes, and of what the assigner draws.
             plan: How much at once and on which devices the decoder is run.
-            progress: Called with the images done, where there are images to look at.
+            progress: Called with the images done, where there are images to look at; crops are such images, too.
 
         Returns:
             The tokenizer that `fit` makes of the same images and seed.
@@ -313,6 +316,9 @@ class Tokenizer:
     ) -> Self:
         """A tokenizer of codes that were trained elsewhere, such as a VQ-VAE's with its encoder and decoder.
 
+        Where grids are large, see `geovq.measure`, it has the metric of quantization steps to these codes in the place of
+        the mean metric: `geovq.codebook.fit_step_metric` chooses it by crops of the images.
+
         Args:
             encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d), before they are quantized.
             decode: Quantized latents (n, h, w, d) to images.
@@ -323,8 +329,8 @@ class Tokenizer:
                 1,024 numbers, h·w·d, and else `Joint(probes=256)`, whose Jacobians take a time that does not grow with the grid.
             max_images: Images at most, drawn at random, that are measured; `Amortised` has a number of its own.
             probes: Random probes of every image by which mean metrics are sketched; None for exact ones. "auto" takes exact ones
-                where a grid has at most 1,024 numbers and its Jacobian at most 2²². Else it takes images of 2²² pixels at most,
-                but at least 16, and 2 to 16 probes of each.
+                where a grid has at most 1,024 numbers and its Jacobian at most 2²². Else it takes images of 2²¹ pixels at most,
+                but at least 16, and 1 to 16 probes of each.
             seed: Of the draw and the probes.
             plan: How much at once and on which devices the decoder is run.
             progress: Called with the images done: as they are encoded, and again in every step that measures them.
@@ -343,6 +349,7 @@ class Tokenizer:
         check_autoencoder(encode, decode, images)
         latent_shape = encode_images(encode, images[:1]).shape[1:]
         count, number = choose_few(probes, max_images, latent_shape, images.shape[1:])
+        encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
         latents = encode_images(encode, draw(images, count, seed), plan=plan, progress=progress)
         assigner = default_assigner(latents.shape[1:]) if assigner is None else assigner
         stride = find_stride(encode, decode, images.shape[1:], latents.shape[1:])
@@ -352,6 +359,8 @@ class Tokenizer:
                 f"codes: expected {latents.shape[-1]} dimensions, those of the latents, found shape {np.shape(codes)}."
             )
         codebook = measure_codes(decode, stacked, latents, probes=number, seed=seed, plan=plan, progress=progress)
+        if has_large_grids(latents.shape[1:], images.shape[1:]):
+            codebook = at_steps(encode, decode, codebook, images, seed=seed, plan=plan, progress=progress)
         codebook = codebook if stride is None else codebook.without_positions()
         assigner = _measure(assigner, decode, codebook, Training(encode, images, seed=seed), plan, progress)
         return cls._of_checked(as_codebook(codebook), assigner, encode, decode, images.shape[1:])
