@@ -286,11 +286,14 @@ def polyline_points(corners, lengths, segments):
     return np.array(points)
 
 
-def coordinate_descent(error, tokens, k, sweeps):
-    """Tokens (t, S) after each was set, in turn, to the code with the least `error` of all tokens; the first of equals."""
+def coordinate_descent(error, tokens, k, sweeps, places=None):
+    """Tokens (t, S) after each was set, in turn, to the code with the least `error` of all tokens; the first of equals.
+
+    They are set in raster order, or in that of `places`.
+    """
     tokens = tokens.copy()
     for _ in range(sweeps):
-        for place in np.ndindex(*tokens.shape):
+        for place in places or np.ndindex(*tokens.shape):
             trials = []
             for code in range(k):
                 tokens[place] = code
@@ -482,3 +485,55 @@ class SlowAutoencoderKL:
         x = self.middle(self.convolved(x, "decoder.conv_in"), "decoder.mid_block")
         x = self.levels(x, "decoder.up_blocks", double)
         return (self.convolved(silu(self.normalized(x, "decoder.conv_norm_out")), "decoder.conv_out") + 1) / 2
+
+
+def coloured_band(jacobian, radius, spacing):
+    """Blocks (h, w, b, d, d) of JᵀJ from the Jacobian (H, W, C, h, w, d), where tokens that are `spacing` apart move at once.
+
+    What a token's own response is taken to be is all that moves in the s x s tokens' pixels around it.
+    """
+    height, width, _, h, w, d = jacobian.shape
+    side, reach = (height // h, width // w), spacing // 2
+    responses = np.zeros((h, w, *jacobian.shape[:3], d))
+    for y, x in np.ndindex(h, w):
+        together = jacobian[:, :, :, y % spacing :: spacing, x % spacing :: spacing].sum(axis=(3, 4))
+        rows = slice(max(0, y - reach) * side[0], (y + reach + 1) * side[0])
+        columns = slice(max(0, x - reach) * side[1], (x + reach + 1) * side[1])
+        responses[y, x, rows, columns] = together[rows, columns]
+    steps = list(itertools.product(range(-radius, radius + 1), repeat=2))
+    band = np.zeros((h, w, len(steps), d, d))
+    for y, x in np.ndindex(h, w):
+        for o, (down, right) in enumerate(steps):
+            if 0 <= y + down < h and 0 <= x + right < w:
+                here, there = (responses[at].reshape(-1, d) for at in ((y, x), (y + down, x + right)))
+                band[y, x, o] = here.T @ there
+    return band
+
+
+def dense_of_band(band):
+    """JᵀJ (t·d, t·d) with these blocks, and 0 elsewhere."""
+    h, w, b, d, _ = band.shape
+    radius = (round(b**0.5) - 1) // 2
+    gram = np.zeros((h, w, d, h, w, d))
+    for y, x in np.ndindex(h, w):
+        for o, (down, right) in enumerate(itertools.product(range(-radius, radius + 1), repeat=2)):
+            if 0 <= y + down < h and 0 <= x + right < w:
+                gram[y, x, :, y + down, x + right] = band[y, x, o]
+    return gram.reshape(h * w * d, -1)
+
+
+def reach(jacobian):
+    """How many rows or columns of tokens the response to a move of one token goes beyond it, at most."""
+    height, width, _, h, w, _ = jacobian.shape
+    moved = np.abs(jacobian).max(axis=(2, 5)) > 1e-9
+    pairs = np.argwhere(moved)
+    return max(max(abs(i * h // height - y), abs(j * w // width - x)) for i, j, y, x in pairs)
+
+
+def near_tokens(h, w, radius):
+    """For every token of a grid in raster order all that are at most `radius` rows and columns from it, itself among them."""
+    places = list(np.ndindex(h, w))
+    return [
+        [other for other, (v, u) in enumerate(places) if abs(v - y) <= radius and abs(u - x) <= radius]
+        for y, x in places
+    ]

@@ -1,52 +1,75 @@
 """Amortised: joint assignment with a JᵀJ that is looked up, at a sixtieth of its cost."""
 
 import dataclasses
+import math
 from typing import Self
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
+from geovq.assignment.banded import Banded
 from geovq.assignment.base import GRADIENT, Codebook, MeasuredAssigner, Passes, Training, check_dampings
 from geovq.assignment.clusters import ImageClusters, measure_clusters
-from geovq.assignment.gauss_newton import GaussNewton, GaussNewtonAssigner, KernelCurvature
+from geovq.assignment.gauss_newton import Curvature, GaussNewton, GaussNewtonAssigner, KernelCurvature
+from geovq.assignment.patchwork import PATCHWORK_DECODES
+from geovq.assignment.perceptual import ImageDistance, check_perceptual, weighted_distance
 from geovq.assignment.problem import Problem, as_problem, cost_gradient
 from geovq.assignment.quadratic import Quadratic
+from geovq.assignment.stencils import TokenStencils, look_up_band, measure_stencils
 from geovq.batching.chunks import Progress
 from geovq.batching.memory import DecoderMemory, RowMemory
 from geovq.batching.plan import DEFAULT_PLAN, Plan
-from geovq.decoder.adapters import Decoder
+from geovq.decoder.adapters import Decoder, as_partial
 from geovq.decoder.autoencoder import encode_images
 from geovq.geometry.measured import draw
+from geovq.metric.band import SPACING, check_blocks
 from geovq.validation import InputError, check_images, check_whole
+
+_STENCIL_IMAGES = 32
+"""Training images at most of which stencils are measured."""
+
+_STENCIL_STEPS = 2
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Amortised(GaussNewtonAssigner, MeasuredAssigner):
-    """Gauss-Newton steps with the image's own gradient and the mean JᵀJ of its cluster of training images.
+    """Gauss-Newton steps with the image's own gradient, and a JᵀJ that training images have in similar places.
 
-    An image costs a gradient and 3 decodes; it keeps some three fifths of what `Joint` gains over `Whitened`.
+    For a VAE of one fixed grid, or one of at most 25 tokens, that is the mean JᵀJ of the image's cluster of training images. For
+    larger grids of any size it is a band of stencils, each the mean around tokens in similar contexts.
     """
 
-    steps: int = 1
-    """Gradients of an image, at least 1."""
+    steps: int | None = None
+    """Gradients of an image, at least 1. None takes 1 with clusters of images and 2 with stencils, whose steps are cheap."""
     dampings: tuple[float, ...] = (0.2, 1.0)
     """Weights λ of the mean metric that each step tries."""
     max_images: int = 8000
-    """Training images at most, drawn at random, by which clusters are found and measured."""
+    """Training images at most, drawn at random, by which clusters are found and measured; at most 32 for stencils."""
+    perceptual: float = 0.0
+    """Weight of LPIPS in what is made small: the mean squared error that a unit of LPIPS is worth. 0.01 suits photographs; 0 leaves
+    LPIPS out, which pure squared error may raise. Needs `geovq[lpips]`."""
+    distance: ImageDistance | None = None
+    """Another differentiable distance of two images (H, W, C) in the place of LPIPS; files cannot hold it."""
     clusters: ImageClusters | None = None
     """Clusters of training images and the mean JᵀJ of each; None until they are measured."""
+    stencils: TokenStencils | None = None
+    """Clusters of contexts and the mean JᵀJ around a token of each; None until they are measured."""
 
     def __post_init__(self) -> None:
         """Refuses numbers that are not whole or too small, and impossible dampings."""
-        check_whole("steps", self.steps)
+        if self.steps is not None:
+            check_whole("steps", self.steps)
         check_whole("max_images", self.max_images)
+        check_perceptual(self.perceptual, self.distance)
         object.__setattr__(self, "dampings", check_dampings(self.dampings))
 
     def is_measured(self, codebook: Codebook) -> bool:
-        """Whether there are clusters, measured at these codes."""
-        return self.clusters is not None and np.array_equal(self.clusters.codes, codebook.codes)
+        """Whether there are clusters or stencils, measured at these codes."""
+        found = self.stencils if self.clusters is None else self.clusters
+        return found is not None and np.array_equal(found.codes, codebook.codes)
 
     def measure(
         self,
@@ -67,21 +90,33 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
                 "images: expected training images, by which Amortised measures its clusters, found none; call "
                 "Tokenizer.replace(assigner=Amortised(), images=training_images)."
             )
-        some = check_images(draw(training.images, self.max_images, training.seed))
-        clusters = measure_clusters(
-            decode,
-            encode_images(training.encode, some, plan=plan),
-            codebook,
-            seed=training.seed,
-            plan=plan,
-            progress=progress,
-        )
-        return dataclasses.replace(self, clusters=clusters)
+        some = draw(training.images, self.max_images, training.seed)
+        shape = encode_images(training.encode, check_images(some[:1]), plan=plan).shape[1:]
+        by_stencils = codebook.position_metrics.shape[:2] == (1, 1) and shape[0] * shape[1] > SPACING**2
+        if by_stencils:
+            some = some[:_STENCIL_IMAGES]
+        latents = encode_images(training.encode, check_images(some), plan=plan)
+        if by_stencils:
+            stencils = measure_stencils(decode, latents, codebook, seed=training.seed, plan=plan, progress=progress)
+            return dataclasses.replace(self, clusters=None, stencils=stencils)
+        clusters = measure_clusters(decode, latents, codebook, seed=training.seed, plan=plan, progress=progress)
+        return dataclasses.replace(self, clusters=clusters, stencils=None)
 
     def program_and_problem(
         self, decode: Decoder, codebook: Codebook, latents: Float[np.ndarray, "n h w d"]
     ) -> tuple[GaussNewton, Problem]:
-        """With the curvature of the clusters."""
+        """With the curvature of the clusters or the stencils."""
+        if self.stencils is not None:
+            image_shape = jax.eval_shape(as_partial(decode), jnp.asarray(latents[0])).shape
+            check_blocks(latents.shape[1:], image_shape)
+            problem = as_problem(
+                decode,
+                latents,
+                codebook,
+                curvature=self.stencils,
+                distance=weighted_distance(self.perceptual, self.distance),
+            )
+            return self._with(StencilCurvature(len(self.dampings) + 3)), problem
         assert self.clusters is not None  # the tokenizer has checked it
         t, measured = latents[0, ..., 0].size, len(self.clusters.coordinates)
         if t != measured:
@@ -89,15 +124,65 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
                 f"latents: expected grids of {measured} tokens, on which Amortised was measured, found {t}; use Whitened() "
                 "or Joint() for other sizes."
             )
-        curvature = ClusterCurvature(len(self.dampings) + 3, self.clusters.grams[0].size)
-        problem = as_problem(decode, latents, codebook, curvature=self.clusters)
-        return GaussNewton(curvature, self.steps, 0, self.dampings), problem
+        problem = as_problem(
+            decode,
+            latents,
+            codebook,
+            curvature=self.clusters,
+            distance=weighted_distance(self.perceptual, self.distance),
+        )
+        return self._with(ClusterCurvature(len(self.dampings) + 3, self.clusters.grams[0].size)), problem
 
     def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
         """The start, and the gradients and decodes of every step."""
         grams = 0 if self.clusters is None else self.clusters.grams[0].size
-        tries = Passes(decodes=len(self.dampings), at_once=len(self.dampings), numbers=grams)
-        return Passes(decodes=1).plus(GRADIENT.plus(tries), self.steps)
+        decodes = len(self.dampings) + (0 if self.stencils is None else PATCHWORK_DECODES)
+        tries = Passes(decodes=decodes, at_once=len(self.dampings), numbers=grams)
+        return Passes(decodes=1).plus(GRADIENT.plus(tries), self._steps)
+
+    @property
+    def _steps(self) -> int:
+        """Gradients of an image."""
+        if self.steps is not None:
+            return self.steps
+        return 1 if self.stencils is None else _STENCIL_STEPS
+
+    def _with(self, curvature: Curvature) -> GaussNewton:
+        return GaussNewton(curvature, self._steps, 0, self.dampings)
+
+
+@dataclasses.dataclass(frozen=True)
+class StencilCurvature(KernelCurvature):
+    """The band of the stencils in `Problem.curvature`, looked up by the encoder's latents."""
+
+    decodes: int
+    """At once; a gradient counts as three."""
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """The decodes."""
+        return self.decodes
+
+    def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
+        """The band with its copies, and a gradient."""
+        t, d = math.prod(shape[:2]), shape[-1]
+        band = 4 * t * 9 * d**2
+        return decoder.decodes(4 * band + decoder.residuals + decoder.forward + decoder.cotangent)
+
+    def __call__(
+        self,
+        problem: Problem,
+        latents: Float[Array, "h w d"],
+        origin: Float[Array, "h w d"],
+        image: Float[Array, "H W C"],
+        number: Int[Array, ""],
+        *,
+        at_once: int,
+    ) -> Banded:
+        """Around the origin, with the gradient there."""
+        d = latents.shape[-1]
+        band = look_up_band(problem.curvature, latents)
+        gradient = cost_gradient(problem, origin, image)
+        return Banded(origin.reshape(-1, d), gradient, band, jnp.zeros((len(gradient), d, d), band.dtype))
 
 
 @dataclasses.dataclass(frozen=True)

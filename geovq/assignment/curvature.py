@@ -5,8 +5,6 @@ import math
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
 from geovq.assignment.banded import Banded
@@ -22,7 +20,8 @@ from geovq.assignment.quadratic import (
 from geovq.batching.memory import DecoderMemory, RowMemory
 from geovq.batching.run import Call
 from geovq.decoder.adapters import AnyArray
-from geovq.metric.band import Lattice, band_of_windows, cut_windows, lattice_tangents, make_lattice
+from geovq.metric.band import Lattice, band_of_windows, make_lattice
+from geovq.metric.neighbours import band_memory, measure_windows
 
 _WHOLE = "use Joint(radius=1), or take smaller images"
 
@@ -40,10 +39,7 @@ class BandCurvature:
 
     def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
         """The windows of all products, and the band with the copies that a step makes of it."""
-        lattice = self._lattice(shape)
-        h, w, d = shape
-        band = 4 * h * w * (2 * lattice.radius + 1) ** 2 * d**2
-        return decoder.products(lattice.numbers(decoder.image) + 4 * band)
+        return band_memory(self._lattice(shape), decoder)
 
     def linearise(
         self, call: Call, problem: Problem, latents: AnyArray, origins: AnyArray, images: AnyArray, number: int
@@ -56,51 +52,6 @@ class BandCurvature:
     def _lattice(self, shape: tuple[int, ...]) -> Lattice:
         h, w, d = shape
         return make_lattice((h, w, d), radius=self.radius, spacing=self.spacing)
-
-
-def measure_windows(
-    call: Call, lattice: Lattice, decode: Partial, origins: AnyArray, image_shape: tuple[int, ...]
-) -> Float[Array, "n products ny nx s s pixels"]:
-    """The windows of all products of a chunk of grids."""
-    at_once = min(lattice.products, max(1, call.passes // len(origins)))
-    h, w, _ = lattice.grid
-    pixels = image_shape[0] // h * (image_shape[1] // w) * image_shape[2]
-    side = lattice.spacing
-    windows = jnp.zeros((len(origins), lattice.products, *lattice.windows, side, side, pixels), origins.dtype)
-    for first in range(0, lattice.products, at_once):
-        # The last products are computed twice, where they do not fill a call.
-        starts = np.full(len(origins), min(first, lattice.products - at_once), np.int32)
-        windows = call(FillWindows(lattice, at_once), decode, windows, origins, starts)
-    return windows
-
-
-@dataclasses.dataclass(frozen=True)
-class FillWindows:
-    """Kernel: the windows of some products of a grid, put in their place among all."""
-
-    lattice: Lattice
-    at_once: int
-    donated_rows = (0,)
-
-    def passes(self, shape: tuple[int, ...]) -> int:
-        """The products."""
-        return self.at_once
-
-    def __call__(
-        self,
-        decode: Partial,
-        windows: Float[Array, "products ny nx s s pixels"],
-        grid: Float[Array, "h w d"],
-        first: Int[Array, ""],
-        *,
-        at_once: int,
-    ) -> Float[Array, "products ny nx s s pixels"]:
-        """All windows, with those of the products from `first` on filled in."""
-        numbers = first + jnp.arange(self.at_once)
-        _, push = jax.linearize(decode, grid)
-        responses = jax.vmap(push)(lattice_tangents(self.lattice, numbers, grid.dtype))
-        found = jax.vmap(lambda response, number: cut_windows(self.lattice, response, number))(responses, numbers)
-        return jax.lax.dynamic_update_slice_in_dim(windows, found.astype(windows.dtype), first, axis=0)
 
 
 @dataclasses.dataclass(frozen=True)

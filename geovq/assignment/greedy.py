@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from geovq.assignment.base import GRADIENT, Assigner, Codebook, Inputs, MeasuredAssigner, Passes
 from geovq.assignment.joint import Joint
+from geovq.assignment.perceptual import ImageDistance, check_perceptual, weighted_distance
 from geovq.assignment.problem import Problem, Target, as_problem, candidate_costs, cost_gradient
 from geovq.batching.chunks import Progress
 from geovq.batching.memory import DecoderMemory, RowMemory
@@ -35,6 +36,11 @@ class Greedy(Assigner):
     """Codes of a token that are decoded in a sweep, the present one among them; at most K count."""
     sweeps: int = 1
     """Times that every token is tried at most; an image that a sweep did not change is done."""
+    perceptual: float = 0.0
+    """Weight of LPIPS in what is made small: the mean squared error that a unit of LPIPS is worth. 0.01 suits photographs; 0 leaves
+    LPIPS out, which pure squared error may raise. Needs `geovq[lpips]`."""
+    distance: ImageDistance | None = None
+    """Another differentiable distance of two images (H, W, C) in the place of LPIPS; files cannot hold it."""
     initial: Assigner = Joint()
     """The assigner whose tokens it starts from, where none are given: one without statistics."""
 
@@ -42,6 +48,7 @@ class Greedy(Assigner):
         """Refuses numbers that are not whole or too small, and an initial assigner with statistics."""
         check_whole("candidates", self.candidates)
         check_whole("sweeps", self.sweeps)
+        check_perceptual(self.perceptual, self.distance)
         if not isinstance(self.initial, Assigner) or isinstance(self.initial, MeasuredAssigner):
             raise InputError(
                 f"initial: expected an assigner without statistics, such as geovq.Joint(), found {self.initial!r}; pass "
@@ -67,7 +74,9 @@ class Greedy(Assigner):
             raise InputError("images: expected those that the latents are of, found none; Greedy looks at them.")
         start = self.initial(decode, codebook, inputs, plan=plan) if inputs.start is None else inputs.start
         found = np.array(start, np.int32)
-        problem = as_problem(decode, inputs.latents, codebook)
+        problem = as_problem(
+            decode, inputs.latents, codebook, distance=weighted_distance(self.perceptual, self.distance)
+        )
         kernel = GreedyStep(min(self.candidates, codebook.num_codes))
         active = np.arange(len(found))
         for sweep in range(self.sweeps):

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from geovq.assignment.base import GRADIENT, Codebook, Passes, check_dampings
 from geovq.assignment.curvature import BandCurvature, ExactCurvature, ProjectedCurvature, SketchedCurvature
 from geovq.assignment.gauss_newton import Curvature, GaussNewton, GaussNewtonAssigner
+from geovq.assignment.perceptual import ImageDistance, check_perceptual, weighted_distance
 from geovq.assignment.problem import Problem, as_problem
 from geovq.assignment.subspace import leading_directions
 from geovq.decoder.adapters import Decoder
@@ -48,6 +49,11 @@ class Joint(GaussNewtonAssigner):
     """Steps after each linearisation that keep its JᵀJ and compute the gradient anew."""
     dampings: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
     """Weights λ of the mean metric that each step tries."""
+    perceptual: float = 0.0
+    """Weight of LPIPS in what is made small: the mean squared error that a unit of LPIPS is worth. 0.01 suits photographs; 0 leaves
+    LPIPS out, which pure squared error may raise. Needs `geovq[lpips]`."""
+    distance: ImageDistance | None = None
+    """Another differentiable distance of two images (H, W, C) in the place of LPIPS; files cannot hold it."""
 
     def __post_init__(self) -> None:
         """Refuses numbers that are not whole or too small, and impossible dampings."""
@@ -59,6 +65,7 @@ class Joint(GaussNewtonAssigner):
         check_whole("seed", self.seed, 0)
         check_whole("jacobians", self.jacobians)
         check_whole("corrections", self.corrections, 0)
+        check_perceptual(self.perceptual, self.distance)
         object.__setattr__(self, "dampings", check_dampings(self.dampings))
 
     def program_and_problem(
@@ -73,9 +80,15 @@ class Joint(GaussNewtonAssigner):
         size = math.prod(shape)
         if self.directions is not None and self.directions < size:
             directions = leading_directions(codebook.metrics_on(latents.shape[1:3]), codebook.codes, self.directions)
-            problem = as_problem(decode, latents, codebook, curvature=directions)
+            problem = as_problem(
+                decode,
+                latents,
+                codebook,
+                curvature=directions,
+                distance=weighted_distance(self.perceptual, self.distance),
+            )
             return self._with(ProjectedCurvature(len(directions.steps))), problem
-        problem = as_problem(decode, latents, codebook)
+        problem = as_problem(decode, latents, codebook, distance=weighted_distance(self.perceptual, self.distance))
         if self.probes is not None:
             return self._with(SketchedCurvature(self.probes, self.seed)), problem
         radius = self._radius(shape)
@@ -88,7 +101,7 @@ class Joint(GaussNewtonAssigner):
         """The start, and `jacobians` Jacobians, each with its steps and corrections."""
         size = math.prod(shape)
         if self.probes is not None:
-            jacobian = GRADIENT.plus(Passes(cotangents=self.probes, at_once=self.probes, jacobian_rows=self.probes))
+            jacobian = GRADIENT.plus(Passes(1, cotangents=self.probes, at_once=self.probes, jacobian_rows=self.probes))
             jacobian = jacobian._replace(numbers=self.probes * size)
         elif self.directions is not None and self.directions < size:
             rows = self.directions

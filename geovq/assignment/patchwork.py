@@ -11,6 +11,9 @@ from jaxtyping import Array, Float, Int
 from geovq.assignment.problem import Problem, Target, candidate_costs, costs_of_codes, image_cost, map_candidates
 from geovq.numerics.additive import sum_codes
 
+PATCHWORK_DECODES = 2
+"""Decodes that it takes beside the trials': of the tokens as they are, and of the patchwork."""
+
 _REACH = 1
 """Rows and columns around a token whose pixels count for it."""
 

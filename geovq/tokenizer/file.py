@@ -18,6 +18,7 @@ from geovq.assignment.greedy import Greedy
 from geovq.assignment.joint import Joint
 from geovq.assignment.local import Local
 from geovq.assignment.nearest import Nearest
+from geovq.assignment.stencils import TokenStencils
 from geovq.assignment.whitened import Whitened
 from geovq.geometry.placed_codes import CodeField
 from geovq.storage import load_arrays, save_arrays
@@ -30,7 +31,7 @@ _VERSION = 5
 _ASSIGNERS: dict[str, type[Assigner]] = {
     kind.__name__: kind for kind in (Nearest, Whitened, Local, Geodesic, Amortised, Joint, Greedy)
 }
-_STATISTICS: dict[str, type] = {"field": CodeField, "clusters": ImageClusters}
+_STATISTICS: dict[str, type] = {"field": CodeField, "clusters": ImageClusters, "stencils": TokenStencils}
 """Fields of assigners that hold named tuples of arrays and numbers."""
 
 
@@ -137,6 +138,11 @@ def _options(assigner: Assigner, arrays: dict[str, np.ndarray]) -> dict[str, Any
         elif field.name in _STATISTICS:
             if value is not None:
                 arrays |= {f"{field.name}.{part}": np.asarray(array) for part, array in value._asdict().items()}
+        elif callable(value):
+            raise InputError(
+                f"assigner: expected options that a file can hold, found a function as {field.name}; save the tokenizer with "
+                f"Tokenizer.replace(assigner={name}()) and replace it after loading."
+            )
         else:
             found[field.name] = value.item() if isinstance(value, np.generic) else value
     return found

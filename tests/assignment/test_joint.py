@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from geovq.assignment.base import Codebook, Inputs
+from geovq.assignment.curvature import BandCurvature, ExactCurvature, ProjectedCurvature, SketchedCurvature
 from geovq.assignment.greedy import Greedy
 from geovq.assignment.joint import Joint
 from geovq.assignment.nearest import Nearest
@@ -18,6 +19,8 @@ from geovq.validation import InputError
 from tests import reference
 
 K, SHAPE = 3, (1, 3, 2)
+WIDE = (6, 5, 2)
+LAYOUT = ("NHWC", "HWIO", "NHWC")
 CHEAP = Joint(jacobians=1, corrections=0, dampings=(0.1,))
 
 
@@ -34,6 +37,23 @@ def case(rng):
     codes = rng.standard_normal((K, 2)).astype(np.float32)
     metrics = np.broadcast_to(np.eye(2, dtype=np.float32), (1, 3, 2, 2))
     start = np.argmin(((latents[..., None, :] - codes) ** 2).sum(-1), axis=-1).astype(np.int32)[..., None]
+    return as_partial(decode), Codebook(codes[None], metrics), Inputs(latents, images, start=start)
+
+
+@pytest.fixture
+def photograph(rng):
+    """A convolutional decoder of a grid that takes a band, and images with latents and their nearest codes."""
+    kernel = rng.standard_normal((3, 3, 2, 1)).astype(np.float32)
+
+    def decode(z):
+        enlarged = jnp.repeat(jnp.repeat(z, 2, axis=0), 2, axis=1)[None]
+        return jnp.tanh(jax.lax.conv_general_dilated(enlarged, kernel, (1, 1), "SAME", dimension_numbers=LAYOUT)[0] / 3)
+
+    latents = rng.standard_normal((5, *WIDE)).astype(np.float32)
+    images = np.asarray(jax.vmap(decode)(latents)) + 0.05 * rng.standard_normal((5, 12, 10, 1)).astype(np.float32)
+    codes = rng.standard_normal((K, 2)).astype(np.float32)
+    start = np.argmin(((latents[..., None, :] - codes) ** 2).sum(-1), axis=-1).astype(np.int32)[..., None]
+    metrics = np.broadcast_to(np.eye(2, dtype=np.float32), (*WIDE[:2], 2, 2))
     return as_partial(decode), Codebook(codes[None], metrics), Inputs(latents, images, start=start)
 
 
@@ -182,6 +202,75 @@ def test_a_decoder_that_fails_is_refused(case):
         cheap(as_partial(lambda z: jnp.sqrt(z)), squared, at_zero)
     with pytest.raises(InputError, match="images: expected those that the latents are of, found none"):
         cheap(decode, codebook, Inputs(inputs.latents))
+
+
+def test_neither_the_batch_nor_chunks_nor_devices_change_tokens_of_a_band(photograph):
+    decode, codebook, inputs = photograph
+    joint = dataclasses.replace(CHEAP, radius=1)
+    whole = joint(*photograph)
+    for plan, rows in (
+        (Plan(passes=7), slice(0, 5)),
+        (Plan(memory=1 << 17), slice(0, 5)),
+        (Plan(mesh=jax.make_mesh((1,), ("data",))), slice(0, 5)),
+        (Plan(), slice(3, 4)),
+    ):
+        some = Inputs(inputs.latents[rows], inputs.images[rows], start=inputs.start[rows])
+        np.testing.assert_array_equal(joint(decode, codebook, some, plan=plan), whole[rows])
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_on_a_band_the_true_cost_never_rises_and_comes_near_that_of_whole_jacobians(count, photograph, rng):
+    decode, codebook, inputs = photograph
+    codes = np.concatenate([codebook.codes, 0.3 * rng.standard_normal((1, K, 2))])[:count].astype(np.float32)
+    start = np.concatenate([inputs.start, np.zeros_like(inputs.start)], axis=-1)[..., :count]
+    code_costs = rng.uniform(size=(5, *WIDE[:2], count, K)).astype(np.float32) * (count - 1)
+    several = decode, codebook._replace(codes=codes), inputs._replace(start=start, code_costs=code_costs)
+
+    def costs(tokens):
+        own = np.take_along_axis(code_costs, tokens[..., None], axis=-1).sum(axis=(1, 2, 3, 4))
+        return errors(several, tokens) + own
+
+    before, found = costs(start), dataclasses.replace(CHEAP, radius=1).solve(*several)
+    after = costs(found.tokens)
+    np.testing.assert_allclose(found.costs, after, rtol=1e-4)
+    assert (after <= before + 1e-5).all()
+    whole = costs(dataclasses.replace(CHEAP, radius=None)(*several))
+    assert before.mean() - after.mean() > 0.9 * (before.mean() - whole.mean()) > 0
+
+
+def test_a_radius_that_reaches_every_token_is_a_whole_jacobian(photograph):
+    """Then sets hold one token each, in raster order, and every window holds the whole response."""
+    decode, codebook, inputs = photograph
+    small = Inputs(inputs.latents[:, :3, :4], inputs.images[:, :6, :8], start=inputs.start[:, :3, :4])
+    small_codebook = Codebook(codebook.codes, codebook.position_metrics[:3, :4])
+    band, whole = (
+        dataclasses.replace(CHEAP, radius=radius).solve(decode, small_codebook, small) for radius in (3, None)
+    )
+    np.testing.assert_array_equal(band.tokens, whole.tokens)
+    assert (whole.tokens != small.start).any()
+    np.testing.assert_allclose(band.costs, whole.costs, rtol=1e-5)
+
+
+def test_large_grids_take_a_band_and_small_ones_whole_jacobians(photograph):
+    decode, codebook, _ = photograph
+
+    def curvature(h, w, joint):
+        some = Codebook(codebook.codes, codebook.position_metrics[:1, :1])
+        return joint.program_and_problem(decode, some, np.zeros((1, h, w, 2), np.float32))[0].curvature
+
+    assert isinstance(curvature(5, 5, Joint()), ExactCurvature)
+    assert isinstance(curvature(6, 6, Joint(radius=None)), ExactCurvature)
+    assert curvature(2, 13, Joint()) == BandCurvature(1, None)
+    assert curvature(2, 2, Joint(radius=2, spacing=3)) == BandCurvature(2, 3)
+    assert isinstance(curvature(6, 6, Joint(probes=3)), SketchedCurvature)
+    assert isinstance(curvature(6, 6, Joint(directions=3)), ProjectedCurvature)
+
+
+def test_a_decoder_whose_tokens_have_no_pixels_of_their_own_has_no_band(case):
+    with pytest.raises(
+        InputError, match=r"sides are multiples of the 1x3 tokens', found shape \(2, 4, 1\); use whole Jac"
+    ):
+        Joint(radius=1)(*case)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from geovq.scores import lpips_network as perceptual
+from geovq.models import lpips_network as perceptual
 from geovq.scores import reconstruction as scores
 from geovq.validation import InputError
 from tests import reference

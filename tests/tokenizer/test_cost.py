@@ -22,7 +22,7 @@ from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError
 
 COUNTS: collections.Counter[str] = collections.Counter()
-WEIGHTS = np.random.default_rng(0).standard_normal((8, 12)).astype(np.float32)
+WEIGHTS = np.random.default_rng(0).standard_normal((8, 16)).astype(np.float32)
 CODEBOOK = Codebook(
     np.random.default_rng(1).standard_normal((1, 6, 2)).astype(np.float32),
     np.broadcast_to(np.eye(2, dtype=np.float32), (2, 2, 2, 2)),
@@ -54,11 +54,11 @@ batching.primitive_batchers[counted] = _batch
 
 
 def encode(images):
-    return images.reshape(-1, 12)[:, :8].reshape(-1, 2, 2, 2)
+    return images.reshape(-1, 16)[:, :8].reshape(-1, 2, 2, 2)
 
 
 def decode(latents):
-    return jnp.tanh(latents.reshape(-1, 8) @ WEIGHTS / 3).reshape(-1, 3, 4, 1)
+    return jnp.tanh(latents.reshape(-1, 8) @ WEIGHTS / 3).reshape(-1, 4, 4, 1)
 
 
 def counting(latent):
@@ -73,12 +73,13 @@ def counting(latent):
         Local(probes=3),
         Joint(),
         Joint(jacobians=1, corrections=1, directions=4),
+        Joint(jacobians=1, corrections=1, radius=1),
         Joint(jacobians=1, corrections=0, probes=5, dampings=(0.1,)),
         Greedy(candidates=3, initial=Whitened()),
     ],
 )
 def test_passes_are_those_of_a_counting_decoder(assigner: Assigner):
-    images = np.random.default_rng(2).uniform(size=(1, 3, 4, 1)).astype(np.float32)
+    images = np.random.default_rng(2).uniform(size=(1, 4, 4, 1)).astype(np.float32)
     inputs = Inputs(encode(images), images)
     assigner(as_partial(counting), CODEBOOK, inputs, plan=Plan())  # checks of the decoder are made once
     jax.effects_barrier()
@@ -90,29 +91,29 @@ def test_passes_are_those_of_a_counting_decoder(assigner: Assigner):
 
 
 def test_of_a_tokenizer():
-    tokenizer = Tokenizer(encode, decode, CODEBOOK, assigner=Joint(), image_shape=(3, 4, 1))
+    tokenizer = Tokenizer(encode, decode, CODEBOOK, assigner=Joint(), image_shape=(4, 4, 1))
     cost = tokenizer.cost()
-    assert cost[:2] == (1 + 2 * (1 + 8 + 4 * 4 + 3), 2 * 2 * 3)
+    assert cost[:2] == (1 + 2 * (2 + 8 + 4 * 4 + 3), 2 * 2 * (1 + 3))
     assert cost.seconds > 0
     memory = decoder_memory(single(decode), (2, 2, 2))
     assert memory is not None
     assert cost.memory > memory.parameters + 8 * memory.image
-    free = tokenizer.replace(assigner=Whitened()).cost((3, 4, 1))
+    free = tokenizer.replace(assigner=Whitened()).cost((4, 4, 1))
     assert free[:2] == (0, 0)
     assert 0 < free.memory < cost.memory
     assert free.seconds > 0
 
 
 def test_a_plan_bounds_the_bytes():
-    cost = tokenizer_cost(encode, decode, CODEBOOK, Local(), (3, 4, 1))
+    cost = tokenizer_cost(encode, decode, CODEBOOK, Local(), (4, 4, 1))
     assert isinstance(cost, Cost)
-    less = tokenizer_cost(encode, decode, CODEBOOK, Local(), (3, 4, 1), plan=Plan(memory=cost.memory - 100))
+    less = tokenizer_cost(encode, decode, CODEBOOK, Local(), (4, 4, 1), plan=Plan(memory=cost.memory - 100))
     assert cost.memory - 200 <= less.memory <= cost.memory - 100
     assert less[:2] == cost[:2]
 
 
 def test_what_does_not_fit_and_other_shapes_are_refused():
-    with pytest.raises(InputError, match=r"image_shape: expected \(H, W, C\), found \(3, 4\)"):
-        tokenizer_cost(encode, decode, CODEBOOK, Local(), (3, 4))
+    with pytest.raises(InputError, match=r"image_shape: expected \(H, W, C\), found \(4, 4\)"):
+        tokenizer_cost(encode, decode, CODEBOOK, Local(), (4, 4))
     with pytest.raises(InputError, match="plan: expected at least"):
-        tokenizer_cost(encode, decode, CODEBOOK, Local(), (3, 4, 1), plan=Plan(memory=200))
+        tokenizer_cost(encode, decode, CODEBOOK, Local(), (4, 4, 1), plan=Plan(memory=200))

@@ -163,8 +163,8 @@ def test_files_of_other_versions_of_an_assigner(fitted, tmp_path):
     del meta["assigner"]["corrections"]
     save_arrays(path, arrays, meta)
     assert Tokenizer.load(path, encode, decode).assigner == dataclasses.replace(CHEAP, corrections=3)
-    save_arrays(path, arrays, meta | {"assigner": {"name": "Joint", "radius": 3}})
-    with pytest.raises(InputError, match="expected options of Joint, found radius of another version"):
+    save_arrays(path, arrays, meta | {"assigner": {"name": "Joint", "reach": 3}})
+    with pytest.raises(InputError, match="expected options of Joint, found reach of another version"):
         Tokenizer.load(path, encode, decode)
     save_arrays(path, arrays, meta | {"assigner": {"name": "Fancy"}})
     with pytest.raises(InputError, match=r"expected one of the assigners Nearest, .*found 'Fancy'"):

@@ -18,7 +18,7 @@ from geovq.geometry.measured import draw
 from geovq.metric.batched import mean_metrics
 from geovq.models.spatial_vae import Decoder, SpatialVAE, callables
 from geovq.numerics.additive import sum_codes
-from geovq.scores.lpips_network import installed_weights, perceptual_distances
+from geovq.models.lpips_network import installed_weights, perceptual_distances
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images
 from train.config.options import FinetuneOptions

