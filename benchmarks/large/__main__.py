@@ -1,8 +1,8 @@
 """What do large grids cost, and what are they worth? Published autoencoders on photographs.
 
-    python -m benchmarks.large --autoencoders DIR --photographs DIR --run runs/large                    an hour or two; two CPU cores
-    python -m benchmarks.large --autoencoders DIR --photographs DIR --run runs/full --schedule full     a day; three seeds of codes
-    python -m benchmarks.large --autoencoders DIR --photographs DIR --run runs/smoke --schedule smoke   two minutes, to try it
+    python -m benchmarks.large --autoencoders DIR --photographs DIR --run runs/large                  an hour or two, two cores
+    python -m benchmarks.large --autoencoders DIR --photographs DIR --run runs/full --schedule full   a day; three seeds of codes
+    python -m benchmarks.large --autoencoders DIR --photographs DIR --run runs/smoke --schedule smoke two minutes, to try it
 
 The first folder has taesd_encoder.safetensors and so on, the second bsds500/train, to which codes are fitted, and kodak, on which
 all is reported. Every finished case is a file in --run and is not computed again: start the same command again after a break, and

@@ -140,15 +140,11 @@ class Setting(NamedTuple):
         return made
 
     def amortised(self, coding: Coding, seed: int) -> tuple[Tokenizer, pathlib.Path] | None:
-        """The tokenizer of the default codebook with `Amortised`, and its file; None where it refuses grids of this size."""
-        path = self.run / "codebooks" / f"{coding.name}-amortised-{seed}.npz"
-        if path.exists():
-            return Tokenizer.load(path, *self.vae(coding.autoencoder)), path
-        crops = self.training_crops(seed)[: self.schedule.amortised]
-        try:
-            made = self.tokenizer(coding, None, seed).replace(assigner=Amortised(), images=crops, seed=seed)
-        except InputError as error:
-            print(f"{coding.name}: amortised is left out: {error}", flush=True)
+        """The tokenizer of the default codebook with `Amortised`, and its file; None where the schedule leaves it out."""
+        if not coding.amortised:
             return None
-        made.save(path)
-        return made, path
+        path = self.run / "codebooks" / f"{coding.name}-amortised-{coding.amortised}-{seed}.npz"
+        if not path.exists():
+            crops = self.training_crops(seed)[: coding.amortised]
+            self.tokenizer(coding, None, seed).replace(assigner=Amortised(), images=crops, seed=seed).save(path)
+        return Tokenizer.load(path, *self.vae(coding.autoencoder)), path

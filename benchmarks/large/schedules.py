@@ -18,6 +18,8 @@ class Coding(NamedTuple):
     """Pixels of a side of the crops that are scored, the centres of photographs."""
     photographs: int
     """That are scored at most."""
+    amortised: int = 0
+    """Training crops of which `Amortised` is measured; 0 leaves it out. A crop takes as many products as a linearisation."""
 
     @property
     def name(self) -> str:
@@ -71,31 +73,28 @@ class Schedule(NamedTuple):
     """Pixels of their sides."""
     seeds: tuple[int, ...]
     """Of the crops and the codes, for `quality`; other parts take the first."""
-    amortised: int
-    """Crops at most by which Amortised is measured."""
 
 
-def _codings(side: int, side_of_16: int, photographs: int) -> tuple[Coding, ...]:
+def _codings(side_of_16: int, photographs: int, amortised: tuple[int, ...]) -> tuple[Coding, ...]:
     """One and two codes of 9 bits for 4 channels; one, two and four of 10 bits for 16 channels."""
-    few = tuple(Coding("taesd", 512, count, side, photographs) for count in (1, 2))
-    return few + tuple(Coding("taef1", 1024, count, side_of_16, photographs) for count in (1, 2, 4))
+    bits = [("taesd", 512, 1, 256), ("taesd", 512, 2, 256), *(("taef1", 1024, n, side_of_16) for n in (1, 2, 4))]
+    return tuple(Coding(*each, photographs, crops) for each, crops in zip(bits, amortised, strict=True))
 
 
-_REDUCED = _codings(256, 128, 12)
-_FULL = _codings(256, 256, 24)
+_REDUCED = _codings(128, 12, (16, 0, 0, 0, 0))
+_FULL = _codings(256, 24, (32, 32, 32, 32, 32))
 _SQUARES = ((128, 128), (256, 256), (512, 512), (512, 768))
-_SMOKE = (Coding("taesd", 16, 1, 64, 2), Coding("taef1", 16, 2, 64, 2))
+_SMOKE = (Coding("taesd", 16, 1, 64, 2, amortised=2), Coding("taef1", 16, 2, 64, 2))
 
 SCHEDULES: dict[ScheduleName, Schedule] = {
     "reduced": Schedule(
         codings=_REDUCED,
-        sizes=(Sizes(_REDUCED[0], _SQUARES), Sizes(_REDUCED[2], _SQUARES[:2])),
+        sizes=(Sizes(_REDUCED[0], _SQUARES), Sizes(_REDUCED[2]._replace(amortised=2), _SQUARES[:2])),
         band=Band(_REDUCED[0], 64, 24),
         speed=Speed(_REDUCED[0], (64, 128), 256, probes=96, rounds=1),
         crops=200,
         crop=256,
         seeds=(0,),
-        amortised=64,
     ),
     "full": Schedule(
         codings=_FULL,
@@ -105,16 +104,14 @@ SCHEDULES: dict[ScheduleName, Schedule] = {
         crops=200,
         crop=256,
         seeds=(0, 1, 2),
-        amortised=200,
     ),
     "smoke": Schedule(
         codings=_SMOKE,
-        sizes=(Sizes(_SMOKE[0], ((32, 32), (64, 64))),),
+        sizes=(Sizes(_SMOKE[0], ((48, 48), (64, 64))),),
         band=Band(_SMOKE[0], 48, 2, spacings=(3, 5), fashion=8),
-        speed=Speed(_SMOKE[0], (32, 48), 64, probes=4, rounds=1),
+        speed=Speed(_SMOKE[0], (32, 48), 56, probes=4, rounds=1),
         crops=4,
         crop=64,
         seeds=(0,),
-        amortised=4,
     ),
 }
