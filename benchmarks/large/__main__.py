@@ -1,6 +1,6 @@
 """What do large grids cost, and what are they worth? Published autoencoders on photographs.
 
-    python -m benchmarks.large --autoencoders DIR --photographs DIR --run runs/large                  an hour or two, two cores
+    python -m benchmarks.large --autoencoders DIR --photographs DIR --run runs/large                  two hours on two cores
     python -m benchmarks.large --autoencoders DIR --photographs DIR --run runs/full --schedule full   a day; three seeds of codes
     python -m benchmarks.large --autoencoders DIR --photographs DIR --run runs/smoke --schedule smoke two minutes, to try it
 

@@ -81,7 +81,7 @@ def _codings(side_of_16: int, photographs: int, amortised: tuple[int, ...]) -> t
     return tuple(Coding(*each, photographs, crops) for each, crops in zip(bits, amortised, strict=True))
 
 
-_REDUCED = _codings(128, 12, (16, 0, 0, 0, 0))
+_REDUCED = _codings(96, 12, (16, 0, 0, 0, 0))
 _FULL = _codings(256, 24, (32, 32, 32, 32, 32))
 _SQUARES = ((128, 128), (256, 256), (512, 512), (512, 768))
 _SMOKE = (Coding("taesd", 16, 1, 64, 2, amortised=2), Coding("taef1", 16, 2, 64, 2))
