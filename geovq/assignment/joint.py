@@ -34,7 +34,7 @@ class Joint(GaussNewtonAssigner):
     """R: tokens at most R rows and R columns apart interact. None for whole Jacobians, in which all do. "auto" takes whole ones
     for grids of at most 25 tokens, and else R = 1."""
     spacing: int | None = None
-    """Tokens between those whose responses one product gives, an odd number above R; None takes 2R+1. More is more exact and costs
+    """Tokens between those whose responses one product gives, odd and above R; None takes 2R+1. More is more exact and costs
     more products, s²·d for a Jacobian; a second Jacobian is worth more."""
     directions: int | None = None
     """Leading directions of the latents along which Jacobians are computed; a third of t·d often loses nothing. None for whole
