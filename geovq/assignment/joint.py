@@ -11,8 +11,8 @@ from jaxtyping import Float
 from geovq.assignment.base import GRADIENT, Codebook, Passes, check_dampings
 from geovq.assignment.curvature import BandCurvature, ExactCurvature, ProjectedCurvature, SketchedCurvature
 from geovq.assignment.gauss_newton import Curvature, GaussNewton, GaussNewtonAssigner
-from geovq.assignment.perceptual import ImageDistance, check_perceptual, weighted_distance
 from geovq.assignment.patchwork import PATCHWORK_DECODES
+from geovq.assignment.perceptual import ImageDistance, check_perceptual, weighted_distance
 from geovq.assignment.problem import Problem, as_problem
 from geovq.assignment.subspace import leading_directions
 from geovq.decoder.adapters import Decoder

