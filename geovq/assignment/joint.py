@@ -11,6 +11,7 @@ from jaxtyping import Float
 from geovq.assignment.base import GRADIENT, Codebook, Passes, check_dampings
 from geovq.assignment.curvature import BandCurvature, ExactCurvature, ProjectedCurvature, SketchedCurvature
 from geovq.assignment.gauss_newton import Curvature, GaussNewton, GaussNewtonAssigner
+from geovq.assignment.patchwork import PATCHWORK_DECODES
 from geovq.assignment.perceptual import ImageDistance, check_perceptual, weighted_distance
 from geovq.assignment.problem import Problem, as_problem
 from geovq.assignment.subspace import leading_directions
@@ -100,7 +101,7 @@ class Joint(GaussNewtonAssigner):
 
     def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
         """The start, and `jacobians` Jacobians, each with its steps and corrections."""
-        size = math.prod(shape)
+        size, trials = math.prod(shape), len(self.dampings)
         if self.probes is not None:
             jacobian = GRADIENT.plus(Passes(1, cotangents=self.probes, at_once=self.probes, jacobian_rows=self.probes))
             jacobian = jacobian._replace(numbers=self.probes * size)
@@ -112,9 +113,10 @@ class Joint(GaussNewtonAssigner):
             lattice = make_lattice((h, w, d), radius=radius, spacing=self._spacing(radius))
             rows = lattice.numbers(h * w) // (h * w)
             jacobian = GRADIENT.plus(Passes(1, lattice.products, at_once=lattice.products, jacobian_rows=rows))
+            trials += PATCHWORK_DECODES
         else:
             jacobian = GRADIENT.plus(Passes(1, size, at_once=size, jacobian_rows=size, numbers=size**2))
-        tries = Passes(decodes=len(self.dampings), at_once=len(self.dampings))
+        tries = Passes(decodes=trials, at_once=len(self.dampings))
         each = jacobian.plus(GRADIENT, self.corrections).plus(tries, 1 + self.corrections)
         return Passes(decodes=1).plus(each, self.jacobians)
 
