@@ -149,14 +149,24 @@ def in_turn(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, 
 _RESET_PEAK = pathlib.Path("/proc/self/clear_refs")
 
 
-def peak_bytes_of(call: Callable[[], Any]) -> tuple[Any, int | None]:
-    """What the call returns, and by how much the memory in use rose at its peak; None where the system is not Linux."""
+def peak_bytes_of(call: Callable[[], Any], before: int | None = None) -> tuple[Any, int | None]:
+    """What the call returns, and by how much the memory in use rose at its peak; None where the system is not Linux.
+
+    Args:
+        call: Takes nothing.
+        before: Bytes from which the rise is counted; None for those in use before the call.
+    """
     if not _RESET_PEAK.exists():
         return call(), None
     _RESET_PEAK.write_text("5")
-    before = _memory("VmRSS")
+    before = memory_in_use() if before is None else before
     found = call()
     return found, _memory("VmHWM") - before
+
+
+def memory_in_use() -> int:
+    """Bytes of this process; 0 where the system is not Linux."""
+    return _memory("VmRSS") if _RESET_PEAK.exists() else 0
 
 
 def _memory(name: str) -> int:

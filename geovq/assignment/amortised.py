@@ -49,8 +49,8 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
     max_images: int = 8000
     """Training images at most, drawn at random, by which clusters are found and measured; at most 32 for stencils."""
     perceptual: float = 0.0
-    """Weight of LPIPS in what is made small: the mean squared error that a unit of LPIPS is worth. 0.01 suits photographs; 0 leaves
-    LPIPS out, which pure squared error may raise. Needs `geovq[lpips]`."""
+    """Weight of LPIPS in what is made small: the mean squared error that a unit of LPIPS is worth. 0.01 suits photographs; 0
+    leaves LPIPS out, which pure squared error may raise. Needs `geovq[lpips]`."""
     distance: ImageDistance | None = None
     """Another differentiable distance of two images (H, W, C) in the place of LPIPS; files cannot hold it."""
     clusters: ImageClusters | None = None

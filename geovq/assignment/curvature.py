@@ -31,7 +31,7 @@ class BandCurvature:
     """JᵀJ of tokens at most R rows and columns apart, see `geovq.metric.band`."""
 
     radius: int
-    spacing: int | None
+    spacing: int
 
     def passes(self, shape: tuple[int, ...]) -> int:
         """A forward-mode product for each channel of each token of a window."""

