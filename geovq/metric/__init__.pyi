@@ -11,6 +11,9 @@ from .edge_lengths import edge_length as edge_length
 from .edge_lengths import measure_edges as measure_edges
 from .geodesics import Geodesics as Geodesics
 from .geodesics import find_geodesics as find_geodesics
+from .neighbours import BandError as BandError
+from .neighbours import band_error as band_error
+from .neighbours import neighbour_metrics as neighbour_metrics
 from .pullback import grid_metric as grid_metric
 from .pullback import inner as inner
 from .pullback import log_volume as log_volume

@@ -12,6 +12,7 @@ What a window leaves out, and what other tokens of the lattice leave in it, is t
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -85,13 +86,22 @@ def make_lattice(grid: tuple[int, int, int], *, radius: int = 1, spacing: int | 
     return Lattice(grid, radius, spacing)
 
 
+def has_blocks(grid: tuple[int, ...], image: Any) -> bool:
+    """Whether a decoder's image is one array (H, W, C), and every token of a grid has a block of its pixels."""
+    return isinstance(image, jax.ShapeDtypeStruct) and _divides(grid, image.shape)
+
+
+def _divides(grid: tuple[int, ...], image_shape: tuple[int, ...]) -> bool:
+    return len(image_shape) == 3 and image_shape[0] % grid[0] == 0 and image_shape[1] % grid[1] == 0
+
+
 def check_blocks(grid: tuple[int, ...], image_shape: tuple[int, ...]) -> None:
     """Refuses a decoder whose tokens have no blocks of pixels of their own.
 
     Raises:
         InputError: An image that is not (H, W, C), or whose sides are no multiples of the grid's.
     """
-    if len(image_shape) != 3 or image_shape[0] % grid[0] or image_shape[1] % grid[1]:
+    if not _divides(grid, image_shape):
         raise InputError(
             f"decoder: expected an image (H, W, C) whose sides are multiples of the {grid[0]}x{grid[1]} tokens', found shape "
             f"{tuple(image_shape)}; use whole Jacobians, radius=None, or probes."

@@ -1,5 +1,7 @@
 """Local: each token under its own metric, given or computed, all at once or in parts."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -41,6 +43,23 @@ def test_parts_of_the_images_have_the_same_tokens_and_are_counted(case, monkeypa
         done: list[int] = []
         np.testing.assert_array_equal(Local()(decode, codebook, some, progress=done.append), whole)
         assert sum(done) == N
+
+
+def test_large_grids_take_products_of_many_tokens_at_once(rng):
+    """A kernel as wide as a token's block: responses end before those of the next tokens of a lattice begin."""
+    kernel = rng.standard_normal((3, 3, 2, 1)).astype(np.float32)
+
+    def decode(z):
+        enlarged = jnp.repeat(jnp.repeat(z, 2, axis=0), 2, axis=1)[None]
+        layout = ("NHWC", "HWIO", "NHWC")
+        return jnp.tanh(jax.lax.conv_general_dilated(enlarged, kernel, (1, 1), "SAME", dimension_numbers=layout)[0])
+
+    latents = rng.standard_normal((2, 6, 7, 2)).astype(np.float32)
+    codebook = Codebook(rng.standard_normal((1, 9, 2)).astype(np.float32), np.eye(2, dtype=np.float32)[None, None])
+    given = Inputs(latents, metrics=token_metrics(as_partial(decode), latents))
+    wanted = Local()(as_partial(decode), codebook, given)
+    np.testing.assert_array_equal(Local()(as_partial(decode), codebook, Inputs(latents)), wanted)
+    assert Local().passes((64, 96, 2), codebook).tangents == Local().passes((32, 32, 2), codebook).tangents == 50
 
 
 @pytest.mark.parametrize("probes", [0, -1, 1.5, True])

@@ -33,11 +33,12 @@ def case(rng):
     def decode(z):
         return jax.nn.sigmoid(z.ravel() @ weights / 2).reshape(4, 4, 1)
 
-    latents = rng.standard_normal((12, *SHAPE)).astype(np.float32)
-    images = np.asarray(jax.vmap(decode)(latents))
+    latents = rng.standard_normal((48, *SHAPE)).astype(np.float32)
+    images = np.asarray(jax.vmap(decode)(latents)) + 0.2 * rng.standard_normal((48, 4, 4, 1)).astype(np.float32)
     codes = rng.standard_normal((1, 6, 2)).astype(np.float32)
     metrics = np.broadcast_to(np.eye(2, dtype=np.float32), (2, 2, 2, 2))
-    return as_partial(decode), Codebook(codes, metrics), Inputs(latents, images)
+    start = rng.integers(0, 6, (48, 2, 2, 1)).astype(np.int32)
+    return as_partial(decode), Codebook(codes, metrics), Inputs(latents, images, start=start)
 
 
 def scores(case, tokens):
@@ -56,7 +57,7 @@ def assigners(case):
 @pytest.mark.parametrize("number", range(3), ids=["joint", "amortised", "greedy"])
 def test_what_is_weighed_becomes_smaller(number, case):
     assigner = assigners(case)[number]
-    weight = 30.0
+    weight = 0.3
     plain = assigner(*case, plan=PLAN)
     weighed = dataclasses.replace(assigner, perceptual=weight, distance=slopes)(*case, plan=PLAN)
     (squared, of_plain), (other, of_weighed) = scores(case, plain), scores(case, weighed)

@@ -23,7 +23,7 @@ def test_equals_alexnet_written_out(side, channels, enlarged, rng):
 
 
 def test_squared_distances_of_features_are_lpips(rng):
-    image, other = rng.uniform(size=(2, 66, 70, 3)).astype(np.float32)
+    image, other = jnp.asarray(rng.uniform(size=(2, 66, 70, 3)), jnp.float32)
     weights = perceptual.installed_weights()
     pairs = zip(*(perceptual.perceptual_features(weights, side) for side in (image, other)), strict=True)
     found = sum(float(jnp.sum((ours - theirs) ** 2)) for ours, theirs in pairs)

@@ -64,7 +64,7 @@ def test_sizes_keep_the_cost_within_bounds(latent_shape, image_shape, options, e
     ("latent_shape", "image_shape", "options", "expected"),
     [
         ((8, 8, 16), (32, 32, 3), {}, (200, None)),
-        ((8, 8, 128), (32, 32, 3), {}, (200, 16)),
+        ((8, 8, 128), (32, 32, 3), {}, (200, 10)),
         ((32, 32, 4), (256, 256, 3), {}, (32, 1)),
         ((32, 32, 4), (256, 256, 3), {"probes": 5}, (200, 5)),
         ((32, 32, 4), (256, 256, 3), {"max_images": 8}, (8, 4)),
