@@ -107,8 +107,7 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
     ) -> tuple[GaussNewton, Problem]:
         """With the curvature of the clusters or the stencils."""
         if self.stencils is not None:
-            image_shape = jax.eval_shape(as_partial(decode), jnp.asarray(latents[0])).shape
-            check_blocks(latents.shape[1:], image_shape)
+            check_blocks(latents.shape[1:], jax.eval_shape(as_partial(decode), jnp.asarray(latents[0])))
             problem = as_problem(
                 decode,
                 latents,

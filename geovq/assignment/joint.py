@@ -16,7 +16,7 @@ from geovq.assignment.perceptual import ImageDistance, check_perceptual, weighte
 from geovq.assignment.problem import Problem, as_problem
 from geovq.assignment.subspace import leading_directions
 from geovq.decoder.adapters import Decoder
-from geovq.metric.band import SPACING, check_blocks, make_lattice
+from geovq.metric.band import SPACING, check_blocks, has_blocks, make_lattice
 from geovq.validation import InputError, check_whole
 
 _RADIUS = 1
@@ -26,14 +26,15 @@ _RADIUS = 1
 class Joint(GaussNewtonAssigner):
     """Gauss-Newton steps over codes on the image's squared error, with the image's own JᵀJ.
 
-    An image costs `jacobians` Jacobians: t·d forward-mode products each, or one for each direction, or a reverse-mode product for
-    each probe. An image takes memory for its whole Jacobian, t·d·H·W·C numbers, and for JᵀJ, (t·d)² numbers; r directions take
-    r·H·W·C numbers, and r probes r·(H·W·C + t·d).
+    An image costs `jacobians` Jacobians. Large grids take a band of JᵀJ: s²·d forward-mode products whatever the grid's size, and
+    memory for s²·d·H·W·C numbers of responses and (2R+1)²·d² numbers of JᵀJ a token. A whole Jacobian takes t·d products, and
+    memory for t·d·H·W·C and (t·d)² numbers; r directions take r products and r·H·W·C numbers, and r probes r reverse-mode products
+    and r·(H·W·C + t·d) numbers.
     """
 
     radius: int | Literal["auto"] | None = "auto"
     """R: tokens at most R rows and R columns apart interact. None for whole Jacobians, in which all do. "auto" takes whole ones
-    for grids of at most 25 tokens, and else R = 1."""
+    for grids of at most 25 tokens and for decoders whose tokens have no blocks of pixels of their own, and else R = 1."""
     spacing: int | None = None
     """Tokens between those whose responses one product gives, odd and above R; None takes 2R+1. More is more exact and costs
     more products, s²·d for a Jacobian; a second Jacobian is worth more."""
@@ -64,11 +65,22 @@ class Joint(GaussNewtonAssigner):
                 check_whole(name, count)
         if self.directions is not None and self.probes is not None:
             raise InputError("probes: expected directions or probes, found both; leave one of them out.")
+        self._check_band()
         check_whole("seed", self.seed, 0)
         check_whole("jacobians", self.jacobians)
         check_whole("corrections", self.corrections, 0)
         check_perceptual(self.perceptual, self.distance)
         object.__setattr__(self, "dampings", check_dampings(self.dampings))
+
+    def _check_band(self) -> None:
+        if isinstance(self.radius, str) and self.radius != "auto":
+            raise InputError(
+                f'radius: expected a whole number, None or "auto", found {self.radius!r}; choose one of them.'
+            )
+        if isinstance(self.radius, int) and (self.probes is not None or self.directions is not None):
+            raise InputError("radius: expected a radius, probes or directions, found two of them; leave one out.")
+        radius = _RADIUS if self.radius is None or isinstance(self.radius, str) else self.radius
+        make_lattice((1, 1, 1), radius=radius, spacing=self.spacing)
 
     def program_and_problem(
         self, decode: Decoder, codebook: Codebook, latents: Float[np.ndarray, "n h w d"]
@@ -93,9 +105,9 @@ class Joint(GaussNewtonAssigner):
         problem = as_problem(decode, latents, codebook, distance=weighted_distance(self.perceptual, self.distance))
         if self.probes is not None:
             return self._with(SketchedCurvature(self.probes, self.seed)), problem
-        radius = self._radius(shape)
-        if radius is not None:
-            check_blocks(shape, jax.eval_shape(problem.decode, latents[0]).shape)
+        radius, image = self._radius(shape), jax.eval_shape(problem.decode, latents[0])
+        if radius is not None and (self.radius != "auto" or has_blocks(shape, image)):
+            check_blocks(shape, image)
             return self._with(BandCurvature(radius, self._spacing(radius))), problem
         return self._with(ExactCurvature()), problem
 

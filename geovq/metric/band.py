@@ -87,24 +87,23 @@ def make_lattice(grid: tuple[int, int, int], *, radius: int = 1, spacing: int | 
 
 
 def has_blocks(grid: tuple[int, ...], image: Any) -> bool:
-    """Whether a decoder's image is one array (H, W, C), and every token of a grid has a block of its pixels."""
-    return isinstance(image, jax.ShapeDtypeStruct) and _divides(grid, image.shape)
+    """Whether an image, as `jax.eval_shape` gives it, is one array (H, W, C) in which every token has a block of pixels."""
+    if not isinstance(image, jax.ShapeDtypeStruct) or len(image.shape) != 3:
+        return False
+    return image.shape[0] % grid[0] == 0 and image.shape[1] % grid[1] == 0
 
 
-def _divides(grid: tuple[int, ...], image_shape: tuple[int, ...]) -> bool:
-    return len(image_shape) == 3 and image_shape[0] % grid[0] == 0 and image_shape[1] % grid[1] == 0
-
-
-def check_blocks(grid: tuple[int, ...], image_shape: tuple[int, ...]) -> None:
-    """Refuses a decoder whose tokens have no blocks of pixels of their own.
+def check_blocks(grid: tuple[int, ...], image: Any) -> None:
+    """Refuses a decoder whose tokens have no blocks of pixels of their own; arguments as `has_blocks`.
 
     Raises:
         InputError: An image that is not (H, W, C), or whose sides are no multiples of the grid's.
     """
-    if not _divides(grid, image_shape):
+    if not has_blocks(grid, image):
+        found = f"shape {image.shape}" if isinstance(image, jax.ShapeDtypeStruct) else "several arrays"
         raise InputError(
-            f"decoder: expected an image (H, W, C) whose sides are multiples of the {grid[0]}x{grid[1]} tokens', found shape "
-            f"{tuple(image_shape)}; use whole Jacobians, radius=None, or probes."
+            f"decoder: expected an image (H, W, C) whose sides are multiples of the {grid[0]}x{grid[1]} tokens', found {found}; "
+            "use whole Jacobians, radius=None, or probes."
         )
 
 

@@ -116,7 +116,7 @@ def band_error(
 
 def _lattice(decode: Partial, grids: np.ndarray, radius: int, spacing: int | None) -> Lattice:
     _, h, w, d = grids.shape
-    check_blocks((h, w, d), jax.eval_shape(decode, jax.ShapeDtypeStruct((h, w, d), grids.dtype)).shape)
+    check_blocks((h, w, d), jax.eval_shape(decode, jax.ShapeDtypeStruct((h, w, d), grids.dtype)))
     return make_lattice((h, w, d), radius=radius, spacing=spacing)
 
 

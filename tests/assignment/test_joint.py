@@ -266,6 +266,30 @@ def test_large_grids_take_a_band_and_small_ones_whole_jacobians(photograph):
     assert isinstance(curvature(6, 6, Joint(directions=3)), ProjectedCurvature)
 
 
+def test_large_grids_without_blocks_of_pixels_take_whole_jacobians(case):
+    _, codebook, _ = case
+    narrow = as_partial(lambda z: z.reshape(-1, 1, 1)[:59])
+    codebook = codebook._replace(position_metrics=codebook.position_metrics[:1, :1])
+    found = Joint().program_and_problem(narrow, codebook, np.zeros((1, 6, 5, 2), np.float32))[0].curvature
+    assert isinstance(found, ExactCurvature)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"radius": -1}, "radius: expected a whole number of at least 0, found -1"),
+        ({"radius": 1.5}, "radius: expected a whole number"),
+        ({"radius": "all"}, "radius: expected a whole number, None or 'auto', found 'all'"),
+        ({"radius": 2, "spacing": 4}, "spacing: expected an odd number above the radius 2, found 4"),
+        ({"spacing": 1}, "spacing: expected an odd number above the radius 1, found 1"),
+        ({"radius": 1, "probes": 8}, "radius: expected a radius, probes or directions, found two of them"),
+    ],
+)
+def test_bands_that_cannot_be_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        Joint(**options)
+
+
 def test_a_decoder_whose_tokens_have_no_pixels_of_their_own_has_no_band(case):
     with pytest.raises(
         InputError, match=r"sides are multiples of the 1x3 tokens', found shape \(2, 4, 1\); use whole Jac"

@@ -168,10 +168,13 @@ def test_windows_by_hand(rng):
             "spacing: expected an odd number above the radius 3, found 3",
         ),
         (
-            lambda: check_blocks((4, 4, 1), (48,)),
+            lambda: check_blocks((4, 4, 1), jax.ShapeDtypeStruct((48,), jnp.float32)),
             r"sides are multiples of the 4x4 tokens', found shape \(48,\); use whole",
         ),
-        (lambda: check_blocks((4, 4, 1), (8, 10, 1)), r"found shape \(8, 10, 1\); use whole Jacobians, radius=None"),
+        (
+            lambda: check_blocks((4, 4, 1), jax.ShapeDtypeStruct((8, 10, 1), jnp.float32)),
+            r"found shape \(8, 10, 1\); use whole Jacobians, radius=None",
+        ),
     ],
 )
 def test_what_has_no_band_is_refused(make, message):
