@@ -24,7 +24,11 @@ from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images
 
 DENSE = Joint(radius=None)
-ON_BANDS = {"radius 1": Joint(radius=1), "radius 2": Joint(radius=2)}
+ON_BANDS = {
+    "radius 1": Joint(radius=1),
+    "radius 1, spacing 5": Joint(radius=1, spacing=5),
+    "radius 2": Joint(radius=2),
+}
 ON_SMALL_GRIDS = {"radius 3": Joint(radius=3)}
 
 _FASHION_CODES = 512
@@ -120,22 +124,21 @@ def _compared(
     """PSNR of tokens that are chosen on bands and on the dense JᵀJ, from the same start, image by image."""
     start, codes = tokenizer.encode(images), digest({"codes": tokenizer.codebook.codes})
 
-    def found(assigner: Joint) -> np.ndarray:
+    def found(label: str, assigner: Joint) -> np.ndarray:
         def compute() -> Cell:
             tokens = tokenizer.replace(assigner=assigner).encode(images, start=start)
             return [], {"psnr": psnr(images, tokenizer.decode(tokens))}
 
         made_from = {"images": digest({"images": images}), "codes": codes, "assign": describe_assigner(assigner)}
-        label = "dense" if assigner.radius is None else f"radius-{assigner.radius}"
-        return setting.cell(f"{name}-{label}", made_from, compute)[1]["psnr"]
+        return setting.cell(f"{name}-{label.replace(', ', '-').replace(' ', '-')}", made_from, compute)[1]["psnr"]
 
-    dense, whitened = found(DENSE), psnr(images, tokenizer.decode(start))
+    dense, whitened = found("dense", DENSE), psnr(images, tokenizer.decode(start))
     rows = [
         mean_row(fields | {"assign": "whitened"}, "psnr", whitened),
         mean_row(fields | {"assign": "dense"}, "psnr", dense),
     ]
     for label, assigner in bands.items():
-        ours = found(assigner)
+        ours = found(label, assigner)
         said = fields | {"assign": label}
         rows += [mean_row(said, "psnr", ours), mean_row(said | {"peer": "dense"}, "psnr_difference", ours - dense)]
         print(f"{name}: {label} differs by {np.mean(ours - dense):.3f} dB from the dense one", flush=True)

@@ -25,14 +25,14 @@ Found = dict[str, np.ndarray]
 
 def quality(setting: Setting) -> list[Row]:
     """Rows of every coding and seed."""
+    codings = setting.schedule.codings
     rows: list[Row] = []
     for seed in setting.schedule.seeds:
-        for coding in setting.schedule.codings:
-            rows += setting.measured(coding.autoencoder, seed)[1]
+        for autoencoder in dict.fromkeys(coding.autoencoder for coding in codings):
+            rows += setting.measured(autoencoder, seed)[1]
+        for coding in codings:
             rows += _coding_rows(setting, coding, seed)
-    return [
-        each for i, each in enumerate(rows) if each not in rows[:i]
-    ]  # an autoencoder is measured once for all codings
+    return rows
 
 
 def _coding_rows(setting: Setting, coding: Coding, seed: int) -> list[Row]:
