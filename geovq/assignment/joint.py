@@ -28,7 +28,7 @@ class Joint(GaussNewtonAssigner):
 
     An image costs `jacobians` Jacobians. Large grids take a band of JᵀJ: s²·d forward-mode products whatever the grid's size, and
     memory for s²·d·H·W·C numbers of responses and (2R+1)²·d² numbers of JᵀJ a token. A whole Jacobian takes t·d products, and
-    memory for t·d·H·W·C and (t·d)² numbers; r directions take r products and r·H·W·C numbers, and r probes r reverse-mode products
+    memory for t·d·H·W·C and (t·d)² numbers; r directions take r products and r·H·W·C numbers, r probes r reverse-mode products
     and r·(H·W·C + t·d) numbers.
     """
 

@@ -279,7 +279,7 @@ def test_large_grids_without_blocks_of_pixels_take_whole_jacobians(case):
     [
         ({"radius": -1}, "radius: expected a whole number of at least 0, found -1"),
         ({"radius": 1.5}, "radius: expected a whole number"),
-        ({"radius": "all"}, "radius: expected a whole number, None or 'auto', found 'all'"),
+        ({"radius": "all"}, "radius: expected a whole number, None or .auto., found 'all'"),
         ({"radius": 2, "spacing": 4}, "spacing: expected an odd number above the radius 2, found 4"),
         ({"spacing": 1}, "spacing: expected an odd number above the radius 1, found 1"),
         ({"radius": 1, "probes": 8}, "radius: expected a radius, probes or directions, found two of them"),
