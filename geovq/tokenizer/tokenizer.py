@@ -192,8 +192,8 @@ class Tokenizer:
             num_codes: K, of each quantizer.
             codebook: One of `geovq.codebook.CODEBOOKS`; `refined` reconstructs best and takes some minutes more.
             assigner: `Whitened()` costs nothing at encoding; `Joint()` reconstructs far better and needs two Jacobians of the
-                decoder for each image. Statistics that it needs are measured. None takes `Joint()` where a grid has at most
-                1,024 numbers, h·w·d, and else `Joint(probes=256)`.
+                decoder for each image. Statistics that it needs are measured. None takes `Joint()` where latents have at most 40
+                channels or a grid at most 1,024 numbers, h·w·d, and else `Joint(probes=256)`.
             num_quantizers: S, the codes of a token.
             composition: "residual" or "product", where a token has several codes, see `geovq.numerics.additive`.
             max_images: Images at most, drawn at random, that are measured; this, `max_tokens`, `num_neighbours`, `components` and
@@ -325,8 +325,7 @@ class Tokenizer:
             codes: (K, d), or (S, K, d) of which a token gets one code each, whose sum is decoded. Pass the codes of a residual VQ
                 as they are; `geovq.numerics.additive_codes` makes them of a grouped VQ, `geovq.models.channel_codes` of FSQ.
             images: Some training images, whose mean metrics `Whitened` and `Joint` need; their number may be small.
-            assigner: Any but `Geodesic`, which needs the graph that `fit` makes. None takes `Joint()` where a grid has at most
-                1,024 numbers, h·w·d, and else `Joint(probes=256)`, whose Jacobians take a time that does not grow with the grid.
+            assigner: Any but `Geodesic`, which needs the graph that `fit` makes. None chooses as `fit` does.
             max_images: Images at most, drawn at random, that are measured; `Amortised` has a number of its own.
             probes: Random probes of every image by which mean metrics are sketched; None for exact ones. "auto" takes exact ones
                 where a grid has at most 1,024 numbers and its Jacobian at most 2²². Else it takes images of 2²¹ pixels at most,
