@@ -1,8 +1,8 @@
 """The tokens of an image together, by Gauss-Newton steps over codes: what `Joint` and `Amortised` share.
 
 The squared error of the image is linearised, first at the encoder's latents and then at the quantized ones; coordinate descent
-over the tokens lowers it. A `Curvature` says where JᵀJ comes from: those in `geovq.assignment.curvature` compute it,
-those in `geovq.assignment.amortised` look it up. On each linearisation a few steps can follow that keep JᵀJ and compute only the gradient
+over the tokens lowers it. A `Curvature` says where JᵀJ comes from: those in `geovq.assignment.curvature` compute it, those in
+`geovq.assignment.amortised` look it up. On each linearisation a few steps can follow that keep JᵀJ and compute only the gradient
 anew (the chord method). Each step tries a few dampings and takes the one with the best image if that is better than before, so
 that the true error never rises. Where codes have costs, the sum of the error and the costs takes its place.
 """
