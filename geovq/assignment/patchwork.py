@@ -14,18 +14,50 @@ from geovq.numerics.additive import sum_codes
 PATCHWORK_DECODES = 2
 """Decodes that it takes beside the trials': of the tokens as they are, and of the patchwork."""
 
-_REACH = 1
+REACH = 1
 """Rows and columns around a token whose pixels count for it."""
 
 
-def token_errors(
-    decoded: Float[Array, "H W C"], image: Float[Array, "H W C"], grid: tuple[int, int]
-) -> Float[Array, "h w"]:
-    """Squared error of the pixels around every token: of its own block and the blocks next to it."""
+def token_errors(values: Float[Array, "H W C"], grid: tuple[int, int], reach: int = REACH) -> Float[Array, "h w"]:
+    """Sums of the pixels around every token: of its own block, and of those at most `reach` rows and columns away."""
     h, w = grid
-    squares = ((decoded - image) ** 2).reshape(h, image.shape[0] // h, w, image.shape[1] // w, -1).sum(axis=(1, 3, 4))
-    side = 2 * _REACH + 1
-    return jax.lax.reduce_window(squares, 0.0, jax.lax.add, (side, side), (1, 1), "SAME")
+    height, width, _ = values.shape
+    blocks = values.reshape(h, height // h, w, width // w, -1).sum(axis=(1, 3, 4))
+    side = 2 * reach + 1
+    return jax.lax.reduce_window(blocks, 0.0, jax.lax.add, (side, side), (1, 1), "SAME")
+
+
+def local_costs(
+    problem: Problem,
+    candidates: Int[Array, "c h w S"],
+    image: Float[Array, "H W C"],
+    *,
+    at_once: int | None = None,
+    reach: int = REACH,
+) -> tuple[Float[Array, " c"], Float[Array, "c h w"]]:
+    """What several grids of tokens cost, without the costs of their codes, and what the pixels around each token make of it.
+
+    Args:
+        problem: What all images share. A distance counts around a token by its slope at the image of the first grid.
+        candidates: The grids.
+        image: That they are for.
+        at_once: Grids that are decoded at once; None decodes all.
+        reach: As for `token_errors`.
+    """
+    grid = candidates.shape[1], candidates.shape[2]
+    first = slope = None
+    if problem.distance is not None:
+        first = problem.decode(sum_codes(problem.codes, candidates[0]))
+        slope = jax.grad(problem.distance)(first, image)
+
+    def score(candidate: Int[Array, "h w S"]) -> tuple[Float[Array, ""], Float[Array, "h w"]]:
+        decoded = problem.decode(sum_codes(problem.codes, candidate))
+        values = (decoded - image) ** 2
+        if slope is not None:
+            values = values + slope * (decoded - first)
+        return image_cost(problem, decoded, image), token_errors(values, grid, reach)
+
+    return map_candidates(score, candidates, at_once)
 
 
 def patch(trials: Int[Array, "c h w S"], errors: Float[Array, "c h w"]) -> Int[Array, "h w S"]:
@@ -47,13 +79,8 @@ def add_patchwork(
         at_once: Grids that are decoded at once.
     """
 
-    def score(candidate: Int[Array, "h w S"]) -> tuple[Float[Array, ""], Float[Array, "h w"]]:
-        decoded = problem.decode(sum_codes(problem.codes, candidate))
-        errors = token_errors(decoded, target.image, (candidate.shape[0], candidate.shape[1]))
-        return image_cost(problem, decoded, target.image), errors
-
     candidates = jnp.concatenate([tokens[None], trials])
-    costs, errors = map_candidates(score, candidates, at_once)
+    costs, errors = local_costs(problem, candidates, target.image, at_once=at_once)
     patchwork = patch(candidates, errors)[None]
     of_patchwork = candidate_costs(problem, patchwork, target)
     costs = costs + costs_of_codes(candidates, target)

@@ -1,5 +1,6 @@
 """Greedy: with all codes as candidates it is coordinate descent through the decoder, here by brute force."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -27,12 +28,12 @@ def problem(rng):
     return decode, Codebook(codes, metrics), Inputs(latents, images.astype(np.float32), start=start)
 
 
-def error_of(problem, i):
+def error_of(problem, i, shape=SHAPE):
     """The squared error of image i as a function of its tokens (t, S)."""
     decode, codebook, inputs = problem
 
     def error(tokens):
-        grid = reference.summed_codes(codebook.codes, tokens).astype(np.float32).reshape(SHAPE)
+        grid = reference.summed_codes(codebook.codes, tokens).astype(np.float32).reshape(shape)
         return float(np.sum((np.asarray(decode(grid)) - inputs.images[i]) ** 2))
 
     return error
@@ -45,6 +46,49 @@ def test_all_candidates_are_coordinate_descent(problem, sweeps):
         start = problem[2].start[i].reshape(2, 2)
         wanted = reference.coordinate_descent(error_of(problem, i), start, K, sweeps)
         np.testing.assert_array_equal(found[i].reshape(2, 2), wanted)
+
+
+def test_tokens_whose_responses_do_not_meet_are_tried_together(rng):
+    """A decoder in which a token changes its own pixels and those of the tokens next to it."""
+    kernel = jnp.asarray(rng.standard_normal((3, 3, 2, 1)).astype(np.float32))
+
+    def decode(z):
+        wide = jnp.repeat(jnp.repeat(z, 2, axis=0), 2, axis=1)
+        return jnp.tanh(jax.lax.conv_general_dilated(wide[None], kernel, (1, 1), "SAME", dimension_numbers=LAYOUT)[0])
+
+    grid, n = (5, 4, 2), 2
+    codes = rng.standard_normal((2, K, 2)).astype(np.float32)
+    latents = rng.standard_normal((n, *grid)).astype(np.float32)
+    images = np.asarray(jax.vmap(decode)(latents) + 0.1 * rng.standard_normal((n, 10, 8, 1)), np.float32)
+    start = rng.integers(0, K, (n, *grid[:2], 2)).astype(np.int32)
+    codebook = Codebook(codes, np.broadcast_to(np.eye(2, dtype=np.float32), (1, 1, 2, 2)))
+    made = Greedy(candidates=K, spacing=3)(as_partial(decode), codebook, Inputs(latents, images, start=start))
+    order = [(y, x, s) for i in range(3) for j in range(3) for s in range(2) for y in (i, i + 3) for x in (j, j + 3)]
+    places = [(4 * y + x, s) for y, x, s in order if y < 5 and x < 4]
+    assert len(places) == start[0].size
+    for i in range(n):
+        error = error_of((as_partial(decode), codebook, Inputs(latents, images)), i, grid)
+        wanted = reference.coordinate_descent(error, start[i].reshape(20, 2), K, 1, places)
+        np.testing.assert_array_equal(made[i].reshape(20, 2), wanted)
+        assert error(wanted) < error(start[i].reshape(20, 2))
+
+
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def test_what_tokens_choose_together_is_left_out_where_the_image_is_worse(rng):
+    """Every pixel hangs on all tokens, so that choices apart from each other do not add up."""
+    weights = rng.standard_normal((24, 24)).astype(np.float32)
+    decode = as_partial(lambda z: jnp.tanh(z.ravel() @ weights).reshape(4, 6, 1))
+    latents = rng.standard_normal((8, 4, 6, 1)).astype(np.float32)
+    images = np.asarray(jax.vmap(decode)(latents))
+    codebook = Codebook(np.linspace(-2, 2, K, dtype=np.float32).reshape(1, K, 1), np.ones((1, 1, 1, 1), np.float32))
+    start = rng.integers(0, K, (8, 4, 6, 1)).astype(np.int32)
+    made = Greedy(candidates=K, spacing=1)(decode, codebook, Inputs(latents, images, start=start))
+    errors = [
+        ((jax.vmap(decode)(codebook.codes[0][t[..., 0]]) - images) ** 2).sum(axis=(1, 2, 3)) for t in (start, made)
+    ]
+    assert (errors[1] <= errors[0]).all()
 
 
 def test_fewer_candidates_never_make_an_image_worse(problem):
@@ -81,6 +125,7 @@ def test_what_it_cannot_do_is_refused(problem):
     for options, message in (
         ({"candidates": 0}, "candidates: expected a whole number"),
         ({"sweeps": 0}, "sweeps: expected a whole number"),
+        ({"spacing": 4}, "spacing: expected an odd number above the radius 0, found 4"),
         ({"initial": "joint"}, "initial: expected an assigner without statistics"),
     ):
         with pytest.raises(InputError, match=message):
