@@ -33,8 +33,8 @@ from geovq.numerics.kmeans import POINTS, kmeans, product_codes, residual_codes
 from geovq.numerics.linalg import eigen_root
 from geovq.validation import InputError, check_images, check_points
 
-_REFINING_IMAGES = 600
-"""Images whose reconstructions a `refined` codebook is moved by."""
+_REFINING_TOKENS = 9_600
+"""Tokens by whose reconstructions a `refined` codebook is moved: of 600 images with 4x4 grids, and of 9 with 32x32."""
 
 _ROUGH_POINTS = 30
 """Latents of a code where metrics are compared."""
@@ -74,15 +74,15 @@ def fit_codebook(
     codebook = Codebook(codes, np.asarray(statistics.position_metrics, np.float32))
     if recipe.name != "refined":
         return codebook
-    chosen = refining_images(recipe, len(images))
+    chosen = refining_images(recipe, len(images), latents[0, ..., 0].size)
     return refine_codebook(
         decode, check_images(images[chosen]), latents[chosen], codebook, flat, statistics, plan=plan, progress=progress
     )
 
 
-def refining_images(recipe: Recipe, n: int) -> Int[np.ndarray, " m"]:
-    """Indices of the images, out of n, by which a `refined` codebook is moved."""
-    return np.random.default_rng(recipe.seed).permutation(n)[:_REFINING_IMAGES]
+def refining_images(recipe: Recipe, n: int, tokens: int) -> Int[np.ndarray, " m"]:
+    """Indices of the images, out of n with so many tokens each, by which a `refined` codebook is moved."""
+    return np.random.default_rng(recipe.seed).permutation(n)[: max(1, _REFINING_TOKENS // tokens)]
 
 
 def refine_codebook(

@@ -3,11 +3,12 @@
 With the tokens of some images fixed, the error of these images is linearised at their codes. One step δ of all codes together
 then minimises Σ ‖r − JPδ‖² + λ Σ (Pδ)ᵀḠ(Pδ), where P says which code each token is: the Gauss-Newton step of least squares. If
 tokens did not act together, the solution would be the metric mean (ΣG)⁻¹ΣGz of every cell; since they do, conjugate gradients
-solve the normal equations (Hestenes & Stiefel 1952).
+solve the normal equations (Hestenes & Stiefel 1952). On large grids JᵀJ is that of neighbours, see `geovq.metric.band`.
 """
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ import scipy.sparse.linalg
 from jaxtyping import Array, Float, Int
 
 from geovq.assignment.base import Codebook, Inputs
-from geovq.assignment.gauss_newton import TokenCost, whitened_start
+from geovq.assignment.gauss_newton import TokenCost, whitened_tokens
 from geovq.assignment.joint import Joint
 from geovq.assignment.problem import Problem, as_problem, cost_gradient
 from geovq.assignment.quadratic import exact_quadratic
@@ -25,7 +26,9 @@ from geovq.batching.memory import DecoderMemory, RowMemory
 from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.batching.run import run
 from geovq.codebook.dead_codes import revive_codes
-from geovq.decoder.adapters import Decoder
+from geovq.decoder.adapters import Decoder, as_partial
+from geovq.metric.band import make_lattice, neighbour_indices, takes_band
+from geovq.metric.neighbours import neighbour_metrics
 from geovq.numerics.additive import sum_codes
 
 _DAMPING = 0.3
@@ -33,6 +36,9 @@ _DAMPING = 0.3
 
 _NUMBERS = 1 << 29
 """Numbers of all JᵀJ that are kept at most (2 GiB); more images are left out."""
+
+_RADIUS, _SPACING = 1, 3
+"""Of the band of JᵀJ on large grids."""
 
 _STEPS = (1.0, 0.5, 0.25)
 """Parts of a step that are tried; the one with the least true error is taken."""
@@ -49,8 +55,23 @@ class Refined(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Normal:
-    """Kernel: JᵀJ and Jᵀr of an image at its codes."""
+class _Moment:
+    """Kernel: Jᵀr of an image at its codes."""
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """A gradient costs about three."""
+        return 3
+
+    def __call__(
+        self, problem: Problem, origin: Float[Array, "h w d"], image: Float[Array, "H W C"], *, at_once: int
+    ) -> Float[Array, "t d"]:
+        """Half the error's slope, downwards."""
+        return -cost_gradient(problem, origin, image) / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class _Gram:
+    """Kernel: the whole JᵀJ at an image's codes."""
 
     def passes(self, shape: tuple[int, ...]) -> int:
         """A tangent for every number of the grid."""
@@ -62,13 +83,11 @@ class _Normal:
         row = decoder.products(size * (decoder.image + 4 * size))
         return row._replace(least=shape[-1], remedy="take smaller images, or a codebook that is not refined")
 
-    def __call__(
-        self, problem: Problem, origin: Float[Array, "h w d"], image: Float[Array, "H W C"], *, at_once: int
-    ) -> tuple[Float[Array, "m m"], Float[Array, " m"]]:
-        """Both, for m = t·d numbers."""
-        gradient = cost_gradient(problem, origin, image)
-        found = exact_quadratic(problem.decode, origin, gradient, tokens=max(1, at_once // origin.shape[-1]))
-        return found.gram.reshape(origin.size, origin.size), -found.gradient.reshape(-1) / 2
+    def __call__(self, problem: Problem, origin: Float[Array, "h w d"], *, at_once: int) -> Float[Array, "m m"]:
+        """For m = t·d numbers."""
+        nowhere = jnp.zeros((math.prod(origin.shape[:2]), origin.shape[-1]), origin.dtype)
+        found = exact_quadratic(problem.decode, origin, nowhere, tokens=max(1, at_once // origin.shape[-1]))
+        return found.gram.reshape(origin.size, origin.size)
 
 
 def refine_codes(
@@ -86,8 +105,9 @@ def refine_codes(
 
     Args:
         decode: Takes one grid to one image.
-        images: Training images in [0, 1]. A thousand are enough for 512 codes; their JᵀJ are kept in memory, 2 GiB at
-            most: of grids with many latents fewer images are used, 8,192 for 256 numbers a grid, 512 for 1,024.
+        images: Training images in [0, 1]. 10,000 tokens are enough for 512 codes. JᵀJ of images are kept in memory, 2 GiB at
+            most, and images beyond that are left out: whole ones, (h·w·d)² numbers, where `Joint()` takes whole ones, and on
+            large grids the blocks of neighbours, 9·h·w·d² numbers.
         latents: What the encoder made of them.
         codebook: Where it starts, and the mean metric of each position.
         rounds: At most; each takes two Jacobians an image.
@@ -102,10 +122,11 @@ def refine_codes(
     Raises:
         InputError: A decoder that has no derivatives.
     """
-    keep = max(1, _NUMBERS // latents[0].size ** 2)
+    decode, shape = as_partial(decode), latents.shape[1:]
+    numbers = 9 * latents[0].size * shape[-1] if takes_band(decode, shape) else latents[0].size ** 2
+    keep = max(1, _NUMBERS // numbers)
     images, latents = images[:keep], latents[:keep]
-    d = latents.shape[-1]
-    tokens = whitened_start(latents, codebook.codes, codebook.metrics_on(latents.shape[1:3]).reshape(-1, d, d))
+    tokens = whitened_tokens(latents, codebook)
     errors: list[float] = []
     codes = best = codebook.codes
     converged = False
@@ -153,7 +174,7 @@ def _step(
     """Codes after the best of the parts of a Gauss-Newton step, for these tokens; the same codes if none is better."""
     codes, metrics = np.asarray(problem.codes), np.asarray(problem.metrics)
     origins = np.asarray(sum_codes(codes, tokens), np.float32)
-    grams, moments = run(_Normal(), problem, origins, images, plan=plan)
+    push, moments = _linearise(problem, origins, images, plan)
     n, (t, d) = len(images), metrics.shape[:2]
     labels = [tokens[..., s].ravel() for s in range(len(codes))]
 
@@ -170,8 +191,7 @@ def _step(
 
     def normal(step: np.ndarray) -> np.ndarray:
         moves = spread(step.reshape(codes.shape)).astype(np.float32)
-        pushed = np.matmul(grams, moves.reshape(n, -1, 1)).reshape(n, t, d)
-        return gather(pushed + _DAMPING * np.einsum("tij,ntj->nti", metrics, moves)).ravel()
+        return gather(push(moves) + _DAMPING * np.einsum("tij,ntj->nti", metrics, moves)).ravel()
 
     operator = scipy.sparse.linalg.LinearOperator((codes.size, codes.size), matvec=normal, dtype=np.float64)
     step, _ = scipy.sparse.linalg.cg(operator, gather(moments).ravel(), rtol=1e-2, maxiter=50)
@@ -184,3 +204,26 @@ def _step(
         for trial in trials
     ]
     return trials[int(np.argmin(errors))]
+
+
+Moves = Float[np.ndarray, "n t d"]
+
+
+def _linearise(
+    problem: Problem, origins: Float[np.ndarray, "n h w d"], images: Float[np.ndarray, "n H W C"], plan: Plan
+) -> tuple[Callable[[Moves], Moves], Moves]:
+    """JᵀJ of all images at their codes, as a function of moves of their tokens, and Jᵀr."""
+    shape = origins.shape[1:]
+    moments = run(_Moment(), problem, origins, images, plan=plan)
+    if not takes_band(problem.decode, shape):
+        grams = run(_Gram(), problem, origins, plan=plan)
+        return lambda moves: np.matmul(grams, moves.reshape(len(moves), -1, 1)).reshape(moves.shape), moments
+    blocks = neighbour_metrics(problem.decode, origins, radius=_RADIUS, spacing=_SPACING, plan=plan)
+    neighbours = neighbour_indices(make_lattice(shape, radius=_RADIUS, spacing=_SPACING))
+    blocks = blocks.reshape(len(origins), *neighbours.shape, *blocks.shape[-2:])
+
+    def push(moves: Moves) -> Moves:
+        around = np.pad(moves, ((0, 0), (0, 1), (0, 0)))[:, neighbours]  # (n, t, b, d)
+        return np.matmul(blocks, around[..., None])[..., 0].sum(axis=2)
+
+    return push, moments

@@ -1,5 +1,6 @@
 """Images of a VAE -> what a codebook is fitted from -> the codebook: measured once, fitted as often as wanted."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -129,7 +130,7 @@ def measure_checked(
     progress: Progress | None = None,
 ) -> Measured:
     """`measure` with images, functions and options that were checked before."""
-    image_shape, latent_shape = images.shape[1:], encode_images(encode, images[:1]).shape[1:]
+    image_shape, latent_shape = images.shape[1:], encode_images(encode, images[:1], plan=options.plan).shape[1:]
     sizes = choose_sizes(options.probes, options.max_images, latent_shape, image_shape)
     if sizes.encoded is not None:
         images = draw(images, sizes.encoded, options.seed)
@@ -220,7 +221,7 @@ def fit_measured(
     if recipe.name != "refined":
         return codebook
     assert images is not None  # `check_sufficient` has seen them
-    some = check_images(images[refining_images(recipe, len(images))])
+    some = check_images(images[refining_images(recipe, len(images), math.prod(measured.latent_shape[:2]))])
     latents = encode_images(encode, some, plan=plan, progress=progress)
     return refine_codebook(
         decode, some, latents, codebook, measured.latents, measured.statistics, plan=plan, progress=progress
