@@ -1,17 +1,19 @@
-"""What does an accelerator change? Agreement with the CPU, a million metrics, the original study, and the Fréchet table.
+"""What does an accelerator change? Agreement with the CPU, rates of metrics and tokens, the original study, the Fréchet table.
 
-    python -m benchmarks.accelerator --minutes 8 --data-dir DIR      one GPU; run it again to go on
-    python -m benchmarks.accelerator --size tiny --minutes 5         a CPU, the digits, to try it
+    python -m benchmarks.accelerator --data-dir DIR --autoencoders DIR --photographs DIR   one GPU, 8 minutes; again to go on
+    python -m benchmarks.accelerator --size tiny --minutes 5                               a CPU, the digits, to try it
 
-DIR holds the four official FashionMNIST files. The parts, in this order, as far as the time goes:
+The first folder holds the four official FashionMNIST files, the second taesd_encoder.safetensors and so on, the third
+bsds500/train and kodak. The parts, in this order, as far as the time goes:
 - agreement: the CPU and the accelerator give the same metrics, joint tokens and training losses, within tolerances;
-- metrics: 960,000 exact metrics, with the time of the arithmetic alone; synthetic images where there is no DIR;
+- metrics: 960,000 exact metrics, with the time of the arithmetic alone; synthetic images where there is no folder of them;
+- photographs: a published autoencoder on photographs of 256x256 and 512x512: agreement, images a second, and memory;
 - study: the original study's three experiments on their full schedule (50, 100 and 100 epochs), one seed;
 - frechet: ten epochs and three seeds of `joint` tokens and of a VQ-VAE's, each by its own and by a fine-tuned decoder.
 
 It needs JAX, Flax, Optax, Orbax, numba and scikit-learn, and two small packages: jaxtyping, lazy_loader. Without a package
 index, put a folder of unpacked wheels (also of their own dependencies) on PYTHONPATH. The first line says what is missing
-and which parts are left out. The digits of --size tiny need Pillow.
+and which parts are left out. Photographs need safetensors and Pillow, and so do the digits of --size tiny.
 
 A row is written to OUTPUT/accelerator.json as soon as it is known. A part that is complete there with the same options is
 skipped, and training goes on from its checkpoints. An error ends its part, not the program: the table at the end shows it, and
@@ -52,11 +54,21 @@ class Asked(NamedTuple):
     data_dir: str | None
     tiny: bool
     device: str
+    autoencoders: pathlib.Path | None = None
+    photographs: pathlib.Path | None = None
 
     @property
     def recorded(self) -> dict[str, Any]:
         """What a part's rows depend on."""
         return {"size": "tiny" if self.tiny else "full", "data": self.data_dir is not None, "device": self.device}
+
+    def lacks(self, part: "Part") -> str | None:
+        """The option that a part needs and that is not there."""
+        if part.needs_data and self.data_dir is None and not self.tiny:
+            return "--data-dir DIR with the four FashionMNIST files"
+        if part.needs_photographs and (self.autoencoders is None or self.photographs is None):
+            return "--autoencoders DIR and --photographs DIR"
+        return None
 
 
 class Part(NamedTuple):
@@ -67,6 +79,7 @@ class Part(NamedTuple):
     needs: tuple[str, ...]
     """Packages beside JAX, Flax, Optax, Orbax, numba and scikit-learn."""
     needs_data: bool = False
+    needs_photographs: bool = False
 
 
 class OutOfTime(BaseException):
@@ -102,6 +115,18 @@ def metrics(asked: Asked) -> Iterator[Row]:
         dataset = load("fashion_mnist", asked.data_dir, 0)
         images = check_images(np.concatenate([dataset.train_images, dataset.val_images]))
     yield from count_metrics(config, images, sizes)
+
+
+def photographs(asked: Asked) -> Iterator[Row]:
+    """Tokens of photographs: agreement, and rates beside the encoder's alone."""
+    from benchmarks.large import rates
+    from benchmarks.large.inputs import Setting
+
+    assert asked.autoencoders is not None  # `Asked.lacks` has seen them
+    assert asked.photographs is not None
+    size = rates.TINY if asked.tiny else rates.FULL
+    folders = (asked.autoencoders.resolve(), asked.photographs.resolve(), asked.output.resolve() / "large")
+    yield from rates.rates(Setting(*folders, size.schedule), size)
 
 
 def study(asked: Asked) -> Iterator[Row]:
@@ -143,6 +168,7 @@ _NEEDS = ("jaxtyping", "lazy_loader")
 PARTS: Mapping[str, Part] = {
     "agreement": Part(agreement, _NEEDS),
     "metrics": Part(metrics, _NEEDS),
+    "photographs": Part(photographs, (*_NEEDS, "safetensors", "PIL"), needs_photographs=True),
     "study": Part(study, _NEEDS, needs_data=True),
     "frechet": Part(frechet, _NEEDS, needs_data=True),
 }
@@ -206,7 +232,7 @@ class Record:
 
 def _line(row: Row) -> str:
     """A row as people read it."""
-    shown = ("case", "of", "precision", "agrees", "tokens", "experiment", "name", "model", "seed")
+    shown = ("case", "of", "way", "side", "precision", "agrees", "tokens", "experiment", "name", "model", "seed")
     fields = ", ".join(f"{key} {row[key]}" for key in shown if key in row)
     return f"{row['part']:<10} {row['score']:<24} {row['value']:>12.5g}  {fields}"
 
@@ -244,8 +270,8 @@ def measure(asked: Asked, record: Record, parts: Sequence[str], deadline: float)
         if lacking[name]:
             record.end(name, "left out", f"missing: {', '.join(lacking[name])}")
             continue
-        if part.needs_data and asked.data_dir is None and not asked.tiny:
-            record.end(name, "left out", "expected --data-dir DIR with the four FashionMNIST files, found none")
+        if lacks := asked.lacks(part):
+            record.end(name, "left out", f"expected {lacks}, found none")
             continue
         print(f"{name}: begins, {max(0.0, deadline - began):.0f} s are left", flush=True)
         record.begin(name)
@@ -291,13 +317,18 @@ def parse_options(arguments: Sequence[str] | None = None) -> tuple[argparse.Name
     parser.add_argument("--minutes", type=float, default=8.0, help="time of this call (8)")
     parser.add_argument("--output", type=pathlib.Path, default=folder, help=f"results and runs ({folder})")
     parser.add_argument("--data-dir", help="folder with the four official FashionMNIST files")
+    parser.add_argument("--autoencoders", type=pathlib.Path, help="folder of published weights")
+    parser.add_argument("--photographs", type=pathlib.Path, help="folder with bsds500/train and kodak")
     parser.add_argument("--size", choices=("full", "tiny"), help="full on an accelerator, tiny on a CPU if not given")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="only these parts")
     found = parser.parse_args(arguments)
     if found.minutes <= 0:
         parser.error(f"--minutes: expected a number above 0, found {found.minutes:g}")
-    if found.data_dir is not None and not pathlib.Path(found.data_dir).is_dir():
-        parser.error(f"--data-dir: expected a folder with the four FashionMNIST files, found none at {found.data_dir}")
+    holds = {"data_dir": "the four FashionMNIST files", "autoencoders": "weights", "photographs": "photographs"}
+    for name, what in holds.items():
+        folder = getattr(found, name)
+        if folder is not None and not pathlib.Path(folder).is_dir():
+            parser.error(f"--{name.replace('_', '-')}: expected a folder with {what}, found none at {folder}")
     return found, [name for name in PARTS if name in found.parts]
 
 
@@ -318,7 +349,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"accelerator: {kind}; JAX {jax.__version__}", flush=True)
     tiny = options.size == "tiny" or (options.size is None and on_cpu)
     data_dir = options.data_dir or os.environ.get("GEOVQ_DATA")
-    asked = Asked(options.minutes, options.output, data_dir, tiny, device.device_kind)
+    folders = options.autoencoders, options.photographs
+    asked = Asked(options.minutes, options.output, data_dir, tiny, device.device_kind, *folders)
     record = Record(asked)
     record.meta = {
         "command": "python -m benchmarks.accelerator",

@@ -105,19 +105,30 @@ class Setting(NamedTuple):
 
         def compute() -> Cell:
             crops, vae = self.training_crops(seed), self.vae(autoencoder)
-            call = functools.partial(measure, *vae, crops, statistics="means", seed=seed)
-            (found, seconds), peak = peak_bytes_of(lambda: timed(call))
+            found, rows = _costs(fields, len(crops), lambda: measure(*vae, crops, statistics="means", seed=seed))
             path.parent.mkdir(parents=True, exist_ok=True)
             found.save(path)
-            costs = {"seconds": seconds.wall, "cpu_seconds": seconds.cpu, "bytes": peak}
-            said = fields | {"load": load()}
-            return [row(said, score, value, len(crops)) for score, value in costs.items() if value is not None], {}
+            return rows, {}
 
         name = f"measured/{autoencoder}-{seed}"
         if not path.exists():
             (self.run / "cells" / f"{name}.npz").unlink(missing_ok=True)
         rows, _ = self.cell(name, {"crops": [self.schedule.crops, self.schedule.crop]}, compute)
         return Measured.load(path), rows
+
+    def fit_costs(self, coding: Coding, seed: int) -> list[Row]:
+        """Rows of what `Tokenizer.fit` costs on all training crops, measuring and codes together."""
+        crops, vae = self.training_crops(seed), self.vae(coding.autoencoder)
+        fields: Row = {"case": "fit", "autoencoder": coding.autoencoder, "seed": seed, "side": self.schedule.crop}
+
+        def fit() -> Tokenizer:
+            count, quantizers = coding.num_codes, coding.num_quantizers
+            return Tokenizer.fit(
+                *vae, crops, num_codes=count, num_quantizers=quantizers, assigner=Whitened(), seed=seed
+            )
+
+        size = {"coding": list(coding), "crops": [self.schedule.crops, self.schedule.crop]}
+        return self.cell(f"fit/{coding.name}-{seed}", size, lambda: (_costs(fields, len(crops), fit)[1], {}))[0]
 
     def tokenizer(self, coding: Coding, codebook: CodebookName | None, seed: int) -> Tokenizer:
         """A tokenizer with `Whitened`, whose codes are fitted to training crops; None for the default codebook."""
@@ -148,3 +159,11 @@ class Setting(NamedTuple):
             crops = self.training_crops(seed)[: coding.amortised]
             self.tokenizer(coding, None, seed).replace(assigner=Amortised(), images=crops, seed=seed).save(path)
         return Tokenizer.load(path, *self.vae(coding.autoencoder)), path
+
+
+def _costs(fields: Row, n: int, call: Callable[[], Any]) -> tuple[Any, list[Row]]:
+    """What a call returns, and rows of its time and memory; the first call in a process also compiles."""
+    (found, seconds), peak = peak_bytes_of(lambda: timed(call))
+    costs = {"seconds": seconds.wall, "cpu_seconds": seconds.cpu, "bytes": peak}
+    said = fields | {"load": load()}
+    return found, [row(said, score, value, n) for score, value in costs.items() if value is not None]

@@ -8,6 +8,7 @@ from benchmarks.common.harness import Cell
 from benchmarks.common.rows import Row, mean_row, row, spread_row, statistic_row
 from benchmarks.large.inputs import Setting, load, timed
 from benchmarks.large.schedules import Coding
+from geovq.assignment.greedy import Greedy
 from geovq.assignment.joint import Joint
 from geovq.assignment.nearest import Nearest
 from geovq.decoder.autoencoder import decode_latents, encode_images
@@ -70,6 +71,9 @@ def _systems(setting: Setting, coding: Coding, seed: int) -> Iterator[tuple[str,
     if amortised is not None:
         yield "amortised", amortised[0]
     yield "joint", ours.replace(assigner=Joint())
+    if coding.perceptual:
+        yield "joint-lpips", ours.replace(assigner=Joint(perceptual=coding.perceptual))
+    yield "greedy", ours.replace(assigner=Greedy())
 
 
 def _continuous(setting: Setting, coding: Coding, images: np.ndarray) -> Found:

@@ -21,7 +21,8 @@ PER_PIXEL = ("seconds", "cpu_seconds", "bytes_beyond")
 
 def scaling(setting: Setting) -> list[Row]:
     """Rows of every autoencoder, way and size."""
-    rows: list[Row] = []
+    first, seed = setting.schedule.sizes[0].coding, setting.schedule.seeds[0]
+    rows = setting.fit_costs(first, seed)
     for sizes in setting.schedule.sizes:
         files = _tokenizers(setting, sizes)
         for way in WAYS:

@@ -20,6 +20,8 @@ class Coding(NamedTuple):
     """That are scored at most."""
     amortised: int = 0
     """Training crops of which `Amortised` is measured; 0 leaves it out. A crop takes as many products as a linearisation."""
+    perceptual: float = 0.0
+    """Weight of LPIPS with which `Joint` is scored, too; 0 leaves it out."""
 
     @property
     def name(self) -> str:
@@ -78,7 +80,9 @@ class Schedule(NamedTuple):
 def _codings(side_of_16: int, photographs: int, amortised: tuple[int, ...]) -> tuple[Coding, ...]:
     """One and two codes of 9 bits for 4 channels; one, two and four of 10 bits for 16 channels."""
     bits = [("taesd", 512, 1, 256), ("taesd", 512, 2, 256), *(("taef1", 1024, n, side_of_16) for n in (1, 2, 4))]
-    return tuple(Coding(*each, photographs, crops) for each, crops in zip(bits, amortised, strict=True))
+    codings = [Coding(*each, photographs, crops) for each, crops in zip(bits, amortised, strict=True)]
+    codings[1] = codings[1]._replace(perceptual=0.01)
+    return tuple(codings)
 
 
 _REDUCED = _codings(96, 12, (16, 0, 0, 0, 0))

@@ -27,7 +27,7 @@ def quality(rows: Sequence[Row]) -> Table:
     return heads, cells
 
 
-_SYSTEMS = ("continuous", "euclidean", "whitened", "amortised", "joint")
+_SYSTEMS = ("continuous", "euclidean", "whitened", "amortised", "joint", "joint-lpips", "greedy")
 
 
 def _order(assign: str) -> int:
@@ -71,16 +71,17 @@ def scaling(rows: Sequence[Row]) -> Table:
 
 
 def measuring(rows: Sequence[Row]) -> Table:
-    """What is measured before codes are fitted."""
-    heads = ["autoencoder", "crops", "seed", "s", "CPU s", "GiB beyond the program", "load"]
+    """What it costs to measure before codes are fitted, and to fit them with that."""
+    heads = ["call", "autoencoder", "crops", "seed", "s", "CPU s", "GiB beyond the program", "load"]
     cells: list[list[object]] = []
-    for each in select(rows, case="measure", score="seconds"):
+    for each in [*select(rows, case="measure", score="seconds"), *select(rows, case="fit", score="seconds")]:
         said = {name: each[name] for name in ("case", "autoencoder", "seed")}
         peak = mean_of(rows, **said, score="bytes")
         crops = f"{each['n']} of {each['side']}x{each['side']}"
         cpu = mean_of(rows, **said, score="cpu_seconds")
         beyond = None if peak is None else peak / _GIB
-        cells.append([each["autoencoder"], crops, each["seed"], each["value"], cpu, beyond, each["load"]])
+        line = [each["case"], each["autoencoder"], crops, each["seed"], each["value"], cpu, beyond, each["load"]]
+        cells.append(line)
     return heads, cells
 
 

@@ -117,6 +117,15 @@ def test_training_needs_images(run, tmp_path, monkeypatch):
     assert ends_of(tmp_path) == {"a": "complete"}
 
 
+def test_photographs_need_both_folders(run, tmp_path):
+    folders = ["--autoencoders", str(tmp_path), "--photographs", str(tmp_path)]
+    for flags, status in (([], "left out"), (folders[:2], "left out"), (folders, "complete")):
+        run({"a": (numbers(1.0), (), False, True)}, "--size", "tiny", *flags)
+        assert ends_of(tmp_path) == {"a": status}
+    with pytest.raises(SystemExit):
+        parse_options(["--photographs", str(tmp_path / "nowhere")])
+
+
 def test_a_damaged_results_file_is_begun_anew(run, tmp_path):
     (tmp_path / "accelerator.json").write_text("{")
     run({"a": (numbers(1.0), ())})
@@ -124,7 +133,7 @@ def test_a_damaged_results_file_is_begun_anew(run, tmp_path):
 
 
 def test_parts_are_measured_in_their_order():
-    assert list(PARTS) == ["agreement", "metrics", "study", "frechet"]
+    assert list(PARTS) == ["agreement", "metrics", "photographs", "study", "frechet"]
     options, parts = parse_options(["--parts", "metrics", "agreement"])
     assert (options.minutes, parts) == (8, ["agreement", "metrics"])
 
