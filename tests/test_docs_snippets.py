@@ -27,6 +27,7 @@ PAGES = [
     "README.md",
     "docs/autoencoders.md",
     "docs/conventions.md",
+    "docs/large.md",
     "docs/medoids.md",
     "docs/metrics.md",
     "docs/transformer.md",
@@ -34,6 +35,11 @@ PAGES = [
 
 SMALLER = {
     "README.md": {"[:200, ": "[:20, ", "num_codes=64": "num_codes=8", "max_images=20": "max_images=4"},
+    "docs/large.md": {
+        '"photographs", 256, 200': '"photographs", 16, 4',
+        "num_codes=512": "num_codes=8",
+        "(512, 768, 3)": "(16, 24, 3)",
+    },
     "docs/medoids.md": {"size=(500, 2)": "size=(100, 2)"},
     "docs/metrics.md": {"width=8": "width=4", "[:8, ": "[:2, "},
     "docs/transformer.md": {"layers=2, width=64": "layers=1, width=16", "range(20)": "range(2)"},

@@ -4,7 +4,6 @@ import dataclasses
 import math
 from typing import Self
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
@@ -22,10 +21,10 @@ from geovq.assignment.stencils import TokenStencils, look_up_band, measure_stenc
 from geovq.batching.chunks import Progress
 from geovq.batching.memory import DecoderMemory, RowMemory
 from geovq.batching.plan import DEFAULT_PLAN, Plan
-from geovq.decoder.adapters import Decoder, as_partial
+from geovq.decoder.adapters import Decoder
 from geovq.decoder.autoencoder import encode_images
 from geovq.geometry.measured import draw
-from geovq.metric.band import SPACING, check_blocks
+from geovq.metric.band import check_blocks, takes_band
 from geovq.validation import InputError, check_images, check_whole
 
 _STENCIL_IMAGES = 32
@@ -90,11 +89,10 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
                 "images: expected training images, by which Amortised measures its clusters, found none; call "
                 "Tokenizer.replace(assigner=Amortised(), images=training_images)."
             )
-        some = draw(training.images, self.max_images, training.seed)
-        shape = encode_images(training.encode, check_images(some[:1]), plan=plan).shape[1:]
-        by_stencils = codebook.position_metrics.shape[:2] == (1, 1) and shape[0] * shape[1] > SPACING**2
-        if by_stencils:
-            some = some[:_STENCIL_IMAGES]
+        shape = encode_images(training.encode, check_images(training.images[:1]), plan=plan).shape[1:]
+        by_stencils = codebook.position_metrics.shape[:2] == (1, 1) and takes_band(decode, shape)
+        count = min(self.max_images, _STENCIL_IMAGES) if by_stencils else self.max_images
+        some = draw(training.images, count, training.seed)
         latents = encode_images(training.encode, check_images(some), plan=plan)
         if by_stencils:
             stencils = measure_stencils(decode, latents, codebook, seed=training.seed, plan=plan, progress=progress)
@@ -106,16 +104,17 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
         self, decode: Decoder, codebook: Codebook, latents: Float[np.ndarray, "n h w d"]
     ) -> tuple[GaussNewton, Problem]:
         """With the curvature of the clusters or the stencils."""
+        statistics, count = self.clusters if self.stencils is None else self.stencils, len(self.dampings) + 3
+        problem = as_problem(
+            decode,
+            latents,
+            codebook,
+            curvature=statistics,
+            distance=weighted_distance(self.perceptual, self.distance),
+        )
         if self.stencils is not None:
-            check_blocks(latents.shape[1:], jax.eval_shape(as_partial(decode), jnp.asarray(latents[0])))
-            problem = as_problem(
-                decode,
-                latents,
-                codebook,
-                curvature=self.stencils,
-                distance=weighted_distance(self.perceptual, self.distance),
-            )
-            return self._with(StencilCurvature(len(self.dampings) + 3)), problem
+            check_blocks(problem.decode, latents.shape[1:])
+            return self._with(StencilCurvature(count)), problem
         assert self.clusters is not None  # the tokenizer has checked it
         t, measured = latents[0, ..., 0].size, len(self.clusters.coordinates)
         if t != measured:
@@ -123,14 +122,7 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
                 f"latents: expected grids of {measured} tokens, on which Amortised was measured, found {t}; use Whitened() "
                 "or Joint() for other sizes."
             )
-        problem = as_problem(
-            decode,
-            latents,
-            codebook,
-            curvature=self.clusters,
-            distance=weighted_distance(self.perceptual, self.distance),
-        )
-        return self._with(ClusterCurvature(len(self.dampings) + 3, self.clusters.grams[0].size)), problem
+        return self._with(ClusterCurvature(count, self.clusters.grams[0].size)), problem
 
     def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
         """The start, and the gradients and decodes of every step."""

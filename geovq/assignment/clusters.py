@@ -54,6 +54,8 @@ class _Gram:
     """Kernel: JᵀJ along the directions at one grid."""
 
     tangents: int
+    coordinates: int
+    """Of all tokens, t·r."""
 
     def passes(self, shape: tuple[int, ...]) -> int:
         """One for each tangent."""
@@ -61,7 +63,7 @@ class _Gram:
 
     def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
         """The Jacobian along the directions and the gram."""
-        return decoder.products(self.tangents * (decoder.image + 4 * self.tangents))
+        return decoder.products(self.tangents * decoder.image + 4 * self.coordinates**2)
 
     def __call__(
         self, shared: tuple[Partial, Directions], grid: Float[Array, "h w d"], *, at_once: int
@@ -107,7 +109,7 @@ def measure_clusters(
     flat, r = at.reshape(n, -1), at.shape[-1]
     count = max(1, min(num_clusters, len(np.unique(flat, axis=0)), n // _MEMBERS, _NUMBERS // (t * r) ** 2))
     centres, labels = kmeans(flat, count, root=np.eye(t * r, dtype=np.float32), seed=seed)
-    shared, kernel = (as_partial(decode), directions), _Gram(len(directions.steps))
+    shared, kernel = (as_partial(decode), directions), _Gram(len(directions.steps), t * r)
     check_decoder(shared[0], latents)
     grams = np.zeros((count, t, r, t, r), np.float32)
     for cluster in range(count):

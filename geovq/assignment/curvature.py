@@ -47,7 +47,7 @@ class BandCurvature:
         """As `Curvature.linearise`; the windows of some products at once."""
         lattice = self._lattice(origins.shape[1:])
         windows = measure_windows(call, lattice, problem.decode, origins, images.shape[1:])
-        return call(BandError(lattice), problem, windows, origins, images)
+        return call(BandedError(lattice), problem, windows, origins, images)
 
     def _lattice(self, shape: tuple[int, ...]) -> Lattice:
         h, w, d = shape
@@ -55,7 +55,7 @@ class BandCurvature:
 
 
 @dataclasses.dataclass(frozen=True)
-class BandError:
+class BandedError:
     """Kernel: the linearised error of an image from the windows at its origin."""
 
     lattice: Lattice
@@ -113,6 +113,8 @@ class ProjectedCurvature(KernelCurvature):
     """JᵀJ along the directions in `Problem.curvature`; the mean metric on the residual."""
 
     directions: int
+    coordinates: int
+    """Of all tokens: as many for each as the token with the most directions has."""
 
     def passes(self, shape: tuple[int, ...]) -> int:
         """A forward-mode product for each direction."""
@@ -120,8 +122,7 @@ class ProjectedCurvature(KernelCurvature):
 
     def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
         """The Jacobian along the directions and JᵀJ."""
-        r = self.directions
-        return decoder.products(r * (decoder.image + 4 * r))
+        return decoder.products(self.directions * decoder.image + 4 * self.coordinates**2)
 
     def __call__(
         self,

@@ -267,18 +267,15 @@ class GaussNewtonAssigner(Assigner):
                 "images: expected those that the latents are of, found none; this assigner looks at them, so pass images=..."
             )
         program, problem = self.program_and_problem(decode, codebook, inputs.latents)
-        codes = np.asarray(problem.codes)
-        start = whitened_start(latents, codes, np.asarray(problem.metrics)) if inputs.start is None else inputs.start
+        start = whitened_tokens(latents, codebook) if inputs.start is None else inputs.start
         rows: list[np.ndarray] = [latents, np.asarray(start, np.int32), inputs.images]
         if inputs.code_costs is not None:
             n, h, w = inputs.code_costs.shape[:3]
-            rows.append(np.asarray(inputs.code_costs, np.float32).reshape(n, h * w, *codes.shape[:2]))
+            rows.append(np.asarray(inputs.code_costs, np.float32).reshape(n, h * w, *codebook.codes.shape[:2]))
         return Assigned(*run_program(program, problem, *rows, plan=plan, progress=progress))
 
 
-def whitened_start(
-    latents: Float[np.ndarray, "n h w d"], codes: Float[np.ndarray, "S K d"], metrics: Float[np.ndarray, "t d d"]
-) -> Int[np.ndarray, "n h w S"]:
-    """Nearest codes under the mean of the positions' metrics."""
+def whitened_tokens(latents: Float[np.ndarray, "n h w d"], codebook: Codebook) -> Int[np.ndarray, "n h w S"]:
+    """Nearest codes under the mean metric."""
     n, h, w, d = latents.shape
-    return nearest_tokens_whitened(latents.reshape(-1, d), codes, metrics.mean(axis=0)).reshape(n, h, w, -1)
+    return nearest_tokens_whitened(latents.reshape(-1, d), codebook.codes, codebook.mean_metric).reshape(n, h, w, -1)

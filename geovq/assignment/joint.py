@@ -4,7 +4,6 @@ import dataclasses
 import math
 from typing import Literal
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -16,7 +15,7 @@ from geovq.assignment.perceptual import ImageDistance, check_perceptual, weighte
 from geovq.assignment.problem import Problem, as_problem
 from geovq.assignment.subspace import leading_directions
 from geovq.decoder.adapters import Decoder
-from geovq.metric.band import SPACING, check_blocks, has_blocks, make_lattice
+from geovq.metric.band import check_blocks, has_blocks, is_large, make_lattice
 from geovq.validation import InputError, check_whole
 
 _RADIUS = 1
@@ -36,8 +35,8 @@ class Joint(GaussNewtonAssigner):
     """R: tokens at most R rows and R columns apart interact. None for whole Jacobians, in which all do. "auto" takes whole ones
     for grids of at most 25 tokens and for decoders whose tokens have no blocks of pixels of their own, and else R = 1."""
     spacing: int | None = None
-    """Tokens between those whose responses one product gives, odd and above R; None takes 2R+1. More is more exact and costs
-    more products, s²·d for a Jacobian; a second Jacobian is worth more."""
+    """Distance of the tokens whose responses one product gives, odd and above R; None takes 2R+1, and at least 3. More is more
+    exact and costs more products, s²·d for a Jacobian; a second Jacobian is worth more."""
     directions: int | None = None
     """Leading directions of the latents along which Jacobians are computed; a third of t·d often loses nothing. None for whole
     Jacobians."""
@@ -77,8 +76,10 @@ class Joint(GaussNewtonAssigner):
             raise InputError(
                 f'radius: expected a whole number, None or "auto", found {self.radius!r}; choose one of them.'
             )
-        if isinstance(self.radius, int) and (self.probes is not None or self.directions is not None):
+        if isinstance(self.radius, int | np.integer) and (self.probes is not None or self.directions is not None):
             raise InputError("radius: expected a radius, probes or directions, found two of them; leave one out.")
+        if self.spacing is not None and (self.radius is None or self.probes is not None or self.directions is not None):
+            raise InputError("spacing: expected a band, found whole Jacobians, directions or probes; leave it out.")
         radius = _RADIUS if self.radius is None or isinstance(self.radius, str) else self.radius
         make_lattice((1, 1, 1), radius=radius, spacing=self.spacing)
 
@@ -90,56 +91,60 @@ class Joint(GaussNewtonAssigner):
         Raises:
             InputError: A band of a decoder whose tokens have no blocks of pixels.
         """
-        shape = latents.shape[1:]
-        size = math.prod(shape)
-        if self.directions is not None and self.directions < size:
-            directions = leading_directions(codebook.metrics_on(latents.shape[1:3]), codebook.codes, self.directions)
-            problem = as_problem(
-                decode,
-                latents,
-                codebook,
-                curvature=directions,
-                distance=weighted_distance(self.perceptual, self.distance),
-            )
-            return self._with(ProjectedCurvature(len(directions.steps))), problem
-        problem = as_problem(decode, latents, codebook, distance=weighted_distance(self.perceptual, self.distance))
+        shape, directions = latents.shape[1:], None
+        if self.directions is not None and self.directions < math.prod(shape):
+            metrics = codebook.metrics_on(latents.shape[1:3])
+            directions = leading_directions(metrics, codebook.codes, self.directions)
+        distance = weighted_distance(self.perceptual, self.distance)
+        problem = as_problem(decode, latents, codebook, curvature=directions, distance=distance)
+        return GaussNewton(self._curvature(problem, shape), self.jacobians, self.corrections, self.dampings), problem
+
+    def _curvature(self, problem: Problem, shape: tuple[int, ...]) -> Curvature:
+        """Where JᵀJ comes from, for grids (h, w, d)."""
+        if problem.curvature is not None:
+            steps, _, _, coordinates, _ = problem.curvature
+            return ProjectedCurvature(len(steps), coordinates.shape[0] * coordinates.shape[1])
         if self.probes is not None:
-            return self._with(SketchedCurvature(self.probes, self.seed)), problem
-        radius, image = self._radius(shape), jax.eval_shape(problem.decode, latents[0])
-        if radius is not None and (self.radius != "auto" or has_blocks(shape, image)):
-            check_blocks(shape, image)
-            return self._with(BandCurvature(radius, self._spacing(radius))), problem
-        return self._with(ExactCurvature()), problem
+            return SketchedCurvature(self.probes, self.seed)
+        radius = self._radius(shape)
+        if radius is None or (self.radius == "auto" and not has_blocks(problem.decode, shape)):
+            return ExactCurvature()
+        check_blocks(problem.decode, shape)
+        return BandCurvature(radius, self._spacing(radius))
 
     def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
         """The start, and `jacobians` Jacobians, each with its steps and corrections."""
-        size, trials = math.prod(shape), len(self.dampings)
+        size, trials, products = math.prod(shape), len(self.dampings), self.products(shape)
         if self.probes is not None:
-            jacobian = GRADIENT.plus(Passes(1, cotangents=self.probes, at_once=self.probes, jacobian_rows=self.probes))
-            jacobian = jacobian._replace(numbers=self.probes * size)
-        elif self.directions is not None and self.directions < size:
-            rows = self.directions
-            jacobian = GRADIENT.plus(Passes(1, rows, at_once=rows, jacobian_rows=rows, numbers=rows**2))
+            jacobian = Passes(1, cotangents=products, at_once=products, jacobian_rows=products, numbers=products * size)
         elif (radius := self._radius(shape)) is not None:
             h, w, d = shape
             lattice = make_lattice((h, w, d), radius=radius, spacing=self._spacing(radius))
-            rows = lattice.numbers(h * w) // (h * w)
-            jacobian = GRADIENT.plus(Passes(1, lattice.products, at_once=lattice.products, jacobian_rows=rows))
+            jacobian = Passes(1, products, at_once=products, jacobian_rows=lattice.numbers(h * w) // (h * w))
             trials += PATCHWORK_DECODES
         else:
-            jacobian = GRADIENT.plus(Passes(1, size, at_once=size, jacobian_rows=size, numbers=size**2))
+            coordinates = size // shape[-1] * min(products, shape[-1])  # at most
+            jacobian = Passes(1, products, at_once=products, jacobian_rows=products, numbers=coordinates**2)
         tries = Passes(decodes=trials, at_once=len(self.dampings))
-        each = jacobian.plus(GRADIENT, self.corrections).plus(tries, 1 + self.corrections)
+        each = GRADIENT.plus(jacobian).plus(GRADIENT, self.corrections).plus(tries, 1 + self.corrections)
         return Passes(decodes=1).plus(each, self.jacobians)
+
+    def products(self, shape: tuple[int, ...]) -> int:
+        """Of a Jacobian for a grid (h, w, d): reverse-mode ones of probes, else forward-mode ones."""
+        if self.probes is not None:
+            return self.probes
+        if self.directions is not None:
+            return min(self.directions, math.prod(shape))
+        radius, (h, w, d) = self._radius(shape), shape
+        if radius is None:
+            return math.prod(shape)
+        return make_lattice((h, w, d), radius=radius, spacing=self._spacing(radius)).products
 
     def _radius(self, shape: tuple[int, ...]) -> int | None:
         """R for a grid (h, w, d), or None for whole Jacobians."""
         if self.radius != "auto":
             return self.radius
-        return None if self.directions is not None or shape[0] * shape[1] <= SPACING**2 else _RADIUS
+        return _RADIUS if self.directions is None and is_large(shape) else None
 
     def _spacing(self, radius: int) -> int:
-        return 2 * radius + 1 if self.spacing is None else self.spacing
-
-    def _with(self, curvature: Curvature) -> GaussNewton:
-        return GaussNewton(curvature, self.jacobians, self.corrections, self.dampings)
+        return max(3, 2 * radius + 1) if self.spacing is None else self.spacing

@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable
 from typing import ClassVar
 
-import jax
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Float, Int
@@ -14,10 +13,14 @@ from geovq.assignment.base import Assigner, Codebook, Inputs, Passes
 from geovq.assignment.nearest_codes import nearest_tokens_under
 from geovq.batching.chunks import Progress
 from geovq.batching.run import DEFAULT_PLAN, Plan, settle
-from geovq.metric.band import SPACING, has_blocks, make_lattice
+from geovq.decoder.checks import check_decoder
+from geovq.metric.band import is_large, make_lattice, takes_band
 from geovq.metric.batched import token_metrics
-from geovq.metric.neighbours import neighbour_metrics
+from geovq.metric.neighbours import neighbour_metrics, response_outside
 from geovq.validation import check_whole
+
+_MOST_OUTSIDE = 0.05
+"""Part of the squared response of a token at most that its window may leave out; TAESD's leave out 0.1%."""
 
 _AT_ONCE = 256
 """Images whose metrics are held at once, at most."""
@@ -69,7 +72,7 @@ def metric_passes(shape: tuple[int, ...], probes: int | None) -> Passes:
         h, w, d = shape
         lattice = make_lattice((h, w, d), radius=0)
         products, rows = size, 0
-        if h * w > SPACING**2:
+        if is_large(shape):
             products, rows = lattice.products, lattice.numbers(h * w) // (h * w)
         return Passes(decodes=1, tangents=products, at_once=products, jacobian_rows=rows, numbers=metrics)
     return Passes(decodes=1, cotangents=probes, at_once=probes, jacobian_rows=2 * probes, numbers=metrics)
@@ -112,8 +115,9 @@ def assign_with_metrics(
 def _measure(
     decode: Partial, grids: Float[np.ndarray, "n h w d"], probes: int | None, plan: Plan, progress: Progress | None
 ) -> Float[np.ndarray, "n h w d d"]:
-    """Metrics of tokens at a cost that does not grow with the grid, where it is large."""
-    _, h, w, _ = grids.shape
-    if probes is None and h * w > SPACING**2 and has_blocks((h, w), jax.eval_shape(decode, grids[0])):
+    """Metrics of tokens at a cost that does not grow with the grid, where it is large and responses end nearby."""
+    check_decoder(decode, grids)
+    near = probes is None and takes_band(decode, grids.shape[1:])
+    if near and response_outside(decode, grids[0], plan=plan) <= _MOST_OUTSIDE:
         return neighbour_metrics(decode, grids, radius=0, plan=plan, progress=progress)[:, :, :, 0]
     return token_metrics(decode, grids, probes=probes, plan=plan, progress=progress)

@@ -77,7 +77,8 @@ def measure_stencils(
     quantized = sum_codes(codebook.codes, tokens).reshape(parts.shape)
     bands = neighbour_metrics(decode, quantized, radius=radius, plan=plan, progress=progress)
     root = eigen_root(codebook.mean_metric).astype(np.float32)
-    inner = slice(radius, h - radius), slice(radius, w - radius)  # these have all their neighbours
+    # These have all their neighbours, but on grids so thin that there are none.
+    inner = [slice(radius, side - radius) if side > 2 * radius else slice(None) for side in (h, w)]
     contexts = np.stack([np.asarray(contexts_of(part, root)) for part in parts])[:, *inner].reshape(-1, 9 * d)
     bands = bands[:, *inner].reshape(-1, *bands.shape[3:])
     count = max(1, min(num_clusters, len(contexts) // _MEMBERS, len(np.unique(contexts, axis=0))))

@@ -55,7 +55,7 @@ def passes_within(
         return max(least, settled.passes)
     beside = held(memory) if callable(held) else held
     row = getattr(memory, work)(beside)._replace(least=least, remedy=remedy)
-    return max(least, divide(settled, memory, row, shape, passes=settled.passes).passes)
+    return max(least, divide(settled, memory, row, shape, passes=max(least, settled.passes)).passes)
 
 
 def divide(plan: Settled, memory: DecoderMemory, row: RowMemory, shape: Sequence[int], *, passes: int) -> Share:

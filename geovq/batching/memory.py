@@ -23,8 +23,8 @@ _SAME_VALUES = {"reshape", "squeeze", "expand_dims", "copy", "stop_gradient", "s
 """Equations that move nothing."""
 
 _WRITERS = (
-    "conv",
-    "dot",
+    "conv_general_dilated",
+    "dot_general",
     "gather",
     "scatter",
     "sort",
@@ -33,7 +33,8 @@ _WRITERS = (
     "pad",
     "slice",
     "cum",
-    "reduce",
+    "reduce_",
+    "select_and_",
     "arg",
     "transpose",
 )

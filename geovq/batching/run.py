@@ -71,6 +71,11 @@ class Call:
     passes: int
     """Of a row at once."""
 
+    @property
+    def devices(self) -> int:
+        """Devices among which the rows of a chunk are divided."""
+        return 1 if self.plan.mesh is None else self.plan.mesh.size
+
     def __call__(self, kernel: Kernel, shared: Shared, *rows: Any) -> Any:
         """What the kernel returns, with a leading axis of the chunk's rows."""
         return _function(kernel, shared, self.passes, self.plan)(*rows)
@@ -182,7 +187,7 @@ def _chunk(n: int, share: Share, plan: Settled) -> int:
 
 def _function(kernel: Kernel, shared: Shared, passes: int, plan: Settled, *, summed: bool = False) -> Callable:
     """The compiled kernel, as a function of a chunk of rows on the host."""
-    # A function of its own for each number of passes: memory alone compiles nothing again.
+    # What is compiled depends on memory only by the number of passes at once.
     compiled = _compile(kernel, plan._replace(passes=passes, memory=0), summed=summed)
     if plan.mesh is None:
         return functools.partial(compiled, shared)
@@ -196,7 +201,7 @@ def _placed(shared: Shared, plan: Settled) -> Shared:
     return shared if plan.mesh is None else jax.device_put(shared, NamedSharding(plan.mesh, PartitionSpec()))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=512)  # lists of images of many sizes take some for each size
 def _compile(kernel: Kernel, plan: Settled, *, summed: bool) -> Callable:
     """Function of what is shared and a chunk of rows; `summed` also takes which rows count, and adds them up on each device."""
 

@@ -16,6 +16,9 @@ from geovq.validation import InputError
 _accepted: dict[Hashable, int] = {}
 """Numbers of an image of every decoder that was accepted."""
 
+_images: dict[Hashable, Any] = {}
+"""Shapes of an image of every decoder that was asked for them."""
+
 _ROWS = 8
 """Rows at most that are decoded together to see whether they depend on one another."""
 
@@ -72,6 +75,14 @@ def check_decoder(decode: Partial, latents: Float[np.ndarray, "n ..."]) -> int:
             check_rows_apart("decoder", part.args[0], latents[:_ROWS])
     _accepted[key] = numbers
     return numbers
+
+
+def image_of(decode: Partial, shape: tuple[int, ...]) -> Any:
+    """Shape and dtype of the image of a latent (h, w, d), or a tree of them; traced once for decoders of the same structure."""
+    key = structure(decode, shape)
+    if key not in _images:
+        _images[key] = jax.eval_shape(decode, jax.ShapeDtypeStruct(shape, np.float32))
+    return _images[key]
 
 
 def _is_batched(part: Any) -> bool:

@@ -12,19 +12,20 @@ What a window leaves out, and what other tokens of the lattice leave in it, is t
 
 import dataclasses
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
+from geovq.decoder.checks import image_of
 from geovq.validation import InputError, check_whole
 
 _PRECISION = "highest"
 
 SPACING = 5
-"""Tokens between those that are moved together, at least. With TAESD, blocks at distance 4 have 1% of the norm of a
+"""Distance in tokens of those that are moved together, at least. With TAESD, blocks at distance 4 have 1% of the norm of a
 token's own."""
 
 
@@ -86,24 +87,37 @@ def make_lattice(grid: tuple[int, int, int], *, radius: int = 1, spacing: int | 
     return Lattice(grid, radius, spacing)
 
 
-def has_blocks(grid: tuple[int, ...], image: Any) -> bool:
-    """Whether an image, as `jax.eval_shape` gives it, is one array (H, W, C) in which every token has a block of pixels."""
+def has_blocks(decode: Partial, shape: tuple[int, ...]) -> bool:
+    """Whether a latent (h, w, d) becomes one array (H, W, C) in which every token has a block of pixels of its own."""
+    image = image_of(decode, shape)
     if not isinstance(image, jax.ShapeDtypeStruct) or len(image.shape) != 3:
         return False
-    return image.shape[0] % grid[0] == 0 and image.shape[1] % grid[1] == 0
+    return image.shape[0] % shape[0] == 0 and image.shape[1] % shape[1] == 0
 
 
-def check_blocks(grid: tuple[int, ...], image: Any) -> None:
+def is_large(shape: tuple[int, ...]) -> bool:
+    """Whether a grid (h, w, d) has more than 25 tokens: a band with the spacing 5 takes fewer products than whole JᵀJ."""
+    return shape[0] * shape[1] > SPACING**2
+
+
+def takes_band(decode: Partial, shape: tuple[int, ...]) -> bool:
+    """Whether neighbours alone are looked at by default: on large grids of decoders whose tokens have blocks of pixels."""
+    return is_large(shape) and has_blocks(decode, shape)
+
+
+def check_blocks(decode: Partial, shape: tuple[int, ...]) -> None:
     """Refuses a decoder whose tokens have no blocks of pixels of their own; arguments as `has_blocks`.
 
     Raises:
         InputError: An image that is not (H, W, C), or whose sides are no multiples of the grid's.
     """
-    if not has_blocks(grid, image):
+    if not has_blocks(decode, shape):
+        image = image_of(decode, shape)
         found = f"shape {image.shape}" if isinstance(image, jax.ShapeDtypeStruct) else "several arrays"
+        tokens = f"{shape[0]}x{shape[1]} tokens'"
         raise InputError(
-            f"decoder: expected an image (H, W, C) whose sides are multiples of the {grid[0]}x{grid[1]} tokens', found {found}; "
-            "use whole Jacobians, radius=None, or probes."
+            f"decoder: expected an image (H, W, C) whose sides are multiples of the {tokens}, found {found}; "
+            "take what needs no band, such as Joint(radius=None) or probes."
         )
 
 

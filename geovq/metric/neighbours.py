@@ -4,6 +4,7 @@ The kernels of `geovq.metric.band`, run as `geovq.batching.run` says. The number
 """
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 import jax
@@ -16,8 +17,9 @@ from geovq.batching.chunks import Progress
 from geovq.batching.memory import DecoderMemory, RowMemory
 from geovq.batching.run import DEFAULT_PLAN, Call, Plan, run, run_program
 from geovq.decoder.adapters import AnyArray, Decoder, as_partial
-from geovq.decoder.checks import check_decoder
+from geovq.decoder.checks import check_changes, check_decoder, image_of
 from geovq.metric.band import (
+    SPACING,
     Lattice,
     band_of_windows,
     check_blocks,
@@ -27,6 +29,7 @@ from geovq.metric.band import (
     neighbour_indices,
 )
 from geovq.metric.batched import check_grids
+from geovq.metric.pullback import nan_unless_finite
 from geovq.validation import check_whole
 
 
@@ -45,7 +48,7 @@ def neighbour_metrics(
         decode: Takes one grid (h, w, d) to one image (H, W, C), whose sides are multiples of the grid's.
         grids: Latents (n, h, w, d).
         radius: R; the b = (2R+1)² neighbours of a token are at most R rows and R columns away.
-        spacing: s, tokens between those whose responses one product gives: an odd number above R. At most s²·d products are
+        spacing: s, distance of the tokens whose responses one product gives: an odd number above R. At most s²·d products are
             computed for a grid of any size. None takes the larger of 5 and 2R+1.
         plan: How much at once and on which devices.
         progress: Called after every chunk with the grids done.
@@ -62,7 +65,16 @@ def neighbour_metrics(
     grids, decode = check_grids(grids), as_partial(decode)
     check_decoder(decode, grids)
     lattice = _lattice(decode, grids, radius, spacing)
-    return run_program(Band(lattice), decode, grids, plan=plan, progress=progress)
+    found = run_program(Band(lattice), decode, grids, plan=plan, progress=progress)
+    check_changes(decode, grids, found)
+    return found
+
+
+def response_outside(decode: Decoder, grid: Float[np.ndarray, "h w d"], *, plan: Plan = DEFAULT_PLAN) -> float:
+    """How global a decoder is, by d products: the part of the squared response of a grid's middle token that lies more than two
+    tokens away, where the band with the spacing 5 does not look."""
+    inside, whole = run(_Response(SPACING // 2), as_partial(decode), grid[None], plan=plan)[0]
+    return float(1 - inside / whole) if whole > 0 else 0.0
 
 
 class BandError(NamedTuple):
@@ -100,11 +112,12 @@ def band_error(
     """
     check_whole("tokens", tokens)
     check_whole("seed", seed, 0)
+    grids = check_grids(grids)
     band = neighbour_metrics(decode, grids, radius=radius, spacing=spacing, plan=plan)
     n, h, w, b, d, _ = band.shape
     chosen = np.sort(np.random.default_rng(seed).permutation(n * h * w)[:tokens])
     grid, token = np.divmod(chosen, h * w)
-    rows = run(_Row(), as_partial(decode), np.asarray(grids)[grid], token.astype(np.int32), plan=plan)
+    rows = run(_Row(), as_partial(decode), grids[grid], token.astype(np.int32), plan=plan)
     exact = np.pad(rows, ((0, 0), (0, 0), (0, 1), (0, 0))).astype(np.float64)  # (m, d, t + 1, d)
     neighbours = neighbour_indices(Lattice((h, w, d), radius, 2 * radius + 1))[token]
     inside = exact[np.arange(len(token))[:, None], :, neighbours]  # (m, b, d, d)
@@ -116,7 +129,7 @@ def band_error(
 
 def _lattice(decode: Partial, grids: np.ndarray, radius: int, spacing: int | None) -> Lattice:
     _, h, w, d = grids.shape
-    check_blocks((h, w, d), jax.eval_shape(decode, jax.ShapeDtypeStruct((h, w, d), grids.dtype)))
+    check_blocks(decode, (h, w, d))
     return make_lattice((h, w, d), radius=radius, spacing=spacing)
 
 
@@ -143,12 +156,14 @@ class Band:
 
     def __call__(self, call: Call, decode: Partial, grids: Float[AnyArray, "n h w d"]) -> Float[Array, "n h w b d d"]:
         """The bands."""
-        image_shape = jax.eval_shape(decode, grids[0]).shape
-        return call(Gram(self.lattice), decode, measure_windows(call, self.lattice, decode, grids, image_shape))
+        image_shape = image_of(decode, grids.shape[1:]).shape
+        return call(
+            BandOfWindows(self.lattice), decode, measure_windows(call, self.lattice, decode, grids, image_shape)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
-class Gram:
+class BandOfWindows:
     """Kernel: the band of a grid from the windows of all products."""
 
     lattice: Lattice
@@ -162,6 +177,28 @@ class Gram:
     ) -> Float[Array, "h w b d d"]:
         """As `band_of_windows`."""
         return band_of_windows(self.lattice, windows)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Response:
+    """Kernel: the squared response to moves of a grid's middle token, near it and everywhere."""
+
+    reach: int
+    """Rows and columns around it that count as near."""
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """A forward-mode product for each channel."""
+        return shape[-1]
+
+    def __call__(self, decode: Partial, grid: Float[Array, "h w d"], *, at_once: int) -> Float[Array, "2"]:
+        """Both, in intensity²."""
+        h, w, d = grid.shape
+        y, x = h // 2, w // 2
+        steps = jnp.zeros((d, h, w, d), grid.dtype).at[jnp.arange(d), y, x, jnp.arange(d)].set(1)
+        squares = jnp.sum(jax.vmap(jax.linearize(decode, grid)[1])(steps) ** 2, axis=(0, 3))
+        blocks = squares.reshape(h, squares.shape[0] // h, w, squares.shape[1] // w).sum(axis=(1, 3))
+        near = blocks[max(0, y - self.reach) : y + self.reach + 1, max(0, x - self.reach) : x + self.reach + 1]
+        return jnp.stack([near.sum(), blocks.sum()])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,16 +225,34 @@ def measure_windows(
     call: Call, lattice: Lattice, decode: Partial, origins: AnyArray, image_shape: tuple[int, ...]
 ) -> Float[Array, "n products ny nx s s pixels"]:
     """The windows of all products of a chunk of grids."""
-    at_once = min(lattice.products, max(1, call.passes // len(origins)))
-    h, w, _ = lattice.grid
-    pixels = image_shape[0] // h * (image_shape[1] // w) * image_shape[2]
-    side = lattice.spacing
-    windows = jnp.zeros((len(origins), lattice.products, *lattice.windows, side, side, pixels), origins.dtype)
+    rows = len(origins) // call.devices
+    at_once = min(lattice.products, max(1, call.passes // rows))
+    windows = call(NoWindows(lattice, image_shape), decode, origins)
     for first in range(0, lattice.products, at_once):
         # The last products are computed twice, where they do not fill a call.
         starts = np.full(len(origins), min(first, lattice.products - at_once), np.int32)
         windows = call(FillWindows(lattice, at_once), decode, windows, origins, starts)
     return windows
+
+
+@dataclasses.dataclass(frozen=True)
+class NoWindows:
+    """Kernel: memory for the windows of a grid, on the device that its row is on."""
+
+    lattice: Lattice
+    image_shape: tuple[int, ...]
+
+    def passes(self, shape: tuple[int, ...]) -> int:
+        """The decoder does not run."""
+        return 1
+
+    def __call__(
+        self, decode: Partial, grid: Float[Array, "h w d"], *, at_once: int
+    ) -> Float[Array, "products ny nx s s pixels"]:
+        """Zeros."""
+        (h, w, _), s = self.lattice.grid, self.lattice.spacing
+        pixels = math.prod(self.image_shape) // (h * w)
+        return jnp.zeros((self.lattice.products, *self.lattice.windows, s, s, pixels), grid.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +278,8 @@ class FillWindows:
     ) -> Float[Array, "products ny nx s s pixels"]:
         """All windows, with those of the products from `first` on filled in."""
         numbers = first + jnp.arange(self.at_once)
-        _, push = jax.linearize(decode, grid)
+        image, push = jax.linearize(decode, grid)
         responses = jax.vmap(push)(lattice_tangents(self.lattice, numbers, grid.dtype))
+        responses = nan_unless_finite(image, responses)
         found = jax.vmap(lambda response, number: cut_windows(self.lattice, response, number))(responses, numbers)
         return jax.lax.dynamic_update_slice_in_dim(windows, found.astype(windows.dtype), first, axis=0)

@@ -30,7 +30,7 @@ def pullback_metric(decode: Decoder, z: Float[Array, " d"]) -> Float[Array, "d d
         image moves, in intensity².
     """
     image, push = jax.linearize(lambda latent: flat(decode, latent), z)
-    return _nan_unless_finite(image, _gram(jax.vmap(push)(jnp.eye(z.size, dtype=z.dtype))))
+    return nan_unless_finite(image, _gram(jax.vmap(push)(jnp.eye(z.size, dtype=z.dtype))))
 
 
 def grid_metric(decode: Decoder, grid: Float[Array, "h w d"], *, tokens: int | None = None) -> Float[Array, "h w d d"]:
@@ -58,7 +58,7 @@ def grid_metric(decode: Decoder, grid: Float[Array, "h w d"], *, tokens: int | N
     indices = jnp.arange(h * w)
     whole = tokens is None or tokens >= h * w
     metrics = jax.vmap(of_token)(indices) if whole else jax.lax.map(of_token, indices, batch_size=tokens)
-    return _nan_unless_finite(image, metrics.reshape(h, w, d, d))
+    return nan_unless_finite(image, metrics.reshape(h, w, d, d))
 
 
 def sketch(
@@ -94,7 +94,7 @@ def sketch(
         signs = jnp.where((rows < probes)[:, None], signs[jnp.minimum(rows, probes - 1)], jnp.zeros_like(signs[:1]))
     factor = jax.vmap(lambda probe: transpose(probe)[0])(signs)
     wide = jnp.promote_types(factor.dtype, jnp.float32)  # 1/√r rounded to bfloat16 would bias every metric
-    return _nan_unless_finite(image, factor.astype(wide) / jnp.sqrt(probes).astype(wide))
+    return nan_unless_finite(image, factor.astype(wide) / jnp.sqrt(probes).astype(wide))
 
 
 def sketched_metric(factor: Float[Array, "r ... d"]) -> Float[Array, "... d d"]:
@@ -103,7 +103,7 @@ def sketched_metric(factor: Float[Array, "r ... d"]) -> Float[Array, "... d d"]:
     return _gram(by_token)
 
 
-def _nan_unless_finite(image: Float[Array, " p"], found: Array) -> Array:
+def nan_unless_finite(image: Float[Array, "..."], found: Array) -> Array:
     """An image with NaN may have finite derivatives, and no metric."""
     return jnp.where(jnp.isfinite(image).all(), found, jnp.nan)
 

@@ -54,9 +54,10 @@ def smoothed_metric(
     grids = check_grids(grids)
     check_whole("probes", probes)
     check_whole("draws", draws, 2)
+    check_whole("seed", seed, 0)
     root = _noise_root(covariance, grids.shape[-1])
     plan = plan._replace(passes=min(settle(plan).passes, draws * probes))  # one grid at a time
-    total = np.zeros(covariance.shape)
+    total = np.zeros(root.shape)
     for number, grid in enumerate(grids):
         rng = np.random.default_rng((seed, number))
         noisy = grid + (rng.standard_normal((draws, *grid.shape)) @ root).astype(grids.dtype)

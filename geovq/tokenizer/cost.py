@@ -16,7 +16,6 @@ from geovq.batching.memory import decoder_memory, function_memory
 from geovq.batching.plan import DEFAULT_PLAN, Plan, settle
 from geovq.decoder.adapters import as_partial, single
 from geovq.decoder.autoencoder import encode_images
-from geovq.validation import InputError, check_whole
 
 _REPEATS = 3
 """Times that a pass is timed; the median counts."""
@@ -52,21 +51,16 @@ def tokenizer_cost(
         decode: Latents to images.
         codebook: Codes and mean metrics.
         assigner: How codes are chosen.
-        image_shape: (H, W, C).
+        image_shape: (H, W, C) that the encoder takes.
         plan: How much at once, in how much memory.
 
     Returns:
         The cost. Nearest codes are not counted: they run no decoder.
 
     Raises:
-        InputError: Another shape, or an image that does not fit in the plan's memory.
+        InputError: An image that does not fit in the plan's memory.
     """
-    shape = tuple(image_shape)
-    if len(shape) != 3:
-        raise InputError(f"image_shape: expected (H, W, C), found {image_shape!r}; pass three numbers.")
-    for size in shape:
-        check_whole("image_shape", size)
-    settled, images = settle(plan), np.zeros((1, *shape), np.float32)
+    settled, images = settle(plan), np.zeros((1, *image_shape), np.float32)
     encode, one = as_partial(encode, "encode"), single(as_partial(decode, "decode"))
     latents = encode_images(encode, images, plan=plan)
     passes = assigner.passes(latents.shape[1:], codebook)

@@ -16,7 +16,6 @@ from typing import Literal, NamedTuple
 
 from geovq.assignment.base import Assigner
 from geovq.assignment.joint import Joint
-from geovq.metric.band import SPACING
 from geovq.validation import check_whole
 
 Probes = int | Literal["auto"] | None
@@ -74,9 +73,9 @@ class Sizes(NamedTuple):
 
 
 def default_assigner(latent_shape: tuple[int, ...]) -> Assigner:
-    """`Joint`, on a band where grids are large; with 256 probes where a band would take more products than 1,024."""
-    size, products = math.prod(latent_shape), SPACING**2 * latent_shape[-1]
-    return Joint() if min(size, products) <= EXACT_SIZE else Joint(probes=JOINT_PROBES)
+    """`Joint`, on a band where grids are large; with 256 probes where that would take more than 1,024 products."""
+    joint = Joint()
+    return joint if joint.products(latent_shape) <= EXACT_SIZE else Joint(probes=JOINT_PROBES)
 
 
 def has_large_grids(latent_shape: tuple[int, ...], image_shape: tuple[int, ...]) -> bool:

@@ -14,8 +14,9 @@ from flax import nnx
 from jaxtyping import Float, Int
 
 from geovq.assignment.whitened import Whitened
+from geovq.batching.budget import rows_of_call
 from geovq.batching.chunks import Progress, map_chunks
-from geovq.batching.run import DEFAULT_PLAN, Plan
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.models.gpt import GPT
 from geovq.tokenizer.images import as_images
 from geovq.tokenizer.tokenizer import Tokenizer
@@ -27,10 +28,10 @@ CodeNats = Callable[[Int[np.ndarray, "n h w"]], Float[np.ndarray, "n h w K"]]
 ROUNDS = 2
 
 _AT_ONCE = 256
-"""Sequences in a pass of the Transformer."""
+"""Sequences in a pass of the Transformer at most."""
 
-_BLOCK = 1024
-"""Images whose costs of codes are in memory together."""
+_NUMBERS = 1 << 27
+"""Costs of codes that are in memory together at most, beside those of one image (512 MiB)."""
 
 
 def code_nats(model: GPT) -> CodeNats:
@@ -57,7 +58,7 @@ def code_nats(model: GPT) -> CodeNats:
 
     def of_tokens(tokens: Int[np.ndarray, "n h w"]) -> Float[np.ndarray, "n h w K"]:
         rows = tokens.reshape(len(tokens), -1)
-        found = map_chunks(lambda batch: nats(params, batch), rows, chunk=_AT_ONCE, pad=True)
+        found = map_chunks(lambda batch: nats(params, batch), rows, chunk=rows_of_call(len(rows), _AT_ONCE), pad=True)
         return found.reshape(*tokens.shape, config.num_codes)
 
     return of_tokens
@@ -111,15 +112,15 @@ def assign_entropy_constrained(
         )
     if not 0 <= nat_weight < float("inf"):
         raise InputError(f"nat_weight: expected a finite number of at least 0, found {nat_weight}; 0 is none.")
-    tokens = tokenizer.replace(assigner=Whitened()).encode(images) if start is None else np.asarray(start)
+    tokens = tokenizer.replace(assigner=Whitened()).encode(images, plan=plan) if start is None else np.asarray(start)
     if len(tokens) != len(images):
         raise InputError(f"start: expected {len(images)} grids, found {len(tokens)}; pass one for each image.")
 
     def descend(block: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-        code_costs, totals = _costs(tokenizer, block, tokens, nats, nat_weight)
+        code_costs, totals = _costs(tokenizer, block, tokens, nats, nat_weight, plan)
         for _ in range(rounds):
             trial = tokenizer.encode(block, start=tokens, code_costs=code_costs, plan=plan)
-            trial_costs, trial_totals = _costs(tokenizer, block, trial, nats, nat_weight)
+            trial_costs, trial_totals = _costs(tokenizer, block, trial, nats, nat_weight, plan)
             better = trial_totals < totals
             tokens = np.where(better[:, None, None], trial, tokens)
             code_costs = np.where(better[:, None, None, None], trial_costs, code_costs)
@@ -128,15 +129,17 @@ def assign_entropy_constrained(
             progress(len(block))
         return tokens.astype(np.int32)
 
-    blocks = [slice(i, i + _BLOCK) for i in range(0, len(images), _BLOCK)]
+    count = max(1, _NUMBERS // (tokens[0].size * tokenizer.num_codes))
+    blocks = [slice(i, i + count) for i in range(0, len(images), count)]
     return np.concatenate([descend(images[rows], tokens[rows]) for rows in blocks])
 
 
 def _costs(
-    tokenizer: Tokenizer, images: np.ndarray, tokens: np.ndarray, nats: CodeNats, nat_weight: float
+    tokenizer: Tokenizer, images: np.ndarray, tokens: np.ndarray, nats: CodeNats, nat_weight: float, plan: Plan
 ) -> tuple[Float[np.ndarray, "n h w K"], Float[np.ndarray, " n"]]:
     """What every code costs in the place of every token, and what each image costs in all."""
-    decoded, code_costs = tokenizer.decode(tokens), np.float32(nat_weight) * np.asarray(nats(tokens), np.float32)
+    decoded = tokenizer.decode(tokens, plan=plan)
+    code_costs = np.float32(nat_weight) * np.asarray(nats(tokens), np.float32)
     wanted = (*tokens.shape, tokenizer.num_codes)
     if code_costs.shape != wanted:
         raise InputError(

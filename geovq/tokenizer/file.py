@@ -169,6 +169,8 @@ def _assigner(path: str | os.PathLike, options: dict[str, Any], arrays: dict[str
             if isinstance(value, dict):
                 value = _assigner(path, value, arrays)
             found[field.name] = tuple(value) if isinstance(value, list) else value
+    if kind is Joint and "radius" not in options:  # of version 4, in which there were no bands
+        found["radius"] = None
     return kind(**found)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from geovq.decoder.sizes import Sizes, pad_to_stride
-from geovq.validation import InputError, as_array, check_images, check_length
+from geovq.validation import InputError, as_array, check_images, check_length, check_whole
 
 
 def as_images(images: np.ndarray, sizes: Sizes, *, pad: bool = False) -> Float[np.ndarray, "n H W C"]:
@@ -75,6 +75,21 @@ def check_image_shape(name: str, shape: tuple[int, ...], sizes: Sizes, *, pad: b
     divided = pad or not any(side % each for side, each in zip(shape[:2], sizes.stride, strict=False))
     if not divided or min(shape[0] - least[0], shape[1] - least[1]) < 0:
         raise InputError(_not_divided(name, shape, sizes.stride))
+
+
+def as_image_shape(shape: Sequence[int], sizes: Sizes) -> tuple[int, ...]:
+    """A shape (H, W, C) that the VAE takes, as far as is known without calling it.
+
+    Raises:
+        InputError: No three whole numbers, or as `check_image_shape`.
+    """
+    found = tuple(shape)
+    if len(found) != 3:
+        raise InputError(f"image_shape: expected (H, W, C), found {shape!r}; pass three numbers.")
+    for size in found:
+        check_whole("image_shape", size)
+    check_image_shape("image_shape", found, sizes)
+    return found
 
 
 def _not_divided(name: str, shape: tuple[int, ...], stride: tuple[int, int]) -> str:

@@ -16,7 +16,7 @@ from geovq.tokenizer.probe import check_probe, probe_vae
 from geovq.validation import InputError
 
 _KIND = "geovq.measured"
-_VERSION = 2
+_VERSION = 1
 _FIELDS = ("latents", "probe.image", "probe.latents")
 
 
@@ -66,8 +66,7 @@ class Measured:
         """Loads what `save` wrote, verified; nothing is unpickled or executed.
 
         Raises:
-            InputError: The file is missing, truncated, changed, or of another kind or version. Files of version 1 have no crops:
-                measure again.
+            InputError: The file is missing, truncated, changed, or of another kind or version.
         """
         arrays, meta = load_arrays(path)
         if meta.get("kind") != _KIND or meta.get("version") != _VERSION:

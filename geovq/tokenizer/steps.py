@@ -27,6 +27,8 @@ def draw_step_crops(
 ) -> UInt8[np.ndarray, "m a b C"]:
     """Crops of images in random order: of 128x128 where the VAE is convolutional, else whole images.
 
+    They are of other images than `geovq.geometry.measured.draw` draws by the same seed, where there are enough for both.
+
     Args:
         encode: The encoder of batches.
         decode: The decoder of batches.
@@ -39,7 +41,7 @@ def draw_step_crops(
     """
     rng, sides = np.random.default_rng(seed), _crop_sides(encode, decode, images.shape[1:], latent_shape)
     whole, count = sides == images.shape[1:3], images_used(*sides)
-    order = rng.permutation(len(images))
+    order = rng.permutation(len(images))[::-1]
     order = order[:count] if whole else np.resize(order, count)
     corners = (rng.random((len(order), 2)) * (np.subtract(images.shape[1:3], sides) + 1)).astype(int)
     crops = [

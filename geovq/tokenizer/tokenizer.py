@@ -43,7 +43,7 @@ from geovq.tokenizer.defaults import MAX_TOKENS, Probes, check_probes, choose_fe
 from geovq.tokenizer.file import describe_assigner, load_tokenizer, save_tokenizer
 from geovq.tokenizer.fitting import Options, check_options, check_sufficient, fit_measured, measure_checked, needed_for
 from geovq.tokenizer.given_codes import at_steps, measure_codes
-from geovq.tokenizer.images import as_crop, as_crops, as_images, check_image_list, check_images_of
+from geovq.tokenizer.images import as_crop, as_crops, as_image_shape, as_images, check_image_list, check_images_of
 from geovq.tokenizer.lists import check_lists, map_alike
 from geovq.tokenizer.measured import Measured, check_measurements
 from geovq.tokenizer.probe import check_probe, probe_vae
@@ -218,7 +218,7 @@ class Tokenizer:
         recipe = Recipe(codebook, num_codes, num_quantizers, composition, seed)
         encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
         check_autoencoder(encode, decode, images)
-        latent_shape = encode_images(encode, images[:1]).shape[1:]
+        latent_shape = encode_images(encode, images[:1], plan=plan).shape[1:]
         check_recipe(recipe, latent_shape[-1])
         assigner = default_assigner(latent_shape) if assigner is None else assigner
         any_size = find_stride(encode, decode, images.shape[1:], latent_shape) is not None
@@ -346,7 +346,7 @@ class Tokenizer:
         check_probes(probes)
         stacked = as_quantizers(codes)
         check_autoencoder(encode, decode, images)
-        latent_shape = encode_images(encode, images[:1]).shape[1:]
+        latent_shape = encode_images(encode, images[:1], plan=plan).shape[1:]
         count, number = choose_few(probes, max_images, latent_shape, images.shape[1:])
         encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
         latents = encode_images(encode, draw(images, count, seed), plan=plan, progress=progress)
@@ -649,13 +649,14 @@ class Tokenizer:
         """What it costs to encode one image: passes through the decoder, bytes at once, and an estimate of seconds.
 
         Args:
-            image_shape: (H, W, C); None for that of the images it was fitted to.
+            image_shape: (H, W, C) that `encode` takes; None for that of the images it was fitted to.
             plan: As for `encode`.
 
         Raises:
             InputError: Another shape, or an image that does not fit in the plan's memory.
         """
-        shape = self.image_shape if image_shape is None else image_shape
+        shape = self.image_shape if image_shape is None else as_image_shape(image_shape, self.sizes)
+        self._check_size(shape)
         return tokenizer_cost(self._encode, self._decode, self.codebook, self.assigner, shape, plan=plan)
 
     def _check_size(self, image_shape: tuple[int, ...]) -> None:

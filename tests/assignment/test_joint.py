@@ -292,7 +292,7 @@ def test_bands_that_cannot_be_are_refused(options, message):
 
 def test_a_decoder_whose_tokens_have_no_pixels_of_their_own_has_no_band(case):
     with pytest.raises(
-        InputError, match=r"sides are multiples of the 1x3 tokens', found shape \(2, 4, 1\); use whole Jac"
+        InputError, match=r"sides are multiples of the 1x3 tokens', found shape \(2, 4, 1\); take what needs no band"
     ):
         Joint(radius=1)(*case)
 

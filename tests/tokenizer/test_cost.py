@@ -113,7 +113,13 @@ def test_a_plan_bounds_the_bytes():
 
 
 def test_what_does_not_fit_and_other_shapes_are_refused():
-    with pytest.raises(InputError, match=r"image_shape: expected \(H, W, C\), found \(4, 4\)"):
-        tokenizer_cost(encode, decode, CODEBOOK, Local(), (4, 4))
+    tokenizer = Tokenizer(encode, decode, CODEBOOK, assigner=Joint(), image_shape=(4, 4, 1))
+    for shape, message in (
+        ((4, 4), r"image_shape: expected \(H, W, C\), found \(4, 4\)"),
+        ((4, 4, 0), "image_shape: expected a whole number of at least 1, found 0"),
+        ((8, 8, 1), r"image_shape: expected shape \(4, 4, 1\), the only one that this VAE takes, found \(8, 8, 1\)"),
+    ):
+        with pytest.raises(InputError, match=message):
+            tokenizer.cost(shape)
     with pytest.raises(InputError, match="plan: expected at least"):
         tokenizer_cost(encode, decode, CODEBOOK, Local(), (4, 4, 1), plan=Plan(memory=200))

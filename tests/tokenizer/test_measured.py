@@ -92,7 +92,7 @@ def test_files_hold_all_of_it(statistics, measured, tmp_path):
     with pytest.raises(InputError, match="truncated"):
         Measured.load(tmp_path / "m.npz")
     save_arrays(tmp_path / "m.npz", {"x": np.zeros(3)}, {"kind": "geovq.tokenizer"})
-    with pytest.raises(InputError, match=r"expected measurements of version 2, found geovq\.tokenizer"):
+    with pytest.raises(InputError, match=r"expected measurements of version 1, found geovq\.tokenizer"):
         Measured.load(tmp_path / "m.npz")
 
 
