@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from benchmarks.common.harness import Cell
-from benchmarks.common.rows import Row, mean_row, row, spread_row, statistic_row
-from benchmarks.large.inputs import Setting, load, timed
+from benchmarks.common.rows import Row, mean_row, row, statistic_row
+from benchmarks.large.inputs import Setting
 from benchmarks.large.schedules import Coding
 from geovq.assignment.greedy import Greedy
 from geovq.assignment.joint import Joint
@@ -21,7 +21,7 @@ from geovq.validation import check_images
 SCORES: Mapping[str, Callable] = {"psnr": psnr, "ssim": ssim, "lpips": lpips}
 
 Found = dict[str, np.ndarray]
-"""One value an image of every score, and of seconds."""
+"""One value an image of every score."""
 
 
 def quality(setting: Setting) -> list[Row]:
@@ -81,8 +81,7 @@ def _continuous(setting: Setting, coding: Coding, images: np.ndarray) -> Found:
     encode, decode = setting.vae(coding.autoencoder)
 
     def compute(image: np.ndarray) -> Found:
-        latents, seconds = timed(lambda: encode_images(encode, image))
-        return _scores(image, decode_latents(decode, latents)) | {"seconds": np.array([seconds.wall])}
+        return _scores(image, decode_latents(decode, encode_images(encode, image)))
 
     folder = f"quality/{coding.autoencoder}-{coding.side}/continuous"
     return _each(setting, folder, {"autoencoder": coding.autoencoder}, compute, images)
@@ -92,9 +91,7 @@ def _scored(setting: Setting, coding: Coding, seed: int, name: str, tokenizer: T
     """The tokens of a tokenizer, image after image."""
 
     def compute(image: np.ndarray) -> Found:
-        tokens, seconds = timed(lambda: tokenizer.encode(image))
-        costs = {"seconds": seconds.wall, "cpu_seconds": seconds.cpu, "load": load()}
-        return _scores(image, tokenizer.decode(tokens)) | {cost: np.array([value]) for cost, value in costs.items()}
+        return _scores(image, tokenizer.decode(tokenizer.encode(image)))
 
     codes, metrics = tokenizer.codebook.codes, tokenizer.codebook.position_metrics
     made_from = {
@@ -139,9 +136,6 @@ def summary(fields: Row, found: Mapping[str, Found]) -> list[Row]:
             if peer != name
             for score in SCORES
         ]
-        if "load" in scores:
-            ours = ours | {"load": float(np.median(scores["load"]))}
-            rows += [spread_row(ours, score, list(scores[score])) for score in ("seconds", "cpu_seconds")]
     if "amortised" in found:
         of = {name: found[name]["psnr"] for name in ("amortised", "joint", "whitened")}
         rows.append(statistic_row(fields | {"assign": "amortised"}, "share_of_gain", share, *of.values()))

@@ -10,7 +10,7 @@ _GIB = 1 << 30
 def quality(rows: Sequence[Row]) -> Table:
     """One line for each coding and system."""
     heads = ["autoencoder", "codes", "crop", "tokens", "PSNR dB", "dB more than Euclidean", "dB more than whitened"]
-    heads += ["SSIM", "LPIPS", "passes", "s an image"]
+    heads += ["SSIM", "LPIPS", "passes"]
     found = select(rows, case="quality")
     identity = ("autoencoder", "codes", "codes_per_token", "side")
     cells: list[list[object]] = []
@@ -22,8 +22,7 @@ def quality(rows: Sequence[Row]) -> Table:
             line = [coding["autoencoder"], f"{values[2]} x {values[1]}", coding["side"], assign]
             means = [mean_of(some, assign=assign, score=score) for score in ("psnr", "ssim", "lpips")]
             passes = mean_of(some, assign=assign, score="passes")
-            seconds = _median(some, assign=assign, score="seconds")
-            cells.append([*line, means[0], *won, *means[1:], None if passes is None else round(passes), seconds])
+            cells.append([*line, means[0], *won, *means[1:], None if passes is None else round(passes)])
     return heads, cells
 
 
@@ -137,12 +136,6 @@ def _said(rows: Sequence[Row], **wanted: object) -> str | None:
 
 def _with_ends(row: Row) -> str:
     return f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
-
-
-def _median(rows: Sequence[Row], **wanted: object) -> float | None:
-    """Over seeds the mean of the medians over images."""
-    found = [each["value"] for each in select(rows, **wanted)]
-    return sum(found) / len(found) if found else None
 
 
 TABLES: dict[str, Callable[[Sequence[Row]], Table]] = {
