@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Num
 
 from geovq.batching.chunks import Progress
 from geovq.batching.memory import DecoderMemory, RowMemory
@@ -35,7 +35,7 @@ from geovq.validation import check_whole
 
 def neighbour_metrics(
     decode: Decoder,
-    grids: Float[np.ndarray, "n h w d"],
+    grids: Num[np.ndarray, "n h w d"],
     *,
     radius: int = 1,
     spacing: int | None = None,
@@ -88,7 +88,7 @@ class BandError(NamedTuple):
 
 def band_error(
     decode: Decoder,
-    grids: Float[np.ndarray, "n h w d"],
+    grids: Num[np.ndarray, "n h w d"],
     *,
     radius: int = 1,
     spacing: int | None = None,

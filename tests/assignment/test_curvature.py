@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from geovq.assignment.base import Codebook
-from geovq.assignment.curvature import BandCurvature, ExactCurvature
+from geovq.assignment.curvature import BandCurvature, ExactCurvature, ProjectedCurvature
 from geovq.assignment.problem import as_problem
+from geovq.batching.memory import DecoderMemory
 from geovq.batching.plan import settle
 from geovq.batching.run import Call
 from geovq.metric.band import make_lattice
@@ -57,6 +58,13 @@ def test_products_at_once_change_nothing(passes, case):
     np.testing.assert_allclose(found.band, whole.band, rtol=1e-5, atol=1e-6)
     wanted = reference.coloured_band(differences(origins[1]).reshape(12, 4, 1, *SHAPE), 2, 5)
     np.testing.assert_allclose(found.band[1], wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_jacobians_along_directions_count_their_gram():
+    decoder = DecoderMemory(forward=10, residuals=30, tangent=5, cotangent=5, image=4, parameters=100)
+    assert (
+        ProjectedCurvature(directions=3, coordinates=20).memory(decoder, (4, 5, 1)).held == 30 + 10 + 3 * 4 + 4 * 20**2
+    )
 
 
 def test_as_many_products_as_the_lattice_has():

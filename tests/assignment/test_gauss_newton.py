@@ -12,6 +12,7 @@ from jax.sharding import AxisType
 from jax.tree_util import Partial
 from geovq.assignment import Amortised, Codebook, Greedy, Inputs, Joint, measure_clusters
 from geovq.batching.run import Plan
+from geovq.metric.neighbours import neighbour_metrics
 
 traces = []
 
@@ -44,6 +45,25 @@ for assigner in (
     for n in (3, 10):
         np.testing.assert_array_equal(tokens(many, n), tokens(one, n))
     assert len(traces) == before, "another number of rows compiled again"
+
+
+def blocks(a, z):
+    wide = jnp.repeat(jnp.repeat(z, 2, axis=0), 2, axis=1)
+    return jnp.tanh(wide @ a + jnp.roll(wide, 1, axis=0) / 3 @ a)
+
+
+# Large grids: windows are divided among the devices as their rows are.
+decode = Partial(blocks, rng.standard_normal((2, 3)).astype(np.float32))
+grids = rng.standard_normal((5, 6, 5, 2)).astype(np.float32)
+images = np.asarray(jax.vmap(decode)(grids))
+codebook = Codebook(codebook.codes, np.eye(2, dtype=np.float32)[None, None])
+for passes in (4, 64):
+    one, many = Plan(passes=passes), Plan(passes=passes, mesh=mesh)
+    found, wanted = (neighbour_metrics(decode, grids, plan=plan) for plan in (many, one))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    joint, inputs = Joint(jacobians=1, corrections=1), Inputs(grids, images)
+    tokens = [joint(decode, codebook, inputs, plan=plan) for plan in (one, many)]
+    np.testing.assert_array_equal(*tokens)
 print("same on", len(jax.devices()), "devices")
 """
 

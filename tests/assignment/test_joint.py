@@ -290,6 +290,12 @@ def test_bands_that_cannot_be_are_refused(options, message):
         Joint(**options)
 
 
+@pytest.mark.parametrize(("radius", "products"), [(0, 18), (1, 18), (2, 50), (None, 98)])
+def test_products_of_a_band(radius, products):
+    """Even the metrics alone take windows of three tokens."""
+    assert Joint(radius=radius).products((7, 7, 2)) == products
+
+
 def test_a_decoder_whose_tokens_have_no_pixels_of_their_own_has_no_band(case):
     with pytest.raises(
         InputError, match=r"sides are multiples of the 1x3 tokens', found shape \(2, 4, 1\); take what needs no band"

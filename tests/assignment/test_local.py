@@ -62,6 +62,16 @@ def test_large_grids_take_products_of_many_tokens_at_once(rng):
     assert Local().passes((64, 96, 2), codebook).tangents == Local().passes((32, 32, 2), codebook).tangents == 50
 
 
+def test_metrics_are_exact_where_responses_reach_far(rng):
+    """A decoder that normalises over the image, with blocks of pixels on a large grid."""
+    decode = as_partial(lambda z: jnp.repeat(z, 2, axis=0) + 0.2 * z.sum())
+    latents = rng.standard_normal((2, 6, 6, 2)).astype(np.float32)
+    codebook = Codebook(rng.standard_normal((1, 7, 2)).astype(np.float32), np.eye(2, dtype=np.float32)[None, None])
+    metrics = token_metrics(decode, latents)
+    found = Local()(decode, codebook, Inputs(latents))
+    np.testing.assert_array_equal(found, Local()(decode, codebook, Inputs(latents, metrics=metrics)))
+
+
 @pytest.mark.parametrize("probes", [0, -1, 1.5, True])
 def test_numbers_of_probes_that_cannot_be_are_refused(probes):
     with pytest.raises(InputError, match="probes: expected a whole number of at least 1"):

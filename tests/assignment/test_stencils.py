@@ -81,6 +81,23 @@ def test_errors_around_tokens_by_hand():
     np.testing.assert_array_equal(found, [[4, 4, 0, 0], [4, 4, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
 
 
+def test_stencils_are_of_images_at_random(kernel, codebook, rng):
+    """In a sorted folder the first images are all alike."""
+    decode = as_partial(lambda z: jnp.tanh(enlarge(z, kernel)))
+    encode = lambda images: jnp.concatenate([images[:, ::2, ::2], images[:, 1::2, 1::2]], axis=-1)  # noqa: E731
+    training = rng.uniform(size=(100, 14, 12, 1)).astype(np.float32)
+    training[:60] = 0
+    stencils = Amortised().measure(decode, codebook, Training(encode, training)).stencils
+    assert stencils is not None
+    assert len(stencils.blocks) > 1
+
+
+def test_grids_of_two_rows_have_stencils(kernel, codebook, rng):
+    decode = as_partial(lambda z: jnp.tanh(enlarge(z, kernel)))
+    stencils = measure_stencils(decode, rng.standard_normal((4, 2, 15, 2)).astype(np.float32), codebook)
+    assert np.isfinite(stencils.blocks).all()
+
+
 def test_a_patchwork_takes_every_part_from_the_best_trial():
     trials = np.arange(8).reshape(2, 2, 2, 1)
     errors = np.array([[[1, 2], [3, 3]], [[2, 1], [3, 1]]], np.float32)

@@ -49,6 +49,8 @@ def test_passes_of_a_decoder():
     assert passes_within(Plan(memory=80 + 480), decode, (2,), work="decodes", held=240) == 5
     assert passes_within(Plan(memory=80 + 480), decode, (2,), work="products", held=lambda d: d.image) == 8
     assert passes_within(Plan(passes=1), decode, (2,), least=2) == 2
+    with pytest.raises(InputError, match="expected at least 560 bytes for latents"):
+        passes_within(Plan(passes=1, memory=300), decode, (2,), work="decodes", least=10)
     with pytest.raises(InputError, match="take smaller images"):
         passes_within(Plan(memory=100), decode, (2,))
 

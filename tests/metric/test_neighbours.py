@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from geovq.batching.plan import Plan
-from geovq.metric.neighbours import band_error, neighbour_metrics
+from geovq.metric.neighbours import band_error, neighbour_metrics, response_outside
 from geovq.validation import InputError
 from tests import reference
 
@@ -59,3 +59,22 @@ def test_what_is_left_out_of_all_rows(radius, spacing, grids, jacobians):
 def test_tokens_without_pixels_of_their_own_are_refused(grids):
     with pytest.raises(InputError, match=r"sides are multiples of the 5x4 tokens', found shape \(20,\)"):
         neighbour_metrics(lambda z: z.ravel(), grids)
+
+
+def test_how_much_of_a_response_lies_outside():
+    """Sums over the image put a constant beside every response, and blocks that do not mix none."""
+    local = response_outside(lambda z: jnp.repeat(z, 2, axis=0), np.ones((9, 9, 1), np.float32))
+    everywhere = response_outside(lambda z: jnp.repeat(z, 2, axis=0) + z.sum(), np.ones((9, 9, 1), np.float32))
+    inside = 2 * 2**2 + (2 * 25 - 2)  # of the token's own two pixels and of the others in its window
+    assert local == 0
+    assert everywhere == pytest.approx(1 - inside / (2 * 2**2 + 2 * 81 - 2))
+
+
+def test_integers_are_latents(grids):
+    whole = np.round(grids).astype(np.int32)
+    assert band_error(decode, whole, tokens=2) == band_error(decode, whole.astype(np.float32), tokens=2)
+
+
+def test_images_that_are_not_finite_have_no_band(grids):
+    with pytest.raises(InputError, match="found NaN or infinity at latent 0"):
+        neighbour_metrics(lambda z: decode(z) + jnp.nan, grids)

@@ -14,6 +14,8 @@ from geovq.assignment.joint import Joint
 from geovq.assignment.local import Local
 from geovq.assignment.nearest import Nearest
 from geovq.assignment.whitened import Whitened
+from geovq.batching.plan import Plan, settle
+from geovq.decoder import autoencoder
 from geovq.storage import load_arrays, save_arrays
 from geovq.tokenizer import lists
 from geovq.tokenizer.entropy_constrained import assign_entropy_constrained
@@ -144,6 +146,21 @@ def test_entropy_constrained_assignment_at_another_size(base):
         joint, images, lambda tokens: np.zeros((*tokens.shape, 5), np.float32), nat_weight=1, rounds=1
     )
     assert found.shape == (1, 1, 3)
+
+
+def test_entropy_constrained_assignment_passes_its_plan_on(base, monkeypatch):
+    plans: list[Plan] = []
+
+    def recorded(plan: Plan) -> Any:
+        plans.append(plan)
+        return settle(plan)
+
+    monkeypatch.setattr(autoencoder, "settle", recorded)
+    nats = lambda tokens: np.zeros((*tokens.shape, 5), np.float32)  # noqa: E731
+    plan = Plan(memory=1 << 30)
+    assign_entropy_constrained(base.replace(assigner=CHEAP), RAGGED[1][None], nats, nat_weight=1, rounds=1, plan=plan)
+    assert len(plans) == 4  # the start and its decode, the trial and its decode
+    assert set(plans) == {plan}
 
 
 def test_padding_is_cropped_again(base):

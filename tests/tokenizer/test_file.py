@@ -214,6 +214,16 @@ def test_a_younger_option_has_its_default_in_an_older_file(tmp_path):
     assert load(tmp_path / "t.npz").assigner == Joint(jacobians=1)
 
 
+def test_joint_of_version_4_takes_whole_jacobians(tmp_path):
+    """It knew no bands, and its tokens are to stay as they are."""
+    save(tmp_path / "t.npz", assigner=Greedy(initial=Joint()))
+    arrays, meta = load_arrays(tmp_path / "t.npz")
+    for option in ("radius", "spacing"):
+        del meta["assigner"]["initial"][option]
+    save_arrays(tmp_path / "t.npz", arrays, meta | {"version": 4})
+    assert load(tmp_path / "t.npz").assigner == Greedy(initial=Joint(radius=None))
+
+
 def test_half_precision_that_was_written_as_float32_still_loads(tmp_path):
     """What files of this version held before they knew bfloat16."""
     save(tmp_path / "t.npz", scaled(jnp.zeros(2)))

@@ -12,6 +12,7 @@ from geovq.codebook import step_metric
 from geovq.codebook.fit import fit_codes
 from geovq.codebook.recipe import Recipe
 from geovq.codebook.step_metric import StepMetric
+from geovq.geometry.measured import draw
 from geovq.tokenizer import steps
 from geovq.tokenizer.fitting import measure
 from geovq.tokenizer.measured import Measured
@@ -162,3 +163,12 @@ def test_crops_are_of_sizes_that_the_vae_takes(functions, number, shape, rng, mo
     assert {int(place[0]) for places in where for place in places} >= (set(range(3)) if number == 3 else set())
     assert len({crop.tobytes() for crop in crops}) > len(crops) // 2
     np.testing.assert_array_equal(crops, draw_step_crops(*vae, images, (6, 2, 2), seed=0))
+
+
+def test_crops_that_choose_are_of_other_images_than_those_that_measure(rng, monkeypatch):
+    monkeypatch.setattr(step_metric, "_PIXELS", 12)
+    images = np.round(255 * rng.random((30, 6, 4, 1))).astype(np.uint8)
+    crops = draw_step_crops(Partial(encode), Partial(decode_fixed), images, (6, 2, 2), seed=0)
+    measured = {image.tobytes() for image in draw(images, 25, 0)}
+    assert len(crops) == 5
+    assert not measured & {crop.tobytes() for crop in crops}
