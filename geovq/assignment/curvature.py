@@ -18,16 +18,14 @@ from geovq.assignment.quadratic import (
     sketched_quadratic,
 )
 from geovq.batching.memory import DecoderMemory, RowMemory
-from geovq.batching.run import Call
-from geovq.decoder.adapters import AnyArray
-from geovq.metric.band import Lattice, band_of_windows, make_lattice
-from geovq.metric.neighbours import band_memory, measure_windows
+from geovq.metric.band import Lattice, grid_band, make_lattice
+from geovq.metric.neighbours import band_memory
 
 _WHOLE = "use Joint(radius=1), or take smaller images"
 
 
 @dataclasses.dataclass(frozen=True)
-class BandCurvature:
+class BandCurvature(KernelCurvature):
     """JᵀJ of tokens at most R rows and columns apart, see `geovq.metric.band`."""
 
     radius: int
@@ -41,43 +39,25 @@ class BandCurvature:
         """The windows of all products, and the band with the copies that a step makes of it."""
         return band_memory(self._lattice(shape), decoder)
 
-    def linearise(
-        self, call: Call, problem: Problem, latents: AnyArray, origins: AnyArray, images: AnyArray, number: int
+    def __call__(
+        self,
+        problem: Problem,
+        latents: Float[Array, "h w d"],
+        origin: Float[Array, "h w d"],
+        image: Float[Array, "H W C"],
+        number: Int[Array, ""],
+        *,
+        at_once: int,
     ) -> Banded:
-        """As `Curvature.linearise`; the windows of some products at once."""
-        lattice = self._lattice(origins.shape[1:])
-        windows = measure_windows(call, lattice, problem.decode, origins, images.shape[1:])
-        return call(BandedError(lattice), problem, windows, origins, images)
+        """Around the origin."""
+        h, w, d = origin.shape
+        gradient = cost_gradient(problem, origin, image)
+        band = grid_band(problem.decode, origin, self._lattice(origin.shape), at_once=at_once)
+        return Banded(origin.reshape(-1, d), gradient, band, jnp.zeros((h * w, d, d), band.dtype))
 
     def _lattice(self, shape: tuple[int, ...]) -> Lattice:
         h, w, d = shape
         return make_lattice((h, w, d), radius=self.radius, spacing=self.spacing)
-
-
-@dataclasses.dataclass(frozen=True)
-class BandedError:
-    """Kernel: the linearised error of an image from the windows at its origin."""
-
-    lattice: Lattice
-
-    def passes(self, shape: tuple[int, ...]) -> int:
-        """A gradient costs about three."""
-        return 3
-
-    def __call__(
-        self,
-        problem: Problem,
-        windows: Float[Array, "products ny nx s s pixels"],
-        origin: Float[Array, "h w d"],
-        image: Float[Array, "H W C"],
-        *,
-        at_once: int,
-    ) -> Banded:
-        """Around the origin, with the exact gradient."""
-        h, w, d = origin.shape
-        band = band_of_windows(self.lattice, windows)
-        own = jnp.zeros((h * w, d, d), band.dtype)
-        return Banded(origin.reshape(-1, d), cost_gradient(problem, origin, image), band, own)
 
 
 @dataclasses.dataclass(frozen=True)

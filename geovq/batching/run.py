@@ -30,10 +30,7 @@ Shared = Any
 
 @runtime_checkable
 class Kernel(Hashable, Protocol):
-    """A computation for one row. It is hashable, and equal to another that compiles to the same code.
-
-    Its attribute `donated_rows`, if it has one, names rows by their index whose memory the result may take.
-    """
+    """A computation for one row. It is hashable, and equal to another that compiles to the same code."""
 
     def passes(self, shape: tuple[int, ...]) -> int:
         """Passes through the decoder that a latent of this shape takes, beside the first."""
@@ -70,11 +67,6 @@ class Call:
     plan: Settled
     passes: int
     """Of a row at once."""
-
-    @property
-    def devices(self) -> int:
-        """Devices among which the rows of a chunk are divided."""
-        return 1 if self.plan.mesh is None else self.plan.mesh.size
 
     def __call__(self, kernel: Kernel, shared: Shared, *rows: Any) -> Any:
         """What the kernel returns, with a leading axis of the chunk's rows."""
@@ -222,9 +214,8 @@ def _compile(kernel: Kernel, plan: Settled, *, summed: bool) -> Callable:
         specs = (PartitionSpec(),) + (along,) * len(rows)
         return jax.shard_map(local, mesh=plan.mesh, in_specs=specs, out_specs=along, check_vma=False)(shared, *rows)
 
-    donated = tuple(1 + row for row in getattr(kernel, "donated_rows", ()))
     function = local if plan.mesh is None else on_devices
-    return jax.jit(function, donate_argnums=donated, compiler_options=dict(plan.options))
+    return jax.jit(function, compiler_options=dict(plan.options))
 
 
 def check_rows_finite(first: int, found: Any) -> None:

@@ -11,6 +11,7 @@ What a window leaves out, and what other tokens of the lattice leave in it, is t
 """
 
 import dataclasses
+import functools
 import math
 
 import jax
@@ -20,6 +21,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
 from geovq.decoder.checks import image_of
+from geovq.metric.pullback import nan_unless_finite
 from geovq.validation import InputError, check_whole
 
 _PRECISION = "highest"
@@ -209,6 +211,37 @@ def _both_halves(lattice: Lattice, half: Float[Array, "h w half d d"]) -> Float[
     later = offsets[len(offsets) // 2 :]
     earlier = [before(int(later[i][0]), int(later[i][1]), i) for i in range(len(later) - 1, 0, -1)]
     return jnp.concatenate([jnp.stack(earlier, axis=2), half], axis=2) if earlier else half
+
+
+def grid_band(
+    decode: Partial, grid: Float[Array, "h w d"], lattice: Lattice, *, at_once: int
+) -> Float[Array, "h w b d d"]:
+    """The band of a grid, by forward-mode products that share one linearisation.
+
+    Args:
+        decode: Takes one grid to one image (H, W, C), with a block of pixels for each token.
+        grid: Where.
+        lattice: Which tokens are moved together, and how far the band reaches.
+        at_once: Products that are made at once; bounds the memory.
+
+    Returns:
+        As `band_of_windows`; NaN where the image is not finite.
+    """
+    image, push = jax.linearize(decode, grid)
+    count = max(1, min(lattice.products, at_once))
+    (h, w, _), s = lattice.grid, lattice.spacing
+    none = jnp.zeros((lattice.products, *lattice.windows, s, s, image.size // (h * w)), image.dtype)
+
+    def fill(group: Array, windows: Array) -> Array:
+        # The last products are computed twice, where they do not fill a group.
+        first = jnp.minimum(group * count, lattice.products - count)
+        numbers = first + jnp.arange(count)
+        responses = jax.vmap(push)(lattice_tangents(lattice, numbers, grid.dtype))
+        found = jax.vmap(functools.partial(cut_windows, lattice))(responses, numbers)
+        return jax.lax.dynamic_update_slice_in_dim(windows, found, first, axis=0)
+
+    windows = jax.lax.fori_loop(0, -(-lattice.products // count), fill, none)
+    return nan_unless_finite(image, band_of_windows(lattice, windows))
 
 
 def neighbour_indices(lattice: Lattice) -> Int[np.ndarray, "t b"]:

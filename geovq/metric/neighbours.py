@@ -4,7 +4,6 @@ The kernels of `geovq.metric.band`, run as `geovq.batching.run` says. The number
 """
 
 import dataclasses
-import math
 from typing import NamedTuple
 
 import jax
@@ -15,21 +14,18 @@ from jaxtyping import Array, Float, Int, Num
 
 from geovq.batching.chunks import Progress
 from geovq.batching.memory import DecoderMemory, RowMemory
-from geovq.batching.run import DEFAULT_PLAN, Call, Plan, run, run_program
-from geovq.decoder.adapters import AnyArray, Decoder, as_partial
-from geovq.decoder.checks import check_changes, check_decoder, image_of
+from geovq.batching.run import DEFAULT_PLAN, Plan, run
+from geovq.decoder.adapters import Decoder, as_partial
+from geovq.decoder.checks import check_changes, check_decoder
 from geovq.metric.band import (
     SPACING,
     Lattice,
-    band_of_windows,
     check_blocks,
-    cut_windows,
-    lattice_tangents,
+    grid_band,
     make_lattice,
     neighbour_indices,
 )
 from geovq.metric.batched import check_grids
-from geovq.metric.pullback import nan_unless_finite
 from geovq.validation import check_whole
 
 
@@ -65,7 +61,7 @@ def neighbour_metrics(
     grids, decode = check_grids(grids), as_partial(decode)
     check_decoder(decode, grids)
     lattice = _lattice(decode, grids, radius, spacing)
-    found = run_program(Band(lattice), decode, grids, plan=plan, progress=progress)
+    found = run(Band(lattice), decode, grids, plan=plan, progress=progress)
     check_changes(decode, grids, found)
     return found
 
@@ -142,7 +138,7 @@ def band_memory(lattice: Lattice, decoder: DecoderMemory) -> RowMemory:
 
 @dataclasses.dataclass(frozen=True)
 class Band:
-    """Program: the bands of grids."""
+    """Kernel: the band of a grid."""
 
     lattice: Lattice
 
@@ -154,29 +150,9 @@ class Band:
         """The windows and the band."""
         return band_memory(self.lattice, decoder)
 
-    def __call__(self, call: Call, decode: Partial, grids: Float[AnyArray, "n h w d"]) -> Float[Array, "n h w b d d"]:
-        """The bands."""
-        image_shape = image_of(decode, grids.shape[1:]).shape
-        return call(
-            BandOfWindows(self.lattice), decode, measure_windows(call, self.lattice, decode, grids, image_shape)
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class BandOfWindows:
-    """Kernel: the band of a grid from the windows of all products."""
-
-    lattice: Lattice
-
-    def passes(self, shape: tuple[int, ...]) -> int:
-        """None."""
-        return 1
-
-    def __call__(
-        self, decode: Partial, windows: Float[Array, "products ny nx s s pixels"], *, at_once: int
-    ) -> Float[Array, "h w b d d"]:
-        """As `band_of_windows`."""
-        return band_of_windows(self.lattice, windows)
+    def __call__(self, decode: Partial, grid: Float[Array, "h w d"], *, at_once: int) -> Float[Array, "h w b d d"]:
+        """As `grid_band`."""
+        return grid_band(decode, grid, self.lattice, at_once=at_once)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,67 +195,3 @@ class _Row:
         steps = jnp.zeros((d, h * w, d), grid.dtype).at[jnp.arange(d), token, jnp.arange(d)].set(1)
         pulled = jax.vmap(lambda step: pull(push(step))[0])(steps.reshape(d, h, w, d))
         return pulled.reshape(d, h * w, d)
-
-
-def measure_windows(
-    call: Call, lattice: Lattice, decode: Partial, origins: AnyArray, image_shape: tuple[int, ...]
-) -> Float[Array, "n products ny nx s s pixels"]:
-    """The windows of all products of a chunk of grids."""
-    rows = len(origins) // call.devices
-    at_once = min(lattice.products, max(1, call.passes // rows))
-    windows = call(NoWindows(lattice, image_shape), decode, origins)
-    for first in range(0, lattice.products, at_once):
-        # The last products are computed twice, where they do not fill a call.
-        starts = np.full(len(origins), min(first, lattice.products - at_once), np.int32)
-        windows = call(FillWindows(lattice, at_once), decode, windows, origins, starts)
-    return windows
-
-
-@dataclasses.dataclass(frozen=True)
-class NoWindows:
-    """Kernel: memory for the windows of a grid, on the device that its row is on."""
-
-    lattice: Lattice
-    image_shape: tuple[int, ...]
-
-    def passes(self, shape: tuple[int, ...]) -> int:
-        """The decoder does not run."""
-        return 1
-
-    def __call__(
-        self, decode: Partial, grid: Float[Array, "h w d"], *, at_once: int
-    ) -> Float[Array, "products ny nx s s pixels"]:
-        """Zeros."""
-        (h, w, _), s = self.lattice.grid, self.lattice.spacing
-        pixels = math.prod(self.image_shape) // (h * w)
-        return jnp.zeros((self.lattice.products, *self.lattice.windows, s, s, pixels), grid.dtype)
-
-
-@dataclasses.dataclass(frozen=True)
-class FillWindows:
-    """Kernel: the windows of some products of a grid, put in their place among all."""
-
-    lattice: Lattice
-    at_once: int
-    donated_rows = (0,)
-
-    def passes(self, shape: tuple[int, ...]) -> int:
-        """The products."""
-        return self.at_once
-
-    def __call__(
-        self,
-        decode: Partial,
-        windows: Float[Array, "products ny nx s s pixels"],
-        grid: Float[Array, "h w d"],
-        first: Int[Array, ""],
-        *,
-        at_once: int,
-    ) -> Float[Array, "products ny nx s s pixels"]:
-        """All windows, with those of the products from `first` on filled in."""
-        numbers = first + jnp.arange(self.at_once)
-        image, push = jax.linearize(decode, grid)
-        responses = jax.vmap(push)(lattice_tangents(self.lattice, numbers, grid.dtype))
-        responses = nan_unless_finite(image, responses)
-        found = jax.vmap(lambda response, number: cut_windows(self.lattice, response, number))(responses, numbers)
-        return jax.lax.dynamic_update_slice_in_dim(windows, found.astype(windows.dtype), first, axis=0)

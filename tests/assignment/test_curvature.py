@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from geovq.assignment.banded import Banded
 from geovq.assignment.base import Codebook
 from geovq.assignment.curvature import BandCurvature, ExactCurvature, ProjectedCurvature
 from geovq.assignment.problem import as_problem
@@ -50,11 +51,13 @@ def test_the_gradient_is_exact_whatever_a_band_leaves_out(curvature, case):
 
 @pytest.mark.parametrize("passes", [1, 7, 40])
 def test_products_at_once_change_nothing(passes, case):
-    """Of 20 products of each of two rows: one at once, three with a rest, or all."""
+    """Of 20 products of each of two rows: one at once, seven with a rest, or all."""
     problem, origins, images = case
     curvature = BandCurvature(2, 5)
     found = curvature.linearise(Call(settle(), passes), problem, origins, origins, images, 0)
     whole = curvature.linearise(Call(settle(), 1000), problem, origins, origins, images, 0)
+    assert isinstance(found, Banded)
+    assert isinstance(whole, Banded)
     np.testing.assert_allclose(found.band, whole.band, rtol=1e-5, atol=1e-6)
     wanted = reference.coloured_band(differences(origins[1]).reshape(12, 4, 1, *SHAPE), 2, 5)
     np.testing.assert_allclose(found.band[1], wanted, rtol=1e-3, atol=1e-3)

@@ -141,7 +141,7 @@ def test_it_goes_on_from_given_tokens_and_blocks_change_nothing(tokenizers, imag
     found = assign_entropy_constrained(tokenizers["joint"], images, bigram_nats, progress=done.append, **of)
     assert (found != assign_entropy_constrained(tokenizers["joint"], images, bigram_nats, nat_weight=0.05)).any()
     assert sum(done) == N
-    monkeypatch.setattr("geovq.tokenizer.entropy_constrained._BLOCK", 7)
+    monkeypatch.setattr("geovq.tokenizer.entropy_constrained._NUMBERS", 7 * start[0].size * K)
     np.testing.assert_array_equal(assign_entropy_constrained(tokenizers["joint"], images, bigram_nats, **of), found)
 
 
