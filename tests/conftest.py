@@ -73,6 +73,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group("runs" if item.path in with_runs else str(item.path)))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Groups that another version of pytest or pytest-xdist drops would set up every run twice, and nothing would say so."""
+    if getattr(session.config.option, "loadgroup", False):
+        assert all("@" in item.nodeid for item in session.items), "pytest-xdist has not grouped the tests"
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Random numbers, the same in every test."""
