@@ -8,6 +8,7 @@ import pytest
 from geovq.assignment import local
 from geovq.assignment.base import Codebook, Inputs
 from geovq.assignment.local import Local
+from geovq.batching.plan import DEFAULT_PLAN
 from geovq.decoder.adapters import as_partial
 from geovq.metric.batched import token_metrics
 from geovq.validation import InputError
@@ -63,13 +64,11 @@ def test_large_grids_take_products_of_many_tokens_at_once(rng):
 
 
 def test_metrics_are_exact_where_responses_reach_far(rng):
-    """A decoder that normalises over the image, with blocks of pixels on a large grid."""
-    decode = as_partial(lambda z: jnp.repeat(z, 2, axis=0) + 0.2 * z.sum())
-    latents = rng.standard_normal((2, 6, 6, 2)).astype(np.float32)
-    codebook = Codebook(rng.standard_normal((1, 7, 2)).astype(np.float32), np.eye(2, dtype=np.float32)[None, None])
-    metrics = token_metrics(decode, latents)
-    found = Local()(decode, codebook, Inputs(latents))
-    np.testing.assert_array_equal(found, Local()(decode, codebook, Inputs(latents, metrics=metrics)))
+    """A decoder that adds the sum of all latents everywhere, with blocks of pixels on a large grid."""
+    decode = as_partial(lambda z: jnp.repeat(z, 2, axis=0) + z.sum())
+    latents = rng.standard_normal((2, 8, 8, 2)).astype(np.float32)
+    found = local._measure(decode, latents, None, DEFAULT_PLAN, None)
+    np.testing.assert_allclose(found, token_metrics(decode, latents), rtol=1e-5)
 
 
 @pytest.mark.parametrize("probes", [0, -1, 1.5, True])
