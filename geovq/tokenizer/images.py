@@ -45,12 +45,22 @@ def check_image_list(images: Sequence[Any], sizes: Sizes, *, pad: bool = False) 
             raise InputError(f"{name}: expected shape (H, W, C), found {image.shape}; reshape or convert it.")
         check_image_shape(name, image.shape, sizes, pad=pad)
         check_images(image[None], name=name)
-        if found and image.dtype != found[0].dtype:
-            raise InputError(
-                f"{name}: expected {found[0].dtype} as images[0], found {image.dtype}; convert all images to one dtype."
-            )
+        check_same_dtype(name, image, images[0])
         found.append(image)
     return found
+
+
+def check_same_dtype(name: str, image: np.ndarray, first: Any) -> None:
+    """Refuses an image of another dtype than the first of a list: stacked together, bytes would become floats up to 255.
+
+    Raises:
+        InputError: With both dtypes.
+    """
+    wanted = np.asarray(first).dtype
+    if image.dtype != wanted:
+        raise InputError(
+            f"{name}: expected {wanted} as images[0], found {image.dtype}; convert all images to one dtype."
+        )
 
 
 def check_image_shape(name: str, shape: tuple[int, ...], sizes: Sizes, *, pad: bool = False) -> None:

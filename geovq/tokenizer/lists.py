@@ -10,7 +10,7 @@ from geovq.assignment.base import Assigner, Codebook
 from geovq.decoder.autoencoder import BATCH
 from geovq.decoder.sizes import Sizes
 from geovq.tokenizer.checks import as_code_costs, as_start
-from geovq.tokenizer.images import check_images_of
+from geovq.tokenizer.images import check_images_of, check_same_dtype
 from geovq.validation import InputError, as_array, check_length
 
 PIXELS = 256 * 64 * 64
@@ -95,6 +95,7 @@ def check_lists(
             one = as_array(label, values[i])[None]
             if name == "images":
                 check_images_of(one, sizes.image_of(grid), 1, label)
+                check_same_dtype(label, one, values[0])
             elif name == "start":
                 as_start(one, assigner, codebook, 1, grid, label)
             elif name == "code_costs":

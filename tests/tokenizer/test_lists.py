@@ -53,6 +53,10 @@ def test_results_are_in_the_order_of_the_items(monkeypatch):
         ),
         ({"images": [np.zeros((8, 8, 1)), np.zeros((8, 8, 1))]}, r"images\[1\]: expected shape \(n, 4, 12, 1\)"),
         (
+            {"images": [np.zeros((8, 8, 1), np.uint8), np.zeros((4, 12, 1))]},
+            r"images\[1\]: expected uint8 as images\[0\], found float64; convert all images to one dtype",
+        ),
+        (
             {"metrics": [np.zeros((2, 2, 2, 2)), np.zeros((1, 3, 2))]},
             r"metrics\[1\]: .*\(1, 3, 2, 2\), found \(1, 3, 2\)",
         ),
