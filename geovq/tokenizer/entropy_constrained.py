@@ -18,9 +18,9 @@ from geovq.batching.budget import rows_of_call
 from geovq.batching.chunks import Progress, map_chunks
 from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.models.gpt import GPT
-from geovq.tokenizer.images import as_images
+from geovq.tokenizer.images import as_pixels
 from geovq.tokenizer.tokenizer import Tokenizer
-from geovq.validation import InputError, check_whole
+from geovq.validation import InputError, as_intensities, check_whole
 
 CodeNats = Callable[[Int[np.ndarray, "n h w"]], Float[np.ndarray, "n h w K"]]
 """Takes tokens to the nats that every code would need in the place of each of them, given the tokens before it."""
@@ -99,7 +99,7 @@ def assign_entropy_constrained(
         InputError: Images, tokens or an assigner that do not fit, several codes a token, a weight below 0, or nats of another
             shape.
     """
-    images = as_images(images, tokenizer.sizes)
+    images = as_intensities(as_pixels(images, tokenizer.sizes))
     check_whole("rounds", rounds)
     if not tokenizer.assigner.takes_code_costs:
         raise InputError(

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from geovq.decoder.sizes import Sizes, pad_to_stride
-from geovq.validation import InputError, as_array, check_images, check_length, check_whole
+from geovq.validation import InputError, as_array, check_images, check_length, check_pixels, check_whole
 
 
-def as_images(images: np.ndarray, sizes: Sizes, *, pad: bool = False) -> Float[np.ndarray, "n H W C"]:
-    """Images of one size that the VAE takes, as floats in [0, 1].
+def as_pixels(images: np.ndarray, sizes: Sizes, *, pad: bool = False) -> Num[np.ndarray, "n H W C"]:
+    """Images of one size that the VAE takes, as bytes or as floats in [0, 1].
 
     Args:
         images: (n, H, W, C), uint8 or floats.
@@ -23,11 +23,11 @@ def as_images(images: np.ndarray, sizes: Sizes, *, pad: bool = False) -> Float[n
         InputError: Another shape, dtype or range, or sides that the stride does not divide, with those near by.
     """
     if sizes.stride is None:
-        return check_images(images, sizes.image_shape)
+        return check_pixels(images, sizes.image_shape)
     images = as_array("images", images)
     if images.ndim == 4:  # what is no batch is refused below
         check_image_shape("images", images.shape[1:], sizes, pad=pad)
-    images = check_images(images)
+    images = check_pixels(images)
     return pad_to_stride(images, sizes.stride) if pad else images
 
 
@@ -35,7 +35,7 @@ def check_image_list(images: Sequence[Any], sizes: Sizes, *, pad: bool = False) 
     """Images (H, W, C) of one dtype, each of a size that the VAE takes, as arrays in their own dtype.
 
     Raises:
-        InputError: As `as_images`, or another dtype than the first image's, with the index of the image.
+        InputError: As `as_pixels`, or another dtype than the first image's, with the index of the image.
     """
     found: list[np.ndarray] = []
     for i, each in enumerate(images):
@@ -44,7 +44,7 @@ def check_image_list(images: Sequence[Any], sizes: Sizes, *, pad: bool = False) 
         if image.ndim != 3:
             raise InputError(f"{name}: expected shape (H, W, C), found {image.shape}; reshape or convert it.")
         check_image_shape(name, image.shape, sizes, pad=pad)
-        check_images(image[None], name=name)
+        check_pixels(image[None], name=name)
         check_same_dtype(name, image, images[0])
         found.append(image)
     return found

@@ -43,7 +43,7 @@ from geovq.tokenizer.defaults import MAX_TOKENS, Probes, check_probes, choose_fe
 from geovq.tokenizer.file import describe_assigner, load_tokenizer, save_tokenizer
 from geovq.tokenizer.fitting import Options, check_options, check_sufficient, fit_measured, measure_checked, needed_for
 from geovq.tokenizer.given_codes import at_steps, measure_codes
-from geovq.tokenizer.images import as_crop, as_crops, as_image_shape, as_images, check_image_list, check_images_of
+from geovq.tokenizer.images import as_crop, as_crops, as_image_shape, as_pixels, check_image_list, check_images_of
 from geovq.tokenizer.lists import check_lists, map_alike
 from geovq.tokenizer.measured import Measured, check_measurements
 from geovq.tokenizer.probe import check_probe, probe_vae
@@ -463,11 +463,12 @@ class Tokenizer:
                 return self.encode(images, start=start, code_costs=code_costs, pad=pad, plan=plan, progress=progress)
 
             return map_alike(some, images, start, code_costs, image_shape=lambda shape: shape)
-        images = as_images(images, self.sizes, pad=pad)
+        images = as_pixels(images, self.sizes, pad=pad)
         self._check_size(images.shape[1:])
         latents = encode_images(self._encode, images, plan=plan)
+        looked_at = images if self.assigner.needs_images else None
         return self.assign_latents(
-            latents, images=images, start=start, code_costs=code_costs, plan=plan, progress=progress
+            latents, images=looked_at, start=start, code_costs=code_costs, plan=plan, progress=progress
         )
 
     @overload

@@ -140,6 +140,13 @@ def test_costs_and_metrics_come_in_lists(base):
         np.testing.assert_array_equal(one, other)
 
 
+def test_bytes_and_floats_have_the_same_tokens(base):
+    levels = np.round(255 * IMAGES).astype(np.uint8)
+    for name in ("whitened", "joint"):
+        tokenizer = base.replace(assigner=ASSIGNERS[name])
+        np.testing.assert_array_equal(tokenizer.encode(levels), tokenizer.encode(levels.astype(np.float32) / 255))
+
+
 def test_entropy_constrained_assignment_at_another_size(base):
     joint, images = base.replace(assigner=CHEAP), RAGGED[1][None]
     found = assign_entropy_constrained(

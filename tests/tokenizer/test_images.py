@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geovq.decoder.sizes import Sizes
-from geovq.tokenizer.images import as_crop, as_crops, as_images, check_image_list, check_images_of
+from geovq.tokenizer.images import as_crop, as_crops, as_pixels, check_image_list, check_images_of
 from geovq.validation import InputError
 
 ANY = Sizes((8, 8, 1), (2, 2), (4, 4))
@@ -21,10 +21,11 @@ def test_images_are_as_many_as_latents():
         check_images_of(images, (4, 4, 3), 2)
 
 
-def test_images_of_any_size_are_floats():
+def test_bytes_of_any_size_stay_bytes():
     images = np.full((2, 12, 4, 1), 255, np.uint8)
-    np.testing.assert_array_equal(as_images(images, ANY), np.ones((2, 12, 4, 1), np.float32), strict=True)
-    assert as_images(images[:, :5, :1], ANY, pad=True).shape == (2, 8, 4, 1)
+    assert as_pixels(images, ANY) is images
+    padded = as_pixels(images[:, :5, :1], ANY, pad=True)
+    np.testing.assert_array_equal(padded, np.full((2, 8, 4, 1), 255, np.uint8), strict=True)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_images_of_any_size_are_floats():
 def test_sizes_that_do_not_fit_are_refused(shape, sizes, pad, message):
     image = np.zeros(shape, np.float32)
     with pytest.raises(InputError, match=r"images: .*" + message):
-        as_images(image[None], sizes, pad=pad)
+        as_pixels(image[None], sizes, pad=pad)
     with pytest.raises(InputError, match=r"images\[1\]: .*" + message):
         check_image_list([np.zeros((8, sizes.image_shape[1], 1), np.float32), image], sizes, pad=pad)
 
@@ -69,7 +70,7 @@ def test_an_image_of_a_list_that_does_not_fit_is_named(second, message):
 
 def test_one_size_alone_takes_no_other():
     with pytest.raises(InputError, match=r"images: expected shape \(n, 8, 8, 1\), found \(1, 12, 8, 1\)"):
-        as_images(np.zeros((1, 12, 8, 1), np.float32), ONE, pad=True)
+        as_pixels(np.zeros((1, 12, 8, 1), np.float32), ONE, pad=True)
     with pytest.raises(InputError, match=r"images\[0\]: expected shape \(8, 8, 1\), the only one that this VAE takes"):
         check_image_list([np.zeros((12, 8, 1), np.float32)], ONE)
 
