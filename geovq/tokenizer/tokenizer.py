@@ -192,7 +192,7 @@ class Tokenizer:
             num_codes: K, of each quantizer.
             codebook: One of `geovq.codebook.CODEBOOKS`; `refined` reconstructs best and takes some minutes more.
             assigner: `Whitened()` costs nothing at encoding; `Joint()` reconstructs far better and needs two Jacobians of the
-                decoder for each image. Statistics that it needs are measured. None takes `Joint()` where latents have at most 40
+                decoder for each image. Statistics that it needs are measured. None takes `Joint()` where latents have at most 113
                 channels or a grid at most 1,024 numbers, h·w·d, and else `Joint(probes=256)`.
             num_quantizers: S, the codes of a token.
             composition: "residual" or "product", where a token has several codes, see `geovq.numerics.additive`.
