@@ -29,6 +29,7 @@ from geovq.numerics.additive import sum_codes
 from geovq.validation import InputError, check_whole
 
 _SPACING = 3
+"""Distance in tokens of those that are tried together on large grids."""
 
 
 @dataclasses.dataclass(frozen=True)
