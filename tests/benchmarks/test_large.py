@@ -94,22 +94,8 @@ def test_the_gain_of_amortised_is_a_part_of_that_of_joint():
 
 
 @pytest.mark.slow
-def test_the_whole_benchmark(tmp_path, monkeypatch, capsys):
-    image = pytest.importorskip("PIL.Image")
-    from flax import nnx
-
-    from geovq.models.config import TinyAutoencoderConfig
-    from geovq.models.tiny_autoencoder import TinyAutoencoder
-
-    for seed, (name, channels) in enumerate([("taesd", 4), ("taef1", 4)]):
-        config = TinyAutoencoderConfig(channels, 4, (0, 0, 0, 1), (1, 0, 0, 0))
-        TinyAutoencoder(config, rngs=nnx.Rngs(seed)).save_pretrained(tmp_path / "vaes" / name)
-    for folder, count in (("bsds500/train", 3), ("kodak", 2)):
-        (tmp_path / folder).mkdir(parents=True)
-        for i in range(count):
-            photograph = np.random.default_rng(i).integers(0, 256, (70, 80, 3), dtype=np.uint8)
-            image.fromarray(photograph).save(tmp_path / folder / f"{i}.png")
-    folders = ["--autoencoders", tmp_path / "vaes", "--photographs", tmp_path, "--run", tmp_path / "run"]
+def test_the_whole_benchmark(published, tmp_path, monkeypatch, capsys):
+    folders = [word for name, folder in (published | {"run": tmp_path / "run"}).items() for word in (f"--{name}", folder)]
     command = ["large", *map(str, folders), "--output", str(tmp_path), "--schedule", "smoke"]
     monkeypatch.setattr(sys, "argv", command)
     program.main()
