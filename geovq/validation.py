@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -28,6 +29,16 @@ def check_whole(name: str, value: object, least: int = 1, most: int | None = Non
     if not whole or not least <= value <= (math.inf if most is None else most):  # type: ignore[operator]  # a number
         wanted = f"of at least {least}" if most is None else f"in {least}..{most}"
         raise InputError(f"{name}: expected a whole number {wanted}, found {value!r}; {remedy}.")
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Refuses what is none of the choices.
+
+    Raises:
+        InputError: With all of them.
+    """
+    if value not in choices:
+        raise InputError(f"{name}: expected one of {', '.join(choices)}, found {value!r}; choose one of them.")
 
 
 def check_finite(name: str, values: np.ndarray) -> None:

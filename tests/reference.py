@@ -27,37 +27,52 @@ def enlarge(image, height, width):
     return out
 
 
-def alexnet_features(weights, image):
-    """The five rectified layers of AlexNet for one image (H, W, 3) in [-1, 1], pixel after pixel."""
+ALEXNET = [(4, 2), "pool 3", (1, 2), "pool 3", (1, 1), (1, 1), (1, 1)]
+VGG16 = [(1, 1)] * 2 + ["pool 2"] + [(1, 1)] * 2 + (["pool 2"] + [(1, 1)] * 3) * 3
+"""Stride and padding of convolutions, each of them rectified, and the windows of pooling."""
+
+
+def lpips_features(weights, image):
+    """The five layers that LPIPS compares of one image (H, W, 3) in [-1, 1], pixel after pixel."""
+    name = "VGG16_0" if "VGG16_0" in weights else "AlexNet_0"
+    layers, compared = {"AlexNet_0": (ALEXNET, range(5)), "VGG16_0": (VGG16, (1, 3, 6, 9, 12))}[name]
     x = (image - np.array([-0.030, -0.088, -0.188])) / np.array([0.458, 0.448, 0.450])
-    features = []
-    for layer, (stride, padding, pooled) in enumerate([(4, 2, 0), (1, 2, 1), (1, 1, 1), (1, 1, 0), (1, 1, 0)]):
-        if pooled:
-            side = [(s - 3) // 2 + 1 for s in x.shape[:2]]
-            x = np.array(
-                [
-                    [x[2 * i : 2 * i + 3, 2 * j : 2 * j + 3].max(axis=(0, 1)) for j in range(side[1])]
-                    for i in range(side[0])
-                ]
-            )
-        kernel, bias = (np.asarray(weights[f"Conv_{layer}"][part], dtype=np.float64) for part in ("kernel", "bias"))
-        x = np.pad(x, ((padding, padding), (padding, padding), (0, 0)))
-        taps = kernel.shape[0]
-        rows, columns = ((s - taps) // stride + 1 for s in x.shape[:2])
-        out = np.empty((rows, columns, kernel.shape[3]))
-        for i in range(rows):
-            for j in range(columns):
-                window = x[stride * i : stride * i + taps, stride * j : stride * j + taps]
-                out[i, j] = window.ravel() @ kernel.reshape(-1, kernel.shape[3]) + bias
-        x = np.maximum(out, 0)
-        features.append(x)
-    return features
+    rectified = []
+    for layer in layers:
+        if isinstance(layer, str):
+            x = pool(x, int(layer[-1]))
+        else:
+            x = rectified_convolution(x, weights[name][f"Conv_{len(rectified)}"], *layer)
+            rectified.append(x)
+    return [rectified[number] for number in compared]
+
+
+def pool(x, taps):
+    """The greatest of every window, two pixels apart."""
+    side = [(s - taps) // 2 + 1 for s in x.shape[:2]]
+    return np.array(
+        [[x[2 * i : 2 * i + taps, 2 * j : 2 * j + taps].max(axis=(0, 1)) for j in range(side[1])] for i in range(side[0])]
+    )
+
+
+def rectified_convolution(x, weights, stride, padding):
+    """Of one image (H, W, C)."""
+    kernel, bias = (np.asarray(weights[part], dtype=np.float64) for part in ("kernel", "bias"))
+    x = np.pad(x, ((padding, padding), (padding, padding), (0, 0)))
+    taps = kernel.shape[0]
+    rows, columns = ((s - taps) // stride + 1 for s in x.shape[:2])
+    out = np.empty((rows, columns, kernel.shape[3]))
+    for i in range(rows):
+        for j in range(columns):
+            window = x[stride * i : stride * i + taps, stride * j : stride * j + taps]
+            out[i, j] = window.ravel() @ kernel.reshape(-1, kernel.shape[3]) + bias
+    return np.maximum(out, 0)
 
 
 def lpips(weights, image, reconstruction, side):
     """Of one pair (h, w, c) in [0, 1], square, enlarged to `side`."""
     first, second = (
-        alexnet_features(weights["AlexNet_0"], np.repeat(2 * enlarge(x, side, side) - 1, 3 // x.shape[2], axis=2))
+        lpips_features(weights, np.repeat(2 * enlarge(x, side, side) - 1, 3 // x.shape[2], axis=2))
         for x in (image, reconstruction)
     )
     total = 0.0

