@@ -30,7 +30,8 @@ def main() -> None:
     options = parser.parse_args()
 
     from benchmarks.common.harness import memory_in_use, peak_bytes_of
-    from benchmarks.large.inputs import load, load_vae, timed
+    from benchmarks.common.published import load_vae
+    from benchmarks.large.inputs import load, timed
 
     warm, call = ways(
         options.way, load_vae(options.autoencoders, options.autoencoder), options.tokenizer, options.image

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from benchmarks.common.published import load_vae
 from benchmarks.common.rows import Row, ratio_row, row, spread_row
-from benchmarks.large.inputs import Setting, load_vae, timed
+from benchmarks.large.inputs import Setting, timed
 from benchmarks.large.schedules import SCHEDULES, Coding, Schedule
 from geovq.assignment.joint import Joint
 from geovq.batching.plan import Plan

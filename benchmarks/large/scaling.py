@@ -35,7 +35,7 @@ def _tokenizers(setting: Setting, sizes: Sizes) -> dict[Way, pathlib.Path]:
     """The file of the tokenizer of every way that takes these sizes."""
     coding, seed = sizes.coding, setting.schedule.seeds[0]
     setting.tokenizer(coding, None, seed)
-    default = setting.run / "codebooks" / f"{coding.name}-default-{seed}.npz"
+    default = setting.default_path(coding, seed)
     files: dict[Way, pathlib.Path] = {"measure": default, "whitened": default, "joint": default}
     amortised = setting.amortised(coding, seed)
     if amortised is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.common.harness import Cell, kept
 from benchmarks.common.rows import Row, mean_row, row
-from benchmarks.vq_models.photographs import Photograph, draw_batch, fixed_crops, read_photographs
+from benchmarks.common.photographs import Photograph, draw_batch, fixed_crops, read_photographs
 from benchmarks.vq_models.schedules import Model, Schedule
 from benchmarks.vq_models.training import Trained, train
 from geovq.assignment.amortised import Amortised

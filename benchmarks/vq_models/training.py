@@ -13,7 +13,7 @@ import optax
 from flax import nnx
 
 from benchmarks.vq_models.networks import Networks, quantize
-from benchmarks.vq_models.photographs import Photograph, draw_batch
+from benchmarks.common.photographs import Photograph, draw_batch
 from benchmarks.vq_models.schedules import Model
 from geovq.decoder.adapters import from_nnx
 from geovq.models.vq import MovingCodes, initial_codes, straight_through, update_codes

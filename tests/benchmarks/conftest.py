@@ -18,7 +18,7 @@ def published(tmp_path) -> dict[str, pathlib.Path]:
     for seed, name in enumerate(("taesd", "taef1")):
         config = TinyAutoencoderConfig(4, 4, (0, 0, 0, 1), (1, 0, 0, 0))
         TinyAutoencoder(config, rngs=nnx.Rngs(seed)).save_pretrained(folders["autoencoders"] / name)
-    for folder, count in (("bsds500/train", 3), ("kodak", 2)):
+    for folder, count in (("bsds500/train", 3), ("bsds500/val", 2), ("kodak", 2)):
         (folders["photographs"] / folder).mkdir(parents=True)
         for i in range(count):
             photograph = np.random.default_rng(i).integers(0, 256, (70, 80, 3), dtype=np.uint8)

@@ -1,0 +1,1 @@
+"""What the geometry is worth on published autoencoders and photographs, compared with every rival at the same bits."""

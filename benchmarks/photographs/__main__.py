@@ -1,0 +1,63 @@
+"""What is the geometry worth on autoencoders that nobody here trained? Published ones, photographs, and rivals at the same bits.
+
+    python -m benchmarks.photographs --autoencoders DIR --photographs DIR --run runs/photographs           eight hours on two cores
+    python -m benchmarks.photographs ... --run runs/full --schedule full                     an accelerator; three seeds, whole images
+    python -m benchmarks.photographs ... --run runs/smoke --schedule smoke --rivals uniform                 minutes, to try it
+
+The first folder has taesd_encoder.safetensors and so on, the second bsds500/train, to which codes are fitted, bsds500/val, by
+which choices are made and code frequencies counted, and kodak, on which all is reported. Every image under every system is a file
+in --run and is not computed again: start the same command again after a break, and choose another folder after a change of the
+code. faiss (pip install faiss-cpu) is one of the rivals; without it, leave out its two systems, beam and lsq, with --rivals.
+Writes benchmarks/results/photographs.json.
+"""
+
+import argparse
+import pathlib
+from collections.abc import Sequence
+from typing import get_args
+
+from benchmarks.common.harness import FOLDER, captioned, file_name, markdown, save
+from benchmarks.photographs.schedules import RATES, RIVALS, SCHEDULES, ScheduleName
+from train.run.command_line import run_program
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m benchmarks.photographs", description=__doc__, formatter_class=raw)
+    folders = {
+        "autoencoders": "folder of published weights",
+        "photographs": "folder with bsds500/train, bsds500/val and kodak",
+        "run": "folder of codebooks and finished images",
+    }
+    for flag, said in folders.items():
+        parser.add_argument(f"--{flag}", type=pathlib.Path, required=True, help=said)
+    parser.add_argument("--schedule", choices=get_args(ScheduleName), default="reduced")
+    parser.add_argument("--only", choices=list(RATES), nargs="+", default=list(RATES), help="these autoencoders")
+    parser.add_argument("--rivals", choices=RIVALS, nargs="*", default=list(RIVALS), help="these rivals")
+    parser.add_argument("--output", type=pathlib.Path, default=FOLDER, help="folder of the results")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    options = parse_options()
+
+    from benchmarks.common.published import Published
+    from benchmarks.photographs import tables
+    from benchmarks.photographs.measure import measure
+
+    schedule = SCHEDULES[options.schedule].without({*RIVALS} - {*options.rivals})
+    folders = (options.autoencoders.resolve(), options.photographs.resolve(), options.run.resolve())
+    published = Published(*folders, schedule.train_crops, schedule.train_side)
+    rows = list(measure(published, schedule, tuple(options.only)))
+    shown = {name: table(rows) for name, table in tables.TABLES.items()}
+    print(captioned({name: markdown(*table) for name, table in shown.items() if table[1]}))
+    seeds = sorted({seed for study in schedule.studies for seed in study.seeds})
+    label = f"{options.schedule}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''} of the codes at most"
+    whole = {*options.only} == {*RATES} and {*options.rivals} == {*RIVALS}
+    save(file_name("photographs", options.schedule, whole=whole), rows, {f"codes {n}": n for n in seeds}, label, options.output)
+
+
+if __name__ == "__main__":
+    run_program(main)

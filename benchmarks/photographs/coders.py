@@ -1,0 +1,103 @@
+"""Tokenizers of every system, kept in the run folder, and how each chooses tokens."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from benchmarks.common.published import Fitted, Published
+from benchmarks.photographs.rivals import fit_rival, own_choice
+from benchmarks.photographs.schedules import RIVALS, Assign, Rate, RivalName, System
+from geovq.assignment.amortised import Amortised
+from geovq.assignment.base import Assigner
+from geovq.assignment.greedy import Greedy
+from geovq.assignment.joint import Joint
+from geovq.assignment.nearest import Nearest
+from geovq.assignment.whitened import Whitened
+from geovq.decoder.autoencoder import encode_images
+from geovq.tokenizer.tokenizer import Tokenizer
+
+PERCEPTUAL = 0.01
+"""Weight of LPIPS in "joint-lpips"; chosen on `val`."""
+
+_MEASURED_CROPS = 32
+"""Training crops of which `Amortised`, and metrics at the codes of rivals, are measured."""
+
+
+class Coder(NamedTuple):
+    """Images to tokens and back."""
+
+    tokenizer: Tokenizer
+    tokens: Callable[[np.ndarray], Int[np.ndarray, "n h w S"]] | None = None
+    """Of images, where a rival chooses them in its own way."""
+
+    def encode(self, images: np.ndarray) -> Int[np.ndarray, "n h w S"]:
+        """Tokens, always with an axis for several codes."""
+        if self.tokens is None:
+            tokens = self.tokenizer.encode(images)
+            return tokens if tokens.ndim == 4 else tokens[..., None]
+        return self.tokens(images)
+
+    def decode(self, tokens: Int[np.ndarray, "n h w S"]) -> Float[np.ndarray, "n H W 3"]:
+        """Images."""
+        return self.tokenizer.decode(tokens if self.tokenizer.num_quantizers > 1 else tokens[..., 0])
+
+
+def coder(published: Published, autoencoder: str, rate: Rate, system: System, seed: int) -> Coder:
+    """What codes images as the system does."""
+    if system.codes in RIVALS:
+        found = _rivals_coder(published, autoencoder, rate, system.codes, seed)
+    else:
+        codebook = None if system.codes in ("default", "product") else system.codes
+        fitted = Fitted(autoencoder, rate.num_codes, rate.num_quantizers, seed, codebook, system.composition)
+        found = Coder(published.tokenizer(fitted))
+    return _with_assigner(published, found, system.assign, seed)
+
+
+def _rivals_coder(published: Published, autoencoder: str, rate: Rate, name: RivalName, seed: int) -> Coder:
+    """A rival's codes as a tokenizer with the metric of quantization steps to them."""
+    vae = published.vae(autoencoder)
+    path = published.run / "codebooks" / f"{autoencoder}-{rate.name}-{name}-{seed}.npz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        codes = fit_rival(name, _training_latents(published, autoencoder, seed), rate, seed)
+        crops = published.training_crops(seed)[:_MEASURED_CROPS]
+        Tokenizer.from_codes(*vae, codes, crops, assigner=Whitened(), seed=seed).save(path)
+    made = Tokenizer.load(path, *vae)
+    choice = own_choice(name, made.codebook.codes)
+    tokens = None if choice is None else functools.partial(_chosen, vae[0], choice)
+    return Coder(made, tokens)
+
+
+def _chosen(encode: Callable, choice: Callable, images: np.ndarray) -> Int[np.ndarray, "n h w S"]:
+    latents = encode_images(encode, images)
+    return choice(latents.reshape(-1, latents.shape[-1])).reshape(*latents.shape[:3], -1)
+
+
+@functools.cache
+def _training_latents(published: Published, autoencoder: str, seed: int) -> Float[np.ndarray, "n d"]:
+    """Of the training crops."""
+    latents = encode_images(published.vae(autoencoder)[0], published.training_crops(seed))
+    return latents.reshape(-1, latents.shape[-1])
+
+
+_ASSIGNERS: dict[Assign, Assigner] = {
+    "whitened": Whitened(),
+    "joint": Joint(),
+    "joint-lpips": Joint(perceptual=PERCEPTUAL),
+    "greedy": Greedy(),
+}
+
+
+def _with_assigner(published: Published, found: Coder, assign: Assign, seed: int) -> Coder:
+    """The same codes, chosen in another way."""
+    if assign == "own":
+        return found._replace(tokenizer=found.tokenizer.replace(assigner=Nearest()))
+    if assign == "amortised":
+        crops = published.training_crops(seed)[:_MEASURED_CROPS]
+        tokenizer = found.tokenizer.replace(assigner=Amortised(), images=crops, seed=seed)
+    else:
+        tokenizer = found.tokenizer.replace(assigner=_ASSIGNERS[assign])
+    return Coder(tokenizer)

@@ -1,0 +1,123 @@
+"""Scores of every image under every system; each image is a file in the run folder, so that a killed run goes on."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from benchmarks.common.harness import Cell
+from benchmarks.common.published import Published
+from benchmarks.photographs.coders import Coder, coder
+from benchmarks.photographs.schedules import Crops, Rate, Study, System
+from geovq.scores.reconstruction import lpips, psnr, ssim
+from geovq.storage import digest
+from geovq.tokenizer.file import describe_assigner
+from geovq.validation import check_images
+
+Scores = dict[str, np.ndarray]
+"""One value an image of every score, and for tokenizers the tokens of every image."""
+
+SCORES: Mapping[str, Callable] = {
+    "psnr": psnr,
+    "ssim": ssim,
+    "lpips": lpips,
+    "lpips_vgg": lambda images, decoded: lpips(images, decoded, network="vgg"),
+    "squared_error": lambda images, decoded: ((images - decoded) ** 2).mean(axis=(1, 2, 3)),
+}
+
+
+def scores_of(images: np.ndarray, decoded: np.ndarray) -> Scores:
+    """Every score of images (n, H, W, 3) in [0, 1] and what became of them."""
+    return {name: np.asarray(score(images, decoded)) for name, score in SCORES.items()}
+
+
+def images_of(published: Published, folder: str, crops: Crops) -> list[np.ndarray]:
+    """The photographs of a folder that are scored, uint8 (1, H, W, 3) each, as their sides are multiples of 8."""
+    if crops.side is not None:
+        return [image[None] for image in published.centres(folder, crops.side, crops.photographs)]
+    return [image[None] for image in published.of(folder)[: crops.photographs]]
+
+
+def score_bound(
+    published: Published, name: str, autoencoder: str, crops: Crops, way: Callable[[np.ndarray], np.ndarray]
+) -> Scores:
+    """Scores of continuous latents.
+
+    Args:
+        published: Folders.
+        name: Of the way.
+        autoencoder: Whose latents.
+        crops: Of which images.
+        way: Decodes one image (1, H, W, 3).
+    """
+
+    def compute(image: np.ndarray) -> Scores:
+        return scores_of(image, way(image))
+
+    folder = f"bounds/{autoencoder}-{crops.side or 'whole'}/{name}"
+    return _collect(_each(published, folder, {"way": name}, compute, images_of(published, "kodak", crops)))
+
+
+def score_system(published: Published, study: Study, system: System, seed: int) -> Scores:
+    """Scores and tokens of a system on the images that a study reports."""
+    found = coder(published, study.autoencoder, study.rate, system, seed)
+
+    def compute(image: np.ndarray) -> Scores:
+        tokens = found.encode(image)
+        return {**scores_of(image, found.decode(tokens)), "tokens": tokens}
+
+    folder = f"{_folder(study.autoencoder, study.rate, system, seed)}/kodak-{study.crops.side or 'whole'}"
+    images = images_of(published, "kodak", study.crops)
+    return _collect(_each(published, folder, _made_from(found, system), compute, images))
+
+
+def tokens_of_val(
+    published: Published, study: Study, system: System, seed: int, crops: Crops
+) -> Int[np.ndarray, "n S"]:
+    """Tokens of photographs that are neither fitted to nor reported, whose frequencies a coder knows."""
+    found = coder(published, study.autoencoder, study.rate, system, seed)
+
+    def compute(image: np.ndarray) -> Scores:
+        return {"tokens": found.encode(image)}
+
+    folder = f"{_folder(study.autoencoder, study.rate, system, seed)}/val-{crops.side or 'whole'}"
+    images = images_of(published, "bsds500/val", crops)
+    each = _each(published, folder, _made_from(found, system), compute, images)
+    return np.concatenate([one["tokens"].reshape(-1, one["tokens"].shape[-1]) for one in each])
+
+
+def _folder(autoencoder: str, rate: Rate, system: System, seed: int) -> str:
+    return f"{autoencoder}-{rate.name}-{seed}/{system.codes}-{system.assign}"
+
+
+def _made_from(found: Coder, system: System) -> dict:
+    codes, metrics = found.tokenizer.codebook.codes, found.tokenizer.codebook.position_metrics
+    return {
+        "assign": [system.assign, describe_assigner(found.tokenizer.assigner)],
+        "codebook": digest({"codes": codes, "metrics": metrics}),
+    }
+
+
+def _each(
+    published: Published,
+    folder: str,
+    made_from: dict,
+    compute: Callable[[np.ndarray], Scores],
+    images: Sequence[np.ndarray],
+) -> list[Scores]:
+    """What is computed of every image (1, H, W, 3)."""
+
+    def cell(i: int) -> Cell:
+        image = check_images(images[i])
+        made = made_from | {"image": digest({"image": image})}
+        return published.cell(f"{folder}/{i:03}", made, lambda: ([], compute(image)))
+
+    return [cell(i)[1] for i in range(len(images))]
+
+
+def _collect(each: Sequence[Scores]) -> Scores:
+    """The scores of all images, and the tokens of all, (n, S)."""
+    found = {name: np.concatenate([one[name] for one in each]) for name in each[0] if name != "tokens"}
+    if "tokens" in each[0]:
+        found["tokens"] = np.concatenate([one["tokens"].reshape(-1, one["tokens"].shape[-1]) for one in each])
+    return found

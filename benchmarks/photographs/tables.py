@@ -1,0 +1,85 @@
+"""The tables of benchmarks.photographs."""
+
+from collections.abc import Callable, Sequence
+
+from benchmarks.common.rows import Row, Table, interval_of, maybe, mean_of, select
+
+_SCORES = ("psnr", "ssim", "lpips", "lpips_vgg")
+_HEADS = ["PSNR dB", "SSIM", "LPIPS-Alex", "LPIPS-VGG"]
+_IDENTITY = ("autoencoder", "codes", "codes_per_token", "side", "codebook", "assign")
+
+
+def systems(rows: Sequence[Row]) -> Table:
+    """One line for each system, rate and size of the images."""
+    heads = ["autoencoder", "tokens", "pixels", "codebook", "assign", "bits a pixel", "entropy-coded", *_HEADS]
+    heads += ["dB more than Euclidean", "dB more than continuous", "PSNR of mean error", "usage"]
+    cells: list[list[object]] = []
+    for identity in _distinct(select(rows, case="photographs"), _IDENTITY):
+        some = select(rows, case="photographs", **identity)
+        means = {name: mean_of(some, score=name) for name in (*_SCORES, "psnr_of_mean_error", "usage")}
+        bits = [mean_of(some, score=f"{kind}bits_per_pixel") for kind in ("", "entropy_")]
+        won = [_said(some, score="psnr_difference", peer=peer) for peer in ("euclidean", "continuous")]
+        line: list[object] = [identity["autoencoder"], f"{identity['codes_per_token']} x {identity['codes']}"]
+        line += [_pixels(identity["side"]), identity["codebook"], identity["assign"], *bits]
+        cells.append([*line, *(means[name] for name in _SCORES), *won, means["psnr_of_mean_error"], means["usage"]])
+    return heads, cells
+
+
+def bounds(rows: Sequence[Row]) -> Table:
+    """One line for each autoencoder, size, and way to continuous latents."""
+    cells: list[list[object]] = []
+    for identity in _distinct(select(rows, case="bound"), ("autoencoder", "side", "photographs", "way")):
+        some = select(rows, case="bound", **identity)
+        means = [mean_of(some, score=name) for name in _SCORES]
+        cells.append([identity["autoencoder"], _pixels(identity["side"]), identity["photographs"], identity["way"], *means])
+    return ["autoencoder", "pixels", "photographs", "latents", *_HEADS], cells
+
+
+def codecs(rows: Sequence[Row]) -> Table:
+    """One line for each codec and quality."""
+    cells: list[list[object]] = []
+    for identity in _distinct(select(rows, case="codec"), ("codec", "quality")):
+        some = select(rows, case="codec", **identity)
+        bits = maybe(some, score="bits_per_pixel")
+        cells.append([identity["codec"], identity["quality"], bits, *(mean_of(some, score=name) for name in _SCORES)])
+    return ["codec", "quality", "bits a pixel", *_HEADS], cells
+
+
+def saved(rows: Sequence[Row]) -> Table:
+    """Bits saved compared with Euclidean k-means, one line for each system."""
+    cells: list[list[object]] = []
+    for identity in _distinct(select(rows, case="bits saved"), ("autoencoder", "side", "codebook", "assign")):
+        some = select(rows, case="bits saved", **identity)
+        percents = [_percent(some, at_equal=at, bits=kind) for at in ("psnr", "lpips") for kind in ("nominal", "entropy-coded")]
+        line = [identity["autoencoder"], _pixels(identity["side"]), identity["codebook"], identity["assign"]]
+        cells.append([*line, *percents])
+    heads = [f"% at equal {at}{coded}" for at in ("PSNR", "LPIPS-Alex") for coded in ("", ", entropy-coded")]
+    return ["autoencoder", "pixels", "codebook", "assign", *heads], cells
+
+
+def _distinct(rows: Sequence[Row], names: tuple[str, ...]) -> list[Row]:
+    """The different values of some fields, in order."""
+    return [dict(zip(names, values, strict=True)) for values in dict.fromkeys(tuple(each[name] for name in names) for each in rows)]
+
+
+def _pixels(side: int | None) -> str:
+    return "whole" if side is None else f"{side}x{side}"
+
+
+def _said(rows: Sequence[Row], **wanted: object) -> str | None:
+    found = interval_of(rows, **wanted)
+    return None if found is None else f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
+
+
+def _percent(rows: Sequence[Row], **wanted: object) -> str | None:
+    found = interval_of(rows, **wanted)
+    return None if found is None else f"{100 * found.value:.0f} ({100 * found.low:.0f} to {100 * found.high:.0f})"
+
+
+TABLES: dict[str, Callable[[Sequence[Row]], Table]] = {
+    "systems": systems,
+    "saved": saved,
+    "bounds": bounds,
+    "codecs": codecs,
+}
+"""What each is called in docs, behind photographs_."""
