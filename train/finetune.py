@@ -18,30 +18,59 @@ Transformer's samples better:
 With --finetune.lpips-weight 20, LPIPS is lowered along with the squared error: sharper textures at a little less PSNR (weights
 are compared in docs/transformer.md).
 
-Needs RUN/vae and RUN/codebook, or, for --finetune.codebook vqvae, RUN/baseline, whose decoder and codes it goes on with; a run
+A tokenizer of a published autoencoder is fine-tuned on photographs, an hour for 2,000 crops on two CPU cores:
+
+    python -m train.finetune --preset photographs --tokenizer photos.npz --autoencoder DIR/taesd --images PHOTOGRAPHS \
+        --run runs/photographs
+
+The study's runs need RUN/vae and RUN/codebook, or, for --finetune.codebook vqvae, RUN/baseline, whose decoder and codes it goes on with; a run
 folder holds one fine-tuning. Writes RUN/finetune/tokenizer.npz, which holds the decoder's parameters with the codes, and a
-folder for each round. `train.stages.tokenizers.load_finetuned` reads it, with any assignment but geodesic. Run it again to go on
-after an interruption.
+folder for each round. `train.stages.tokenizers.load_finetuned` reads it, with any assignment but geodesic; of a published
+autoencoder, `Tokenizer.load(file, vae.encode, vae.decode)`. Run it again to go on after an interruption.
 """
 
 import dataclasses
 import pathlib
 
+from geovq.validation import InputError
+from train.config.options import STUDY
+from train.config.ranges import Count
 from train.run.command_line import parse, run_program
 from train.run.folder import stored_run
 
 
 @dataclasses.dataclass(frozen=True)
 class Others:
-    """Other run folders."""
+    """What it starts from, if not from the run's own stages."""
 
     tokens_of: pathlib.Path | None = None
     """Run folder with a Transformer over tokens of this codebook: it trains on them, and assigns none."""
+    tokenizer: pathlib.Path | None = None
+    """File of a tokenizer of a published autoencoder; with --autoencoder and --images."""
+    autoencoder: str | None = None
+    """Its weights: a folder of diffusers, or the author's files without their ending, such as DIR/taesd."""
+    images: pathlib.Path | None = None
+    """Folder of photographs; one of twenty is held out to say when to stop."""
+    crop: Count = 128
+    """Pixels of a side of the crops that are trained on; a multiple of the autoencoder's stride."""
+    crops: Count = 2000
+    """Crops that are trained on."""
 
 
 def main() -> None:
     """Runs the program."""
-    run, others = parse(__doc__, ("data", "finetune"), Others())
+    run, others = parse(__doc__, ("data", "finetune"), Others(), presets=(*STUDY, "photographs"))
+    given = [others.tokenizer, others.autoencoder, others.images]
+    if any(value is not None for value in given):
+        if None in given or others.tokens_of is not None:
+            raise InputError(
+                "photographs: expected --tokenizer, --autoencoder and --images together, without --tokens-of, found some of them; "
+                "give all three."
+            )
+        from train.stages import photographs
+
+        photographs.run(run, photographs.Sources(*given, others.crop, others.crops))  # type: ignore[arg-type]
+        return
     tokens_of = None if others.tokens_of is None else stored_run(others.tokens_of)
 
     from train.stages import finetune

@@ -1,4 +1,5 @@
 from .autoencoder_kl import AutoencoderKL as AutoencoderKL
+from .autoencoders import load_autoencoder as load_autoencoder
 from .config import AutoencoderKLConfig as AutoencoderKLConfig
 from .config import GPTConfig as GPTConfig
 from .config import TinyAutoencoderConfig as TinyAutoencoderConfig

@@ -250,8 +250,16 @@ PRESETS = {
         gpt=GPTOptions(start="codes"),
         evaluate=EvaluateOptions(all=True),
     ),
+    "photographs": Config(
+        finetune=FinetuneOptions(epochs=(4,), batch_size=8, learning_rate=1e-4, weight_decay=0.0, max_val_images=100),
+    ),
 }
-"""demo: the built-in digits, a minute on two cores. quick: FashionMNIST within 40 minutes on two cores. full: the study."""
+"""demo: the built-in digits, a minute on two cores. quick: FashionMNIST within 40 minutes on two cores. full: the study.
+photographs: a published autoencoder, for train.finetune alone.
+"""
+
+STUDY = ("demo", "quick", "full")
+"""Presets of all programs."""
 
 
 def tokenizer_stages(config: Config) -> tuple[str, ...]:

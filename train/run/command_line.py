@@ -16,7 +16,7 @@ except ModuleNotFoundError:
 
 from geovq.validation import InputError
 from train.config.checks import check_config
-from train.config.options import PRESETS, Config
+from train.config.options import PRESETS, STUDY, Config
 from train.run.folder import Run, stored_config
 from train.run.huge_pages import use_huge_pages
 from train.run.provenance import program_name
@@ -44,6 +44,7 @@ def parse(
     *,
     needs: tuple[str, ...] | Callable[[Config], tuple[str, ...]] = (),
     bound: bool = True,
+    presets: tuple[str, ...] = STUDY,
 ) -> tuple[Run, Extra]:
     """Reads the command line of a program.
 
@@ -56,6 +57,7 @@ def parse(
         extra: A frozen dataclass with the options that belong to this program alone.
         needs: Stages that have to be complete, or what they are for the options.
         bound: Whether a folder that was made with other options of these sections is refused.
+        presets: Names of the presets that the program has a use for.
 
     Returns:
         The run, and the program's own options.
@@ -70,7 +72,7 @@ def parse(
         ("run", _help(pathlib.Path, "Run folder; runs/PRESET if not given."), folder),
         (
             "preset",
-            _help(Literal["demo", "quick", "full"] | None, "Options of a new folder; quick if not given."),
+            _help(Literal[presets] | None, "Options of a new folder; quick if not given."),  # type: ignore[valid-type]
             preset,
         ),
         *((name, _section(name, type(getattr(default, name))), getattr(default, name)) for name in sections),

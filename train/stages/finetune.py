@@ -1,5 +1,7 @@
 """The stage that trains decoder and codes on frozen tokens, assigns tokens again, and so on while validation improves."""
 
+from collections.abc import Mapping
+
 import jax
 import numpy as np
 
@@ -14,7 +16,7 @@ from train.loop.schedule import Schedule
 from train.run.folder import Run
 from train.run.stage_record import Stage
 from train.stages import image_tokens, inputs, tokenizers
-from train.stages.rounds import Grids, assign_images, image_costs, train_round, value_of_round
+from train.stages.rounds import Grids, Parts, assign_images, image_costs, train_round, value_of_round
 
 
 def run(run: Run, tokens_of: Run | None = None) -> None:
@@ -49,15 +51,29 @@ def run(run: Run, tokens_of: Run | None = None) -> None:
     stage = run.begin("finetune", sections, made_from)
     if stage is None:
         return
+    parts = Parts(train_images, data.dataset.val_images)
+    fine_tune(options, tokenizers.before_finetuning(run, train_images), parts, stage, given)
+
+
+def fine_tune(
+    options: FinetuneOptions, tokenizer: Tokenizer, images: Parts, stage: Stage, given: Mapping[str, Grids] | None = None
+) -> None:
+    """Rounds of training; the best tokenizer becomes tokenizer.npz in the stage's folder, and the stage is complete.
+
+    Args:
+        options: How.
+        tokenizer: Whose decoder and codes are trained.
+        images: The images.
+        stage: At work.
+        given: Tokens of all "train" and "val" images, on which all rounds train.
+    """
     assigners = [make_assigner(name, options.probes) for name in options.assigners]
-    vae, tokenizer = tokenizers.before_finetuning(run, train_images)
     tokenizer = tokenizer.replace(assigner=assigners[-1])
-    validation = _Validation(options, data.dataset.val_images, stage, None if given is None else given["val"])
+    validation = _Validation(options, images.val, stage, None if given is None else given["val"])
     best, best_tokenizer, kept = validation.cost(tokenizer, 0), tokenizer, 0
     for number in range(1, options.rounds + 1):
         starting = tokenizer.replace(assigner=value_of_round(assigners, number))
-        vae, tokenizer = train_round(options, data.dataset, vae, starting, stage, number, given)
-        tokenizer = tokenizer.replace(assigner=assigners[-1])
+        tokenizer = train_round(options, images, starting, stage, number, given).replace(assigner=assigners[-1])
         cost = validation.cost(tokenizer, number)
         if cost >= best:
             break

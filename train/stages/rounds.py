@@ -1,28 +1,27 @@
 """A round of fine-tuning: tokens of the training images, and the decoder and codes trained on them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PyTree, UInt8
 
 from geovq.assignment.base import Codebook
 from geovq.batching.chunks import map_chunks
-from geovq.batching.run import DEFAULT_PLAN
+from geovq.batching.plan import DEFAULT_PLAN
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import BATCH
 from geovq.geometry.measured import draw
 from geovq.metric.batched import mean_metrics
 from geovq.models.lpips_network import installed_weights, perceptual_distances
-from geovq.models.spatial_vae import Decoder, SpatialVAE, callables
 from geovq.numerics.additive import sum_codes
+from geovq.tokenizer.defaults import has_large_grids
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images
 from train.config.options import FinetuneOptions
-from train.data.datasets import Dataset
 from train.data.intensities import to_intensities
 from train.loop import loop
 from train.loop.progress import Progress
@@ -75,7 +74,7 @@ class FinetuneTask(GradientTask):
 
     def __init__(
         self,
-        vae: SpatialVAE,
+        decode: Partial,
         codes: Float[np.ndarray, "S K d"],
         images: UInt8[np.ndarray, "n H W C"],
         tokens: Int[np.ndarray, "n h w S"],
@@ -87,7 +86,7 @@ class FinetuneTask(GradientTask):
         """The task.
 
         Args:
-            vae: With the decoder that the round starts from.
+            decode: The decoder that the round starts from; it carries its parameters.
             codes: The codes that it starts from.
             images: Training images.
             tokens: Their tokens.
@@ -96,9 +95,9 @@ class FinetuneTask(GradientTask):
             options: How it is trained.
             schedule: How long.
         """
-        self._graphdef, decoder = nnx.split(vae.decoder)
+        parameters, self._structure = jax.tree.flatten(decode)
         # On the host, because the loop's first step takes the memory of what is on the device.
-        self.params = jax.tree.map(np.array, {"decoder": decoder, "codes": codes})
+        self.params = jax.tree.map(np.array, {"decoder": parameters, "codes": codes})
         super().__init__(self.params, schedule.adamw(options))
         self._images, self._tokens = images, tokens
         self._val_images, self._val_tokens = val_images, val_tokens
@@ -127,69 +126,72 @@ class FinetuneTask(GradientTask):
         psnr = float(np.mean(-10 * np.log10(errors / self._val_images[0].size)))
         return {"loss": float(np.mean(found["cost"])), **means, "psnr": psnr}
 
-    def decoder(self, params: PyTree) -> Decoder:
+    def decoder(self, params: PyTree) -> Partial:
         """The decoder with these parameters."""
-        return nnx.merge(self._graphdef, jax.tree.map(jnp.asarray, params["decoder"]))
+        return jax.tree.unflatten(self._structure, params["decoder"])
 
     def _costs(
         self, params: PyTree, tokens: Int[Array, "n h w S"], images: UInt8[Array, "n H W C"]
     ) -> dict[str, Float[Array, " n"]]:
-        decode = nnx.merge(self._graphdef, params["decoder"])
-        return image_costs(self._options, to_intensities(images), decode(sum_codes(params["codes"], tokens)))
+        decoded = self.decoder(params)(sum_codes(params["codes"], tokens))
+        return image_costs(self._options, to_intensities(images), decoded)
+
+
+class Parts(NamedTuple):
+    """Images that are trained on, and images that say when to stop."""
+
+    train: UInt8[np.ndarray, "n H W C"]
+    val: UInt8[np.ndarray, "m H W C"]
 
 
 def train_round(
     options: FinetuneOptions,
-    data: Dataset,
-    vae: SpatialVAE,
+    images: Parts,
     tokenizer: Tokenizer,
     stage: Stage,
     number: int,
     given: Mapping[str, Grids] | None = None,
-) -> tuple[SpatialVAE, Tokenizer]:
-    """The VAE and the tokenizer with decoder and codes trained on the tokenizer's own tokens, or on given tokens.
+) -> Tokenizer:
+    """The tokenizer with decoder and codes trained on its own tokens, or on given tokens.
 
     Args:
         options: How.
-        data: The images.
-        vae: With the decoder that the round starts from.
-        tokenizer: Tokenizer of that VAE.
+        images: The images.
+        tokenizer: With the decoder and the codes that the round starts from.
         stage: Keeps tokens and checkpoints in round-NUMBER/.
         number: Number of the round, from 1.
         given: Tokens of all "train" and "val" images, instead of the tokenizer's own.
 
     Returns:
-        The VAE with the new decoder, and its tokenizer of the new codes, with mean metrics measured anew.
+        A tokenizer of the new decoder and codes, with mean metrics measured anew.
     """
     folder = stage.folder / f"round-{number}"
-    images, val_images = data.train_images, data.val_images[: options.max_val_images]
+    train_images, val_images = images.train, images.val[: options.max_val_images]
     if given is None:
         if options.max_images and (tokenizer.assigner.needs_images or tokenizer.assigner.needs_metrics):
-            images = draw(images, options.max_images, options.seed)
+            train_images = draw(train_images, options.max_images, options.seed)
         tokens, val_tokens = (
             assign_images(tokenizer, of, stage, f"round-{number}/{part}", f"finetune: round {number}, {name} tokens")
-            for part, name, of in (("train", "training", images), ("val", "validation", val_images))
+            for part, name, of in (("train", "training", train_images), ("val", "validation", val_images))
         )
     else:
         tokens, val_tokens = given["train"], given["val"][: len(val_images)]
-    schedule = Schedule.of(len(images), options)._replace(epochs=value_of_round(options.epochs, number))
+    schedule = Schedule.of(len(train_images), options)._replace(epochs=value_of_round(options.epochs, number))
     if tokenizer.num_quantizers == 1:
         tokens, val_tokens = tokens[..., None], val_tokens[..., None]
-    task = FinetuneTask(vae, tokenizer.codebook.codes, images, tokens, val_images, val_tokens, options, schedule)
+    codes = tokenizer.codebook.codes
+    task = FinetuneTask(tokenizer.decoder, codes, train_images, tokens, val_images, val_tokens, options, schedule)
     loop.train(folder, f"finetune: round {number}", task, schedule, stage.pause)
     best: Any = loop.best_parameters(folder, task.params)
-    trained = nnx.clone(vae)
-    trained.decoder = task.decoder(best)
-    codes = np.asarray(best["codes"])
-    if options.codebook == "vqvae":
-        return trained, Tokenizer.from_codes(*callables(trained), codes, images, assigner=tokenizer.assigner)
-    return trained, _measure(trained, codes, tokenizer, images)
+    decode, codes = task.decoder(jax.tree.map(jnp.asarray, best)), np.asarray(best["codes"])
+    if options.codebook == "vqvae" or has_large_grids((*tokenizer.grid, codes.shape[-1]), tokenizer.image_shape):
+        return Tokenizer.from_codes(tokenizer.encoder, decode, codes, train_images, assigner=tokenizer.assigner)
+    return _measure(tokenizer, decode, codes, train_images)
 
 
-def _measure(vae: SpatialVAE, codes: Float[np.ndarray, "S K d"], before: Tokenizer, images: np.ndarray) -> Tokenizer:
-    """A tokenizer of the VAE and codes, with its mean metrics."""
-    encode, decode = callables(vae)
-    some = np.asarray(encode(check_images(draw(images, _MEASURED, 0))))
+def _measure(before: Tokenizer, decode: Partial, codes: Float[np.ndarray, "S K d"], images: np.ndarray) -> Tokenizer:
+    """A tokenizer of another decoder and other codes, with its mean metrics."""
+    some = np.asarray(before.encoder(check_images(draw(images, _MEASURED, 0))))
     metrics = mean_metrics(single(decode), some, plan=DEFAULT_PLAN).by_position
     codebook = Codebook(codes, metrics.astype(np.float32))
-    return Tokenizer(encode, decode, codebook, assigner=before.assigner, image_shape=before.image_shape)
+    return Tokenizer(before.encoder, decode, codebook, assigner=before.assigner, image_shape=before.image_shape)

@@ -52,8 +52,8 @@ def load_tokenizer(folder: str | os.PathLike, codebook: str = "kmeans", assigner
     return of_codebook(stored_run(folder), codebook, assigner)
 
 
-def before_finetuning(run: Run, images: np.ndarray) -> tuple[SpatialVAE, Tokenizer]:
-    """The VAE and the tokenizer that the run's fine-tuning starts from.
+def before_finetuning(run: Run, images: np.ndarray) -> Tokenizer:
+    """The tokenizer that the run's fine-tuning starts from.
 
     Args:
         run: With the complete stages that it needs.
@@ -63,9 +63,8 @@ def before_finetuning(run: Run, images: np.ndarray) -> tuple[SpatialVAE, Tokeniz
         InputError: A stage is not complete, or its files are damaged or others.
     """
     if run.config.finetune.codebook == "vqvae":
-        vae, codes = networks.trained_baseline(run, images.shape[1:])
-        return vae, _of_baseline(run, vae, codes, images)
-    return networks.trained_vae(run, images.shape[1:]), of_codebook(run, run.config.finetune.codebook, "whitened")
+        return _of_baseline(run, *networks.trained_baseline(run, images.shape[1:]), images)
+    return of_codebook(run, run.config.finetune.codebook, "whitened")
 
 
 def load_finetuned(folder: str | os.PathLike, assigner: str = "whitened", probes: int = 0) -> Tokenizer:
