@@ -117,6 +117,16 @@ class Tokenizer:
         )
 
     @property
+    def encoder(self) -> Partial:
+        """Images (n, H, W, C) in [0, 1] to latents (n, h, w, d)."""
+        return self._encode
+
+    @property
+    def decoder(self) -> Partial:
+        """Latents (n, h, w, d) to images (n, H, W, C), with its parameters: those of the file, where it held some."""
+        return self._decode
+
+    @property
     def codes(self) -> Float[np.ndarray, "K d"] | Float[np.ndarray, "S K d"]:
         """(K, d), or (S, K, d) where tokens have several codes."""
         return self.codebook.codes[0] if self.num_quantizers == 1 else self.codebook.codes
