@@ -44,7 +44,7 @@ def main() -> None:
     options = parse_options()
 
     from benchmarks.common.published import Published
-    from benchmarks.photographs import tables
+    from benchmarks.photographs import figures, tables
     from benchmarks.photographs.measure import measure
 
     schedule = SCHEDULES[options.schedule].without({*RIVALS} - {*options.rivals})
@@ -56,7 +56,9 @@ def main() -> None:
     seeds = sorted({seed for study in schedule.studies for seed in study.seeds})
     label = f"{options.schedule}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''} of the codes at most"
     whole = {*options.only} == {*RATES} and {*options.rivals} == {*RIVALS}
-    save(file_name("photographs", options.schedule, whole=whole), rows, {f"codes {n}": n for n in seeds}, label, options.output)
+    name = file_name("photographs", options.schedule, whole=whole)
+    figures.draw(published, schedule, rows, options.output / name)
+    save(name, rows, {f"codes {n}": n for n in seeds}, label, options.output)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,8 @@ _CURVE = (System("kmeans", "own"), System("default", "whitened"), System("defaul
 _CHEAP = _pairs(RIVALS, ("own",))
 """Rivals as they are, which cost next to nothing."""
 
-_OURS = (System("default", "amortised"), System("default", "joint-lpips"), System("default", "greedy"))
+_PERCEPTUAL = (System("default", "joint-lpips"),)
+_OURS = (System("default", "amortised"), System("default", "greedy"), *_PERCEPTUAL)
 
 _CODEBOOKS: tuple[Codes, ...] = ("kmeans", "whitened", "metric", "refined", "product")
 _MEDOIDS: tuple[Codes, ...] = ("euclidean", "geodesic")
@@ -133,7 +134,7 @@ def _studies(
         for rate in rates:
             yield Study(autoencoder, rate, _CURVE + _CHEAP, ours, seeds[:1])
     for (autoencoder, rate), centres in headlines.items():
-        yield Study(autoencoder, rate, _CURVE + _CHEAP, centres, seeds)
+        yield Study(autoencoder, rate, _CURVE + _CHEAP + _PERCEPTUAL, centres, seeds)
         ours = crops if autoencoder == "taesd" else crops_of_16
         medoids = _MEDOIDS if rate.num_quantizers == 1 else ()
         several = _CODEBOOKS if rate.num_quantizers > 1 else _CODEBOOKS[:-1]

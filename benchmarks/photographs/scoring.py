@@ -71,6 +71,16 @@ def score_system(published: Published, study: Study, system: System, seed: int) 
     return _collect(_each(published, folder, _made_from(found, system), compute, images))
 
 
+def show_system(published: Published, study: Study, system: System, number: int) -> np.ndarray:
+    """What a system makes of one photograph (H, W, 3) of a study, with the codes of its first seed."""
+    crops = study.crops._replace(photographs=number + 1)
+    tokens = score_system(published, study._replace(crops=crops), system, study.seeds[0])["tokens"]
+    found = coder(published, study.autoencoder, study.rate, system, study.seeds[0])
+    height, width = images_of(published, "kodak", crops)[number].shape[1:3]
+    grids = tokens.reshape(number + 1, *found.tokenizer.sizes.grid_of((height, width, 3)), -1)
+    return found.decode(grids[number:])[0]
+
+
 def tokens_of_val(
     published: Published, study: Study, system: System, seed: int, crops: Crops
 ) -> Int[np.ndarray, "n S"]:

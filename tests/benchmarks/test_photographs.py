@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.common.rows import select
 from benchmarks.photographs import __main__ as program
-from benchmarks.photographs import bounds, codecs, rivals, tables
+from benchmarks.photographs import bounds, codecs, figures, rivals, tables
 from benchmarks.photographs.rates import entropy_bits, rate_saved
 from benchmarks.photographs.schedules import SCHEDULES, Rate
 from geovq.assignment.nearest_codes import nearest_tokens
@@ -119,6 +119,12 @@ def test_every_study_has_its_bound():
         assert {(study.autoencoder, study.crops) for study in schedule.studies} <= {*schedule.bounds}
 
 
+def test_the_busiest_part_is_magnified():
+    image = np.full((40, 60, 3), 0.5)
+    image[20:30:2, 30:40] = 1
+    assert figures.busiest(image, 20) == (20, 30)
+
+
 @pytest.mark.slow
 def test_the_whole_benchmark(published, tmp_path, monkeypatch, capsys):
     folders = [word for name, folder in (published | {"run": tmp_path / "run"}).items() for word in (f"--{name}", folder)]
@@ -129,6 +135,7 @@ def test_the_whole_benchmark(published, tmp_path, monkeypatch, capsys):
     assert {each["case"] for each in found} == {"photographs", "bound", "codec", "bits saved"}
     assert all(table(found)[1] for table in tables.TABLES.values())
     assert {each["codebook"] for each in select(found, case="photographs")} >= {"kmeans", "uniform", "geodesic", "product"}
+    assert all((tmp_path / f"photographs_part_{name}.png").exists() for name in ("curves", "pictures", "errors"))
     capsys.readouterr()
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*.npz")}
     program.main()  # nothing is computed again
