@@ -57,7 +57,8 @@ def main() -> None:
     label = f"{options.schedule}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''} of the codes at most"
     whole = {*options.only} == {*RATES} and {*options.rivals} == {*RIVALS}
     name = file_name("photographs", options.schedule, whole=whole)
-    figures.draw(published, schedule, rows, options.output / name)
+    if "taesd" in options.only:
+        figures.draw(published, schedule, rows, options.output / name)
     save(name, rows, {f"codes {n}": n for n in seeds}, label, options.output)
 
 

@@ -1,6 +1,7 @@
 """Pictures of benchmarks.photographs: curves of rate and quality, photographs with a magnified part, and where the errors are."""
 
 import functools
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +10,7 @@ import numpy as np
 from benchmarks.common.published import Published
 from benchmarks.common.rows import Row, mean_of, names_of, select
 from benchmarks.photographs.bounds import encoded
-from benchmarks.photographs.schedules import Rate, Schedule, System
+from benchmarks.photographs.schedules import Schedule, System
 from benchmarks.photographs.scoring import images_of, show_system
 from geovq.validation import check_images
 
@@ -30,9 +31,6 @@ _CURVES = {
     ("lsq", "own"): ("faiss, LSQ", "3:"),
 }
 
-
-SHOWN = Rate(512, 2)
-"""Whose images are shown."""
 
 _PHOTOGRAPHS = 3
 """That are shown, evenly out of all, so that nobody chose them."""
@@ -95,12 +93,13 @@ def draw(published: Published, schedule: Schedule, rows: Sequence[Row], path: pa
 
     Args:
         published: Folders.
-        schedule: What was measured; of its studies one with TAESD and `SHOWN` codes is shown, on its largest images.
+        schedule: What was measured; images of its `shown` codes are, the largest that there are.
         rows: What was found.
         path: Of the results file, without an ending.
     """
     curves(rows, path.with_name(f"{path.name}_curves.png"))
-    study = max(schedule.studies, key=lambda each: (each.autoencoder == "taesd", each.rate == SHOWN, each.crops.side or 0))
+    studies = [each for each in schedule.studies if (each.autoencoder, each.rate) == ("taesd", schedule.shown)]
+    study = max(studies, key=lambda each: each.crops.side or math.inf)
     numbers = range(0, study.crops.photographs, max(1, study.crops.photographs // _PHOTOGRAPHS))[:_PHOTOGRAPHS]
     originals = [images_of(published, "kodak", study.crops)[i] for i in numbers]
     decode = functools.partial(encoded, *published.vae(study.autoencoder))

@@ -8,6 +8,7 @@ import numpy as np
 from benchmarks.common.published import Published
 from benchmarks.common.rows import Row, mean_row, row, statistic_row
 from benchmarks.photographs import bounds
+from benchmarks.photographs.choices import perceptual_weights
 from benchmarks.photographs.codecs import available, curve
 from benchmarks.photographs.rates import PIXELS, entropy_bits, rate_saved
 from benchmarks.photographs.schedules import Schedule, Study, System
@@ -55,6 +56,8 @@ def measure(published: Published, schedule: Schedule, autoencoders: tuple[str, .
                 found = score_bound(published, name, autoencoder, crops, way)
                 yield from _means(fields | {"way": name}, found)
                 continuous.setdefault((autoencoder, crops), found)
+    if "taesd" in autoencoders:
+        yield from perceptual_weights(published, "taesd", schedule.shown, schedule.choice, 0)
     curves: dict[tuple, Curve] = {}
     for study in schedule.studies:
         if study.autoencoder in autoencoders:

@@ -84,6 +84,11 @@ class Schedule(NamedTuple):
     frequencies: Crops
     """Of `val`, whose tokens' frequencies an ideal entropy coder knows."""
 
+    choice: Crops
+    """Of `val`, by which the weight of LPIPS is chosen."""
+    shown: Rate
+    """TAESD's codes for which it is chosen, and whose images are shown."""
+
     def without(self, codes: Collection[str]) -> "Schedule":
         """The same without the systems of these codes."""
         return self._replace(
@@ -169,8 +174,8 @@ _SMOKE = (
 )
 
 SCHEDULES: dict[ScheduleName, Schedule] = {
-    "reduced": Schedule(_REDUCED, _bounds(_REDUCED), 24, Crops(24, 256), 200, 256, Crops(100, 256)),
-    "full": Schedule(_FULL, _bounds(_FULL), 100, _WHOLE, 200, 256, Crops(100, 256)),
-    "smoke": Schedule(_SMOKE, _bounds(_SMOKE), 2, Crops(2, 48), 4, 64, Crops(2, 48)),
+    "reduced": Schedule(_REDUCED, _bounds(_REDUCED), 24, Crops(24, 256), 200, 256, Crops(100, 256), Crops(12, 96), Rate(512, 2)),
+    "full": Schedule(_FULL, _bounds(_FULL), 100, _WHOLE, 200, 256, Crops(100, 256), Crops(24, 128), Rate(512, 2)),
+    "smoke": Schedule(_SMOKE, _bounds(_SMOKE), 2, Crops(2, 48), 4, 64, Crops(2, 48), Crops(2, 48), Rate(4, 2)),
 }
 """reduced: two cores, one seed, smaller crops for most rows. full: an accelerator. smoke: to try it."""

@@ -55,7 +55,7 @@ def score_bound(
         return scores_of(image, way(image))
 
     folder = f"bounds/{autoencoder}-{crops.side or 'whole'}/{name}"
-    return _collect(_each(published, folder, {"way": name}, compute, images_of(published, "kodak", crops)))
+    return collect(each_image(published, folder, {"way": name}, compute, images_of(published, "kodak", crops)))
 
 
 def score_system(published: Published, study: Study, system: System, seed: int) -> Scores:
@@ -68,7 +68,7 @@ def score_system(published: Published, study: Study, system: System, seed: int) 
 
     folder = f"{_folder(study.autoencoder, study.rate, system, seed)}/kodak-{study.crops.side or 'whole'}"
     images = images_of(published, "kodak", study.crops)
-    return _collect(_each(published, folder, _made_from(found, system), compute, images))
+    return collect(each_image(published, folder, made_from_of(found, system.assign), compute, images))
 
 
 def show_system(published: Published, study: Study, system: System, number: int) -> np.ndarray:
@@ -92,7 +92,7 @@ def tokens_of_val(
 
     folder = f"{_folder(study.autoencoder, study.rate, system, seed)}/val-{crops.side or 'whole'}"
     images = images_of(published, "bsds500/val", crops)
-    each = _each(published, folder, _made_from(found, system), compute, images)
+    each = each_image(published, folder, made_from_of(found, system.assign), compute, images)
     return np.concatenate([one["tokens"].reshape(-1, one["tokens"].shape[-1]) for one in each])
 
 
@@ -100,22 +100,23 @@ def _folder(autoencoder: str, rate: Rate, system: System, seed: int) -> str:
     return f"{autoencoder}-{rate.name}-{seed}/{system.codes}-{system.assign}"
 
 
-def _made_from(found: Coder, system: System) -> dict:
+def made_from_of(found: Coder, assign: str) -> dict:
+    """What the scores of a coder depend on, beside the images."""
     codes, metrics = found.tokenizer.codebook.codes, found.tokenizer.codebook.position_metrics
     return {
-        "assign": [system.assign, describe_assigner(found.tokenizer.assigner)],
+        "assign": [assign, describe_assigner(found.tokenizer.assigner)],
         "codebook": digest({"codes": codes, "metrics": metrics}),
     }
 
 
-def _each(
+def each_image(
     published: Published,
     folder: str,
     made_from: dict,
     compute: Callable[[np.ndarray], Scores],
     images: Sequence[np.ndarray],
 ) -> list[Scores]:
-    """What is computed of every image (1, H, W, 3)."""
+    """What is computed of every image (1, H, W, 3), each kept in a file."""
 
     def cell(i: int) -> Cell:
         image = check_images(images[i])
@@ -125,7 +126,7 @@ def _each(
     return [cell(i)[1] for i in range(len(images))]
 
 
-def _collect(each: Sequence[Scores]) -> Scores:
+def collect(each: Sequence[Scores]) -> Scores:
     """The scores of all images, and the tokens of all, (n, S)."""
     found = {name: np.concatenate([one[name] for one in each]) for name in each[0] if name != "tokens"}
     if "tokens" in each[0]:

@@ -45,6 +45,16 @@ def codecs(rows: Sequence[Row]) -> Table:
     return ["codec", "quality", "bits a pixel", *_HEADS], cells
 
 
+def weights(rows: Sequence[Row]) -> Table:
+    """One line for each weight of LPIPS, on photographs by which it is chosen."""
+    cells: list[list[object]] = []
+    for identity in _distinct(select(rows, case="choice"), ("autoencoder", "codes_per_token", "codes", "side", "weight")):
+        some = select(rows, case="choice", **identity)
+        line = [identity["autoencoder"], f"{identity['codes_per_token']} x {identity['codes']}", _pixels(identity["side"])]
+        cells.append([*line, identity["weight"], *(mean_of(some, score=name) for name in _SCORES)])
+    return ["autoencoder", "tokens", "pixels", "perceptual", *_HEADS], cells
+
+
 def saved(rows: Sequence[Row]) -> Table:
     """Bits saved compared with Euclidean k-means, one line for each system."""
     cells: list[list[object]] = []
@@ -80,6 +90,7 @@ TABLES: dict[str, Callable[[Sequence[Row]], Table]] = {
     "systems": systems,
     "saved": saved,
     "bounds": bounds,
+    "weights": weights,
     "codecs": codecs,
 }
 """What each is called in docs, behind photographs_."""

@@ -132,7 +132,7 @@ def test_the_whole_benchmark(published, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["photographs", *map(str, folders), *flags, "--output", str(tmp_path)])
     program.main()
     found = json.loads((tmp_path / "photographs_part.json").read_text())["rows"]
-    assert {each["case"] for each in found} == {"photographs", "bound", "codec", "bits saved"}
+    assert {each["case"] for each in found} == {"photographs", "bound", "codec", "choice", "bits saved"}
     assert all(table(found)[1] for table in tables.TABLES.values())
     assert {each["codebook"] for each in select(found, case="photographs")} >= {"kmeans", "uniform", "geodesic", "product"}
     assert all((tmp_path / f"photographs_part_{name}.png").exists() for name in ("curves", "pictures", "errors"))
