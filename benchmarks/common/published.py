@@ -13,6 +13,7 @@ from benchmarks.common.harness import Cell, kept
 from benchmarks.common.photographs import Photograph, draw_batch, fixed_crops, read_photographs
 from geovq.assignment.whitened import Whitened
 from geovq.codebook.names import CodebookName, CompositionName
+from geovq.codebook.recipe import StatisticsName, needed_statistics
 from geovq.decoder.adapters import from_nnx
 from geovq.models.tiny_autoencoder import TinyAutoencoder
 from geovq.tokenizer.fitting import measure
@@ -85,20 +86,21 @@ class Published(NamedTuple):
         path.parent.mkdir(parents=True, exist_ok=True)
         return kept(path, made_from, compute)
 
-    def measure(self, autoencoder: str, seed: int) -> Measured:
+    def measure(self, autoencoder: str, seed: int, statistics: StatisticsName = "means") -> Measured:
         """What codes are fitted from, of the training crops."""
-        return measure(*self.vae(autoencoder), self.training_crops(seed), statistics="means", seed=seed)
+        return measure(*self.vae(autoencoder), self.training_crops(seed), statistics=statistics, seed=seed)
 
-    def measured_path(self, autoencoder: str, seed: int) -> pathlib.Path:
+    def measured_path(self, autoencoder: str, seed: int, statistics: StatisticsName = "means") -> pathlib.Path:
         """Where `measured` keeps it."""
-        return self.run / "measured" / f"{autoencoder}-{seed}.npz"
+        more = "" if statistics == "means" else f"-{statistics}"
+        return self.run / "measured" / f"{autoencoder}{more}-{seed}.npz"
 
-    def measured(self, autoencoder: str, seed: int) -> Measured:
+    def measured(self, autoencoder: str, seed: int, statistics: StatisticsName = "means") -> Measured:
         """The same, measured once a run folder."""
-        path = self.measured_path(autoencoder, seed)
+        path = self.measured_path(autoencoder, seed, statistics)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.measure(autoencoder, seed).save(path)
+            self.measure(autoencoder, seed, statistics).save(path)
         return Measured.load(path)
 
     def codes_path(self, fitted: Fitted) -> pathlib.Path:
@@ -115,7 +117,7 @@ class Published(NamedTuple):
             fit = functools.partial(fit, codebook=fitted.codebook)
         made = fit(
             *vae,
-            self.measured(fitted.autoencoder, fitted.seed),
+            self.measured(fitted.autoencoder, fitted.seed, needed_statistics(fitted.codebook or "whitened")),
             num_codes=fitted.num_codes,
             num_quantizers=fitted.num_quantizers,
             composition=fitted.composition,
