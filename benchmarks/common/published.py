@@ -46,6 +46,11 @@ class Fitted(NamedTuple):
     composition: CompositionName = "residual"
 
     @property
+    def statistics(self) -> StatisticsName:
+        """What is measured for them: all codebooks that need more than means share one graph."""
+        return "means" if needed_statistics(self.codebook or "whitened") == "means" else "graph"
+
+    @property
     def name(self) -> str:
         """Of the file."""
         composed = "" if self.composition == "residual" else f"-{self.composition}"
@@ -117,7 +122,7 @@ class Published(NamedTuple):
             fit = functools.partial(fit, codebook=fitted.codebook)
         made = fit(
             *vae,
-            self.measured(fitted.autoencoder, fitted.seed, needed_statistics(fitted.codebook or "whitened")),
+            self.measured(fitted.autoencoder, fitted.seed, fitted.statistics),
             num_codes=fitted.num_codes,
             num_quantizers=fitted.num_quantizers,
             composition=fitted.composition,
