@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from benchmarks.common.harness import Cell, kept
-from benchmarks.common.rows import Row, mean_row, row
 from benchmarks.common.photographs import Photograph, draw_batch, fixed_crops, read_photographs
+from benchmarks.common.rows import Row, mean_row, row
 from benchmarks.vq_models.schedules import Model, Schedule
 from benchmarks.vq_models.training import Trained, train
 from geovq.assignment.amortised import Amortised
@@ -30,6 +30,7 @@ ASSIGNERS: Mapping[str, Assigner] = {
     OWN: Nearest(sweeps=0),
     "whitened": Whitened(),
     "amortised": Amortised(),
+    "joint": Joint(),
     "joint, 256 probes": Joint(probes=256),
     "joint, 256 directions": Joint(directions=256),
 }
