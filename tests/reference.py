@@ -35,9 +35,9 @@ VGG16 = [(1, 1)] * 2 + ["pool 2"] + [(1, 1)] * 2 + (["pool 2"] + [(1, 1)] * 3) *
 def lpips_features(weights, image):
     """The five layers that LPIPS compares of one image (H, W, 3) in [-1, 1], pixel after pixel."""
     name = "VGG16_0" if "VGG16_0" in weights else "AlexNet_0"
-    layers, compared = {"AlexNet_0": (ALEXNET, range(5)), "VGG16_0": (VGG16, (1, 3, 6, 9, 12))}[name]
+    layers, compared = (VGG16, [1, 3, 6, 9, 12]) if name == "VGG16_0" else (ALEXNET, [*range(5)])
     x = (image - np.array([-0.030, -0.088, -0.188])) / np.array([0.458, 0.448, 0.450])
-    rectified = []
+    rectified: list[np.ndarray] = []
     for layer in layers:
         if isinstance(layer, str):
             x = pool(x, int(layer[-1]))
@@ -51,7 +51,10 @@ def pool(x, taps):
     """The greatest of every window, two pixels apart."""
     side = [(s - taps) // 2 + 1 for s in x.shape[:2]]
     return np.array(
-        [[x[2 * i : 2 * i + taps, 2 * j : 2 * j + taps].max(axis=(0, 1)) for j in range(side[1])] for i in range(side[0])]
+        [
+            [x[2 * i : 2 * i + taps, 2 * j : 2 * j + taps].max(axis=(0, 1)) for j in range(side[1])]
+            for i in range(side[0])
+        ]
     )
 
 

@@ -23,10 +23,10 @@ A tokenizer of a published autoencoder is fine-tuned on photographs, an hour for
     python -m train.finetune --preset photographs --tokenizer photos.npz --autoencoder DIR/taesd --images PHOTOGRAPHS \
         --run runs/photographs
 
-The study's runs need RUN/vae and RUN/codebook, or, for --finetune.codebook vqvae, RUN/baseline, whose decoder and codes it goes on with; a run
-folder holds one fine-tuning. Writes RUN/finetune/tokenizer.npz, which holds the decoder's parameters with the codes, and a
-folder for each round. `train.stages.tokenizers.load_finetuned` reads it, with any assignment but geodesic; of a published
-autoencoder, `Tokenizer.load(file, vae.encode, vae.decode)`. Run it again to go on after an interruption.
+The study's runs need RUN/vae and RUN/codebook, or, for --finetune.codebook vqvae, RUN/baseline, whose decoder and codes it goes
+on with; a run folder holds one fine-tuning. Writes RUN/finetune/tokenizer.npz, which holds the decoder's parameters with the
+codes, and a folder for each round. `train.stages.tokenizers.load_finetuned` reads it, with any assignment but geodesic; of a
+published autoencoder, `Tokenizer.load(file, vae.encode, vae.decode)`. Run it again to go on after an interruption.
 """
 
 import dataclasses
@@ -60,17 +60,17 @@ class Others:
 def main() -> None:
     """Runs the program."""
     run, others = parse(__doc__, ("data", "finetune"), Others(), presets=(*STUDY, "photographs"))
-    given = [others.tokenizer, others.autoencoder, others.images]
-    if any(value is not None for value in given):
-        if None in given or others.tokens_of is not None:
-            raise InputError(
-                "photographs: expected --tokenizer, --autoencoder and --images together, without --tokens-of, found some of them; "
-                "give all three."
-            )
+    tokenizer, autoencoder, images = others.tokenizer, others.autoencoder, others.images
+    if tokenizer is not None and autoencoder is not None and images is not None and others.tokens_of is None:
         from train.stages import photographs
 
-        photographs.run(run, photographs.Sources(*given, others.crop, others.crops))  # type: ignore[arg-type]
+        photographs.run(run, photographs.Sources(tokenizer, autoencoder, images, others.crop, others.crops))
         return
+    if (tokenizer, autoencoder, images) != (None, None, None):
+        raise InputError(
+            "photographs: expected --tokenizer, --autoencoder and --images together, and no --tokens-of, found others; give "
+            "these three."
+        )
     tokens_of = None if others.tokens_of is None else stored_run(others.tokens_of)
 
     from train.stages import finetune

@@ -86,9 +86,7 @@ class Setting(NamedTuple):
         fields: Row = {"case": "measure", "autoencoder": autoencoder, "seed": seed, "side": self.schedule.crop}
 
         def compute() -> Cell:
-            found, rows = _costs(
-                fields, self.schedule.crops, lambda: self.published.measure(autoencoder, seed)
-            )
+            found, rows = _costs(fields, self.schedule.crops, lambda: self.published.measure(autoencoder, seed))
             path.parent.mkdir(parents=True, exist_ok=True)
             found.save(path)
             return rows, {}

@@ -1,8 +1,8 @@
 """What is the geometry worth on autoencoders that nobody here trained? Published ones, photographs, and rivals at the same bits.
 
-    python -m benchmarks.photographs --autoencoders DIR --photographs DIR --run runs/photographs           eight hours on two cores
-    python -m benchmarks.photographs ... --run runs/full --schedule full                     an accelerator; three seeds, whole images
-    python -m benchmarks.photographs ... --run runs/smoke --schedule smoke --rivals uniform                 minutes, to try it
+    python -m benchmarks.photographs --autoencoders DIR --photographs DIR --run runs/photographs         eight hours on two cores
+    python -m benchmarks.photographs ... --run runs/full --schedule full                 an accelerator; whole images, three seeds
+    python -m benchmarks.photographs ... --run runs/smoke --schedule smoke --rivals uniform               minutes, to try it
 
 The first folder has taesd_encoder.safetensors and so on, the second bsds500/train, to which codes are fitted, bsds500/val, by
 which choices are made and code frequencies counted, and kodak, on which all is reported. Every image under every system is a file

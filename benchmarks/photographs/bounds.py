@@ -42,7 +42,11 @@ def optimised(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _step(
-    adam: optax.GradientTransformation, decode: Callable, latents: Float[Array, "1 h w d"], state: optax.OptState, image: Array
+    adam: optax.GradientTransformation,
+    decode: Callable,
+    latents: Float[Array, "1 h w d"],
+    state: optax.OptState,
+    image: Array,
 ) -> tuple[Float[Array, "1 h w d"], optax.OptState]:
     gradient = jax.grad(lambda z: jnp.sum((decode(z) - image) ** 2))(latents)
     updates, state = adam.update(gradient, state)

@@ -27,7 +27,12 @@ def perceptual_weights(published: Published, autoencoder: str, rate: Rate, crops
         seed: Of the codes.
     """
     found = coder(published, autoencoder, rate, System("default", "whitened"), seed)
-    fields: Row = {"case": "choice", "autoencoder": autoencoder, "codes": rate.num_codes, "codes_per_token": rate.num_quantizers}
+    fields: Row = {
+        "case": "choice",
+        "autoencoder": autoencoder,
+        "codes": rate.num_codes,
+        "codes_per_token": rate.num_quantizers,
+    }
     for weight in WEIGHTS:
         weighed = Coder(found.tokenizer.replace(assigner=Joint(perceptual=weight)))
         folder = f"{autoencoder}-{rate.name}-{seed}/weight-{weight:g}/val-{crops.side}"

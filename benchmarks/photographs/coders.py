@@ -50,8 +50,7 @@ def coder(published: Published, autoencoder: str, rate: Rate, system: System, se
     if system.codes in RIVALS:
         found = _rivals_coder(published, autoencoder, rate, system.codes, seed)
     else:
-        codebook = None if system.codes in ("default", "product") else system.codes
-        fitted = Fitted(autoencoder, rate.num_codes, rate.num_quantizers, seed, codebook, system.composition)
+        fitted = Fitted(autoencoder, rate.num_codes, rate.num_quantizers, seed, system.codebook, system.composition)
         found = Coder(published.tokenizer(fitted))
     return _with_assigner(published, found, system.assign, seed)
 

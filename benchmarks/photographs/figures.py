@@ -60,7 +60,8 @@ def curves(rows: Sequence[Row], path: pathlib.Path) -> None:
     figure, axes = pyplot.subplots(2, len(autoencoders), figsize=(5 * len(autoencoders), 8), sharex=True, squeeze=False)
     for column, autoencoder in enumerate(autoencoders):
         some = select(found, autoencoder=autoencoder)
-        side = max(names_of(some, "side"), key=lambda side: len(_points(some, side, "kmeans", "own", "psnr")))
+        sides: list[int | None] = [each["side"] for each in some]
+        side = max(dict.fromkeys(sides), key=lambda side: len(_points(some, side, "kmeans", "own", "psnr")))
         for axis, score in zip(axes[:, column], ("psnr", "lpips"), strict=True):
             for (codebook, assign), (label, style) in _CURVES.items():
                 points = _points(some, side, codebook, assign, score)

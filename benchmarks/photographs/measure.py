@@ -47,7 +47,12 @@ def measure(published: Published, schedule: Schedule, autoencoders: tuple[str, .
     for autoencoder, crops in schedule.bounds:
         if autoencoder in autoencoders:
             vae = published.vae(autoencoder)
-            fields: Row = {"case": "bound", "autoencoder": autoencoder, "side": crops.side, "photographs": crops.photographs}
+            fields: Row = {
+                "case": "bound",
+                "autoencoder": autoencoder,
+                "side": crops.side,
+                "photographs": crops.photographs,
+            }
             ways = {
                 "continuous": functools.partial(bounds.encoded, *vae),
                 "optimised": functools.partial(bounds.optimised, *vae, steps=schedule.steps),
@@ -77,7 +82,10 @@ def _study(
             known = tokens_of_val(published, study, _fast(system), seed, schedule.frequencies)
             num_codes = study.rate.num_codes
             coded = float(entropy_bits(known, scores["tokens"], num_codes).sum()) / PIXELS
-            print(f"{study.autoencoder} {study.rate.name} {system.codes}, {system.assign}: {scores['psnr'].mean():.2f} dB", flush=True)
+            print(
+                f"{study.autoencoder} {study.rate.name} {system.codes}, {system.assign}: {scores['psnr'].mean():.2f} dB",
+                flush=True,
+            )
             yield from _means(fields, scores)
             yield row(fields, "bits_per_pixel", study.rate.bits / PIXELS)
             yield row(fields, "entropy_bits_per_pixel", coded)
@@ -150,9 +158,7 @@ def _saved(curves: Mapping[tuple, Curve]) -> Iterator[Row]:
                     yield statistic_row(fields | {"at_equal": quality, "bits": kind}, "bits_saved", saved, *columns)
 
 
-def _saving(
-    anchor_rates: np.ndarray, rates: np.ndarray, anchor: np.ndarray, ours: np.ndarray
-) -> float:
+def _saving(anchor_rates: np.ndarray, rates: np.ndarray, anchor: np.ndarray, ours: np.ndarray) -> float:
     """Of the mean qualities of images (n, points)."""
     return rate_saved((anchor_rates, anchor.mean(axis=0)), (rates, ours.mean(axis=0)))
 

@@ -1,4 +1,4 @@
-"""Quantizers that know nothing of the decoder. Each is codes (S, K, d) whose sums stand for latents, so ours can use them, too."""
+"""Quantizers that know nothing of the decoder: codes (S, K, d) whose sums stand for latents, which our assigners take, too."""
 
 from collections.abc import Callable
 from typing import Any
@@ -96,12 +96,12 @@ def _gaussian(latents: Latents, rate: Rate, seed: int) -> Codes:
 
 
 def _beam(latents: Latents, rate: Rate, seed: int) -> Codes:
-    """faiss's residual quantizer with beam search."""
+    """Faiss's residual quantizer with beam search."""
     return _trained("beam", latents, rate, seed)
 
 
 def _local_search(latents: Latents, rate: Rate, seed: int) -> Codes:
-    """faiss's local-search quantizer, LSQ++ (Martinez et al. 2018)."""
+    """Faiss's local-search quantizer, LSQ++ (Martinez et al. 2018)."""
     return _trained("lsq", latents, rate, seed)
 
 
@@ -149,4 +149,3 @@ _RIVALS: dict[RivalName, Callable[[Latents, Rate, int], Codes]] = {
     "beam": _beam,
     "lsq": _local_search,
 }
-

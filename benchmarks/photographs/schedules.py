@@ -5,7 +5,7 @@ import math
 from collections.abc import Collection, Iterator
 from typing import Literal, NamedTuple, get_args
 
-from geovq.codebook.names import CodebookName, CompositionName
+from geovq.codebook.names import CODEBOOKS, CodebookName, CompositionName
 
 ScheduleName = Literal["reduced", "full", "smoke"]
 
@@ -43,6 +43,11 @@ class System(NamedTuple):
 
     codes: Codes
     assign: Assign
+
+    @property
+    def codebook(self) -> CodebookName | None:
+        """Of codes that are fitted; None for the default one."""
+        return next((name for name in CODEBOOKS if name == self.codes), None)
 
     @property
     def composition(self) -> CompositionName:
@@ -170,11 +175,15 @@ _FULL = (
 )
 _SMOKE = (
     Study("taesd", Rate(16), (*_CURVE, *_CHEAP, *_OURS, System("geodesic", "whitened")), Crops(2, 48), (0,)),
-    Study("taesd", Rate(4, 2), (*_CURVE, *_CHEAP, System("lsq", "joint"), System("product", "joint")), Crops(2, 48), (0,)),
+    Study(
+        "taesd", Rate(4, 2), (*_CURVE, *_CHEAP, System("lsq", "joint"), System("product", "joint")), Crops(2, 48), (0,)
+    ),
 )
 
 SCHEDULES: dict[ScheduleName, Schedule] = {
-    "reduced": Schedule(_REDUCED, _bounds(_REDUCED), 24, Crops(24, 256), 200, 256, Crops(100, 256), Crops(12, 96), Rate(512, 2)),
+    "reduced": Schedule(
+        _REDUCED, _bounds(_REDUCED), 24, Crops(24, 256), 200, 256, Crops(100, 256), Crops(12, 96), Rate(512, 2)
+    ),
     "full": Schedule(_FULL, _bounds(_FULL), 100, _WHOLE, 200, 256, Crops(100, 256), Crops(24, 128), Rate(512, 2)),
     "smoke": Schedule(_SMOKE, _bounds(_SMOKE), 2, Crops(2, 48), 4, 64, Crops(2, 48), Crops(2, 48), Rate(4, 2)),
 }

@@ -31,7 +31,9 @@ def bounds(rows: Sequence[Row]) -> Table:
     for identity in _distinct(select(rows, case="bound"), ("autoencoder", "side", "photographs", "way")):
         some = select(rows, case="bound", **identity)
         means = [mean_of(some, score=name) for name in _SCORES]
-        cells.append([identity["autoencoder"], _pixels(identity["side"]), identity["photographs"], identity["way"], *means])
+        cells.append(
+            [identity["autoencoder"], _pixels(identity["side"]), identity["photographs"], identity["way"], *means]
+        )
     return ["autoencoder", "pixels", "photographs", "latents", *_HEADS], cells
 
 
@@ -48,9 +50,15 @@ def codecs(rows: Sequence[Row]) -> Table:
 def weights(rows: Sequence[Row]) -> Table:
     """One line for each weight of LPIPS, on photographs by which it is chosen."""
     cells: list[list[object]] = []
-    for identity in _distinct(select(rows, case="choice"), ("autoencoder", "codes_per_token", "codes", "side", "weight")):
+    for identity in _distinct(
+        select(rows, case="choice"), ("autoencoder", "codes_per_token", "codes", "side", "weight")
+    ):
         some = select(rows, case="choice", **identity)
-        line = [identity["autoencoder"], f"{identity['codes_per_token']} x {identity['codes']}", _pixels(identity["side"])]
+        line = [
+            identity["autoencoder"],
+            f"{identity['codes_per_token']} x {identity['codes']}",
+            _pixels(identity["side"]),
+        ]
         cells.append([*line, identity["weight"], *(mean_of(some, score=name) for name in _SCORES)])
     return ["autoencoder", "tokens", "pixels", "perceptual", *_HEADS], cells
 
@@ -60,7 +68,9 @@ def saved(rows: Sequence[Row]) -> Table:
     cells: list[list[object]] = []
     for identity in _distinct(select(rows, case="bits saved"), ("autoencoder", "side", "codebook", "assign")):
         some = select(rows, case="bits saved", **identity)
-        percents = [_percent(some, at_equal=at, bits=kind) for at in ("psnr", "lpips") for kind in ("nominal", "entropy-coded")]
+        percents = [
+            _percent(some, at_equal=at, bits=kind) for at in ("psnr", "lpips") for kind in ("nominal", "entropy-coded")
+        ]
         line = [identity["autoencoder"], _pixels(identity["side"]), identity["codebook"], identity["assign"]]
         cells.append([*line, *percents])
     heads = [f"% at equal {at}{coded}" for at in ("PSNR", "LPIPS-Alex") for coded in ("", ", entropy-coded")]
@@ -69,7 +79,10 @@ def saved(rows: Sequence[Row]) -> Table:
 
 def _distinct(rows: Sequence[Row], names: tuple[str, ...]) -> list[Row]:
     """The different values of some fields, in order."""
-    return [dict(zip(names, values, strict=True)) for values in dict.fromkeys(tuple(each[name] for name in names) for each in rows)]
+    return [
+        dict(zip(names, values, strict=True))
+        for values in dict.fromkeys(tuple(each[name] for name in names) for each in rows)
+    ]
 
 
 def _pixels(side: int | None) -> str:

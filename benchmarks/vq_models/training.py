@@ -12,8 +12,8 @@ import numpy as np
 import optax
 from flax import nnx
 
-from benchmarks.vq_models.networks import Networks, quantize
 from benchmarks.common.photographs import Photograph, draw_batch
+from benchmarks.vq_models.networks import Networks, quantize
 from benchmarks.vq_models.schedules import Model
 from geovq.decoder.adapters import from_nnx
 from geovq.models.vq import MovingCodes, initial_codes, straight_through, update_codes

@@ -25,9 +25,9 @@ def load_autoencoder(
     """Reads published weights of any autoencoder that this package has.
 
     Args:
-        path_or_repository: A folder that diffusers wrote; or the author's files of a tiny autoencoder without their ending, such as
-            weights/taesd for weights/taesd_encoder.safetensors and weights/taesd_decoder.safetensors; or, if huggingface_hub is
-            installed, a repository OWNER/NAME.
+        path_or_repository: A folder that diffusers wrote; or the author's files of a tiny autoencoder without their ending, such
+            as weights/taesd for weights/taesd_encoder.safetensors and weights/taesd_decoder.safetensors; or, if huggingface_hub
+            is installed, a repository OWNER/NAME.
         dtype: Of parameters, arithmetic and results, whatever the file has.
 
     Returns:

@@ -95,7 +95,9 @@ def test_the_gain_of_amortised_is_a_part_of_that_of_joint():
 
 @pytest.mark.slow
 def test_the_whole_benchmark(published, tmp_path, monkeypatch, capsys):
-    folders = [word for name, folder in (published | {"run": tmp_path / "run"}).items() for word in (f"--{name}", folder)]
+    folders = [
+        word for name, folder in (published | {"run": tmp_path / "run"}).items() for word in (f"--{name}", folder)
+    ]
     command = ["large", *map(str, folders), "--output", str(tmp_path), "--schedule", "smoke"]
     monkeypatch.setattr(sys, "argv", command)
     program.main()

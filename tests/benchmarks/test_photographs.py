@@ -127,14 +127,21 @@ def test_the_busiest_part_is_magnified():
 
 @pytest.mark.slow
 def test_the_whole_benchmark(published, tmp_path, monkeypatch, capsys):
-    folders = [word for name, folder in (published | {"run": tmp_path / "run"}).items() for word in (f"--{name}", folder)]
+    folders = [
+        word for name, folder in (published | {"run": tmp_path / "run"}).items() for word in (f"--{name}", folder)
+    ]
     flags = ["--schedule", "smoke", "--rivals", "uniform", "gaussian", "--only", "taesd"]
     monkeypatch.setattr(sys, "argv", ["photographs", *map(str, folders), *flags, "--output", str(tmp_path)])
     program.main()
     found = json.loads((tmp_path / "photographs_part.json").read_text())["rows"]
     assert {each["case"] for each in found} == {"photographs", "bound", "codec", "choice", "bits saved"}
     assert all(table(found)[1] for table in tables.TABLES.values())
-    assert {each["codebook"] for each in select(found, case="photographs")} >= {"kmeans", "uniform", "geodesic", "product"}
+    assert {each["codebook"] for each in select(found, case="photographs")} >= {
+        "kmeans",
+        "uniform",
+        "geodesic",
+        "product",
+    }
     assert all((tmp_path / f"photographs_part_{name}.png").exists() for name in ("curves", "pictures", "errors"))
     capsys.readouterr()
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*.npz")}

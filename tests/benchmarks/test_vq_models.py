@@ -7,10 +7,10 @@ import jax
 import numpy as np
 import pytest
 
+from benchmarks.common.photographs import draw_batch, fixed_crops
 from benchmarks.common.rows import mean_row, row
 from benchmarks.vq_models import __main__ as program
 from benchmarks.vq_models import training
-from benchmarks.common.photographs import draw_batch, fixed_crops
 from benchmarks.vq_models.schedules import SCHEDULES, Model
 from benchmarks.vq_models.tables import tables
 

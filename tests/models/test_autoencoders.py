@@ -14,7 +14,10 @@ from geovq.models.tiny_autoencoder import TinyAutoencoder
 from geovq.validation import InputError
 
 TINY = TinyAutoencoder(TinyAutoencoderConfig(4, 4, (0, 1), (1, 0)), rngs=nnx.Rngs(0))
-KL = AutoencoderKL(AutoencoderKLConfig(latent_channels=4, block_out_channels=(4, 8), layers_per_block=1, norm_num_groups=2), rngs=nnx.Rngs(0))
+KL = AutoencoderKL(
+    AutoencoderKLConfig(latent_channels=4, block_out_channels=(4, 8), layers_per_block=1, norm_num_groups=2),
+    rngs=nnx.Rngs(0),
+)
 
 
 @pytest.mark.parametrize("model", [TINY, KL], ids=["tiny", "kl"])
@@ -33,7 +36,7 @@ def test_the_authors_files_are_named_without_their_ending(tmp_path, rng):
             save_file({"0.weight": np.zeros((1, 1, 3, 3), np.float32)}, tmp_path / f"{name}_{part}.safetensors")
     with pytest.raises(InputError, match="taef1_"):  # found, and refused for its tensors
         load_autoencoder(tmp_path / "taef1")
-    with pytest.raises(InputError, match="taesd, taef1|taef1, taesd"):
+    with pytest.raises(InputError, match="taef1, taesd"):
         load_autoencoder(tmp_path)
 
 

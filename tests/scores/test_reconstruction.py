@@ -108,7 +108,7 @@ def test_lpips_of_both_networks(rng):
     np.testing.assert_allclose(scores.lpips(images, images, network="vgg"), 0, atol=1e-6)
     np.testing.assert_allclose(scores.lpips([*images], [*other], network="vgg"), found[1], rtol=1e-4)
     with pytest.raises(InputError, match="network: expected one of alex, vgg, found 'squeeze'; choose one of them"):
-        scores.lpips(images, other, network="squeeze")
+        scores.lpips(images, other, network="squeeze")  # type: ignore[arg-type]
 
 
 def test_nan_out_of_the_network_is_refused(rng, monkeypatch):

@@ -72,7 +72,7 @@ def parse(
         ("run", _help(pathlib.Path, "Run folder; runs/PRESET if not given."), folder),
         (
             "preset",
-            _help(Literal[presets] | None, "Options of a new folder; quick if not given."),  # type: ignore[valid-type]
+            _help(Literal[presets] | None, "Options of a new folder; quick if not given."),
             preset,
         ),
         *((name, _section(name, type(getattr(default, name))), getattr(default, name)) for name in sections),

@@ -56,7 +56,11 @@ def run(run: Run, tokens_of: Run | None = None) -> None:
 
 
 def fine_tune(
-    options: FinetuneOptions, tokenizer: Tokenizer, images: Parts, stage: Stage, given: Mapping[str, Grids] | None = None
+    options: FinetuneOptions,
+    tokenizer: Tokenizer,
+    images: Parts,
+    stage: Stage,
+    given: Mapping[str, Grids] | None = None,
 ) -> None:
     """Rounds of training; the best tokenizer becomes tokenizer.npz in the stage's folder, and the stage is complete.
 

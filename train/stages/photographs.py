@@ -52,7 +52,7 @@ def run(run: Run, sources: Sources) -> None:
     tokenizer = Tokenizer.load(sources.tokenizer, vae.encode, vae.decode)
     if tokenizer.stride is None:
         raise InputError(
-            f"{sources.tokenizer}: expected a tokenizer that takes images of any size, found one of {tokenizer.image_shape} alone; "
+            f"{sources.tokenizer}: expected a tokenizer of images of any size, found one of {tokenizer.image_shape} alone; "
             "fit it to a convolutional autoencoder."
         )
     images = _draw(sources, options.seed, options.max_val_images)
@@ -77,5 +77,8 @@ def _draw(sources: Sources, seed: int, max_val_images: int) -> Parts:
     held_out, rest = ([paths[i] for i in sorted(part)] for part in (order[:count], order[count:]))
     train = draw_crops(rest, sources.crop, sources.crops, seed)
     val = draw_crops(held_out, sources.crop, min(max_val_images, max(1, sources.crops // _HELD_OUT)), seed)
-    print(f"finetune: {len(train):,} crops of {len(rest):,} photographs, {len(val):,} of {count:,} others to validate", flush=True)
+    print(
+        f"finetune: {len(train):,} crops of {len(rest):,} photographs, {len(val):,} of {count:,} others to validate",
+        flush=True,
+    )
     return Parts(train, val)

@@ -13,7 +13,18 @@ from geovq.models.tiny_autoencoder import TinyAutoencoder
 from geovq.tokenizer.tokenizer import Tokenizer
 from tests.runs import program
 
-FLAGS = ["--finetune.epochs", "6", "--finetune.rounds", "1", "--finetune.learning-rate", "0.003", "--crops", "64", "--crop", "32"]
+FLAGS = [
+    "--finetune.epochs",
+    "6",
+    "--finetune.rounds",
+    "1",
+    "--finetune.learning-rate",
+    "0.003",
+    "--crops",
+    "64",
+    "--crop",
+    "32",
+]
 
 
 @pytest.fixture(scope="module")
