@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from geovq.decoder.adapters import as_partial
 from geovq.decoder.autoencoder import decode_latents, encode_images
 
 LEARNING_RATE = 0.03
@@ -31,7 +32,7 @@ def optimised(
         image: One image in [0, 1].
         steps: Gradient steps.
     """
-    latents = jnp.asarray(encode_images(encode, image))
+    decode, latents = as_partial(decode, "decode"), jnp.asarray(encode_images(encode, image))
     schedule = optax.cosine_decay_schedule(LEARNING_RATE, steps)
     adam = optax.adam(schedule)
     state = adam.init(latents)

@@ -39,15 +39,14 @@ def rate_saved(
     """
     from bjontegaard import bd_rate
 
-    if not all(_is_monotone(quality) for _, quality in (anchor, ours)) or not _overlap(anchor[1], ours[1]):
+    sign = 1 if anchor[1][-1] > anchor[1][0] else -1  # the package wants qualities that rise
+    qualities = [sign * quality for _, quality in (anchor, ours)]
+    if any((np.diff(quality) <= 0).any() for quality in qualities) or not _overlap(*qualities):
         return float("nan")
-    change = bd_rate(*anchor, *ours, method="pchip", require_matching_points=False, min_overlap=0)
+    change = bd_rate(
+        anchor[0], qualities[0], ours[0], qualities[1], method="pchip", require_matching_points=False, min_overlap=0
+    )
     return -float(change) / 100
-
-
-def _is_monotone(values: Float[np.ndarray, " p"]) -> bool:
-    steps = np.diff(values)
-    return bool((steps > 0).all() or (steps < 0).all())
 
 
 def _overlap(a: Float[np.ndarray, " p"], b: Float[np.ndarray, " q"]) -> bool:
