@@ -73,7 +73,8 @@ def _systems(setting: Setting, coding: Coding, seed: int) -> Iterator[tuple[str,
     yield "joint", ours.replace(assigner=Joint())
     if coding.perceptual:
         yield "joint-lpips", ours.replace(assigner=Joint(perceptual=coding.perceptual))
-    yield "greedy", ours.replace(assigner=Greedy())
+    if setting.schedule.greedy:
+        yield "greedy", ours.replace(assigner=Greedy())
 
 
 def _continuous(setting: Setting, coding: Coding, images: np.ndarray) -> Found:
