@@ -176,7 +176,7 @@ _FULL = (
 _SMOKE = (
     Study("taesd", Rate(16), (*_CURVE, *_CHEAP, *_OURS, System("geodesic", "whitened")), Crops(2, 48), (0,)),
     Study(
-        "taesd", Rate(4, 2), (*_CURVE, *_CHEAP, System("lsq", "joint"), System("product", "joint")), Crops(2, 48), (0,)
+        "taesd", Rate(16, 3), (*_CURVE, *_CHEAP, System("lsq", "joint"), System("product", "joint")), Crops(2, 48), (0,)
     ),
 )
 
@@ -185,6 +185,6 @@ SCHEDULES: dict[ScheduleName, Schedule] = {
         _REDUCED, _bounds(_REDUCED), 24, Crops(24, 256), 200, 256, Crops(100, 256), Crops(12, 96), Rate(512, 2)
     ),
     "full": Schedule(_FULL, _bounds(_FULL), 100, _WHOLE, 200, 256, Crops(100, 256), Crops(24, 128), Rate(512, 2)),
-    "smoke": Schedule(_SMOKE, _bounds(_SMOKE), 2, Crops(2, 48), 4, 64, Crops(2, 48), Crops(2, 48), Rate(4, 2)),
+    "smoke": Schedule(_SMOKE, _bounds(_SMOKE), 2, Crops(2, 48), 4, 64, Crops(2, 48), Crops(2, 48), Rate(16, 3)),
 }
 """reduced: two cores, one seed, smaller crops for most rows. full: an accelerator. smoke: to try it."""

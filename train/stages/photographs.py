@@ -55,6 +55,10 @@ def run(run: Run, sources: Sources) -> None:
             f"{sources.tokenizer}: expected a tokenizer of images of any size, found one of {tokenizer.image_shape} alone; "
             "fit it to a convolutional autoencoder."
         )
+    if any(sources.crop % side for side in tokenizer.stride):
+        raise InputError(
+            f"crop: expected a multiple of the autoencoder's stride {tokenizer.stride}, found {sources.crop}; change it."
+        )
     images = _draw(sources, options.seed, options.max_val_images)
     made_from = {
         "tokenizer": digest(*load_arrays(sources.tokenizer)),

@@ -193,5 +193,7 @@ def _measure(before: Tokenizer, decode: Partial, codes: Float[np.ndarray, "S K d
     """A tokenizer of another decoder and other codes, with its mean metrics."""
     some = np.asarray(before.encoder(check_images(draw(images, _MEASURED, 0))))
     metrics = mean_metrics(single(decode), some, plan=DEFAULT_PLAN).by_position
+    if before.stride is not None:  # images of any size have one metric
+        metrics = metrics.mean(axis=(0, 1), keepdims=True)
     codebook = Codebook(codes, metrics.astype(np.float32))
     return Tokenizer(before.encoder, decode, codebook, assigner=before.assigner, image_shape=before.image_shape)
