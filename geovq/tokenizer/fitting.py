@@ -28,7 +28,7 @@ from geovq.geometry.measured import (
 )
 from geovq.metric.batched import token_metrics
 from geovq.numerics.kmeans import POINTS
-from geovq.tokenizer.defaults import MAX_TOKENS, Probes, Sizes, check_probes, choose_sizes, has_large_grids
+from geovq.tokenizer.defaults import MAX_TOKENS, Counts, Probes, check_probes, choose_counts, has_large_grids
 from geovq.tokenizer.measured import Measured, grids_of
 from geovq.tokenizer.probe import probe_vae
 from geovq.tokenizer.steps import draw_step_crops, measure_step_metric, step_positions
@@ -131,12 +131,12 @@ def measure_checked(
 ) -> Measured:
     """`measure` with images, functions and options that were checked before."""
     image_shape, latent_shape = images.shape[1:], encode_images(encode, images[:1], plan=options.plan).shape[1:]
-    sizes = choose_sizes(options.probes, options.max_images, latent_shape, image_shape)
-    if sizes.encoded is not None:
-        images = draw(images, sizes.encoded, options.seed)
+    counts = choose_counts(options.probes, options.max_images, latent_shape, image_shape)
+    if counts.encoded is not None:
+        images = draw(images, counts.encoded, options.seed)
     latents = encode_images(encode, images, plan=options.plan, progress=progress)
     sample = draw(latents.reshape(-1, latent_shape[-1]), POINTS, options.seed)
-    found = _measure_statistics(single(decode), latents, options, sizes, progress)
+    found = _measure_statistics(single(decode), latents, options, counts, progress)
     probe = probe_vae(encode, decode, grids_of(sample[:1], latent_shape))
     crops = None
     if has_large_grids(latent_shape, image_shape):
@@ -148,18 +148,18 @@ def _measure_statistics(
     decode: Partial,
     latents: Float[np.ndarray, "n h w d"],
     options: Options,
-    sizes: Sizes,
+    counts: Counts,
     progress: Progress | None,
 ) -> Statistics:
     seed, plan = options.seed, options.plan
-    exact = sizes.own_probes is None
+    exact = counts.own_probes is None
     if not exact:
-        some = draw(latents, sizes.mean, seed)
-        means = measure_means(decode, some, probes=sizes.mean_probes, seed=seed, plan=plan, progress=progress)
+        some = draw(latents, counts.mean, seed)
+        means = measure_means(decode, some, probes=counts.mean_probes, seed=seed, plan=plan, progress=progress)
         if options.statistics == "means":
             return means
-    grids = draw(latents, sizes.own, seed)
-    metrics = token_metrics(decode, grids, probes=sizes.own_probes, seed=seed, plan=plan, progress=progress)
+    grids = draw(latents, counts.own, seed)
+    metrics = token_metrics(decode, grids, probes=counts.own_probes, seed=seed, plan=plan, progress=progress)
     if exact:
         means = means_of(metrics)
         if options.statistics == "means":
