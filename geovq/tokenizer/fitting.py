@@ -29,8 +29,8 @@ from geovq.geometry.measured import (
 from geovq.metric.batched import token_metrics
 from geovq.numerics.kmeans import POINTS
 from geovq.tokenizer.defaults import MAX_TOKENS, Counts, Probes, check_probes, choose_counts, has_large_grids
+from geovq.tokenizer.fingerprint import fingerprint_vae
 from geovq.tokenizer.measured import Measured, grids_of
-from geovq.tokenizer.probe import probe_vae
 from geovq.tokenizer.steps import draw_step_crops, measure_step_metric, step_positions
 from geovq.validation import InputError, check_images, check_pixels, check_whole
 
@@ -137,11 +137,11 @@ def measure_checked(
     latents = encode_images(encode, images, plan=options.plan, progress=progress)
     sample = draw(latents.reshape(-1, latent_shape[-1]), POINTS, options.seed)
     found = _measure_statistics(single(decode), latents, options, counts, progress)
-    probe = probe_vae(encode, decode, grids_of(sample[:1], latent_shape))
+    fingerprint = fingerprint_vae(encode, decode, grids_of(sample[:1], latent_shape), options.plan)
     crops = None
     if has_large_grids(latent_shape, image_shape):
         crops = draw_step_crops(encode, decode, images, latent_shape, seed=options.seed)
-    return Measured(sample, found, tuple(image_shape), tuple(latent_shape), crops, probe)
+    return Measured(sample, found, tuple(image_shape), tuple(latent_shape), crops, fingerprint)
 
 
 def _measure_statistics(

@@ -41,12 +41,12 @@ from geovq.tokenizer.checks import (
 from geovq.tokenizer.cost import Cost, tokenizer_cost
 from geovq.tokenizer.defaults import MAX_TOKENS, Probes, check_probes, choose_few, default_assigner, has_large_grids
 from geovq.tokenizer.file import describe_assigner, load_tokenizer, save_tokenizer
+from geovq.tokenizer.fingerprint import check_fingerprint, fingerprint_vae
 from geovq.tokenizer.fitting import Options, check_options, check_sufficient, fit_measured, measure_checked, needed_for
 from geovq.tokenizer.given_codes import at_steps, measure_codes
 from geovq.tokenizer.images import as_crop, as_crops, as_image_shape, as_pixels, check_image_list, check_images_of
 from geovq.tokenizer.lists import check_lists, map_alike
 from geovq.tokenizer.measured import Measured, check_measurements
-from geovq.tokenizer.probe import check_probe, probe_vae
 from geovq.validation import InputError, check_images, check_pixels, check_whole, is_list_of_arrays
 
 
@@ -276,7 +276,7 @@ class Tokenizer:
             images = check_pixels(images, measured.image_shape)
         check_sufficient(recipe, assigner, measured, images)
         encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
-        measured.check_vae(encode, decode)
+        measured.check_vae(encode, decode, plan=plan)
         any_size = find_stride(encode, decode, measured.image_shape, measured.latent_shape) is not None
         check_assigner(assigner, num_quantizers, any_size=any_size)
         return cls._of_measured(encode, decode, measured, recipe, assigner, images, plan, progress)
@@ -608,13 +608,14 @@ class Tokenizer:
             return [self.dequantize(grid[None])[0] for grid in grids]
         return sum_codes(self.codebook.codes, as_grids(tokens, self.codebook, self.sizes.only_grid))
 
-    def save(self, path: str | os.PathLike, *, decoder: bool = False) -> str:
+    def save(self, path: str | os.PathLike, *, decoder: bool = False, plan: Plan = DEFAULT_PLAN) -> str:
         """Saves codes, the assigner with its statistics, and options as one file with a checksum.
 
         Args:
             path: The `.npz` to write; replaced only when the new one is whole.
             decoder: Whether the decoder's parameters go with them, as they should after fine-tuning: all that its function
                 carries, which for one made by `from_nnx` are those of the whole module.
+            plan: How much memory encoder and decoder may take for one image, by which `load` knows the VAE again.
 
         Returns:
             SHA-256 of the content.
@@ -624,16 +625,17 @@ class Tokenizer:
                 one of this library.
         """
         decode = self._decode if decoder else None
-        return save_tokenizer(path, self.codebook, self.assigner, self.image_shape, self._probe(), decode)
+        return save_tokenizer(path, self.codebook, self.assigner, self.image_shape, self._fingerprint(plan), decode)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, encode: Callable, decode: Callable) -> Self:
+    def load(cls, path: str | os.PathLike, encode: Callable, decode: Callable, *, plan: Plan = DEFAULT_PLAN) -> Self:
         """Loads what `save` wrote, verified; nothing is unpickled or executed.
 
         Args:
             path: The file.
             encode: The VAE's encoder, as for `fit`.
             decode: Its decoder. Where the file holds a decoder's parameters, one of the same network with any parameters.
+            plan: As for `save`.
 
         Returns:
             The tokenizer.
@@ -643,7 +645,8 @@ class Tokenizer:
         """
         stored = load_tokenizer(path, as_partial(decode, "decode"))
         loaded = cls(encode, stored.decode, stored.codebook, assigner=stored.assigner, image_shape=stored.image_shape)
-        check_probe(loaded._probe(), stored.probe, str(path), "load the VAE that the tokenizer was fitted to")
+        found, remedy = loaded._fingerprint(plan), "load the VAE that the tokenizer was fitted to"
+        check_fingerprint(found, stored.fingerprint, str(path), remedy)
         return loaded
 
     def cost(self, image_shape: Sequence[int] | None = None, *, plan: Plan = DEFAULT_PLAN) -> Cost:
@@ -665,10 +668,10 @@ class Tokenizer:
         if image_shape != self.image_shape:
             check_size(self._encode, self._decode, self.sizes, image_shape, self.codebook.codes.shape[-1])
 
-    def _probe(self) -> dict[str, np.ndarray]:
+    def _fingerprint(self, plan: Plan) -> dict[str, np.ndarray]:
         """What the VAE makes of the first code alone."""
         first = self.dequantize(np.zeros((1, *self.token_shape), np.int32))
-        return probe_vae(self._encode, self._decode, first)
+        return fingerprint_vae(self._encode, self._decode, first, plan)
 
 
 def _measure(
