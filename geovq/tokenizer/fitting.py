@@ -13,7 +13,6 @@ from geovq.batching.chunks import Progress
 from geovq.batching.plan import DEFAULT_PLAN, Plan, settle
 from geovq.codebook.fit import check_statistics, fit_codes, refine_codebook, refining_images, rough_codes
 from geovq.codebook.recipe import STATISTICS, Recipe, StatisticsName, needed_statistics
-from geovq.codebook.step_metric import always
 from geovq.decoder.adapters import as_partial, single
 from geovq.decoder.autoencoder import check_autoencoder, encode_images
 from geovq.decoder.sizes import find_stride
@@ -240,11 +239,12 @@ def _at_steps(
     """What was measured, with the metric of a codebook's quantization steps in the place of the mean metric."""
     found, crops = measured.statistics, measured.crops
     assert crops is not None
-    under = rough_codes(recipe, measured.latents)
-    if recipe.name == "kmeans":  # its codes are the same under every metric
-        under = always(fit_codes(recipe, measured.latents, found))
+    # Codes of k-means are the same under every metric.
+    fit = (
+        fit_codes(recipe, measured.latents, found) if recipe.name == "kmeans" else rough_codes(recipe, measured.latents)
+    )
     step = measure_step_metric(
-        encode, decode, crops, under, found.mean_metric, seed=recipe.seed, plan=plan, progress=progress
+        encode, decode, crops, fit, found.mean_metric, seed=recipe.seed, plan=plan, progress=progress
     )
     if step is None:
         return found

@@ -11,7 +11,6 @@ from geovq.assignment.base import Codebook
 from geovq.assignment.nearest_codes import nearest_tokens
 from geovq.batching.chunks import Progress
 from geovq.batching.plan import Plan
-from geovq.codebook.step_metric import always
 from geovq.decoder.adapters import single
 from geovq.decoder.conventions.adaptation import ConventionWarning
 from geovq.metric.batched import mean_metrics
@@ -78,8 +77,9 @@ def at_steps(
     metrics, mean_metric = codebook.position_metrics, codebook.mean_metric
     latent_shape = (*metrics.shape[:2], metrics.shape[-1])
     crops = draw_step_crops(encode, decode, images, latent_shape, seed=seed)
-    codes_under = always(codebook.codes)
-    step = measure_step_metric(encode, decode, crops, codes_under, mean_metric, seed=seed, plan=plan, progress=progress)
+    step = measure_step_metric(
+        encode, decode, crops, codebook.codes, mean_metric, seed=seed, plan=plan, progress=progress
+    )
     return codebook._replace(position_metrics=step_positions(step, metrics))
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Num, UInt8
 
 from geovq.batching.chunks import Progress
 from geovq.batching.plan import Plan
-from geovq.codebook.step_metric import CodesUnder, StepMetric, fit_step_metric, images_used
+from geovq.codebook.step_metric import FitCodes, StepMetric, fit_step_metric, images_used
 from geovq.decoder.autoencoder import encode_images
 from geovq.decoder.sizes import Sizes, check_size, find_stride
 from geovq.validation import InputError
@@ -54,7 +54,7 @@ def measure_step_metric(
     encode: Callable,
     decode: Callable,
     crops: UInt8[np.ndarray, "m a b C"],
-    codes_under: CodesUnder,
+    codes: FitCodes | Float[np.ndarray, "S K d"],
     mean_metric: Float[np.ndarray, "d d"],
     *,
     seed: int,
@@ -65,7 +65,7 @@ def measure_step_metric(
     if len(crops) < 2:
         return None
     grids = encode_images(encode, crops, plan=plan)
-    return fit_step_metric(decode, codes_under, grids, crops, mean_metric, seed=seed, plan=plan, progress=progress)
+    return fit_step_metric(decode, codes, grids, crops, mean_metric, seed=seed, plan=plan, progress=progress)
 
 
 def step_positions(
