@@ -18,25 +18,15 @@ from geovq.decoder.autoencoder import check_codes, decode_latents, encode_images
 from geovq.decoder.sizes import Sizes, find_sizes
 from geovq.geometry.measured import Geometry
 from geovq.numerics.additive import sum_codes
-from geovq.tokenizer.checks import (
-    as_code_costs,
-    as_codebook,
-    as_grids,
-    as_latents,
-    as_start,
-    as_token_list,
-    check_latent_shape,
-    some_latents,
-    token_shape,
-)
+from geovq.tokenizer.checks import as_code_costs, as_codebook, as_grids, as_latents, as_start, some_latents, token_shape
 from geovq.tokenizer.cost import Cost, tokenizer_cost
 from geovq.tokenizer.defaults import MAX_TOKENS, Probes
 from geovq.tokenizer.file import describe_assigner, load_tokenizer, save_tokenizer
 from geovq.tokenizer.fingerprint import check_fingerprint, fingerprint_vae
 from geovq.tokenizer.fitting import Options, fit_images, fit_measured
 from geovq.tokenizer.given_codes import measure_codes
-from geovq.tokenizer.images import as_crop, as_crops, as_image_shape, as_pixels, check_image_list, check_images_of
-from geovq.tokenizer.lists import check_lists, map_alike
+from geovq.tokenizer.images import as_crop, as_image_shape, as_pixels, check_images_of
+from geovq.tokenizer.lists import assign_list, decode_list, dequantize_list, encode_list
 from geovq.tokenizer.measured import Measured
 from geovq.tokenizer.parts import Parts, Vae, assemble
 from geovq.validation import check_images, check_whole, is_list_of_arrays
@@ -390,14 +380,8 @@ class Tokenizer:
                 assigner.
         """
         if is_list_of_arrays(images):
-            images = check_image_list(images, self.sizes, pad=pad)
-            grids = [self.sizes.grid_of(image.shape) for image in images]
-            check_lists(self.codebook, self.assigner, self.sizes, grids, {"start": start, "code_costs": code_costs})
-
-            def some(images: np.ndarray, start: np.ndarray | None, code_costs: np.ndarray | None) -> np.ndarray:
-                return self.encode(images, start=start, code_costs=code_costs, pad=pad, plan=plan, progress=progress)
-
-            return map_alike(some, images, start, code_costs, image_shape=lambda shape: shape)
+            encode = functools.partial(self.encode, pad=pad, plan=plan, progress=progress)
+            return encode_list(encode, self._parts, images, {"start": start, "code_costs": code_costs}, pad=pad)
         vae, images = self._parts.vae, as_pixels(images, self.sizes, pad=pad)
         vae.check_size(images.shape[1:])
         latents = encode_images(vae.encode, images, plan=plan)
@@ -463,17 +447,9 @@ class Tokenizer:
                 that do not fit them or the assigner.
         """
         if is_list_of_arrays(latents):
-            for i, each in enumerate(latents):
-                check_latent_shape(f"latents[{i}]", np.shape(each), self.codebook, self.sizes.only_grid)
-            grids = [np.shape(each)[:2] for each in latents]
+            assign = functools.partial(self.assign_latents, plan=plan, progress=progress)
             given = {"metrics": metrics, "images": images, "start": start, "code_costs": code_costs}
-            check_lists(self.codebook, self.assigner, self.sizes, grids, given)
-
-            def some_of_each(latents: np.ndarray, *rows: np.ndarray | None) -> np.ndarray:
-                options: dict[str, Any] = dict(zip(given, rows, strict=True))
-                return self.assign_latents(latents, **options, plan=plan, progress=progress)
-
-            return map_alike(some_of_each, latents, *given.values(), image_shape=self.sizes.image_of)
+            return assign_list(assign, self._parts, latents, given)
         latents, metrics = as_latents(latents, metrics, self.codebook, self.sizes.only_grid)
         n, grid = len(latents), latents.shape[1:3]
         inputs = Inputs(
@@ -518,10 +494,7 @@ class Tokenizer:
                 that of an image with these tokens.
         """
         if is_list_of_arrays(tokens):
-            grids = as_token_list(tokens, self.codebook, self.sizes.only_grid)
-            crops = as_crops(image_shape, [self.sizes.image_of(grid.shape) for grid in grids], self.sizes)
-            images = map_alike(functools.partial(self.decode, plan=plan), grids, image_shape=self.sizes.image_of)
-            return [image[:height, :width] for image, (height, width) in zip(images, crops, strict=True)]
+            return decode_list(functools.partial(self.decode, plan=plan), self._parts, tokens, image_shape)
         vae, latents = self._parts.vae, self.dequantize(tokens)
         decoded = self.sizes.image_of(latents.shape[1:])
         height, width = decoded[:2] if image_shape is None else as_crop(image_shape, decoded, self.sizes)
@@ -539,8 +512,7 @@ class Tokenizer:
     def dequantize(self, tokens: Any) -> Any:
         """Latents of tokens: their codes, or the sums of their codes; arguments and errors as for `decode`."""
         if is_list_of_arrays(tokens):
-            grids = as_token_list(tokens, self.codebook, self.sizes.only_grid)
-            return [self.dequantize(grid[None])[0] for grid in grids]
+            return dequantize_list(self.dequantize, self._parts, tokens)
         return sum_codes(self.codebook.codes, as_grids(tokens, self.codebook, self.sizes.only_grid))
 
     def save(self, path: str | os.PathLike, *, decoder: bool = False, plan: Plan = DEFAULT_PLAN) -> str:
@@ -596,8 +568,7 @@ class Tokenizer:
         """
         shape = self.image_shape if image_shape is None else as_image_shape(image_shape, self.sizes)
         self._parts.vae.check_size(shape)
-        vae = self._parts.vae
-        return tokenizer_cost(vae.encode, vae.decode, self.codebook, self.assigner, shape, plan=plan)
+        return tokenizer_cost(self._parts, shape, plan)
 
     def _fingerprint(self, plan: Plan) -> dict[str, np.ndarray]:
         """What the VAE makes of the first code alone."""
