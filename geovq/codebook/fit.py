@@ -23,7 +23,7 @@ from geovq.codebook.metric_kmeans import metric_kmeans
 from geovq.codebook.names import OF_MEANS
 from geovq.codebook.recipe import STATISTICS, Recipe, StatisticsName, check_enough, check_recipe, needed_statistics
 from geovq.codebook.refine import refine_codes
-from geovq.codebook.step_metric import CodesUnder
+from geovq.codebook.step_metric import FitCodes
 from geovq.decoder.adapters import single
 from geovq.geometry.measured import Geometry, Means, MeasuredTokens, Statistics, draw
 from geovq.graph.csr import largest_component
@@ -150,7 +150,7 @@ def fit_codes(
     return codes
 
 
-def rough_codes(recipe: Recipe, latents: Float[np.ndarray, "n d"]) -> CodesUnder:
+def rough_codes(recipe: Recipe, latents: Float[np.ndarray, "n d"]) -> FitCodes:
     """Codes `whitened` by any metric, of 30 latents each: good enough to compare metrics by.
 
     Args:

@@ -6,8 +6,8 @@
 | smoothed  | metric of the decoder smoothed by noise of the size of the quantization errors (geovq.metric.smoothed)     |
 | euclidean | a multiple of the identity                                                                                |
 
-The first half of the images measures the smoothed metric, and the second half chooses. Each metric is tried with its own codes,
-fitted and assigned under it, so that on images which measured nothing the choice is at least as good as Euclidean k-means.
+The first images measure the smoothed metric, and others choose. Each metric is tried with its own codes, fitted and assigned
+under it, so that on images which measured nothing the choice is at least as good as Euclidean k-means.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from jaxtyping import Float, Num
 
 from geovq.assignment.nearest_codes import nearest_tokens, nearest_tokens_whitened
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import decode_latents
 from geovq.metric.smoothed import smoothed_metric
@@ -28,7 +28,7 @@ from geovq.validation import InputError, check_images
 
 StepMetricName = Literal["mean", "smoothed", "euclidean"]
 
-CodesUnder = Callable[[Float[np.ndarray, "d d"]], Float[np.ndarray, "S K d"]]
+FitCodes = Callable[[Float[np.ndarray, "d d"]], Float[np.ndarray, "S K d"]]
 """The square root of a metric, as in `geovq.numerics.kmeans`, to codes that are fitted under it."""
 
 _PIXELS = 1 << 17
@@ -53,7 +53,7 @@ class StepMetric(NamedTuple):
 
 def fit_step_metric(
     decode: Callable,
-    codes_under: CodesUnder,
+    codes: FitCodes | Float[np.ndarray, "S K d"],
     latents: Float[np.ndarray, "n h w d"],
     images: Num[np.ndarray, "n H W C"],
     mean_metric: Float[np.ndarray, "d d"],
@@ -66,7 +66,7 @@ def fit_step_metric(
 
     Args:
         decode: Takes latents (n, h, w, d) to images (n, H, W, C).
-        codes_under: Fits codes. Those of 30 latents a code are good enough to choose by; `always` where the codes are given.
+        codes: Fits codes; those of 30 latents a code are good enough to choose by. Or codes (S, K, d) for every metric.
         latents: What the encoder made of the images.
         images: Training images, uint8 or floats in [0, 1], at least two, in random order. At most as many as have 2¹⁷ pixels
             measure, by 16 reverse-mode products each. At most four times as many choose, and each is decoded three times.
@@ -86,10 +86,10 @@ def fit_step_metric(
             f"images: expected two or more and as many grids of latents, found {len(images)} and {len(latents)}; pass more "
             "training images."
         )
-    measuring, choosing = _halves(images.shape)
-    identity = np.eye(len(mean_metric), dtype=np.float32)
-    straight = codes_under(identity)
-    errors = step_covariance(straight, latents)
+    measuring, choosing = _split(images.shape)
+    fit, identity = _as_fit(codes), np.eye(len(mean_metric), dtype=np.float32)
+    euclidean_codes = fit(identity)
+    errors = step_covariance(euclidean_codes, latents)
     smoothed = smoothed_metric(single(decode), latents[measuring], errors, seed=seed, plan=plan, progress=progress)
     metrics: dict[StepMetricName, np.ndarray] = {
         "mean": np.asarray(mean_metric, np.float32),
@@ -100,7 +100,7 @@ def fit_step_metric(
     psnr = {
         name: _decoded_psnr(
             decode,
-            straight if name == "euclidean" else codes_under(eigen_root(metric)),
+            euclidean_codes if name == "euclidean" else fit(eigen_root(metric)),
             latents[choosing],
             some,
             metric,
@@ -110,11 +110,6 @@ def fit_step_metric(
     }
     name = max(psnr, key=psnr.__getitem__)
     return StepMetric(metrics[name], name, psnr)
-
-
-def always(codes: Float[np.ndarray, "S K d"]) -> CodesUnder:
-    """The same codes under every metric."""
-    return lambda root: codes
 
 
 def images_used(height: int, width: int) -> int:
@@ -131,11 +126,16 @@ def step_covariance(
     return steps.T @ steps / len(steps)
 
 
+def _as_fit(codes: FitCodes | Float[np.ndarray, "S K d"]) -> FitCodes:
+    """Codes that are given are those of every metric."""
+    return codes if callable(codes) else lambda root: np.asarray(codes)
+
+
 def _most_measuring(height: int, width: int) -> int:
     return max(1, _PIXELS // (height * width))
 
 
-def _halves(shape: tuple[int, ...]) -> tuple[slice, slice]:
+def _split(shape: tuple[int, ...]) -> tuple[slice, slice]:
     """Which of the images (n, H, W, C) measure, and which choose."""
     n, height, width, _ = shape
     most = _most_measuring(height, width)

@@ -3,26 +3,27 @@
 import functools
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import numpy as np
 from jax.tree_util import Partial
 
-from geovq.assignment.base import Assigner, Codebook, Passes
+from geovq.assignment.base import Passes
 from geovq.batching.budget import divide
 from geovq.batching.memory import decoder_memory, function_memory
-from geovq.batching.plan import DEFAULT_PLAN, Plan, settle
-from geovq.decoder.adapters import as_partial, single
+from geovq.batching.plan import Plan, settle
+from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import encode_images
+from geovq.tokenizer.parts import Parts
 
 _REPEATS = 3
 """Times that a pass is timed; the median counts."""
 
 
 class Cost(NamedTuple):
-    """Of encoding one image."""
+    """What it costs to encode one image."""
 
     forward: int
     """Forward passes through the decoder, and forward-mode products, which cost about as much."""
@@ -35,35 +36,18 @@ class Cost(NamedTuple):
     as on an accelerator, they take less."""
 
 
-def tokenizer_cost(
-    encode: Callable,
-    decode: Callable,
-    codebook: Codebook,
-    assigner: Assigner,
-    image_shape: Sequence[int],
-    *,
-    plan: Plan = DEFAULT_PLAN,
-) -> Cost:
-    """What it costs to encode one image of a shape; nothing is assigned.
+def tokenizer_cost(parts: Parts, image_shape: tuple[int, ...], plan: Plan) -> Cost:
+    """`Tokenizer.cost` of a shape (H, W, C) that was checked before; nothing is assigned.
 
-    Args:
-        encode: Images (n, H, W, C) in [0, 1] to latents (n, h, w, d).
-        decode: Latents to images.
-        codebook: Codes and mean metrics.
-        assigner: How codes are chosen.
-        image_shape: (H, W, C) that the encoder takes.
-        plan: How much at once, in how much memory.
-
-    Returns:
-        The cost. Nearest codes are not counted: they run no decoder.
+    Nearest codes are not counted: they run no decoder.
 
     Raises:
         InputError: An image that does not fit in the plan's memory.
     """
     settled, images = settle(plan), np.zeros((1, *image_shape), np.float32)
-    encode, one = as_partial(encode, "encode"), single(as_partial(decode, "decode"))
+    encode, one = parts.vae.encode, single(parts.vae.decode)
     latents = encode_images(encode, images, plan=plan)
-    passes = assigner.passes(latents.shape[1:], codebook)
+    passes = parts.assigner.passes(latents.shape[1:], parts.codebook)
     encoder = function_memory(encode, images.shape)
     memory = max(0 if encoder is None else encoder.held + encoder.each, _assigner_bytes(one, latents, passes, plan))
     seconds = _time(encode, images)

@@ -57,7 +57,7 @@ _ENCODED_TOKENS = 1 << 19
 """Tokens of the images at most that are encoded where grids are large: k-means sees 100,000 of them."""
 
 
-class Sizes(NamedTuple):
+class Counts(NamedTuple):
     """How many images are encoded and measured, and by how many probes."""
 
     encoded: int | None
@@ -114,9 +114,9 @@ def check_probes(probes: Probes) -> None:
         check_whole("probes", probes, remedy='take None for exact metrics, or "auto"')
 
 
-def choose_sizes(
+def choose_counts(
     probes: Probes, max_images: int | None, latent_shape: tuple[int, ...], image_shape: tuple[int, ...]
-) -> Sizes:
+) -> Counts:
     """What `geovq.measure` does with images of one size.
 
     Args:
@@ -138,11 +138,11 @@ def choose_sizes(
     own_probes = choose_probes(probes, latent_shape, image_shape)
     tokens = math.prod(latent_shape[:2])
     own = max_images or (MAX_IMAGES if small else _bounded(_SKETCHED_TOKENS // tokens))
-    mean, mean_probes = choose_mean_sizes(image_shape, max_images)
+    mean, mean_probes = choose_mean_counts(image_shape, max_images)
     if isinstance(probes, int):
         mean_probes = probes
     encoded = None if small else max(own, mean, _ENCODED_TOKENS // tokens)
-    return Sizes(encoded, own, own_probes, mean, mean_probes)
+    return Counts(encoded, own, own_probes, mean, mean_probes)
 
 
 def choose_few(
@@ -157,15 +157,15 @@ def choose_few(
         image_shape: (H, W, C).
 
     Returns:
-        With "auto", exact metrics of all of them where a Jacobian is small, else as `choose_mean_sizes`. None are exact ones.
+        With "auto", exact metrics of all of them where a Jacobian is small, else as `choose_mean_counts`. None are exact ones.
     """
     number = choose_probes(probes, latent_shape, image_shape, EXACT_JACOBIAN_OF_FEW)
     if probes != "auto" or number is None:
         return max_images, number
-    return choose_mean_sizes(image_shape, min(max_images, choose_mean_sizes(image_shape, None)[0]))
+    return choose_mean_counts(image_shape, min(max_images, choose_mean_counts(image_shape, None)[0]))
 
 
-def choose_mean_sizes(image_shape: tuple[int, ...], max_images: int | None) -> tuple[int, int]:
+def choose_mean_counts(image_shape: tuple[int, ...], max_images: int | None) -> tuple[int, int]:
     """Images and probes of each for sketched mean metrics: the fewer images, the more probes, 1 to 16.
 
     Args:

@@ -41,7 +41,7 @@ class Stored(NamedTuple):
     codebook: Codebook
     assigner: Assigner
     image_shape: tuple[int, ...]
-    probe: dict[str, np.ndarray]
+    fingerprint: dict[str, np.ndarray]
     """What the VAE makes of the first code, by which it is known again."""
     decode: Callable
     """The decoder, with the file's parameters where it has some."""
@@ -52,7 +52,7 @@ def save_tokenizer(
     codebook: Codebook,
     assigner: Assigner,
     image_shape: tuple[int, ...],
-    probe: dict[str, np.ndarray],
+    fingerprint: dict[str, np.ndarray],
     decode: Callable | None,
 ) -> str:
     """Writes the file.
@@ -62,7 +62,7 @@ def save_tokenizer(
         codebook: Codes and metrics.
         assigner: One of this library's.
         image_shape: (H, W, C).
-        probe: What the VAE makes of some codes, by which it is known again.
+        fingerprint: What the VAE makes of some codes, by which it is known again.
         decode: The decoder whose parameters are saved too, in their own dtypes, or None. Random keys that a module owns are not
             saved: its evaluation does not use them.
 
@@ -73,7 +73,7 @@ def save_tokenizer(
         InputError: The file cannot be written, the decoder carries no parameters, or the assigner is another.
     """
     arrays = {"codes": codebook.codes, "position_metrics": codebook.position_metrics}
-    arrays |= {f"probe.{name}": value for name, value in probe.items()}
+    arrays |= {f"probe.{name}": value for name, value in fingerprint.items()}
     options = _options(assigner, arrays)
     if decode is not None:
         arrays |= {f"decoder.{i}": np.asarray(leaf) for i, leaf in enumerate(_parameters(decode))}

@@ -1,22 +1,21 @@
-"""Images of a VAE -> what a codebook is fitted from -> the codebook: measured once, fitted as often as wanted."""
+"""Images of a VAE -> what a codebook is fitted from -> the parts of a tokenizer: measured once, fitted as often as wanted."""
 
+import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Float, Num
 
-from geovq.assignment.base import Assigner, Codebook, MeasuredAssigner
+from geovq.assignment.base import Assigner, Codebook, MeasuredAssigner, Training
 from geovq.batching.chunks import Progress
 from geovq.batching.plan import DEFAULT_PLAN, Plan, settle
 from geovq.codebook.fit import check_statistics, fit_codes, refine_codebook, refining_images, rough_codes
-from geovq.codebook.recipe import STATISTICS, Recipe, StatisticsName, needed_statistics
-from geovq.codebook.step_metric import always
-from geovq.decoder.adapters import as_partial, single
-from geovq.decoder.autoencoder import check_autoencoder, encode_images
-from geovq.decoder.sizes import find_stride
+from geovq.codebook.recipe import STATISTICS, Recipe, StatisticsName, check_recipe, needed_statistics
+from geovq.decoder.adapters import single
+from geovq.decoder.autoencoder import encode_images
 from geovq.geometry.measured import (
     Statistics,
     check_graph_options,
@@ -28,10 +27,11 @@ from geovq.geometry.measured import (
 )
 from geovq.metric.batched import token_metrics
 from geovq.numerics.kmeans import POINTS
-from geovq.tokenizer.defaults import MAX_TOKENS, Probes, Sizes, check_probes, choose_sizes, has_large_grids
-from geovq.tokenizer.measured import Measured, grids_of
-from geovq.tokenizer.probe import probe_vae
-from geovq.tokenizer.steps import draw_step_crops, measure_step_metric, step_positions
+from geovq.tokenizer.defaults import MAX_TOKENS, Counts, Probes, check_probes, choose_counts, has_large_grids
+from geovq.tokenizer.fingerprint import fingerprint_vae
+from geovq.tokenizer.measured import Measured, check_measurements, grids_of
+from geovq.tokenizer.parts import Parts, Vae, as_vae, assemble, choose_assigner, vae_of_shapes
+from geovq.tokenizer.steps import choose_step_metric, draw_step_crops
 from geovq.validation import InputError, check_images, check_pixels, check_whole
 
 
@@ -83,17 +83,18 @@ def measure(
         InputError: Images, callables or options that do not fit.
     """
     images = check_pixels(images)
-    options = Options(statistics, max_images, max_tokens, num_neighbours, components, probes, seed, plan)
-    check_options(options)
-    encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
-    check_autoencoder(encode, decode, images)
-    return measure_checked(encode, decode, images, options, progress)
+    if statistics not in STATISTICS:
+        raise InputError(
+            f"statistics: expected one of {', '.join(STATISTICS)}, found {statistics!r}; choose one of them."
+        )
+    options = Options(max_images, max_tokens, num_neighbours, components, probes, seed, plan, progress)
+    _check_options(options)
+    return _measure(as_vae(encode, decode, images, plan), images, statistics, options)
 
 
 class Options(NamedTuple):
-    """Options of `measure`."""
+    """How `measure` and `Tokenizer.fit` measure; each is as for `measure`."""
 
-    statistics: StatisticsName
     max_images: int | None
     max_tokens: int
     num_neighbours: int
@@ -101,18 +102,15 @@ class Options(NamedTuple):
     probes: Probes
     seed: int
     plan: Plan
+    progress: Progress | None
 
 
-def check_options(options: Options) -> None:
-    """Refuses options of `measure` before anything is computed.
+def _check_options(options: Options) -> None:
+    """Refuses options before anything is computed.
 
     Raises:
         InputError: With the first that does not fit.
     """
-    if options.statistics not in STATISTICS:
-        raise InputError(
-            f"statistics: expected one of {', '.join(STATISTICS)}, found {options.statistics!r}; choose one of them."
-        )
     if options.max_images is not None:
         check_whole("max_images", options.max_images)
     check_whole("max_tokens", options.max_tokens)
@@ -122,68 +120,91 @@ def check_options(options: Options) -> None:
     settle(options.plan)
 
 
-def measure_checked(
-    encode: Partial,
-    decode: Partial,
-    images: Num[np.ndarray, "n H W C"],
-    options: Options,
-    progress: Progress | None = None,
-) -> Measured:
-    """`measure` with images, functions and options that were checked before."""
-    image_shape, latent_shape = images.shape[1:], encode_images(encode, images[:1], plan=options.plan).shape[1:]
-    sizes = choose_sizes(options.probes, options.max_images, latent_shape, image_shape)
-    if sizes.encoded is not None:
-        images = draw(images, sizes.encoded, options.seed)
-    latents = encode_images(encode, images, plan=options.plan, progress=progress)
-    sample = draw(latents.reshape(-1, latent_shape[-1]), POINTS, options.seed)
-    found = _measure_statistics(single(decode), latents, options, sizes, progress)
-    probe = probe_vae(encode, decode, grids_of(sample[:1], latent_shape))
-    crops = None
-    if has_large_grids(latent_shape, image_shape):
-        crops = draw_step_crops(encode, decode, images, latent_shape, seed=options.seed)
-    return Measured(sample, found, tuple(image_shape), tuple(latent_shape), crops, probe)
+def _measure(vae: Vae, images: Num[np.ndarray, "n H W C"], statistics: StatisticsName, options: Options) -> Measured:
+    """`measure` with arguments that were checked before."""
+    image_shape, latent_shape, seed = vae.sizes.image_shape, vae.latent_shape, options.seed
+    counts = choose_counts(options.probes, options.max_images, latent_shape, image_shape)
+    if counts.encoded is not None:
+        images = draw(images, counts.encoded, seed)
+    latents = encode_images(vae.encode, images, plan=options.plan, progress=options.progress)
+    sample = draw(latents.reshape(-1, vae.channels), POINTS, seed)
+    found = _measure_statistics(single(vae.decode), latents, statistics, counts, options)
+    fingerprint = fingerprint_vae(vae.encode, vae.decode, grids_of(sample[:1], latent_shape), options.plan)
+    crops = draw_step_crops(vae, images, seed=seed) if has_large_grids(latent_shape, image_shape) else None
+    return Measured(sample, found, image_shape, latent_shape, crops, fingerprint)
 
 
 def _measure_statistics(
-    decode: Partial,
-    latents: Float[np.ndarray, "n h w d"],
-    options: Options,
-    sizes: Sizes,
-    progress: Progress | None,
+    decode: Partial, latents: Float[np.ndarray, "n h w d"], statistics: StatisticsName, counts: Counts, options: Options
 ) -> Statistics:
-    seed, plan = options.seed, options.plan
-    exact = sizes.own_probes is None
+    seed = options.seed
+    run: dict[str, Any] = {"seed": seed, "plan": options.plan, "progress": options.progress}
+    exact = counts.own_probes is None
     if not exact:
-        some = draw(latents, sizes.mean, seed)
-        means = measure_means(decode, some, probes=sizes.mean_probes, seed=seed, plan=plan, progress=progress)
-        if options.statistics == "means":
+        means = measure_means(decode, draw(latents, counts.mean, seed), probes=counts.mean_probes, **run)
+        if statistics == "means":
             return means
-    grids = draw(latents, sizes.own, seed)
-    metrics = token_metrics(decode, grids, probes=sizes.own_probes, seed=seed, plan=plan, progress=progress)
+    grids = draw(latents, counts.own, seed)
+    metrics = token_metrics(decode, grids, probes=counts.own_probes, **run)
     if exact:
         means = means_of(metrics)
-        if options.statistics == "means":
+        if statistics == "means":
             return means
     tokens = merge_tokens(grids, metrics, means, max_tokens=options.max_tokens, seed=seed)
-    if options.statistics == "tokens":
+    if statistics == "tokens":
         return tokens
     return connect_tokens(tokens, num_neighbours=options.num_neighbours, seed=seed, components=options.components)
 
 
-def needed_for(recipe: Recipe, assigner: Assigner) -> StatisticsName:
+def fit_images(
+    encode: Callable, decode: Callable, images: np.ndarray, recipe: Recipe, assigner: Assigner | None, options: Options
+) -> Parts:
+    """`Tokenizer.fit`: measures no more than the codebook and the assigner need."""
+    images = check_pixels(images)
+    _check_options(options)
+    vae = as_vae(encode, decode, images, options.plan)
+    check_recipe(recipe, vae.channels)
+    assigner = choose_assigner(vae, assigner, recipe.num_quantizers)
+    measured = _measure(vae, images, _needed_for(recipe, assigner), options)
+    return _fit_measured(vae, measured, recipe, assigner, images, options.plan, options.progress)
+
+
+def fit_measured(
+    encode: Callable,
+    decode: Callable,
+    measured: Measured,
+    recipe: Recipe,
+    assigner: Assigner | None,
+    images: np.ndarray | None,
+    plan: Plan,
+    progress: Progress | None,
+) -> Parts:
+    """`Tokenizer.from_measured`."""
+    check_measurements(measured)
+    check_recipe(recipe, measured.latent_shape[-1])
+    vae = vae_of_shapes(encode, decode, measured.image_shape, measured.latent_shape)
+    assigner = choose_assigner(vae, assigner, recipe.num_quantizers)
+    if images is not None:
+        images = check_pixels(images, measured.image_shape)
+    _check_sufficient(recipe, assigner, measured, images)
+    measured.check_vae(vae.encode, vae.decode, plan=plan)
+    return _fit_measured(vae, measured, recipe, assigner, images, plan, progress)
+
+
+def _needed_for(recipe: Recipe, assigner: Assigner) -> StatisticsName:
     """What has to be measured for a codebook and an assigner."""
     graph = isinstance(assigner, MeasuredAssigner) and assigner.needs_geometry
     return "graph" if graph else needed_statistics(recipe.name)
 
 
-def check_sufficient(recipe: Recipe, assigner: Assigner, measured: Measured, images: np.ndarray | None) -> None:
+def _check_sufficient(recipe: Recipe, assigner: Assigner, measured: Measured, images: np.ndarray | None) -> None:
     """Refuses a codebook or an assigner that needs statistics or images that are not there.
 
     Raises:
         InputError: With what is missing, and what to do.
     """
     check_statistics(recipe, measured.statistics)
-    if needed_for(recipe, assigner) == "graph" and measured.geometry is None:
+    if _needed_for(recipe, assigner) == "graph" and measured.geometry is None:
         raise InputError(
             f"measured: expected the graph, in which {type(assigner).__name__} finds its paths, found none; call "
             "geovq.measure(..., statistics='graph')."
@@ -197,55 +218,40 @@ def check_sufficient(recipe: Recipe, assigner: Assigner, measured: Measured, ima
         )
 
 
-def fit_measured(
-    recipe: Recipe,
-    encode: Partial,
-    decode: Partial,
+def _fit_measured(
+    vae: Vae,
     measured: Measured,
+    recipe: Recipe,
+    assigner: Assigner,
     images: np.ndarray | None,
-    *,
     plan: Plan,
     progress: Progress | None,
-) -> Codebook:
-    """The codebook that a recipe names, from what was measured; images are looked at for `refined` codes alone.
-
-    Where grids are large, `kmeans` and `whitened` codebooks have the metric of quantization steps instead of the mean metric.
-    """
-    statistics = measured.statistics
-    if measured.crops is not None and recipe.name in ("kmeans", "whitened"):
-        statistics = _at_steps(recipe, encode, decode, measured, plan=plan, progress=progress)
-    codes = fit_codes(recipe, measured.latents, statistics)
+) -> Parts:
+    """The parts, from arguments that were checked before."""
+    codes, statistics = _fit_codes(vae, measured, recipe, plan, progress)
     codebook = Codebook(codes, np.asarray(statistics.position_metrics, np.float32))
-    if find_stride(encode, decode, measured.image_shape, measured.latent_shape) is not None:
+    if vae.any_size:
         codebook = codebook.without_positions()
-    if recipe.name != "refined":
-        return codebook
-    assert images is not None  # `check_sufficient` has seen them
-    some = check_images(images[refining_images(recipe, len(images), math.prod(measured.latent_shape[:2]))])
-    latents = encode_images(encode, some, plan=plan, progress=progress)
-    return refine_codebook(
-        decode, some, latents, codebook, measured.latents, measured.statistics, plan=plan, progress=progress
-    )
+    if recipe.name == "refined":
+        assert images is not None  # `_check_sufficient` has seen them
+        some = check_images(images[refining_images(recipe, len(images), math.prod(vae.sizes.grid))])
+        latents = encode_images(vae.encode, some, plan=plan, progress=progress)
+        codebook = refine_codebook(
+            vae.decode, some, latents, codebook, measured.latents, statistics, plan=plan, progress=progress
+        )
+    training = Training(vae.encode, images, measured.geometry, recipe.seed)
+    return assemble(vae, codebook, assigner, training, plan, progress)
 
 
-def _at_steps(
-    recipe: Recipe,
-    encode: Partial,
-    decode: Partial,
-    measured: Measured,
-    *,
-    plan: Plan,
-    progress: Progress | None,
-) -> Statistics:
-    """What was measured, with the metric of a codebook's quantization steps in the place of the mean metric."""
-    found, crops = measured.statistics, measured.crops
-    assert crops is not None
-    under = rough_codes(recipe, measured.latents)
-    if recipe.name == "kmeans":  # its codes are the same under every metric
-        under = always(fit_codes(recipe, measured.latents, found))
-    step = measure_step_metric(
-        encode, decode, crops, under, found.mean_metric, seed=recipe.seed, plan=plan, progress=progress
-    )
-    if step is None:
-        return found
-    return found._replace(mean_metric=step.metric, position_metrics=step_positions(step, found.position_metrics))
+def _fit_codes(
+    vae: Vae, measured: Measured, recipe: Recipe, plan: Plan, progress: Progress | None
+) -> tuple[Float[np.ndarray, "S K d"], Statistics]:
+    """The codes and the metrics that tokens are assigned by: of large grids those of quantization steps, where they can be."""
+    statistics, crops = measured.statistics, measured.crops
+    if crops is not None and recipe.name in ("kmeans", "whitened"):
+        choose = functools.partial(choose_step_metric, vae, crops, seed=recipe.seed, plan=plan, progress=progress)
+        if recipe.name == "kmeans":  # its codes are the same under every metric
+            codes = fit_codes(recipe, measured.latents, statistics)
+            return codes, choose(codes, statistics)
+        statistics = choose(rough_codes(recipe, measured.latents), statistics)
+    return fit_codes(recipe, measured.latents, statistics), statistics

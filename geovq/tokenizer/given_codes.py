@@ -4,83 +4,67 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-from jax.tree_util import Partial
-from jaxtyping import Float, Num
+from jaxtyping import Float
 
-from geovq.assignment.base import Codebook
+from geovq.assignment.base import Assigner, Codebook, Training
 from geovq.assignment.nearest_codes import nearest_tokens
 from geovq.batching.chunks import Progress
 from geovq.batching.plan import Plan
-from geovq.codebook.step_metric import always
 from geovq.decoder.adapters import single
+from geovq.decoder.autoencoder import encode_images
 from geovq.decoder.conventions.adaptation import ConventionWarning
+from geovq.geometry.measured import Means, draw
 from geovq.metric.batched import mean_metrics
-from geovq.numerics.additive import sum_codes
-from geovq.tokenizer.steps import draw_step_crops, measure_step_metric, step_positions
+from geovq.numerics.additive import as_quantizers, sum_codes
+from geovq.tokenizer.defaults import Probes, check_probes, choose_few, has_large_grids
+from geovq.tokenizer.parts import Parts, as_vae, assemble, choose_assigner
+from geovq.tokenizer.steps import choose_step_metric, draw_step_crops
+from geovq.validation import InputError, check_pixels, check_whole
 
 
 def measure_codes(
+    encode: Callable,
     decode: Callable,
-    codes: Float[np.ndarray, "S K d"],
-    latents: Float[np.ndarray, "n h w d"],
-    *,
-    probes: int | None,
+    codes: Float[np.ndarray, "..."],
+    images: np.ndarray,
+    assigner: Assigner | None,
+    max_images: int,
+    probes: Probes,
     seed: int,
     plan: Plan,
     progress: Progress | None,
-) -> Codebook:
-    """Codes with the mean metrics of latents, at the codes that are nearest to them.
-
-    Args:
-        decode: Takes latents (n, h, w, d) to images.
-        codes: The codes.
-        latents: Of training images.
-        probes: Of every image; None for exact metrics.
-        seed: Of the probes.
-        plan: How much at once and on which devices.
-        progress: Called with the images done.
-
-    Raises:
-        InputError: A decoder that has no metric.
+) -> Parts:
+    """`Tokenizer.from_codes`.
 
     Warns:
         ConventionWarning: Codes that lie farther from the latents than the latents' own mean does.
     """
-    d = latents.shape[-1]
+    images = check_pixels(images)
+    check_whole("max_images", max_images)
+    check_whole("seed", seed, 0)
+    check_probes(probes)
+    stacked = as_quantizers(codes)
+    vae = as_vae(encode, decode, images, plan)
+    assigner = choose_assigner(vae, assigner, len(stacked))
+    if stacked.shape[-1] != vae.channels:
+        raise InputError(
+            f"codes: expected {vae.channels} dimensions, those of the latents, found shape {np.shape(codes)}."
+        )
+    image_shape, latent_shape = vae.sizes.image_shape, vae.latent_shape
+    count, number = choose_few(probes, max_images, latent_shape, image_shape)
+    latents = encode_images(vae.encode, draw(images, count, seed), plan=plan, progress=progress)
     # The decoder is used at the codes, and a VQ-VAE's decoder has seen nothing else.
-    quantized = sum_codes(codes, nearest_tokens(latents.reshape(-1, d), codes)).reshape(latents.shape)
+    quantized = sum_codes(stacked, nearest_tokens(latents.reshape(-1, vae.channels), stacked)).reshape(latents.shape)
     _check_near(latents, quantized)
-    means = mean_metrics(single(decode), quantized, probes=probes, seed=seed, plan=plan, progress=progress)
-    return Codebook(codes, means.by_position.astype(np.float32))
-
-
-def at_steps(
-    encode: Partial,
-    decode: Partial,
-    codebook: Codebook,
-    images: Num[np.ndarray, "n H W C"],
-    *,
-    seed: int,
-    plan: Plan,
-    progress: Progress | None,
-) -> Codebook:
-    """The codebook with the metric of its quantization steps, where grids are large.
-
-    Args:
-        encode: The encoder of batches.
-        decode: The decoder of batches.
-        codebook: Codes and mean metrics (h, w, d, d).
-        images: Training images, of which some crops are drawn.
-        seed: Of the crops, the noise and the probes.
-        plan: How much at once and on which devices.
-        progress: Called with the crops that measure.
-    """
-    metrics, mean_metric = codebook.position_metrics, codebook.mean_metric
-    latent_shape = (*metrics.shape[:2], metrics.shape[-1])
-    crops = draw_step_crops(encode, decode, images, latent_shape, seed=seed)
-    codes_under = always(codebook.codes)
-    step = measure_step_metric(encode, decode, crops, codes_under, mean_metric, seed=seed, plan=plan, progress=progress)
-    return codebook._replace(position_metrics=step_positions(step, metrics))
+    found = mean_metrics(single(vae.decode), quantized, probes=number, seed=seed, plan=plan, progress=progress)
+    codebook = Codebook(stacked, found.by_position.astype(np.float32))
+    if has_large_grids(latent_shape, image_shape):
+        crops, means = draw_step_crops(vae, images, seed=seed), Means(codebook.mean_metric, codebook.position_metrics)
+        chosen = choose_step_metric(vae, crops, stacked, means, seed=seed, plan=plan, progress=progress)
+        codebook = codebook._replace(position_metrics=chosen.position_metrics)
+    if vae.any_size:
+        codebook = codebook.without_positions()
+    return assemble(vae, codebook, assigner, Training(vae.encode, images, seed=seed), plan, progress)
 
 
 def _check_near(latents: Float[np.ndarray, "n h w d"], quantized: Float[np.ndarray, "n h w d"]) -> None:

@@ -1,6 +1,7 @@
 """Images of the sizes that a tokenizer takes: checked, padded to the stride, and cropped back."""
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -141,7 +142,7 @@ def as_crop(image_shape: Any, decoded: tuple[int, ...], sizes: Sizes, name: str 
     """
     least = [side - each + 1 for side, each in zip(decoded, sizes.stride or (1, 1), strict=False)]
     try:
-        height, width = (int(side) for side in tuple(image_shape)[:2])
+        height, width = (operator.index(side) for side in tuple(image_shape)[:2])
         fits = least[0] <= height <= decoded[0] and least[1] <= width <= decoded[1]
     except (TypeError, ValueError):
         fits = False

@@ -8,16 +8,18 @@ from typing import Self
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.decoder.autoencoder import check_codes
 from geovq.geometry.arrays import from_arrays, to_arrays
 from geovq.geometry.measured import Geometry, Statistics
 from geovq.storage import load_arrays, save_arrays
-from geovq.tokenizer.probe import check_probe, probe_vae
+from geovq.tokenizer.fingerprint import check_fingerprint, fingerprint_vae
 from geovq.validation import InputError
 
 _KIND = "geovq.measured"
 _VERSION = 1
 _FIELDS = ("latents", "probe.image", "probe.latents")
+"""Arrays of every file, in which the fingerprint is called probe."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,7 +36,7 @@ class Measured:
     """(h, w, d) of their latents."""
     crops: UInt8[np.ndarray, "m a b C"] | None
     """Of large grids, some crops of the images in random order, by which the metric of quantization steps is chosen."""
-    probe: dict[str, np.ndarray]
+    fingerprint: dict[str, np.ndarray]
     """What the VAE makes of a grid of the first latent, by which it is known again."""
 
     @property
@@ -57,7 +59,7 @@ class Measured:
         arrays, numbers = to_arrays(self.statistics)
         if self.crops is not None:
             arrays["crops"] = self.crops
-        arrays |= {"latents": self.latents} | {f"probe.{name}": value for name, value in self.probe.items()}
+        arrays |= {"latents": self.latents} | {f"probe.{name}": value for name, value in self.fingerprint.items()}
         shapes = {"image_shape": self.image_shape, "latent_shape": self.latent_shape}
         return save_arrays(path, arrays, {"kind": _KIND, "version": _VERSION, "numbers": numbers, **shapes})
 
@@ -80,16 +82,16 @@ class Measured:
         shapes = tuple(meta["image_shape"]), tuple(meta["latent_shape"])
         return cls(latents, statistics, *shapes, crops, {"image": image, "latents": encoded})
 
-    def check_vae(self, encode: Callable, decode: Callable) -> None:
-        """Checks that a VAE is the one that was measured.
+    def check_vae(self, encode: Callable, decode: Callable, *, plan: Plan = DEFAULT_PLAN) -> None:
+        """Checks that a VAE is the one that was measured; the plan bounds the memory of its functions.
 
         Raises:
             InputError: Functions that do not fit, or of another VAE.
         """
-        ends = self.latents[[0, -1]]
-        check_codes(encode, decode, grids_of(ends, self.latent_shape), self.image_shape)
-        found = probe_vae(encode, decode, grids_of(self.latents[:1], self.latent_shape))
-        check_probe(found, self.probe, "measured", "pass the VAE that was measured, or measure this one")
+        ends = grids_of(self.latents[[0, -1]], self.latent_shape)
+        check_codes(encode, decode, ends, self.image_shape)
+        found = fingerprint_vae(encode, decode, ends[:1], plan)
+        check_fingerprint(found, self.fingerprint, "measured", "pass the VAE that was measured, or measure this one")
 
 
 def grids_of(latents: Float[np.ndarray, "n d"], latent_shape: tuple[int, ...]) -> Float[np.ndarray, "n h w d"]:

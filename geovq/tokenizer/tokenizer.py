@@ -9,45 +9,28 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Float, Int
 
-from geovq.assignment.base import (
-    Assigner,
-    Codebook,
-    Inputs,
-    MeasuredAssigner,
-    Training,
-    check_assigner,
-    check_measured,
-)
+from geovq.assignment.base import Assigner, Codebook, Inputs, Training, check_assigner, check_measured
 from geovq.batching.chunks import Progress
 from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.codebook.names import CodebookName, CompositionName
-from geovq.codebook.recipe import Recipe, check_recipe
+from geovq.codebook.recipe import Recipe
 from geovq.decoder.adapters import as_partial, single
-from geovq.decoder.autoencoder import check_autoencoder, check_codes, decode_latents, encode_images
-from geovq.decoder.sizes import check_size, find_sizes, find_stride
-from geovq.geometry.measured import Geometry, draw
-from geovq.numerics.additive import as_quantizers, sum_codes
-from geovq.tokenizer.checks import (
-    as_code_costs,
-    as_codebook,
-    as_grids,
-    as_latents,
-    as_start,
-    as_token_list,
-    check_latent_shape,
-    some_latents,
-    token_shape,
-)
+from geovq.decoder.autoencoder import check_codes, decode_latents, encode_images
+from geovq.decoder.sizes import Sizes, find_sizes
+from geovq.geometry.measured import Geometry
+from geovq.numerics.additive import sum_codes
+from geovq.tokenizer.checks import as_code_costs, as_codebook, as_grids, as_latents, as_start, some_latents, token_shape
 from geovq.tokenizer.cost import Cost, tokenizer_cost
-from geovq.tokenizer.defaults import MAX_TOKENS, Probes, check_probes, choose_few, default_assigner, has_large_grids
+from geovq.tokenizer.defaults import MAX_TOKENS, Probes
 from geovq.tokenizer.file import describe_assigner, load_tokenizer, save_tokenizer
-from geovq.tokenizer.fitting import Options, check_options, check_sufficient, fit_measured, measure_checked, needed_for
-from geovq.tokenizer.given_codes import at_steps, measure_codes
-from geovq.tokenizer.images import as_crop, as_crops, as_image_shape, as_pixels, check_image_list, check_images_of
-from geovq.tokenizer.lists import check_lists, map_alike
-from geovq.tokenizer.measured import Measured, check_measurements
-from geovq.tokenizer.probe import check_probe, probe_vae
-from geovq.validation import InputError, check_images, check_pixels, check_whole, is_list_of_arrays
+from geovq.tokenizer.fingerprint import check_fingerprint, fingerprint_vae
+from geovq.tokenizer.fitting import Options, fit_images, fit_measured
+from geovq.tokenizer.given_codes import measure_codes
+from geovq.tokenizer.images import as_crop, as_image_shape, as_pixels, check_images_of
+from geovq.tokenizer.lists import assign_list, decode_list, dequantize_list, encode_list
+from geovq.tokenizer.measured import Measured
+from geovq.tokenizer.parts import Parts, Vae, assemble
+from geovq.validation import check_images, check_whole, is_list_of_arrays
 
 
 class Tokenizer:
@@ -79,29 +62,20 @@ class Tokenizer:
             InputError: No assigner, one whose statistics are missing, codes that are not finite, or a decoder of another image
                 shape.
         """
-        self._set(as_codebook(codebook), assigner, encode, decode, image_shape)
-        check_codes(self._encode, self._decode, some_latents(self.codebook, self.grid), self.image_shape)
+        encode, decode, codebook = as_partial(encode, "encode"), as_partial(decode, "decode"), as_codebook(codebook)
+        positions, d = codebook.position_metrics.shape[:2], codebook.codes.shape[-1]
+        vae = Vae(encode, decode, find_sizes(encode, decode, tuple(map(int, image_shape)), positions, d), d)
+        check_assigner(assigner, codebook.num_quantizers, any_size=vae.any_size)
+        check_measured(assigner, codebook)
+        check_codes(encode, decode, some_latents(codebook, vae.sizes.grid), vae.sizes.image_shape)
+        self._parts = Parts(vae, codebook, assigner)
 
     @classmethod
-    def _of_checked(
-        cls, codebook: Codebook, assigner: Assigner, encode: Callable, decode: Callable, image_shape: Sequence[int]
-    ) -> Self:
-        """A tokenizer of functions that were checked before, and of a codebook in the form that `as_codebook` gives."""
+    def _of(cls, parts: Parts) -> Self:
+        """A tokenizer of parts that were checked before."""
         made = cls.__new__(cls)
-        made._set(codebook, assigner, encode, decode, image_shape)
+        made._parts = parts
         return made
-
-    def _set(
-        self, codebook: Codebook, assigner: Assigner, encode: Callable, decode: Callable, image_shape: Sequence[int]
-    ) -> None:
-        """Keeps all that a tokenizer consists of; refuses an assigner that does not fit the codebook."""
-        self.codebook = codebook
-        self._encode, self._decode = as_partial(encode, "encode"), as_partial(decode, "decode")
-        positions, shape = codebook.position_metrics.shape[:2], tuple(int(size) for size in image_shape)
-        self.sizes = find_sizes(self._encode, self._decode, shape, positions, codebook.codes.shape[-1])
-        check_assigner(assigner, self.codebook.num_quantizers, any_size=self.stride is not None)
-        check_measured(assigner, self.codebook)
-        self.assigner = assigner
 
     def __repr__(self) -> str:
         """Codes and assigner in one line, and sizes in another."""
@@ -117,14 +91,29 @@ class Tokenizer:
         )
 
     @property
+    def codebook(self) -> Codebook:
+        """Codes (S, K, d) and mean metrics."""
+        return self._parts.codebook
+
+    @property
+    def assigner(self) -> Assigner:
+        """How codes are chosen, with its statistics."""
+        return self._parts.assigner
+
+    @property
+    def sizes(self) -> Sizes:
+        """Sizes of images and grids of tokens that it takes."""
+        return self._parts.vae.sizes
+
+    @property
     def encoder(self) -> Partial:
         """Images (n, H, W, C) in [0, 1] to latents (n, h, w, d)."""
-        return self._encode
+        return self._parts.vae.encode
 
     @property
     def decoder(self) -> Partial:
         """Latents (n, h, w, d) to images (n, H, W, C), with its parameters: those of the file, where it held some."""
-        return self._decode
+        return self._parts.vae.decode
 
     @property
     def codes(self) -> Float[np.ndarray, "K d"] | Float[np.ndarray, "S K d"]:
@@ -222,20 +211,9 @@ class Tokenizer:
         Raises:
             InputError: Images or callables that do not fit, or more codes than distinct latents.
         """
-        images = check_pixels(images)
-        options = Options("means", max_images, max_tokens, num_neighbours, components, probes, seed, plan)
-        check_options(options)
         recipe = Recipe(codebook, num_codes, num_quantizers, composition, seed)
-        encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
-        check_autoencoder(encode, decode, images)
-        latent_shape = encode_images(encode, images[:1], plan=plan).shape[1:]
-        check_recipe(recipe, latent_shape[-1])
-        assigner = default_assigner(latent_shape) if assigner is None else assigner
-        any_size = find_stride(encode, decode, images.shape[1:], latent_shape) is not None
-        check_assigner(assigner, num_quantizers, any_size=any_size)
-        options = options._replace(statistics=needed_for(recipe, assigner))
-        measured = measure_checked(encode, decode, images, options, progress)
-        return cls._of_measured(encode, decode, measured, recipe, assigner, images, plan, progress)
+        options = Options(max_images, max_tokens, num_neighbours, components, probes, seed, plan, progress)
+        return cls._of(fit_images(encode, decode, images, recipe, assigner, options))
 
     @classmethod
     def from_measured(
@@ -277,37 +255,8 @@ class Tokenizer:
             InputError: Another VAE than was measured, options that do not fit, more codes than distinct latents, or a codebook
                 or an assigner for which too little was measured or images are missing.
         """
-        check_measurements(measured)
         recipe = Recipe(codebook, num_codes, num_quantizers, composition, seed)
-        check_recipe(recipe, measured.latent_shape[-1])
-        assigner = default_assigner(measured.latent_shape) if assigner is None else assigner
-        check_assigner(assigner, num_quantizers)
-        if images is not None:
-            images = check_pixels(images, measured.image_shape)
-        check_sufficient(recipe, assigner, measured, images)
-        encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
-        measured.check_vae(encode, decode)
-        any_size = find_stride(encode, decode, measured.image_shape, measured.latent_shape) is not None
-        check_assigner(assigner, num_quantizers, any_size=any_size)
-        return cls._of_measured(encode, decode, measured, recipe, assigner, images, plan, progress)
-
-    @classmethod
-    def _of_measured(
-        cls,
-        encode: Partial,
-        decode: Partial,
-        measured: Measured,
-        recipe: Recipe,
-        assigner: Assigner,
-        images: np.ndarray | None,
-        plan: Plan,
-        progress: Progress | None,
-    ) -> Self:
-        """`from_measured` with arguments that were checked before."""
-        found = fit_measured(recipe, encode, decode, measured, images, plan=plan, progress=progress)
-        training = Training(encode, images, measured.geometry, recipe.seed)
-        assigner = _measure(assigner, decode, found, training, plan, progress)
-        return cls._of_checked(as_codebook(found), assigner, encode, decode, measured.image_shape)
+        return cls._of(fit_measured(encode, decode, measured, recipe, assigner, images, plan, progress))
 
     @classmethod
     def from_codes(
@@ -350,29 +299,7 @@ class Tokenizer:
         Raises:
             InputError: Images, callables, codes or an assigner that do not fit.
         """
-        images = check_pixels(images)
-        check_whole("max_images", max_images)
-        check_whole("seed", seed, 0)
-        check_probes(probes)
-        stacked = as_quantizers(codes)
-        check_autoencoder(encode, decode, images)
-        latent_shape = encode_images(encode, images[:1], plan=plan).shape[1:]
-        count, number = choose_few(probes, max_images, latent_shape, images.shape[1:])
-        encode, decode = as_partial(encode, "encode"), as_partial(decode, "decode")
-        latents = encode_images(encode, draw(images, count, seed), plan=plan, progress=progress)
-        assigner = default_assigner(latents.shape[1:]) if assigner is None else assigner
-        stride = find_stride(encode, decode, images.shape[1:], latents.shape[1:])
-        check_assigner(assigner, len(stacked), any_size=stride is not None)
-        if stacked.shape[-1] != latents.shape[-1]:
-            raise InputError(
-                f"codes: expected {latents.shape[-1]} dimensions, those of the latents, found shape {np.shape(codes)}."
-            )
-        codebook = measure_codes(decode, stacked, latents, probes=number, seed=seed, plan=plan, progress=progress)
-        if has_large_grids(latents.shape[1:], images.shape[1:]):
-            codebook = at_steps(encode, decode, codebook, images, seed=seed, plan=plan, progress=progress)
-        codebook = codebook if stride is None else codebook.without_positions()
-        assigner = _measure(assigner, decode, codebook, Training(encode, images, seed=seed), plan, progress)
-        return cls._of_checked(as_codebook(codebook), assigner, encode, decode, images.shape[1:])
+        return cls._of(measure_codes(encode, decode, codes, images, assigner, max_images, probes, seed, plan, progress))
 
     def replace(
         self,
@@ -402,9 +329,8 @@ class Tokenizer:
         if images is not None:
             images = np.asarray(images)
             check_images(images[:1], self.image_shape)  # the drawn ones are checked where they are measured
-        training = Training(self._encode, images, geometry, seed)
-        assigner = _measure(assigner, self._decode, self.codebook, training, plan, progress)
-        return self._of_checked(self.codebook, assigner, self._encode, self._decode, self.image_shape)
+        training = Training(self._parts.vae.encode, images, geometry, seed)
+        return self._of(assemble(self._parts.vae, self.codebook, assigner, training, plan, progress))
 
     @overload
     def encode(
@@ -465,17 +391,11 @@ class Tokenizer:
                 assigner.
         """
         if is_list_of_arrays(images):
-            images = check_image_list(images, self.sizes, pad=pad)
-            grids = [self.sizes.grid_of(image.shape) for image in images]
-            check_lists(self.codebook, self.assigner, self.sizes, grids, {"start": start, "code_costs": code_costs})
-
-            def some(images: np.ndarray, start: np.ndarray | None, code_costs: np.ndarray | None) -> np.ndarray:
-                return self.encode(images, start=start, code_costs=code_costs, pad=pad, plan=plan, progress=progress)
-
-            return map_alike(some, images, start, code_costs, image_shape=lambda shape: shape)
-        images = as_pixels(images, self.sizes, pad=pad)
-        self._check_size(images.shape[1:])
-        latents = encode_images(self._encode, images, plan=plan)
+            encode = functools.partial(self.encode, pad=pad, plan=plan, progress=progress)
+            return encode_list(encode, self._parts, images, {"start": start, "code_costs": code_costs}, pad=pad)
+        vae, images = self._parts.vae, as_pixels(images, self.sizes, pad=pad)
+        vae.check_size(images.shape[1:])
+        latents = encode_images(vae.encode, images, plan=plan)
         looked_at = images if self.assigner.needs_images else None
         return self.assign_latents(
             latents, images=looked_at, start=start, code_costs=code_costs, plan=plan, progress=progress
@@ -538,17 +458,9 @@ class Tokenizer:
                 that do not fit them or the assigner.
         """
         if is_list_of_arrays(latents):
-            for i, each in enumerate(latents):
-                check_latent_shape(f"latents[{i}]", np.shape(each), self.codebook, self.sizes.only_grid)
-            grids = [np.shape(each)[:2] for each in latents]
+            assign = functools.partial(self.assign_latents, plan=plan, progress=progress)
             given = {"metrics": metrics, "images": images, "start": start, "code_costs": code_costs}
-            check_lists(self.codebook, self.assigner, self.sizes, grids, given)
-
-            def some_of_each(latents: np.ndarray, *rows: np.ndarray | None) -> np.ndarray:
-                options: dict[str, Any] = dict(zip(given, rows, strict=True))
-                return self.assign_latents(latents, **options, plan=plan, progress=progress)
-
-            return map_alike(some_of_each, latents, *given.values(), image_shape=self.sizes.image_of)
+            return assign_list(assign, self._parts, latents, given)
         latents, metrics = as_latents(latents, metrics, self.codebook, self.sizes.only_grid)
         n, grid = len(latents), latents.shape[1:3]
         inputs = Inputs(
@@ -558,7 +470,7 @@ class Tokenizer:
             None if start is None else as_start(start, self.assigner, self.codebook, n, grid),
             None if code_costs is None else as_code_costs(code_costs, self.assigner, self.codebook, n, grid),
         )
-        tokens = self.assigner(single(self._decode), self.codebook, inputs, plan=plan, progress=progress)
+        tokens = self.assigner(single(self._parts.vae.decode), self.codebook, inputs, plan=plan, progress=progress)
         return tokens.reshape(n, *token_shape(self.codebook, grid))
 
     @overload
@@ -593,15 +505,12 @@ class Tokenizer:
                 that of an image with these tokens.
         """
         if is_list_of_arrays(tokens):
-            grids = as_token_list(tokens, self.codebook, self.sizes.only_grid)
-            crops = as_crops(image_shape, [self.sizes.image_of(grid.shape) for grid in grids], self.sizes)
-            images = map_alike(functools.partial(self.decode, plan=plan), grids, image_shape=self.sizes.image_of)
-            return [image[:height, :width] for image, (height, width) in zip(images, crops, strict=True)]
-        latents = self.dequantize(tokens)
+            return decode_list(functools.partial(self.decode, plan=plan), self._parts, tokens, image_shape)
+        vae, latents = self._parts.vae, self.dequantize(tokens)
         decoded = self.sizes.image_of(latents.shape[1:])
         height, width = decoded[:2] if image_shape is None else as_crop(image_shape, decoded, self.sizes)
-        self._check_size(decoded)
-        return decode_latents(self._decode, latents, plan=plan)[:, :height, :width]
+        vae.check_size(decoded)
+        return decode_latents(vae.decode, latents, plan=plan)[:, :height, :width]
 
     @overload
     def dequantize(
@@ -614,17 +523,17 @@ class Tokenizer:
     def dequantize(self, tokens: Any) -> Any:
         """Latents of tokens: their codes, or the sums of their codes; arguments and errors as for `decode`."""
         if is_list_of_arrays(tokens):
-            grids = as_token_list(tokens, self.codebook, self.sizes.only_grid)
-            return [self.dequantize(grid[None])[0] for grid in grids]
+            return dequantize_list(self.dequantize, self._parts, tokens)
         return sum_codes(self.codebook.codes, as_grids(tokens, self.codebook, self.sizes.only_grid))
 
-    def save(self, path: str | os.PathLike, *, decoder: bool = False) -> str:
+    def save(self, path: str | os.PathLike, *, decoder: bool = False, plan: Plan = DEFAULT_PLAN) -> str:
         """Saves codes, the assigner with its statistics, and options as one file with a checksum.
 
         Args:
             path: The `.npz` to write; replaced only when the new one is whole.
             decoder: Whether the decoder's parameters go with them, as they should after fine-tuning: all that its function
                 carries, which for one made by `from_nnx` are those of the whole module.
+            plan: How much memory encoder and decoder may take for one image, by which `load` knows the VAE again.
 
         Returns:
             SHA-256 of the content.
@@ -633,17 +542,18 @@ class Tokenizer:
             InputError: The file cannot be written, the decoder is a function that carries no parameters, or the assigner is not
                 one of this library.
         """
-        decode = self._decode if decoder else None
-        return save_tokenizer(path, self.codebook, self.assigner, self.image_shape, self._probe(), decode)
+        decode = self._parts.vae.decode if decoder else None
+        return save_tokenizer(path, self.codebook, self.assigner, self.image_shape, self._fingerprint(plan), decode)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, encode: Callable, decode: Callable) -> Self:
+    def load(cls, path: str | os.PathLike, encode: Callable, decode: Callable, *, plan: Plan = DEFAULT_PLAN) -> Self:
         """Loads what `save` wrote, verified; nothing is unpickled or executed.
 
         Args:
             path: The file.
             encode: The VAE's encoder, as for `fit`.
             decode: Its decoder. Where the file holds a decoder's parameters, one of the same network with any parameters.
+            plan: As for `save`.
 
         Returns:
             The tokenizer.
@@ -653,7 +563,8 @@ class Tokenizer:
         """
         stored = load_tokenizer(path, as_partial(decode, "decode"))
         loaded = cls(encode, stored.decode, stored.codebook, assigner=stored.assigner, image_shape=stored.image_shape)
-        check_probe(loaded._probe(), stored.probe, str(path), "load the VAE that the tokenizer was fitted to")
+        found, remedy = loaded._fingerprint(plan), "load the VAE that the tokenizer was fitted to"
+        check_fingerprint(found, stored.fingerprint, str(path), remedy)
         return loaded
 
     def cost(self, image_shape: Sequence[int] | None = None, *, plan: Plan = DEFAULT_PLAN) -> Cost:
@@ -667,29 +578,10 @@ class Tokenizer:
             InputError: Another shape, or an image that does not fit in the plan's memory.
         """
         shape = self.image_shape if image_shape is None else as_image_shape(image_shape, self.sizes)
-        self._check_size(shape)
-        return tokenizer_cost(self._encode, self._decode, self.codebook, self.assigner, shape, plan=plan)
+        self._parts.vae.check_size(shape)
+        return tokenizer_cost(self._parts, shape, plan)
 
-    def _check_size(self, image_shape: tuple[int, ...]) -> None:
-        """Refuses a size that the stride divides and the VAE does not take."""
-        if image_shape != self.image_shape:
-            check_size(self._encode, self._decode, self.sizes, image_shape, self.codebook.codes.shape[-1])
-
-    def _probe(self) -> dict[str, np.ndarray]:
+    def _fingerprint(self, plan: Plan) -> dict[str, np.ndarray]:
         """What the VAE makes of the first code alone."""
         first = self.dequantize(np.zeros((1, *self.token_shape), np.int32))
-        return probe_vae(self._encode, self._decode, first)
-
-
-def _measure(
-    assigner: Assigner,
-    decode: Callable,
-    codebook: Codebook,
-    training: Training,
-    plan: Plan,
-    progress: Progress | None,
-) -> Assigner:
-    """The assigner with statistics of this codebook, measured if it needs any that are not there."""
-    if isinstance(assigner, MeasuredAssigner) and not assigner.is_measured(codebook):
-        return assigner.measure(single(decode), codebook, training, plan=plan, progress=progress)
-    return assigner
+        return fingerprint_vae(self._parts.vae.encode, self._parts.vae.decode, first, plan)

@@ -49,9 +49,9 @@ def test_a_linear_decoder_keeps_what_the_mean_metric_wins(rng):
 
 
 def test_the_scores_are_those_of_the_images_that_did_not_measure(rng):
-    codes_under, latents, images, mean = case(linear, rng, n=6)
-    codes = codes_under(np.eye(2))
-    found = fit_step_metric(linear, codes_under, latents, images, mean)
+    fit, latents, images, mean = case(linear, rng, n=6)
+    codes = fit(np.eye(2))
+    found = fit_step_metric(linear, codes, latents, images, mean)
     flat = latents[3:].reshape(-1, 2)
     tokens_by: dict[StepMetricName, np.ndarray] = {
         "mean": nearest_tokens_whitened(flat, codes, mean),
@@ -78,8 +78,8 @@ def test_one_image_is_refused(rng):
 
 def test_every_metric_has_codes_of_its_own(rng):
     """With codes that are good under the identity alone, the choice is Euclid although the decoder is linear."""
-    codes_under, latents, images, mean = case(linear, rng)
-    good, bad = codes_under(np.eye(2)), np.full((1, 1, 2), 3, np.float32)
+    fit, latents, images, mean = case(linear, rng)
+    good, bad = fit(np.eye(2)), np.full((1, 1, 2), 3, np.float32)
 
     def only_euclidean(root):
         return good if np.array_equal(root, np.eye(2)) else bad

@@ -18,7 +18,9 @@ from geovq.batching.plan import Plan, settle
 from geovq.decoder import autoencoder
 from geovq.storage import load_arrays, save_arrays
 from geovq.tokenizer import lists
+from geovq.tokenizer.better_tokens import better_tokens
 from geovq.tokenizer.entropy_constrained import assign_entropy_constrained
+from geovq.tokenizer.fitting import measure
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError
 from tests.typechecker import annotations_off
@@ -30,6 +32,7 @@ SHAPES = [(4, 4), (2, 6), (4, 4)]
 RAGGED = [RNG.uniform(size=(*shape, 1)).astype(np.float32) for shape in SHAPES]
 
 CHEAP = Joint(jacobians=1, corrections=0, dampings=(0.1,))
+PLAN = Plan(memory=1 << 30)
 ASSIGNERS: dict[str, Assigner] = {
     "whitened": Whitened(),
     "local": Local(probes=2),
@@ -155,19 +158,36 @@ def test_entropy_constrained_assignment_at_another_size(base):
     assert found.shape == (1, 1, 3)
 
 
-def test_entropy_constrained_assignment_passes_its_plan_on(base, monkeypatch):
-    plans: list[Plan] = []
+@pytest.fixture
+def plans(monkeypatch) -> list[Plan]:
+    """Plans of all batches that are encoded or decoded."""
+    found: list[Plan] = []
 
     def recorded(plan: Plan) -> Any:
-        plans.append(plan)
+        found.append(plan)
         return settle(plan)
 
     monkeypatch.setattr(autoencoder, "settle", recorded)
+    return found
+
+
+def test_entropy_constrained_assignment_passes_its_plan_on(base, plans):
+    joint = base.replace(assigner=CHEAP)
     nats = lambda tokens: np.zeros((*tokens.shape, 5), np.float32)  # noqa: E731
-    plan = Plan(memory=1 << 30)
-    assign_entropy_constrained(base.replace(assigner=CHEAP), RAGGED[1][None], nats, nat_weight=1, rounds=1, plan=plan)
-    assert len(plans) == 4  # the start and its decode, the trial and its decode
-    assert set(plans) == {plan}
+    assign_entropy_constrained(joint, RAGGED[1][None], nats, nat_weight=1, rounds=1, plan=PLAN)
+    assert plans == 4 * [PLAN]  # the start and its decode, the trial and its decode
+
+
+def test_fitting_passes_its_plan_on(plans, tmp_path):
+    options: dict[str, Any] = {"assigner": Amortised(), "num_codes": 5, "codebook": "refined", "plan": PLAN}
+    Tokenizer.fit(encode, decode, IMAGES, **options)
+    measured = measure(encode, decode, IMAGES, statistics="tokens", plan=PLAN)
+    made = Tokenizer.from_measured(encode, decode, measured, images=IMAGES, **options)
+    Tokenizer.from_codes(encode, decode, made.codes, IMAGES, max_images=4, plan=PLAN)
+    better_tokens(encode, decode, made.codes, IMAGES[:4], assigner=CHEAP, plan=PLAN)
+    made.save(tmp_path / "t.npz", plan=PLAN)
+    Tokenizer.load(tmp_path / "t.npz", encode, decode, plan=PLAN)
+    assert set(plans) == {PLAN}
 
 
 def test_padding_is_cropped_again(base):

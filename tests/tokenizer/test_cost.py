@@ -17,7 +17,7 @@ from geovq.assignment.whitened import Whitened
 from geovq.batching.memory import decoder_memory
 from geovq.batching.plan import Plan
 from geovq.decoder.adapters import as_partial, single
-from geovq.tokenizer.cost import Cost, tokenizer_cost
+from geovq.tokenizer.cost import Cost
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError
 
@@ -105,9 +105,10 @@ def test_of_a_tokenizer():
 
 
 def test_a_plan_bounds_the_bytes():
-    cost = tokenizer_cost(encode, decode, CODEBOOK, Local(), (4, 4, 1))
+    tokenizer = Tokenizer(encode, decode, CODEBOOK, assigner=Local(), image_shape=(4, 4, 1))
+    cost = tokenizer.cost()
     assert isinstance(cost, Cost)
-    less = tokenizer_cost(encode, decode, CODEBOOK, Local(), (4, 4, 1), plan=Plan(memory=cost.memory - 100))
+    less = tokenizer.cost(plan=Plan(memory=cost.memory - 100))
     assert cost.memory - 200 <= less.memory <= cost.memory - 100
     assert less[:2] == cost[:2]
 
@@ -122,4 +123,4 @@ def test_what_does_not_fit_and_other_shapes_are_refused():
         with pytest.raises(InputError, match=message):
             tokenizer.cost(shape)
     with pytest.raises(InputError, match="plan: expected at least"):
-        tokenizer_cost(encode, decode, CODEBOOK, Local(), (4, 4, 1), plan=Plan(memory=200))
+        tokenizer.cost(plan=Plan(memory=200))

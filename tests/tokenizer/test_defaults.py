@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from geovq.assignment.joint import Joint
-from geovq.tokenizer.defaults import choose_few, choose_probes, choose_sizes, default_assigner
+from geovq.tokenizer.defaults import choose_counts, choose_few, choose_probes, default_assigner
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError
 
@@ -54,7 +54,7 @@ def test_auto_takes_probes_where_a_jacobian_is_large(latent_shape, image_shape, 
     ],
 )
 def test_sizes_keep_the_cost_within_bounds(latent_shape, image_shape, options, expected):
-    found = choose_sizes(
+    found = choose_counts(
         **{"probes": "auto", "max_images": None, **options}, latent_shape=latent_shape, image_shape=image_shape
     )
     assert found[: len(expected)] == expected

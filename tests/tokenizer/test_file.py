@@ -28,7 +28,7 @@ from geovq.validation import InputError
 
 CODEBOOK = Codebook(np.zeros((1, 3, 2), np.float32), np.ones((1, 1, 2, 2), np.float32))
 NEAREST = Nearest()
-PROBE = {"image": np.array([[0.5]], np.float32)}
+FINGERPRINT = {"image": np.array([[0.5]], np.float32)}
 
 HALVES: list[Any] = [jnp.bfloat16, jnp.float16, jnp.float8_e4m3fn, jnp.float8_e5m2]
 
@@ -38,7 +38,7 @@ def scaled(*parameters: Any) -> Partial:
 
 
 def save(path: pathlib.Path, decode: Any = None, assigner: Assigner = NEAREST) -> str:
-    return save_tokenizer(path, CODEBOOK, assigner, (4, 4, 1), PROBE, decode)
+    return save_tokenizer(path, CODEBOOK, assigner, (4, 4, 1), FINGERPRINT, decode)
 
 
 def load(path: pathlib.Path, decode: Any = None) -> Stored:
@@ -60,7 +60,7 @@ def test_what_is_saved_comes_back(tmp_path):
     assert found.assigner == Nearest()
     for name, array in CODEBOOK._asdict().items():
         np.testing.assert_array_equal(getattr(found.codebook, name), array, strict=True)
-    np.testing.assert_array_equal(found.probe["image"], PROBE["image"], strict=True)
+    np.testing.assert_array_equal(found.fingerprint["image"], FINGERPRINT["image"], strict=True)
 
 
 @pytest.mark.parametrize("dtype", [*HALVES, jnp.float32, jnp.int8])

@@ -91,6 +91,7 @@ def test_crops_are_what_was_padded():
         (8, ANY, "found 8;"),
         ((8,), ANY, "image_shape: expected"),
         (("a", "b"), ANY, "image_shape: expected"),
+        ((7.7, 8), ANY, r"found \(7.7, 8\)"),
     ],
 )
 def test_other_crops_are_refused(wanted, sizes, message):

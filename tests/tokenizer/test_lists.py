@@ -2,16 +2,18 @@
 
 import numpy as np
 import pytest
+from jax.tree_util import Partial
 
 from geovq.assignment.base import Codebook
 from geovq.assignment.joint import Joint
 from geovq.decoder.sizes import Sizes
 from geovq.tokenizer import lists
 from geovq.tokenizer.lists import check_lists, images_at_once, map_alike
+from geovq.tokenizer.parts import Parts, Vae
 from geovq.validation import InputError
 
 CODEBOOK = Codebook(np.zeros((1, 3, 2), np.float32), np.ones((1, 1, 2, 2), np.float32))
-SIZES = Sizes((8, 8, 1), (2, 2), (4, 4))
+VAE = Vae(Partial(np.asarray), Partial(np.asarray), Sizes((8, 8, 1), (2, 2), (4, 4)), 2)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ def test_results_are_in_the_order_of_the_items(monkeypatch):
         seen.append(values.shape)
         return values + others[:, :1, None]
 
-    found = map_alike(add, values, others, None, image_shape=lambda shape: shape)
+    found = map_alike(add, values, {"others": others, "nothing": None}, image_shape=lambda shape: shape)
     assert seen == [(2, 1, 2), (1, 1, 2), (2, 2, 1)]
     for i, shape in enumerate(shapes):
         np.testing.assert_array_equal(found[i], np.full(shape, 11 * i))
@@ -64,4 +66,4 @@ def test_results_are_in_the_order_of_the_items(monkeypatch):
 )
 def test_lists_that_do_not_fit_are_refused(given, message):
     with pytest.raises(InputError, match=message):
-        check_lists(CODEBOOK, Joint(), SIZES, [(2, 2), (1, 3)], given)
+        check_lists(Parts(VAE, CODEBOOK, Joint()), [(2, 2), (1, 3)], given)

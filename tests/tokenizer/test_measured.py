@@ -124,6 +124,7 @@ def test_files_hold_all_of_it(statistics, measured, tmp_path):
             {"assigner": Amortised(), "images": IMAGES, "plan": Plan(passes=0)},
             "plan: expected at least 1 pass",
         ),
+        ("means", {"plan": Plan(memory=1)}, "plan: expected at least"),
     ],
 )
 def test_what_does_not_fit_is_refused(statistics, options, message, measured):

@@ -5,17 +5,18 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.tree_util import Partial
 
 from geovq.assignment.whitened import Whitened
+from geovq.batching.plan import DEFAULT_PLAN
 from geovq.codebook import step_metric
 from geovq.codebook.fit import fit_codes
 from geovq.codebook.recipe import Recipe
 from geovq.codebook.step_metric import StepMetric
-from geovq.geometry.measured import draw
+from geovq.geometry.measured import Means, draw
 from geovq.tokenizer import steps
 from geovq.tokenizer.fitting import measure
 from geovq.tokenizer.measured import Measured
+from geovq.tokenizer.parts import vae_of_shapes
 from geovq.tokenizer.steps import draw_step_crops
 from geovq.tokenizer.tokenizer import Tokenizer
 
@@ -94,13 +95,20 @@ def test_every_position_of_a_fixed_grid_takes_it(large, found):
     np.testing.assert_array_equal(metrics, np.broadcast_to(found[0].metric, (4, 2, 2, 2)))
 
 
-def test_positions_keep_their_means_where_the_mean_is_chosen(rng):
-    metrics, other = rng.normal(size=(4, 2, 3, 3)), np.eye(3)
-    for step in (None, StepMetric(other, "mean", {})):
-        np.testing.assert_array_equal(steps.step_positions(step, metrics), metrics)
-    for name in ("smoothed", "euclidean"):
-        changed = steps.step_positions(StepMetric(other, name, {}), metrics)
-        np.testing.assert_array_equal(changed, np.broadcast_to(other, metrics.shape))
+def test_positions_keep_their_means_where_the_mean_is_chosen(rng, monkeypatch):
+    vae = vae_of_shapes(encode, decode_fixed, (4, 4, 1), (4, 2, 2))
+    means, other = Means(np.eye(2), rng.normal(size=(4, 2, 2, 2))), np.full((2, 2), 3.0)
+    codes = rng.normal(size=(1, K, 2)).astype(np.float32)
+    options: dict[str, Any] = {"seed": 0, "plan": DEFAULT_PLAN, "progress": None}
+    for name in ("mean", "smoothed", "euclidean"):
+        monkeypatch.setattr(steps, "fit_step_metric", lambda *of, name=name, **_: StepMetric(other, name, {}))
+        assert steps.choose_step_metric(vae, IMAGES[:1], codes, means, **options) is means  # nothing can be held out
+        chosen = steps.choose_step_metric(vae, IMAGES[:2], codes, means, **options)
+        if name == "mean":
+            assert chosen is means
+        else:
+            np.testing.assert_array_equal(chosen.mean_metric, other)
+            np.testing.assert_array_equal(chosen.position_metrics, np.broadcast_to(other, (4, 2, 2, 2)))
 
 
 @pytest.mark.parametrize(("small", "codebook"), [(True, "whitened"), (True, "kmeans"), (False, "metric")])
@@ -153,8 +161,8 @@ def test_crops_are_of_sizes_that_the_vae_takes(functions, number, shape, rng, mo
     monkeypatch.setattr(steps, "_SIDE", 3)
     monkeypatch.setattr(step_metric, "_PIXELS", 12)
     images = rng.permutation(number * 24).reshape(number, 6, 4, 1).astype(np.float32) / (number * 24)
-    vae = Partial(functions[0]), Partial(functions[1])
-    crops = draw_step_crops(*vae, images, (6, 2, 2), seed=0)
+    vae = vae_of_shapes(functions[0], functions[1], (6, 4, 1), (6, 2, 2))
+    crops = draw_step_crops(vae, images, seed=0)
     assert crops.shape == shape
     levels = np.round(255 * images).astype(np.uint8)
     windows = np.lib.stride_tricks.sliding_window_view(levels[..., 0], shape[1:3], axis=(1, 2))
@@ -162,13 +170,13 @@ def test_crops_are_of_sizes_that_the_vae_takes(functions, number, shape, rng, mo
     assert all(len(places) for places in where)
     assert {int(place[0]) for places in where for place in places} >= (set(range(3)) if number == 3 else set())
     assert len({crop.tobytes() for crop in crops}) > len(crops) // 2
-    np.testing.assert_array_equal(crops, draw_step_crops(*vae, images, (6, 2, 2), seed=0))
+    np.testing.assert_array_equal(crops, draw_step_crops(vae, images, seed=0))
 
 
 def test_crops_that_choose_are_of_other_images_than_those_that_measure(rng, monkeypatch):
     monkeypatch.setattr(step_metric, "_PIXELS", 12)
     images = np.round(255 * rng.random((30, 6, 4, 1))).astype(np.uint8)
-    crops = draw_step_crops(Partial(encode), Partial(decode_fixed), images, (6, 2, 2), seed=0)
+    crops = draw_step_crops(vae_of_shapes(encode, decode_fixed, (6, 4, 1), (6, 2, 2)), images, seed=0)
     measured = {image.tobytes() for image in draw(images, 25, 0)}
     assert len(crops) == 5
     assert not measured & {crop.tobytes() for crop in crops}

@@ -15,6 +15,7 @@ from geovq.assignment.joint import Joint
 from geovq.assignment.local import Local
 from geovq.assignment.nearest import Nearest
 from geovq.assignment.whitened import Whitened
+from geovq.batching.plan import Plan
 from geovq.codebook.names import CODEBOOKS, COMPOSITIONS
 from geovq.decoder.adapters import single
 from geovq.decoder.conventions.adaptation import ConventionWarning
@@ -106,6 +107,15 @@ def test_save_and_load(name, tmp_path, fitted, images):
         np.testing.assert_equal(getattr(loaded.assigner, field.name), getattr(fitted[name].assigner, field.name))
     np.testing.assert_array_equal(loaded.encode(images), fitted[name].encode(images))
     np.testing.assert_array_equal(loaded.decode(loaded.encode(images)), fitted[name].decode(loaded.encode(images)))
+
+
+def test_saving_and_loading_keep_to_a_plan(fitted, tmp_path):
+    path, small = tmp_path / "t.npz", Plan(memory=1)
+    with pytest.raises(InputError, match="plan: expected at least"):
+        fitted["whitened"].save(path, plan=small)
+    fitted["whitened"].save(path)
+    with pytest.raises(InputError, match="plan: expected at least"):
+        Tokenizer.load(path, encode, decode, plan=small)
 
 
 @pytest.mark.parametrize("name", ["local", "joint"])

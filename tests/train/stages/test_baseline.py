@@ -77,7 +77,7 @@ def test_a_vq_vae_is_fine_tuned_alike(trained, tmp_path):
 
 
 def encoded(tokenizer, images):
-    return np.asarray(tokenizer._encode(images.astype(np.float32) / 255))
+    return np.asarray(tokenizer._parts.vae.encode(images.astype(np.float32) / 255))
 
 
 def test_a_run_of_fsq_has_no_codes_to_fine_tune(trained):

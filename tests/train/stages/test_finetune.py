@@ -39,7 +39,7 @@ def test_fine_tuning_improves_reconstruction(tuned):
 
 
 def encoded(tokenizer, images):
-    return np.asarray(tokenizer._encode(images.astype(np.float32) / 255))
+    return np.asarray(tokenizer._parts.vae.encode(images.astype(np.float32) / 255))
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
+from geovq.batching.plan import Plan
 from geovq.decoder.autoencoder import decode_latents, encode_images
 from geovq.validation import InputError
 
@@ -12,18 +13,20 @@ _TOLERANCE = 0.02
 """Share of the largest value: well above what rounding does on another device, well below what another training does."""
 
 
-def probe_vae(encode: Callable, decode: Callable, latents: Float[np.ndarray, "n h w d"]) -> dict[str, np.ndarray]:
+def fingerprint_vae(
+    encode: Callable, decode: Callable, latents: Float[np.ndarray, "n h w d"], plan: Plan
+) -> dict[str, np.ndarray]:
     """What the decoder makes of some latents, and the encoder of these images."""
-    image = decode_latents(decode, latents)
-    return {"image": image, "latents": encode_images(encode, image)}
+    image = decode_latents(decode, latents, plan=plan)
+    return {"image": image, "latents": encode_images(encode, image, plan=plan)}
 
 
-def check_probe(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray], name: str, remedy: str) -> None:
-    """Refuses another VAE than the one that was probed before.
+def check_fingerprint(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray], name: str, remedy: str) -> None:
+    """Refuses another VAE than the one whose fingerprint was taken before.
 
     Args:
-        found: Of `probe_vae` now.
-        wanted: Of `probe_vae` then.
+        found: The fingerprint now.
+        wanted: The fingerprint then.
         name: What the message begins with.
         remedy: What it ends with.
 
