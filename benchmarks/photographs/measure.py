@@ -155,7 +155,10 @@ def _saved(curves: Mapping[tuple, Curve]) -> Iterator[Row]:
                 saved = functools.partial(_saving, _rates(theirs, kind), _rates(ours, kind))
                 columns = [_table(theirs, quality), _table(ours, quality)]
                 if np.isfinite(saved(*columns)):
-                    yield statistic_row(fields | {"at_equal": quality, "bits": kind}, "bits_saved", saved, *columns)
+                    said = fields | {"at_equal": quality, "bits": kind}
+                    found = statistic_row(said, "bits_saved", saved, *columns)
+                    # Where some draws of the images have curves that cannot be compared, there is no interval.
+                    yield found if np.isfinite(found["low"]) else found | {"low": None, "high": None}
 
 
 def _saving(anchor_rates: np.ndarray, rates: np.ndarray, anchor: np.ndarray, ours: np.ndarray) -> float:

@@ -121,7 +121,7 @@ def _quantizer(name: RivalName, shape: tuple[int, ...], seed: int = 0) -> Any:
         quantizer.max_beam_size = _BEAM
     else:
         quantizer = _faiss().LocalSearchQuantizer(d, count, bits)
-        quantizer.random_seed = seed
+        quantizer.random_seed, quantizer.nperts = seed, min(quantizer.nperts, count)
     return quantizer
 
 
