@@ -18,7 +18,7 @@ from jaxtyping import Float, Num
 
 from geovq.assignment.nearest_codes import nearest_tokens, nearest_tokens_whitened
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import decode_latents
 from geovq.metric.smoothed import smoothed_metric

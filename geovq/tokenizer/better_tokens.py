@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from geovq.assignment.base import Assigner
 from geovq.assignment.nearest import Nearest
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.decoder.autoencoder import encode_images
 from geovq.scores.reconstruction import psnr
 from geovq.tokenizer.defaults import Probes

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, PyTree, UInt8
 
 from geovq.assignment.base import Codebook
 from geovq.batching.chunks import map_chunks
-from geovq.batching.run import DEFAULT_PLAN
+from geovq.batching.plan import DEFAULT_PLAN
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import BATCH
 from geovq.geometry.measured import draw
