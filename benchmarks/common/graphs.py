@@ -16,7 +16,7 @@ from numba import njit
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from geovq.batching.run import DEFAULT_PLAN
+from geovq.batching.plan import DEFAULT_PLAN
 from geovq.decoder.adapters import Decoder
 from geovq.graph.components import bridge_components
 from geovq.graph.csr import edges, neighbour_graph, reweight

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from scipy.ndimage import gaussian_filter
 
 from benchmarks.common.rows import PLAIN, Row, mean_row, row, weight_name
-from geovq.batching.run import DEFAULT_PLAN
+from geovq.batching.plan import DEFAULT_PLAN
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import decode_latents, encode_images
 from geovq.geometry.placed_codes import lengths_to_codes, place_codes

@@ -116,7 +116,7 @@ def agreement(decode: Any, grids: Any) -> list[Row]:
     import jax
     import numpy as np
 
-    from geovq.batching.run import Plan
+    from geovq.batching.plan import Plan
     from geovq.metric.batched import token_metrics
 
     if jax.default_backend() == "cpu":

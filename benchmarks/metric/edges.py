@@ -20,7 +20,7 @@ from scipy.sparse.csgraph import dijkstra
 
 from benchmarks.common.rows import Row, percentile, row, separation, spearman, statistic_row
 from geovq.batching.chunks import map_chunks
-from geovq.batching.run import settle
+from geovq.batching.plan import settle
 from geovq.decoder.adapters import Decoder, as_partial, in_context
 from geovq.graph.components import bridge_components
 from geovq.graph.csr import edges, knn_graph, reweight

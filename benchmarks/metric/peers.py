@@ -17,7 +17,7 @@ from flax import nnx
 
 from benchmarks.common.rows import Row, row
 from geovq.assignment.joint import Joint
-from geovq.batching.run import DEFAULT_PLAN, Plan
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import encode_images
 from geovq.metric.batched import token_metrics

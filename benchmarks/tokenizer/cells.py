@@ -19,7 +19,7 @@ from benchmarks.tokenizer.rows import Arrays, Case, probes_of, semantic_rows
 from benchmarks.tokenizer.systems import CODEBOOKS, HEADLINE, Tokenizers, gaussian, two_codes
 from geovq.assignment import Amortised, Assigner, Geodesic, Greedy, Joint, Local, Nearest, Whitened
 from geovq.batching.chunks import map_chunks
-from geovq.batching.run import DEFAULT_PLAN
+from geovq.batching.plan import DEFAULT_PLAN
 from geovq.codebook.names import COMPOSITIONS
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import encode_images

@@ -2,21 +2,20 @@
 
 import dataclasses
 import math
-from typing import Self
+from typing import ClassVar, Self
 
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float
 
 from geovq.assignment.banded import Banded
 from geovq.assignment.base import GRADIENT, Codebook, MeasuredAssigner, Passes, Training, check_dampings
 from geovq.assignment.clusters import ImageClusters, measure_clusters
-from geovq.assignment.gauss_newton import Curvature, GaussNewton, GaussNewtonAssigner, KernelCurvature
+from geovq.assignment.dense import Dense, Gram
+from geovq.assignment.gauss_newton import Curvature, GaussNewton, GaussNewtonAssigner, Place
 from geovq.assignment.patchwork import PATCHWORK_DECODES
-from geovq.assignment.perceptual import ImageDistance, check_perceptual, weighted_distance
-from geovq.assignment.problem import Problem, as_problem, cost_gradient
-from geovq.assignment.quadratic import Quadratic
+from geovq.assignment.problem import Problem, cost_memory
 from geovq.assignment.stencils import TokenStencils, look_up_band, measure_stencils
 from geovq.batching.chunks import Progress
 from geovq.batching.memory import DecoderMemory, RowMemory
@@ -47,11 +46,6 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
     """Weights λ of the mean metric that each step tries."""
     max_images: int = 8000
     """Training images at most, drawn at random, by which clusters are found and measured; at most 32 for stencils."""
-    perceptual: float = 0.0
-    """Weight of LPIPS in what is made small: the mean squared error that a unit of LPIPS is worth. 0.01 suits photographs; 0
-    leaves LPIPS out, which pure squared error may raise. Needs `geovq[lpips]`."""
-    distance: ImageDistance | None = None
-    """Another differentiable distance of two images (H, W, C) in the place of LPIPS; files cannot hold it."""
     clusters: ImageClusters | None = None
     """Clusters of training images and the mean JᵀJ of each; None until they are measured."""
     stencils: TokenStencils | None = None
@@ -59,10 +53,10 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
 
     def __post_init__(self) -> None:
         """Refuses numbers that are not whole or too small, and impossible dampings."""
+        super().__post_init__()
         if self.steps is not None:
             check_whole("steps", self.steps)
         check_whole("max_images", self.max_images)
-        check_perceptual(self.perceptual, self.distance)
         object.__setattr__(self, "dampings", check_dampings(self.dampings))
 
     def is_measured(self, codebook: Codebook) -> bool:
@@ -104,25 +98,24 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
         self, decode: Decoder, codebook: Codebook, latents: Float[np.ndarray, "n h w d"]
     ) -> tuple[GaussNewton, Problem]:
         """With the curvature of the clusters or the stencils."""
-        statistics, count = self.clusters if self.stencils is None else self.stencils, len(self.dampings) + 3
-        problem = as_problem(
-            decode,
-            latents,
-            codebook,
-            curvature=statistics,
-            distance=weighted_distance(self.perceptual, self.distance),
-        )
+        shape = latents.shape[1:]
+        curvature: Curvature
         if self.stencils is not None:
-            check_blocks(problem.decode, latents.shape[1:])
-            return self._with(StencilCurvature(count)), problem
-        assert self.clusters is not None  # the tokenizer has checked it
-        t, measured = latents[0, ..., 0].size, len(self.clusters.coordinates)
-        if t != measured:
-            raise InputError(
-                f"latents: expected grids of {measured} tokens, on which Amortised was measured, found {t}; use Whitened() "
-                "or Joint() for other sizes."
-            )
-        return self._with(ClusterCurvature(count, self.clusters.grams[0].size)), problem
+            problem = self.problem(decode, latents, codebook, statistics=self.stencils)
+            check_blocks(problem.decode, shape)
+            curvature = StencilCurvature(self.stencils.blocks.shape[1])
+        else:
+            clusters = self.clusters
+            assert clusters is not None  # the tokenizer has checked it
+            problem = self.problem(decode, latents, codebook, statistics=clusters, residual=clusters.residual)
+            t, measured = latents[0, ..., 0].size, len(clusters.coordinates)
+            if t != measured:
+                raise InputError(
+                    f"latents: expected grids of {measured} tokens, on which Amortised was measured, found {t}; use Whitened() "
+                    "or Joint() for other sizes."
+                )
+            curvature = ClusterCurvature(clusters.grams[0].size)
+        return GaussNewton(curvature, self._steps, 0, self.dampings, cost_memory(problem, shape)), problem
 
     def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
         """The start, and the gradients and decodes of every step."""
@@ -138,75 +131,49 @@ class Amortised(GaussNewtonAssigner, MeasuredAssigner):
             return self.steps
         return 1 if self.stencils is None else _STENCIL_STEPS
 
-    def _with(self, curvature: Curvature) -> GaussNewton:
-        return GaussNewton(curvature, self._steps, 0, self.dampings)
-
 
 @dataclasses.dataclass(frozen=True)
-class StencilCurvature(KernelCurvature):
-    """The band of the stencils in `Problem.curvature`, looked up by the encoder's latents."""
+class StencilCurvature(Curvature):
+    """The band of the stencils in `Problem.statistics`, looked up by the encoder's latents."""
 
-    decodes: int
-    """At once; a gradient counts as three."""
+    is_local: ClassVar[bool] = True
+
+    blocks: int
+    """b, of a token."""
 
     def passes(self, shape: tuple[int, ...]) -> int:
-        """The decodes."""
-        return self.decodes
+        """The decoder does not run."""
+        return 0
 
     def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
         """The band with its copies, and a gradient."""
-        t, d = math.prod(shape[:2]), shape[-1]
-        band = 4 * t * 9 * d**2
+        band = 4 * math.prod(shape) * self.blocks * shape[-1]
         return decoder.decodes(4 * band + decoder.residuals + decoder.forward + decoder.cotangent)
 
-    def __call__(
-        self,
-        problem: Problem,
-        latents: Float[Array, "h w d"],
-        origin: Float[Array, "h w d"],
-        image: Float[Array, "H W C"],
-        number: Int[Array, ""],
-        *,
-        at_once: int,
-    ) -> Banded:
-        """Around the origin, with the gradient there."""
-        d = latents.shape[-1]
-        band = look_up_band(problem.curvature, latents)
-        gradient = cost_gradient(problem, origin, image)
-        return Banded(origin.reshape(-1, d), gradient, band, jnp.zeros((len(gradient), d, d), band.dtype))
+    def __call__(self, problem: Problem, place: Place, *, at_once: int) -> Banded:
+        """Whatever the origin is."""
+        return Banded(look_up_band(problem.statistics, place.latents))
 
 
 @dataclasses.dataclass(frozen=True)
-class ClusterCurvature(KernelCurvature):
-    """The mean JᵀJ of the cluster, out of `Problem.curvature`, whose centre is nearest to the encoder's latents."""
+class ClusterCurvature(Curvature):
+    """The mean JᵀJ of the cluster, out of `Problem.statistics`, whose centre is nearest to the encoder's latents."""
 
-    decodes: int
-    """At once; a gradient counts as three."""
     gram_size: int
     """Numbers of a gram."""
 
     def passes(self, shape: tuple[int, ...]) -> int:
-        """The decodes."""
-        return self.decodes
+        """The decoder does not run."""
+        return 0
 
     def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
-        """The gram and a gradient, and the decodes."""
+        """The gram, and a gradient."""
         return decoder.decodes(4 * self.gram_size + decoder.residuals + decoder.forward + decoder.cotangent)
 
-    def __call__(
-        self,
-        problem: Problem,
-        latents: Float[Array, "h w d"],
-        origin: Float[Array, "h w d"],
-        image: Float[Array, "H W C"],
-        number: Int[Array, ""],
-        *,
-        at_once: int,
-    ) -> Quadratic:
-        """Around the origin, with the gradient there."""
-        centres, grams, coordinates, residual, _ = (jnp.asarray(part) for part in problem.curvature)
+    def __call__(self, problem: Problem, place: Place, *, at_once: int) -> Dense:
+        """Whatever the origin is."""
+        centres, grams, coordinates, _, _ = (jnp.asarray(part) for part in problem.statistics)
         t, _, d = coordinates.shape
-        at = jnp.einsum("qri,qi->qr", coordinates, latents.reshape(t, d), precision="highest")
+        at = jnp.einsum("qri,qi->qr", coordinates, place.latents.reshape(t, d), precision="highest")
         nearest = jnp.argmin(jnp.sum((centres - at[None]) ** 2, axis=(1, 2)))
-        gradient = cost_gradient(problem, origin, image)
-        return Quadratic(origin.reshape(t, d), gradient, coordinates, grams[nearest], residual)
+        return Dense(Gram(coordinates, grams[nearest]))

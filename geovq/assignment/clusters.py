@@ -12,8 +12,8 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from geovq.assignment.base import Codebook
+from geovq.assignment.dense import projected_gram
 from geovq.assignment.nearest_codes import nearest_tokens_whitened
-from geovq.assignment.quadratic import projected_gram
 from geovq.assignment.subspace import Directions, leading_directions
 from geovq.batching.chunks import Progress
 from geovq.batching.memory import DecoderMemory, RowMemory
@@ -50,7 +50,7 @@ class ImageClusters(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Gram:
+class _ProjectedGram:
     """Kernel: JᵀJ along the directions at one grid."""
 
     tangents: int
@@ -109,7 +109,7 @@ def measure_clusters(
     flat, r = at.reshape(n, -1), at.shape[-1]
     count = max(1, min(num_clusters, len(np.unique(flat, axis=0)), n // _MEMBERS, _NUMBERS // (t * r) ** 2))
     centres, labels = kmeans(flat, count, root=np.eye(t * r, dtype=np.float32), seed=seed)
-    shared, kernel = (as_partial(decode), directions), _Gram(len(directions.steps), t * r)
+    shared, kernel = (as_partial(decode), directions), _ProjectedGram(len(directions.steps), t * r)
     check_decoder(shared[0], latents)
     grams = np.zeros((count, t, r, t, r), np.float32)
     for cluster in range(count):

@@ -2,66 +2,50 @@
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
 
 from geovq.assignment.banded import Banded
-from geovq.assignment.gauss_newton import KernelCurvature
-from geovq.assignment.problem import Problem, cost_gradient
-from geovq.assignment.quadratic import (
-    Quadratic,
-    Sketched,
-    exact_quadratic,
-    projected_quadratic,
-    sketched_quadratic,
-)
+from geovq.assignment.dense import Dense, Factor, Gram, exact_gram, projected_gram, sketched_factor
+from geovq.assignment.gauss_newton import Curvature, Place
+from geovq.assignment.problem import Problem
 from geovq.batching.memory import DecoderMemory, RowMemory
-from geovq.metric.band import Lattice, grid_band, make_lattice
-from geovq.metric.neighbours import band_memory
+from geovq.metric.neighbours import GridBand
 
 _WHOLE = "use Joint(radius=1), or take smaller images"
+_BAND = "use Whitened() or Amortised(), or take smaller images"
 
 
 @dataclasses.dataclass(frozen=True)
-class BandCurvature(KernelCurvature):
+class BandCurvature(Curvature):
     """JᵀJ of tokens at most R rows and columns apart, see `geovq.metric.band`."""
+
+    is_local: ClassVar[bool] = True
 
     radius: int
     spacing: int
 
     def passes(self, shape: tuple[int, ...]) -> int:
         """A forward-mode product for each channel of each token of a window."""
-        return self._lattice(shape).products
+        return self._kernel.passes(shape)
 
     def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
-        """The windows of all products, and the band with the copies that a step makes of it."""
-        return band_memory(self._lattice(shape), decoder)
+        """The windows of all products, and the band with its copies."""
+        return self._kernel.memory(decoder, shape)._replace(remedy=_BAND)
 
-    def __call__(
-        self,
-        problem: Problem,
-        latents: Float[Array, "h w d"],
-        origin: Float[Array, "h w d"],
-        image: Float[Array, "H W C"],
-        number: Int[Array, ""],
-        *,
-        at_once: int,
-    ) -> Banded:
-        """Around the origin."""
-        h, w, d = origin.shape
-        gradient = cost_gradient(problem, origin, image)
-        band = grid_band(problem.decode, origin, self._lattice(origin.shape), at_once=at_once)
-        return Banded(origin.reshape(-1, d), gradient, band, jnp.zeros((h * w, d, d), band.dtype))
+    def __call__(self, problem: Problem, place: Place, *, at_once: int) -> Banded:
+        """At the origin."""
+        return Banded(self._kernel(problem.decode, place.origin, at_once=at_once))
 
-    def _lattice(self, shape: tuple[int, ...]) -> Lattice:
-        h, w, d = shape
-        return make_lattice((h, w, d), radius=self.radius, spacing=self.spacing)
+    @property
+    def _kernel(self) -> GridBand:
+        return GridBand(self.radius, self.spacing)
 
 
 @dataclasses.dataclass(frozen=True)
-class ExactCurvature(KernelCurvature):
+class ExactCurvature(Curvature):
     """The whole JᵀJ of the image."""
 
     def passes(self, shape: tuple[int, ...]) -> int:
@@ -73,24 +57,16 @@ class ExactCurvature(KernelCurvature):
         size = math.prod(shape)
         return decoder.products(size * (decoder.image + 4 * size))._replace(least=shape[-1], remedy=_WHOLE)
 
-    def __call__(
-        self,
-        problem: Problem,
-        latents: Float[Array, "h w d"],
-        origin: Float[Array, "h w d"],
-        image: Float[Array, "H W C"],
-        number: Int[Array, ""],
-        *,
-        at_once: int,
-    ) -> Quadratic:
-        """Around the origin."""
-        gradient = cost_gradient(problem, origin, image)
-        return exact_quadratic(problem.decode, origin, gradient, tokens=max(1, at_once // origin.shape[-1]))
+    def __call__(self, problem: Problem, place: Place, *, at_once: int) -> Dense:
+        """At the origin."""
+        h, w, d = place.origin.shape
+        gram = exact_gram(problem.decode, place.origin, tokens=max(1, at_once // d))
+        return Dense(Gram(jnp.broadcast_to(jnp.eye(d, dtype=place.origin.dtype), (h * w, d, d)), gram))
 
 
 @dataclasses.dataclass(frozen=True)
-class ProjectedCurvature(KernelCurvature):
-    """JᵀJ along the directions in `Problem.curvature`; the mean metric on the residual."""
+class ProjectedCurvature(Curvature):
+    """JᵀJ along the directions in `Problem.statistics`; beside them the mean metric in `Problem.residual` counts."""
 
     directions: int
     coordinates: int
@@ -104,23 +80,14 @@ class ProjectedCurvature(KernelCurvature):
         """The Jacobian along the directions and JᵀJ."""
         return decoder.products(self.directions * decoder.image + 4 * self.coordinates**2)
 
-    def __call__(
-        self,
-        problem: Problem,
-        latents: Float[Array, "h w d"],
-        origin: Float[Array, "h w d"],
-        image: Float[Array, "H W C"],
-        number: Int[Array, ""],
-        *,
-        at_once: int,
-    ) -> Quadratic:
-        """Around the origin."""
-        gradient = cost_gradient(problem, origin, image)
-        return projected_quadratic(problem.decode, origin, gradient, problem.curvature, at_once=at_once)
+    def __call__(self, problem: Problem, place: Place, *, at_once: int) -> Dense:
+        """At the origin."""
+        gram = projected_gram(problem.decode, place.origin, problem.statistics, at_once=at_once)
+        return Dense(Gram(jnp.asarray(problem.statistics.coordinates), gram))
 
 
 @dataclasses.dataclass(frozen=True)
-class SketchedCurvature(KernelCurvature):
+class SketchedCurvature(Curvature):
     """An estimate SᵀS of JᵀJ, by probes that are the same for every image and other ones in every linearisation."""
 
     probes: int
@@ -135,17 +102,8 @@ class SketchedCurvature(KernelCurvature):
         r, size = self.probes, math.prod(shape)
         return decoder.products(r * (decoder.image + 4 * size))
 
-    def __call__(
-        self,
-        problem: Problem,
-        latents: Float[Array, "h w d"],
-        origin: Float[Array, "h w d"],
-        image: Float[Array, "H W C"],
-        number: Int[Array, ""],
-        *,
-        at_once: int,
-    ) -> Sketched:
-        """Around the origin."""
-        gradient = cost_gradient(problem, origin, image)
-        key = jax.random.fold_in(jax.random.key(self.seed), number)
-        return sketched_quadratic(problem.decode, origin, gradient, self.probes, key, at_once=max(1, at_once // 2))
+    def __call__(self, problem: Problem, place: Place, *, at_once: int) -> Dense:
+        """At the origin."""
+        key = jax.random.fold_in(jax.random.key(self.seed), place.number)
+        at_once = max(1, at_once // 2)
+        return Dense(Factor(sketched_factor(problem.decode, place.origin, self.probes, key, at_once=at_once)))

@@ -9,8 +9,7 @@ that the true error never rises. Where codes have costs, the sum of the error an
 
 import abc
 import dataclasses
-from collections.abc import Hashable
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,17 +18,18 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
 from geovq.assignment.banded import Banded
-from geovq.assignment.base import Assigner, Codebook, Inputs
+from geovq.assignment.base import Codebook, Inputs
+from geovq.assignment.dense import Dense
 from geovq.assignment.nearest_codes import nearest_tokens_whitened
 from geovq.assignment.patchwork import add_patchwork
-from geovq.assignment.problem import Problem, Target, candidate_costs, cost_gradient
-from geovq.assignment.quadratic import LinearisedError, damp, descend
+from geovq.assignment.perceptual import ImageAssigner, images_of
+from geovq.assignment.problem import CostMemory, Problem, Target, candidate_costs, cost_gradient
 from geovq.batching.chunks import Progress
 from geovq.batching.memory import DecoderMemory, RowMemory
-from geovq.batching.run import DEFAULT_PLAN, Call, Plan, run_program
+from geovq.batching.plan import DEFAULT_PLAN, Plan
+from geovq.batching.run import Call, run_program
 from geovq.decoder.adapters import AnyArray, Decoder
 from geovq.numerics.additive import sum_codes
-from geovq.validation import InputError
 
 _SWEEPS = 4
 """Sweeps of the coordinate descent in a step."""
@@ -43,40 +43,44 @@ class Assigned(NamedTuple):
     """What every image costs, intensity²: its squared error, its distance if the assigner has one, and its codes' costs."""
 
 
-@runtime_checkable
-class Curvature(Hashable, Protocol):
-    """Where the linearised errors of images come from."""
+class Place(NamedTuple):
+    """Where JᵀJ of an image is wanted."""
 
+    latents: Float[Array, "h w d"]
+    """The encoder's."""
+    origin: Float[Array, "h w d"]
+    """Latents around which the error is linearised."""
+    number: Int[AnyArray, ""]
+    """Of the linearisation, 0 for the first."""
+
+
+class LinearisedError(NamedTuple):
+    """The error of an image after a step Δ from the origin, up to a constant: gradientᵀΔ + ΔᵀJᵀJΔ, intensity²."""
+
+    origin: Float[Array, "h w d"]
+    gradient: Float[Array, "t d"]
+    """−2 Jᵀr: exact, whatever JᵀJ leaves out."""
+    curvature: Dense | Banded
+    """JᵀJ."""
+
+
+class Curvature(abc.ABC):
+    """Kernel: JᵀJ of an image. Subclasses are frozen dataclasses."""
+
+    is_local: ClassVar[bool] = False
+    """Whether it is that of neighbours alone: then each part of an image can take a step of its own."""
+
+    @abc.abstractmethod
     def passes(self, shape: tuple[int, ...]) -> int:
         """Passes through the decoder at once, for a latent of this shape, whose memory a row takes."""
 
+    @abc.abstractmethod
     def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
         """Bytes of a row, see `geovq.batching.run.Sized`."""
 
-    def linearise(
-        self, call: Call, problem: Problem, latents: AnyArray, origins: AnyArray, images: AnyArray, number: int
-    ) -> LinearisedError:
-        """The errors of a chunk of images around their origins.
-
-        Args:
-            call: Runs a kernel on the chunk, see `geovq.batching.run.Call`.
-            problem: What all images share.
-            latents: The encoder's (n, h, w, d).
-            origins: Where the error is linearised (n, h, w, d).
-            images: (n, H, W, C).
-            number: Of the linearisation, 0 for the first.
-        """
-
-
-class KernelCurvature:
-    """A curvature that one kernel computes, of a latent, its origin, the image and the linearisation's number."""
-
-    def linearise(
-        self, call: Call, problem: Problem, latents: AnyArray, origins: AnyArray, images: AnyArray, number: int
-    ) -> LinearisedError:
-        """As `Curvature.linearise`."""
-        kernel: Any = self  # a subclass is one
-        return call(kernel, problem, latents, origins, images, np.full(len(latents), number, np.int32))
+    @abc.abstractmethod
+    def __call__(self, problem: Problem, place: Place, *, at_once: int) -> Dense | Banded:
+        """Of one image."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,33 +91,38 @@ class GaussNewton:
     linearisations: int
     corrections: int
     dampings: tuple[float, ...]
+    costs: CostMemory
 
     def passes(self, shape: tuple[int, ...]) -> int:
-        """As many as the curvature takes."""
-        return self.curvature.passes(shape)
+        """As many as the curvature takes, or the trials and a gradient, which costs about three."""
+        return max(self.curvature.passes(shape), len(self.dampings) + 3)
 
     def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
-        """As the curvature."""
-        return self.curvature.memory(decoder, shape)
+        """The curvature and, beside it, the distance of images and what every code costs in each trial."""
+        row, (table, distance) = self.curvature.memory(decoder, shape), self.costs
+        # On a band a set of tokens chooses at a time, which takes about one table for all trials.
+        tables = 2 if self.curvature.is_local else 2 + len(self.dampings)
+        each = max(row.each, decoder.forward + distance)
+        return row._replace(held=row.held + distance + tables * table, each=each)
 
     def __call__(
         self,
         call: Call,
         problem: Problem,
-        latents: Float[AnyArray, "n h w d"],
-        tokens: Int[AnyArray, "n h w S"],
-        *target: AnyArray,
-    ) -> tuple[Int[AnyArray, "n h w S"], Float[AnyArray, " n"]]:
+        latents: Float[Array, "n h w d"],
+        tokens: Int[Array, "n h w S"],
+        *target: Array,
+    ) -> tuple[Int[Array, "n h w S"], Float[Array, " n"]]:
         """Tokens and what they cost; NaN where a derivative is not finite."""
-        images, best, origins = target[0], tokens, latents
+        best, origins, step = tokens, latents, Step(self.dampings, self.curvature.is_local)
         costs = call(TokenCost(), problem, tokens, *target)
         for number in range(self.linearisations):
-            errors = self.curvature.linearise(call, problem, latents, origins, images, number)
-            for correction in range(1 + self.corrections):
-                if correction:
-                    errors = call(MoveOrigin(), problem, errors, best, images)
-                best, costs = call(Step(self.dampings), problem, errors, best, costs, *target)
-            origins = call(TokenLatents(), problem, best)
+            places = Place(latents, origins, np.full(len(latents), number, np.int32))
+            curvatures = call(self.curvature, problem, places)
+            for _ in range(1 + self.corrections):
+                gradients = call(Gradient(), problem, origins, target[0])
+                errors = LinearisedError(origins, gradients, curvatures)
+                best, costs, origins = call(step, problem, errors, best, costs, Target(*target))
         return best, costs
 
 
@@ -131,38 +140,14 @@ class TokenCost:
 
 
 @dataclasses.dataclass(frozen=True)
-class TokenLatents:
-    """Kernel: the latents of tokens, divided among devices as the tokens are."""
-
-    def passes(self, shape: tuple[int, ...]) -> int:
-        """The decoder does not run."""
-        return 1
-
-    def __call__(self, problem: Problem, tokens: Int[Array, "h w S"], *, at_once: int) -> Float[Array, "h w d"]:
-        """The sums of the tokens' codes."""
-        return sum_codes(problem.codes, tokens)
-
-
-@dataclasses.dataclass(frozen=True)
-class MoveOrigin:
-    """Kernel: the linearised error around tokens, with the exact gradient there and the curvature of before."""
-
-    def passes(self, shape: tuple[int, ...]) -> int:
-        """A gradient costs about three."""
-        return 3
+class Gradient:
+    """Kernel: the gradient of an image's cost at a grid of latents."""
 
     def __call__(
-        self,
-        problem: Problem,
-        error: LinearisedError,
-        tokens: Int[Array, "h w S"],
-        image: Float[Array, "H W C"],
-        *,
-        at_once: int,
-    ) -> LinearisedError:
-        """Around the sums of the tokens' codes."""
-        here = sum_codes(problem.codes, tokens)
-        return error._replace(origin=here.reshape(error.origin.shape), gradient=cost_gradient(problem, here, image))
+        self, problem: Problem, origin: Float[Array, "h w d"], image: Float[Array, "H W C"], *, at_once: int
+    ) -> Float[Array, "t d"]:
+        """As `cost_gradient`."""
+        return cost_gradient(problem, origin, image)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,10 +156,8 @@ class Step:
 
     dampings: tuple[float, ...]
     """Weights of the mean metric that are tried; the one that costs least is taken."""
-
-    def passes(self, shape: tuple[int, ...]) -> int:
-        """A decode for each damping."""
-        return len(self.dampings)
+    patchwork: bool
+    """Whether each part of the image may take the damping that is best there."""
 
     def __call__(
         self,
@@ -182,32 +165,38 @@ class Step:
         error: LinearisedError,
         tokens: Int[Array, "h w S"],
         cost: Float[Array, ""],
-        *target: Array,
+        target: Target,
+        *,
         at_once: int,
-    ) -> tuple[Int[Array, "h w S"], Float[Array, ""]]:
-        """The tokens, and their cost: NaN where the linearised error is not finite."""
-        flat, aim = tokens.reshape(-1, tokens.shape[-1]), Target(*target)
+    ) -> tuple[Int[Array, "h w S"], Float[Array, ""], Float[Array, "h w d"]]:
+        """The tokens, their cost, which is NaN where the linearised error is not finite, and their latents."""
+        flat = tokens.reshape(-1, tokens.shape[-1])
+        move = sum_codes(problem.codes, flat) - error.origin.reshape(len(flat), -1)
 
         def trial(damping: Array) -> Array:
-            damped = damp(error, problem.metrics, damping)
-            return descend(damped, problem.codes, flat, sweeps=_SWEEPS, code_costs=aim.code_costs)
+            """Steps stay where the linearisation holds (Levenberg 1944, Marquardt 1963)."""
+            own = damping * problem.metrics
+            own = own if problem.residual is None else problem.residual + own
+            return error.curvature.descend(
+                error.gradient, own, problem.codes, flat, move, sweeps=_SWEEPS, code_costs=target.code_costs
+            )
 
         dampings = jnp.asarray(self.dampings, error.origin.dtype)
         trials = jax.vmap(trial)(dampings).reshape(-1, *tokens.shape)
-        if isinstance(error, Banded):
-            trials, found = add_patchwork(problem, trials, tokens, aim, at_once=at_once)
+        if self.patchwork:
+            trials, found = add_patchwork(problem, trials, tokens, target, at_once=at_once)
         else:
-            found = candidate_costs(problem, trials, aim, at_once=at_once)
+            found = candidate_costs(problem, trials, target, at_once=at_once)
         least = jnp.argmin(found)
-        finite = error.is_finite() & jnp.isfinite(error.gradient).all()
+        finite = jnp.stack([jnp.isfinite(part).all() for part in jax.tree.leaves(error)]).all()
         lower = jnp.where(finite, jnp.minimum(found[least], cost), jnp.nan)
-        return jnp.where(found[least] < cost, trials[least], tokens), lower
+        best = jnp.where(found[least] < cost, trials[least], tokens)
+        return best, lower, sum_codes(problem.codes, best)
 
 
-class GaussNewtonAssigner(Assigner):
+class GaussNewtonAssigner(ImageAssigner):
     """An assigner that takes Gauss-Newton steps; what differs is where the curvature comes from."""
 
-    needs_images: ClassVar[bool] = True
     takes_code_costs: ClassVar[bool] = True
 
     @abc.abstractmethod
@@ -261,14 +250,10 @@ class GaussNewtonAssigner(Assigner):
         Raises:
             InputError: Images that are missing, or results that are not finite.
         """
-        latents = np.asarray(inputs.latents, np.float32)
-        if inputs.images is None:
-            raise InputError(
-                "images: expected those that the latents are of, found none; this assigner looks at them, so pass images=..."
-            )
+        latents, images = np.asarray(inputs.latents, np.float32), images_of(inputs)
         program, problem = self.program_and_problem(decode, codebook, inputs.latents)
         start = whitened_tokens(latents, codebook) if inputs.start is None else inputs.start
-        rows: list[np.ndarray] = [latents, np.asarray(start, np.int32), inputs.images]
+        rows: list[np.ndarray] = [latents, np.asarray(start, np.int32), images]
         if inputs.code_costs is not None:
             n, h, w = inputs.code_costs.shape[:3]
             rows.append(np.asarray(inputs.code_costs, np.float32).reshape(n, h * w, *codebook.codes.shape[:2]))

@@ -7,7 +7,6 @@ together is decoded, too, and taken only if the whole image is better.
 
 import dataclasses
 import math
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +18,13 @@ from geovq.assignment.banded import code_values
 from geovq.assignment.base import GRADIENT, Assigner, Codebook, Inputs, MeasuredAssigner, Passes
 from geovq.assignment.joint import Joint
 from geovq.assignment.patchwork import local_costs
-from geovq.assignment.perceptual import ImageDistance, check_perceptual, weighted_distance
-from geovq.assignment.problem import Problem, Target, as_problem, candidate_costs, cost_gradient
+from geovq.assignment.perceptual import ImageAssigner, images_of
+from geovq.assignment.problem import Problem, Target, candidate_costs, cost_gradient, cost_memory
 from geovq.batching.chunks import Progress
 from geovq.batching.memory import DecoderMemory, RowMemory
-from geovq.batching.run import DEFAULT_PLAN, Plan, run
-from geovq.metric.band import Lattice, has_blocks, is_large, make_lattice
+from geovq.batching.plan import DEFAULT_PLAN, Plan
+from geovq.batching.run import run
+from geovq.metric.band import Lattice, check_spacing, has_blocks, is_large
 from geovq.numerics.additive import sum_codes
 from geovq.validation import InputError, check_whole
 
@@ -33,14 +33,12 @@ _SPACING = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Greedy(Assigner):
+class Greedy(ImageAssigner):
     """One token after the other takes the best of its most promising codes, all others staying as they are.
 
     The gradient of the image's error and the mean metric of the token's position say which codes are promising. A sweep costs
     `candidates` decodes and a gradient for every token of a small grid, and as much s² times for a large one, whatever its size.
     """
-
-    needs_images: ClassVar[bool] = True
 
     candidates: int = 16
     """Codes of a token that are decoded in a sweep, the present one among them; at most K count."""
@@ -49,20 +47,15 @@ class Greedy(Assigner):
     spacing: int | None = None
     """s, distance of the tokens that are tried together, odd: less is faster, and less exact. None takes 3 on large grids and
     tries tokens one by one on grids of at most 25. So does any s where the tokens have no blocks of pixels of their own."""
-    perceptual: float = 0.0
-    """Weight of LPIPS in what is made small: the mean squared error that a unit of LPIPS is worth. 0.01 suits photographs; 0
-    leaves LPIPS out, which pure squared error may raise. Needs `geovq[lpips]`."""
-    distance: ImageDistance | None = None
-    """Another differentiable distance of two images (H, W, C) in the place of LPIPS; files cannot hold it."""
     initial: Assigner = Joint()
     """The assigner whose tokens it starts from, where none are given: one without statistics."""
 
     def __post_init__(self) -> None:
         """Refuses numbers that are not whole or too small, and an initial assigner with statistics."""
+        super().__post_init__()
         check_whole("candidates", self.candidates)
         check_whole("sweeps", self.sweeps)
-        make_lattice((1, 1, 1), radius=0, spacing=self.spacing)
-        check_perceptual(self.perceptual, self.distance)
+        check_spacing(0, self.spacing)
         if not isinstance(self.initial, Assigner) or isinstance(self.initial, MeasuredAssigner):
             raise InputError(
                 f"initial: expected an assigner without statistics, such as geovq.Joint(), found {self.initial!r}; pass "
@@ -84,22 +77,19 @@ class Greedy(Assigner):
         progress: Progress | None = None,
     ) -> Int[np.ndarray, "n h w S"]:
         """Tokens, see `Assigner`; no image is worse than at the start."""
-        if inputs.images is None:
-            raise InputError("images: expected those that the latents are of, found none; Greedy looks at them.")
+        images = images_of(inputs)
         start = self.initial(decode, codebook, inputs, plan=plan) if inputs.start is None else inputs.start
         found = np.array(start, np.int32)
-        problem = as_problem(
-            decode, inputs.latents, codebook, distance=weighted_distance(self.perceptual, self.distance)
-        )
-        shape = inputs.latents.shape[1:]
+        problem, shape = self.problem(decode, inputs.latents, codebook), inputs.latents.shape[1:]
         lattice = self._lattice(shape, together=has_blocks(problem.decode, shape))
-        kernel = GreedyStep(min(self.candidates, codebook.num_codes), lattice)
+        candidates = min(self.candidates, codebook.num_codes)
+        kernel = GreedyStep(candidates, lattice.spacing, cost_memory(problem, shape).distance)
         active = np.arange(len(found))
         for sweep in range(self.sweeps):
             before = now = found[active]
             for index in np.ndindex(*lattice.periods, found.shape[-1]):
                 indices = np.broadcast_to(np.array(index, np.int32), (len(active), 3))
-                now, _ = run(kernel, problem, now, inputs.images[active], indices, latent_shape=shape, plan=plan)
+                now, _ = run(kernel, problem, now, images[active], indices, latent_shape=shape, plan=plan)
             found[active] = now
             changed = (now != before).any(axis=(1, 2, 3))
             if progress is not None:
@@ -129,7 +119,9 @@ class GreedyStep:
     """Kernel: one code of the tokens of a lattice, each chosen among its most promising ones."""
 
     candidates: int
-    lattice: Lattice
+    spacing: int
+    distance: int
+    """Bytes of the distance of two images with its gradient."""
 
     def passes(self, shape: tuple[int, ...]) -> int:
         """A decode for every candidate, and a gradient, which costs about three."""
@@ -137,7 +129,8 @@ class GreedyStep:
 
     def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
         """A gradient, and the candidates."""
-        return decoder.decodes(decoder.residuals + decoder.forward + decoder.cotangent)
+        row = decoder.decodes(decoder.residuals + decoder.forward + decoder.cotangent + self.distance)
+        return row._replace(each=row.each + self.distance)
 
     def __call__(
         self,
@@ -157,11 +150,9 @@ class GreedyStep:
             index: Row and column of the lattice's first token, and the quantizer.
             at_once: Candidates that are decoded at once.
         """
-        (h, w), s = self.lattice.grid[:2], self.lattice.spacing
+        (h, w, _), s = tokens.shape, self.spacing
         row, column, quantizer = index
-        rows, columns = (
-            first + s * jnp.arange(count) for first, count in zip((row, column), self.lattice.windows, strict=True)
-        )
+        rows, columns = (first + s * jnp.arange(-(-side // s)) for first, side in ((row, h), (column, w)))
         at = jnp.minimum(rows, h - 1)[:, None], jnp.minimum(columns, w - 1)[None]
         inside = (rows < h)[:, None] & (columns < w)[None]
         chosen = self._promising(problem, tokens, image, (*at, quantizer))

@@ -11,11 +11,10 @@ from geovq.assignment.base import GRADIENT, Codebook, Passes, check_dampings
 from geovq.assignment.curvature import BandCurvature, ExactCurvature, ProjectedCurvature, SketchedCurvature
 from geovq.assignment.gauss_newton import Curvature, GaussNewton, GaussNewtonAssigner
 from geovq.assignment.patchwork import PATCHWORK_DECODES
-from geovq.assignment.perceptual import ImageDistance, check_perceptual, weighted_distance
-from geovq.assignment.problem import Problem, as_problem
+from geovq.assignment.problem import Problem, cost_memory
 from geovq.assignment.subspace import leading_directions
 from geovq.decoder.adapters import Decoder
-from geovq.metric.band import check_blocks, has_blocks, is_large, make_lattice
+from geovq.metric.band import Lattice, check_blocks, check_spacing, has_blocks, is_large, make_lattice
 from geovq.validation import InputError, check_whole
 
 _RADIUS = 1
@@ -51,14 +50,10 @@ class Joint(GaussNewtonAssigner):
     """Steps after each linearisation that keep its JᵀJ and compute the gradient anew."""
     dampings: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
     """Weights λ of the mean metric that each step tries."""
-    perceptual: float = 0.0
-    """Weight of LPIPS in what is made small: the mean squared error that a unit of LPIPS is worth. 0.01 suits photographs; 0
-    leaves LPIPS out, which pure squared error may raise. Needs `geovq[lpips]`."""
-    distance: ImageDistance | None = None
-    """Another differentiable distance of two images (H, W, C) in the place of LPIPS; files cannot hold it."""
 
     def __post_init__(self) -> None:
         """Refuses numbers that are not whole or too small, and impossible dampings."""
+        super().__post_init__()
         for name, count in (("directions", self.directions), ("probes", self.probes)):
             if count is not None:
                 check_whole(name, count)
@@ -68,7 +63,6 @@ class Joint(GaussNewtonAssigner):
         check_whole("seed", self.seed, 0)
         check_whole("jacobians", self.jacobians)
         check_whole("corrections", self.corrections, 0)
-        check_perceptual(self.perceptual, self.distance)
         object.__setattr__(self, "dampings", check_dampings(self.dampings))
 
     def _check_band(self) -> None:
@@ -81,7 +75,7 @@ class Joint(GaussNewtonAssigner):
         if self.spacing is not None and (self.radius is None or self.probes is not None or self.directions is not None):
             raise InputError("spacing: expected a band, found whole Jacobians, directions or probes; leave it out.")
         radius = _RADIUS if self.radius is None or isinstance(self.radius, str) else self.radius
-        make_lattice((1, 1, 1), radius=radius, spacing=self.spacing)
+        check_spacing(radius, self.spacing)
 
     def program_and_problem(
         self, decode: Decoder, codebook: Codebook, latents: Float[np.ndarray, "n h w d"]
@@ -91,36 +85,35 @@ class Joint(GaussNewtonAssigner):
         Raises:
             InputError: A band of a decoder whose tokens have no blocks of pixels.
         """
-        shape, directions = latents.shape[1:], None
+        shape, directions, residual = latents.shape[1:], None, None
         if self.directions is not None and self.directions < math.prod(shape):
-            metrics = codebook.metrics_on(latents.shape[1:3])
-            directions = leading_directions(metrics, codebook.codes, self.directions)
-        distance = weighted_distance(self.perceptual, self.distance)
-        problem = as_problem(decode, latents, codebook, curvature=directions, distance=distance)
-        return GaussNewton(self._curvature(problem, shape), self.jacobians, self.corrections, self.dampings), problem
+            directions = leading_directions(codebook.metrics_on(shape[:2]), codebook.codes, self.directions)
+            residual = directions.residual
+        problem = self.problem(decode, latents, codebook, statistics=directions, residual=residual)
+        curvature, costs = self._curvature(problem, shape), cost_memory(problem, shape)
+        return GaussNewton(curvature, self.jacobians, self.corrections, self.dampings, costs), problem
 
     def _curvature(self, problem: Problem, shape: tuple[int, ...]) -> Curvature:
         """Where JᵀJ comes from, for grids (h, w, d)."""
-        if problem.curvature is not None:
-            steps, _, _, coordinates, _ = problem.curvature
+        if problem.statistics is not None:
+            steps, _, _, coordinates, _ = problem.statistics
             return ProjectedCurvature(len(steps), coordinates.shape[0] * coordinates.shape[1])
         if self.probes is not None:
             return SketchedCurvature(self.probes, self.seed)
-        radius = self._radius(shape)
-        if radius is None or (self.radius == "auto" and not has_blocks(problem.decode, shape)):
+        lattice = self._lattice(shape)
+        if lattice is None or (self.radius == "auto" and not has_blocks(problem.decode, shape)):
             return ExactCurvature()
         check_blocks(problem.decode, shape)
-        return BandCurvature(radius, self._spacing(radius))
+        return BandCurvature(lattice.radius, lattice.spacing)
 
     def passes(self, shape: tuple[int, ...], codebook: Codebook) -> Passes:
         """The start, and `jacobians` Jacobians, each with its steps and corrections."""
         size, trials, products = math.prod(shape), len(self.dampings), self.products(shape)
         if self.probes is not None:
             jacobian = Passes(1, cotangents=products, at_once=products, jacobian_rows=products, numbers=products * size)
-        elif (radius := self._radius(shape)) is not None:
-            h, w, d = shape
-            lattice = make_lattice((h, w, d), radius=radius, spacing=self._spacing(radius))
-            jacobian = Passes(1, products, at_once=products, jacobian_rows=lattice.numbers(h * w) // (h * w))
+        elif (lattice := self._lattice(shape)) is not None:
+            rows, band = lattice.numbers(size) // size, size * len(lattice.offsets) * shape[-1]
+            jacobian = Passes(1, products, at_once=products, jacobian_rows=rows, numbers=4 * band)  # with its copies
             trials += PATCHWORK_DECODES
         else:
             coordinates = size // shape[-1] * min(products, shape[-1])  # at most
@@ -135,16 +128,14 @@ class Joint(GaussNewtonAssigner):
             return self.probes
         if self.directions is not None:
             return min(self.directions, math.prod(shape))
-        radius, (h, w, d) = self._radius(shape), shape
+        lattice = self._lattice(shape)
+        return math.prod(shape) if lattice is None else lattice.products
+
+    def _lattice(self, shape: tuple[int, ...]) -> Lattice | None:
+        """The band of grids (h, w, d), or None for whole Jacobians."""
+        (h, w, d), radius, spacing = shape, self.radius, self.spacing
+        if radius == "auto":
+            radius = _RADIUS if self.directions is None and is_large(shape) else None
         if radius is None:
-            return math.prod(shape)
-        return make_lattice((h, w, d), radius=radius, spacing=self._spacing(radius)).products
-
-    def _radius(self, shape: tuple[int, ...]) -> int | None:
-        """R for a grid (h, w, d), or None for whole Jacobians."""
-        if self.radius != "auto":
-            return self.radius
-        return _RADIUS if self.directions is None and is_large(shape) else None
-
-    def _spacing(self, radius: int) -> int:
-        return max(3, 2 * radius + 1) if self.spacing is None else self.spacing
+            return None
+        return make_lattice((h, w, d), radius=radius, spacing=max(3, 2 * radius + 1) if spacing is None else spacing)

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from geovq.assignment.base import Assigner, Codebook, Inputs, Passes
 from geovq.assignment.nearest_codes import nearest_tokens_under
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan, settle
+from geovq.batching.plan import DEFAULT_PLAN, Plan, settle
 from geovq.decoder.checks import check_decoder
 from geovq.metric.band import is_large, make_lattice, takes_band
 from geovq.metric.batched import token_metrics

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from geovq.assignment.base import Assigner, Codebook, Inputs
 from geovq.assignment.nearest_codes import SWEEPS, nearest_tokens
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.validation import check_whole
 
 

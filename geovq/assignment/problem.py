@@ -1,5 +1,7 @@
 """What assigners that look at the image make small: the error of the decoded image, and what codes cost beside it."""
 
+import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,8 +12,9 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
 from geovq.assignment.base import Codebook
-from geovq.decoder.adapters import Decoder, as_partial
-from geovq.decoder.checks import check_decoder
+from geovq.batching.memory import function_memory
+from geovq.decoder.adapters import AnyArray, Decoder, as_partial
+from geovq.decoder.checks import check_decoder, image_of
 from geovq.numerics.additive import sum_codes
 
 
@@ -22,8 +25,10 @@ class Problem(NamedTuple):
     codes: Float[Array, "S K d"]
     metrics: Float[Array, "t d d"]
     """Mean metric of each position, for damping."""
-    curvature: Any = None
-    """Arrays that the curvature needs: directions, or clusters of images."""
+    statistics: Any = None
+    """Arrays that the curvature needs: directions, clusters of images, or stencils."""
+    residual: Float[Array, "t d d"] | None = None
+    """Mean metric of what the curvature leaves out at each position, intensity²; None if that is nothing."""
     distance: Partial | None = None
     """Takes a decoded image and the target, both (H, W, C), to what is added to their squared error, intensity²."""
 
@@ -35,12 +40,22 @@ class Target(NamedTuple):
     code_costs: Float[Array, "t S K"] | None = None
 
 
+class CostMemory(NamedTuple):
+    """Bytes that the costs of one image take beside the decoder."""
+
+    table: int
+    """Of a number for every code of every token."""
+    distance: int
+    """Of the distance of two images with its gradient, beside its parameters."""
+
+
 def as_problem(
     decode: Decoder,
     latents: Float[np.ndarray, "n h w d"],
     codebook: Codebook,
     *,
-    curvature: Any = None,
+    statistics: Any = None,
+    residual: Float[AnyArray, "t d d"] | None = None,
     distance: Partial | None = None,
 ) -> Problem:
     """What all images share, once the decoder is known to have derivatives.
@@ -52,8 +67,23 @@ def as_problem(
     check_decoder(partial, np.asarray(latents, np.float32))
     d = latents.shape[-1]
     metrics = np.asarray(codebook.metrics_on(latents.shape[1:3]), np.float32).reshape(-1, d, d)
-    on_devices = jax.tree.map(jnp.asarray, curvature)
-    return Problem(partial, jnp.asarray(codebook.codes), jnp.asarray(metrics), on_devices, distance)
+    put = functools.partial(jax.tree.map, jnp.asarray)
+    return Problem(partial, put(codebook.codes), put(metrics), put(statistics), put(residual), distance)
+
+
+def cost_memory(problem: Problem, shape: tuple[int, ...]) -> CostMemory:
+    """What the costs of one image take for latents (h, w, d)."""
+    count, k, _ = problem.codes.shape
+    table = 4 * math.prod(shape[:-1]) * count * k
+    if problem.distance is None:
+        return CostMemory(table, 0)
+    image = image_of(problem.decode, shape)
+    found = function_memory(Partial(_distance_gradient, problem.distance), image.shape, image.dtype)
+    return CostMemory(table, 0 if found is None else found.each)
+
+
+def _distance_gradient(distance: Callable, image: Float[Array, "H W C"]) -> Any:
+    return jax.value_and_grad(distance)(image, image)
 
 
 def image_cost(problem: Problem, decoded: Float[Array, "H W C"], image: Float[Array, "H W C"]) -> Float[Array, ""]:

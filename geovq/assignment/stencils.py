@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from geovq.assignment.base import Codebook
 from geovq.assignment.nearest_codes import nearest_codes, nearest_tokens_whitened
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan
+from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.decoder.adapters import Decoder
 from geovq.metric.band import Lattice
 from geovq.metric.neighbours import neighbour_metrics
@@ -23,6 +23,9 @@ from geovq.numerics.linalg import eigen_root
 
 _SIDE = 16
 """Rows and columns at most of the parts of training grids that are measured."""
+
+_RADIUS = 1
+"""R of the bands."""
 
 _MEMBERS = 32
 """Tokens of a cluster at least, in the mean."""
@@ -46,7 +49,6 @@ def measure_stencils(
     latents: Float[np.ndarray, "n h w d"],
     codebook: Codebook,
     *,
-    radius: int = 1,
     num_clusters: int = 64,
     seed: int = 0,
     plan: Plan = DEFAULT_PLAN,
@@ -59,7 +61,6 @@ def measure_stencils(
         latents: What the encoder made of training images; of each a part of 16 x 16 tokens is measured, drawn at random, by s²·d
             products.
         codebook: Codes, and the mean metric.
-        radius: R.
         num_clusters: M at most; fewer where there are fewer than 32 tokens for each.
         seed: Of parts and clusters.
         plan: How much at once and on which devices.
@@ -75,10 +76,10 @@ def measure_stencils(
     h, w, d = parts.shape[1:]
     tokens = nearest_tokens_whitened(parts.reshape(-1, d), codebook.codes, codebook.mean_metric)
     quantized = sum_codes(codebook.codes, tokens).reshape(parts.shape)
-    bands = neighbour_metrics(decode, quantized, radius=radius, plan=plan, progress=progress)
+    bands = neighbour_metrics(decode, quantized, radius=_RADIUS, plan=plan, progress=progress)
     root = eigen_root(codebook.mean_metric).astype(np.float32)
     # These have all their neighbours, but on grids so thin that there are none.
-    inner = [slice(radius, side - radius) if side > 2 * radius else slice(None) for side in (h, w)]
+    inner = [slice(_RADIUS, side - _RADIUS) if side > 2 * _RADIUS else slice(None) for side in (h, w)]
     contexts = np.stack([np.asarray(contexts_of(part, root)) for part in parts])[:, *inner].reshape(-1, 9 * d)
     bands = bands[:, *inner].reshape(-1, *bands.shape[3:])
     count = max(1, min(num_clusters, len(contexts) // _MEMBERS, len(np.unique(contexts, axis=0))))

@@ -17,8 +17,9 @@ class Share(NamedTuple):
     """What a device computes at once."""
 
     rows: int
+    """Rows of a call."""
     passes: int
-    """Of each row."""
+    """Passes of each row at once."""
 
 
 def passes_within(

@@ -53,7 +53,7 @@ class DecoderMemory(NamedTuple):
     cotangent: int
     """Live at once while one cotangent is pulled back, beside the residuals."""
     image: int
-    """Of the image."""
+    """The image itself."""
     parameters: int
     """Of the parameters, once for all latents."""
 
@@ -74,11 +74,11 @@ class RowMemory(NamedTuple):
     """Bytes of one row of a computation, beside the decoder's parameters."""
 
     held: int
-    """However little is computed at once: residuals, and results."""
+    """Bytes however few passes are made at once: residuals and results."""
     each: int
-    """More for each pass at once."""
+    """Bytes for each pass at once."""
     least: int = 1
-    """Passes that are made at once at least."""
+    """The fewest passes that can be made at once."""
     remedy: str = "take smaller images"
     """What takes less memory."""
 
@@ -143,7 +143,7 @@ def _decoder_memory(*structure: Any) -> DecoderMemory | None:
         _kept_bytes(residuals),
         _live_bytes(tangent, varying=1),
         _live_bytes(cotangent, varying=parts),
-        sum(map(_bytes, jax.tree.leaves(image))),
+        tree_bytes(image),
         _parameter_bytes(decode, forward),
     )
 
@@ -158,7 +158,7 @@ def _placeholders(
 
 def _parameter_bytes(function: Callable, traced: ClosedJaxpr) -> int:
     """Of what a function carries, and of what it closes over."""
-    return sum(map(_bytes, (*jax.tree.leaves(function), *traced.consts)))
+    return tree_bytes((function, traced.consts))
 
 
 def _call(function: Callable, argument: Any) -> Any:
@@ -241,6 +241,11 @@ def _bytes(array: Any) -> int:
     """Of an array with such a shape; 0 of what is no array."""
     size = getattr(array.dtype, "itemsize", 0) if hasattr(array, "dtype") else 0
     return math.prod(getattr(array, "shape", ())) * size
+
+
+def tree_bytes(tree: Any) -> int:
+    """Bytes of all arrays of a tree."""
+    return sum(map(_bytes, jax.tree.leaves(tree)))
 
 
 def _kept_bytes(closed: ClosedJaxpr) -> int:

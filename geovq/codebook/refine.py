@@ -17,10 +17,10 @@ import scipy.sparse.linalg
 from jaxtyping import Array, Float, Int
 
 from geovq.assignment.base import Codebook, Inputs
+from geovq.assignment.dense import exact_gram
 from geovq.assignment.gauss_newton import TokenCost, whitened_tokens
 from geovq.assignment.joint import Joint
 from geovq.assignment.problem import Problem, as_problem, cost_gradient
-from geovq.assignment.quadratic import exact_quadratic
 from geovq.batching.chunks import Progress
 from geovq.batching.memory import DecoderMemory, RowMemory
 from geovq.batching.plan import DEFAULT_PLAN, Plan
@@ -85,9 +85,8 @@ class _Gram:
 
     def __call__(self, problem: Problem, origin: Float[Array, "h w d"], *, at_once: int) -> Float[Array, "m m"]:
         """For m = t·d numbers."""
-        nowhere = jnp.zeros((math.prod(origin.shape[:2]), origin.shape[-1]), origin.dtype)
-        found = exact_quadratic(problem.decode, origin, nowhere, tokens=max(1, at_once // origin.shape[-1]))
-        return found.gram.reshape(origin.size, origin.size)
+        gram = exact_gram(problem.decode, origin, tokens=max(1, at_once // origin.shape[-1]))
+        return gram.reshape(origin.size, origin.size)
 
 
 def refine_codes(

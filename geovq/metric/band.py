@@ -70,10 +70,14 @@ class Lattice:
 
 
 def make_lattice(grid: tuple[int, int, int], *, radius: int = 1, spacing: int | None = None) -> Lattice:
-    """The lattice of a grid.
+    """The lattice of a grid (h, w, d); the rest is as for `check_spacing`."""
+    return Lattice(grid, radius, check_spacing(radius, spacing))
+
+
+def check_spacing(radius: int, spacing: int | None) -> int:
+    """The spacing of a band.
 
     Args:
-        grid: (h, w, d).
         radius: R, at least 0.
         spacing: s, an odd number above R; None takes the larger of 5 and 2R+1.
 
@@ -82,11 +86,11 @@ def make_lattice(grid: tuple[int, int, int], *, radius: int = 1, spacing: int | 
     """
     check_whole("radius", radius, 0)
     if spacing is None:
-        return Lattice(grid, radius, max(SPACING, 2 * radius + 1))
+        return max(SPACING, 2 * radius + 1)
     check_whole("spacing", spacing)
     if spacing % 2 == 0 or spacing <= radius:
         raise InputError(f"spacing: expected an odd number above the radius {radius}, found {spacing}; change it.")
-    return Lattice(grid, radius, spacing)
+    return spacing
 
 
 def has_blocks(decode: Partial, shape: tuple[int, ...]) -> bool:
@@ -154,7 +158,7 @@ def cut_windows(
     row, column = jnp.divmod(number // d, lattice.periods[1])
     height, width, channels = response.shape[0] // h, response.shape[1] // w, response.shape[2]
     after = (s - 1 + ny * s - reach - h) * height, (s - 1 + nx * s - reach - w) * width
-    padded = jnp.pad(response, ((reach * height, max(0, after[0])), (reach * width, max(0, after[1])), (0, 0)))
+    padded = jnp.pad(response, ((reach * height, after[0]), (reach * width, after[1]), (0, 0)))
     size = ny * s * height, nx * s * width, channels
     cut = jax.lax.dynamic_slice(padded, (row * height, column * width, jnp.zeros_like(row)), size)
     cut = cut.reshape(ny, s, height, nx, s, width, channels).transpose(0, 3, 1, 4, 2, 5, 6)

@@ -4,6 +4,7 @@ The kernels of `geovq.metric.band`, run as `geovq.batching.run` says. The number
 """
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 import jax
@@ -14,13 +15,15 @@ from jaxtyping import Array, Float, Int, Num
 
 from geovq.batching.chunks import Progress
 from geovq.batching.memory import DecoderMemory, RowMemory
-from geovq.batching.run import DEFAULT_PLAN, Plan, run
+from geovq.batching.plan import DEFAULT_PLAN, Plan
+from geovq.batching.run import run
 from geovq.decoder.adapters import Decoder, as_partial
 from geovq.decoder.checks import check_changes, check_decoder
 from geovq.metric.band import (
     SPACING,
     Lattice,
     check_blocks,
+    check_spacing,
     grid_band,
     make_lattice,
     neighbour_indices,
@@ -60,8 +63,8 @@ def neighbour_metrics(
     """
     grids, decode = check_grids(grids), as_partial(decode)
     check_decoder(decode, grids)
-    lattice = _lattice(decode, grids, radius, spacing)
-    found = run(Band(lattice), decode, grids, plan=plan, progress=progress)
+    check_blocks(decode, grids.shape[1:])
+    found = run(GridBand(radius, check_spacing(radius, spacing)), decode, grids, plan=plan, progress=progress)
     check_changes(decode, grids, found)
     return found
 
@@ -123,36 +126,29 @@ def band_error(
     return BandError(float(np.sqrt(max(0.0, whole - kept) / scale)), float(np.sqrt(wrong / scale)))
 
 
-def _lattice(decode: Partial, grids: np.ndarray, radius: int, spacing: int | None) -> Lattice:
-    _, h, w, d = grids.shape
-    check_blocks(decode, (h, w, d))
-    return make_lattice((h, w, d), radius=radius, spacing=spacing)
-
-
-def band_memory(lattice: Lattice, decoder: DecoderMemory) -> RowMemory:
-    """The windows of all products of a grid, and the band with the copies that are made of it."""
-    h, w, d = lattice.grid
-    band = 4 * h * w * (2 * lattice.radius + 1) ** 2 * d**2
-    return decoder.products(lattice.numbers(decoder.image) + 4 * band)
-
-
 @dataclasses.dataclass(frozen=True)
-class Band:
+class GridBand:
     """Kernel: the band of a grid."""
 
-    lattice: Lattice
+    radius: int
+    spacing: int
 
     def passes(self, shape: tuple[int, ...]) -> int:
         """The products."""
-        return self.lattice.products
+        return self._lattice(shape).products
 
     def memory(self, decoder: DecoderMemory, shape: tuple[int, ...]) -> RowMemory:
-        """The windows and the band."""
-        return band_memory(self.lattice, decoder)
+        """The windows of all products of a grid, and the band with the copies that are made of it."""
+        band = 4 * math.prod(shape) * (2 * self.radius + 1) ** 2 * shape[-1]
+        return decoder.products(self._lattice(shape).numbers(decoder.image) + 4 * band)
 
     def __call__(self, decode: Partial, grid: Float[Array, "h w d"], *, at_once: int) -> Float[Array, "h w b d d"]:
         """As `grid_band`."""
-        return grid_band(decode, grid, self.lattice, at_once=at_once)
+        return grid_band(decode, grid, self._lattice(grid.shape), at_once=at_once)
+
+    def _lattice(self, shape: tuple[int, ...]) -> Lattice:
+        h, w, d = shape
+        return make_lattice((h, w, d), radius=self.radius, spacing=self.spacing)
 
 
 @dataclasses.dataclass(frozen=True)

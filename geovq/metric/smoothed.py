@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from geovq.batching.chunks import Progress
-from geovq.batching.run import DEFAULT_PLAN, Plan, settle
+from geovq.batching.plan import DEFAULT_PLAN, Plan, settle
 from geovq.decoder.adapters import Decoder
 from geovq.metric.batched import check_grids, sketches
 from geovq.numerics.linalg import eigen_root
@@ -56,7 +56,7 @@ def smoothed_metric(
     check_whole("draws", draws, 2)
     check_whole("seed", seed, 0)
     root = _noise_root(covariance, grids.shape[-1])
-    plan = plan._replace(passes=min(settle(plan).passes, draws * probes))  # one grid at a time
+    plan = plan._replace(passes=min(settle(plan).passes, draws * probes))  # a call takes the draws of one grid
     total = np.zeros(root.shape)
     for number, grid in enumerate(grids):
         rng = np.random.default_rng((seed, number))

@@ -11,7 +11,7 @@ from geovq.assignment.amortised import Amortised
 from geovq.assignment.base import Codebook, Inputs, Training
 from geovq.assignment.clusters import measure_clusters
 from geovq.assignment.joint import Joint
-from geovq.batching.run import Plan
+from geovq.batching.plan import Plan
 from geovq.decoder.adapters import as_partial
 from geovq.validation import InputError
 

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import AxisType
 from jax.tree_util import Partial
 from geovq.assignment import Amortised, Codebook, Greedy, Inputs, Joint, measure_clusters
-from geovq.batching.run import Plan
+from geovq.batching.plan import Plan
 from geovq.metric.neighbours import neighbour_metrics
 
 traces = []

@@ -13,7 +13,8 @@ from geovq.assignment.curvature import BandCurvature, ExactCurvature, ProjectedC
 from geovq.assignment.greedy import Greedy
 from geovq.assignment.joint import Joint
 from geovq.assignment.nearest import Nearest
-from geovq.batching.run import Plan
+from geovq.assignment.whitened import Whitened
+from geovq.batching.plan import Plan
 from geovq.decoder.adapters import as_partial
 from geovq.validation import InputError
 from tests import reference
@@ -128,6 +129,27 @@ def test_a_jacobian_that_does_not_fit_is_refused_with_what_would_do(case):
         Joint()(*case, plan=Plan(memory=enough - 1))
 
 
+def test_a_table_of_very_many_codes_counts(case, rng):
+    """What 100,000 codes cost at each of three tokens is 1.2 MB, for each damping."""
+    decode, codebook, inputs = case
+    many = codebook._replace(codes=rng.standard_normal((1, 100_000, 2)).astype(np.float32))
+    with pytest.raises(InputError, match=r"expected at least .* MiB .* found 3 MiB"):
+        Joint()(decode, many, inputs, plan=Plan(memory=3 << 20))
+
+
+def test_strong_damping_stays_near_the_latents_under_the_mean_metric(case, rng):
+    """Then the step is to the codes of `Whitened`, and taken only where the image is better."""
+    decode, codebook, inputs = case
+    roots = rng.standard_normal((2, 2)).astype(np.float32)
+    codebook = codebook._replace(position_metrics=np.broadcast_to(roots @ roots.T, (*SHAPE[:2], 2, 2)))
+    nearest = Whitened()(decode, codebook, inputs)
+    start = (nearest + 1) % K
+    found = dataclasses.replace(CHEAP, dampings=(1e6,))(decode, codebook, inputs._replace(start=start))
+    better = errors(case, nearest) < errors(case, start)
+    assert 0 < better.sum() < len(better)
+    np.testing.assert_array_equal(found, np.where(better[:, None, None, None], nearest, start))
+
+
 def test_without_a_start_greedy_begins_with_its_initial_assigner(case):
     decode, codebook, inputs = case
     cheap = CHEAP
@@ -202,6 +224,11 @@ def test_a_decoder_that_fails_is_refused(case):
         cheap(as_partial(lambda z: jnp.sqrt(z)), squared, at_zero)
     with pytest.raises(InputError, match="images: expected those that the latents are of, found none"):
         cheap(decode, codebook, Inputs(inputs.latents))
+
+
+def test_a_band_that_does_not_fit_is_refused_with_what_would_do(photograph):
+    with pytest.raises(InputError, match=r"for latents \(6, 5, 2\).*; use Whitened\(\) or Amortised\(\)"):
+        Joint()(*photograph, plan=Plan(memory=1 << 12))
 
 
 def test_neither_the_batch_nor_chunks_nor_devices_change_tokens_of_a_band(photograph):

@@ -14,6 +14,7 @@ from geovq.assignment.greedy import Greedy
 from geovq.assignment.joint import Joint
 from geovq.assignment.perceptual import weighted_distance
 from geovq.batching.plan import DEFAULT_PLAN as PLAN
+from geovq.batching.plan import Plan
 from geovq.decoder.adapters import as_partial
 from geovq.models.lpips_network import installed_weights, perceptual_distance
 from geovq.validation import InputError
@@ -70,6 +71,22 @@ def test_costs_are_of_both(case):
     found = Joint(perceptual=0.5, distance=slopes).solve(decode, codebook, inputs)
     squared, distances = scores(case, found.tokens)
     np.testing.assert_allclose(found.costs, squared + 16 * 0.5 * distances, rtol=1e-4)
+
+
+def wide(decoded, image):
+    """A distance whose features take 16 MiB."""
+    features = jnp.outer(jnp.ravel(decoded - image), jnp.linspace(0, 1, 1 << 18))
+    return jnp.sum(jnp.sort(features, axis=1) ** 2)
+
+
+@pytest.mark.parametrize("number", range(3), ids=["joint", "amortised", "greedy"])
+def test_the_memory_of_the_distance_counts(number, case):
+    assigner, plan = assigners(case)[number], Plan(memory=4 << 20)
+    decode, codebook, inputs = case
+    few = Inputs(inputs.latents[:1], inputs.images[:1], start=inputs.start[:1])
+    assigner(decode, codebook, few, plan=plan)
+    with pytest.raises(InputError, match=r"expected at least .* MiB .* found 4 MiB"):
+        dataclasses.replace(assigner, perceptual=0.1, distance=wide)(decode, codebook, few, plan=plan)
 
 
 def test_without_a_distance_it_is_lpips(rng):

@@ -1,4 +1,4 @@
-"""Plans: what is asked is kept, and neither chunks nor devices change a result."""
+"""Kernels at many rows: neither chunks nor devices change a result, and memory that cannot do is refused."""
 
 import subprocess
 import sys
@@ -9,7 +9,8 @@ from jax.tree_util import Partial
 
 from geovq.batching import run as execution
 from geovq.batching.plan import Plan
-from geovq.batching.run import run, run_summed
+from geovq.batching.run import run, run_program, run_summed
+from geovq.validation import InputError
 
 
 class Square:
@@ -34,6 +35,23 @@ def test_any_plan_gives_the_same(passes):
     np.testing.assert_array_equal(run_summed(SQUARE, TWICE, Z, plan=plan, progress=None), 2 * (Z**2).sum(axis=0))
 
 
+class Fourth:
+    """Program: `Square` of what `Square` gives."""
+
+    def passes(self, shape):
+        return SQUARE.passes(shape)
+
+    def __call__(self, call, decode, z):
+        return call(SQUARE, decode, call(SQUARE, decode, z))
+
+
+@pytest.mark.parametrize("passes", [1, 8, 1000])
+def test_a_program_calls_kernels_one_after_the_other(passes):
+    np.testing.assert_array_equal(run_program(Fourth(), TWICE, Z, plan=Plan(passes=passes)), 8 * Z**4)
+    with pytest.raises(InputError, match="NaN or infinity at latent 1"):
+        run_program(Fourth(), TWICE, np.array([[1], [np.inf]], np.float32), plan=Plan(passes=passes))
+
+
 def test_padding_that_is_not_finite_is_not_summed():
     ones = np.ones((3, 2), np.float32)
     counted = run_summed(SQUARE, Partial(lambda z: z / z), ones, plan=Plan(passes=8), progress=None)
@@ -52,6 +70,32 @@ def test_any_memory_gives_the_same(memory):
     plan = Plan(memory=memory)
     np.testing.assert_array_equal(run(SQUARE, TWICE, Z, plan=plan), 2 * Z**2)
     np.testing.assert_array_equal(run_summed(SQUARE, TWICE, Z, plan=plan), 2 * (Z**2).sum(axis=0))
+
+
+class Pair:
+    """Kernel: a latent and its image, in four passes whatever its size, of a decoder that stands beside another array."""
+
+    def passes(self, shape):
+        return 4
+
+    def __call__(self, shared, z, *, at_once):
+        return shared[0](z), z
+
+
+def test_what_rows_share_counts_once_beside_the_decoder():
+    shared = TWICE, np.zeros(1000, np.float32)
+    with pytest.raises(InputError, match=r"expected at least 3.9. KiB"):
+        run(Pair(), shared, Z, plan=Plan(memory=3000))
+    image, latent = run(Pair(), shared, Z, plan=Plan(memory=5000))
+    np.testing.assert_array_equal(image, 2 * latent)
+
+
+def test_latents_of_any_size_and_plans_of_more_memory_share_compiled_code():
+    kernel, before = Pair(), execution._compile.cache_info().misses
+    for size in (2, 3, 5):
+        for memory in (1 << 12, 1 << 13):
+            run(kernel, (TWICE,), np.ones((2, size), np.float32), plan=Plan(passes=1 << 20, memory=memory))
+    assert execution._compile.cache_info().misses == before + 1
 
 
 def test_few_rows_are_padded_to_a_power_of_two_at_most(monkeypatch):
@@ -75,7 +119,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType
 from jax.tree_util import Partial
-from geovq.batching.run import Plan
+from geovq.batching.plan import Plan
 from geovq.metric.batched import mean_metrics, pullback_metrics, sketches, token_metrics
 
 traces = []
@@ -107,6 +151,7 @@ for mesh, call in (
     (square, exact),
     (explicit, exact),
     (square, means),
+    (explicit, means),
     (line, lambda plan, n: token_metrics(decode, grids[:n], probes=4, plan=plan)),
     (line, lambda plan, n: sketches(decode, grids[:n], probes=4, plan=plan)),
     (line, lambda plan, n: pullback_metrics(decode, grids[:n].reshape(n, 12), plan=plan)),

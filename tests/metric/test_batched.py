@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 from jax.tree_util import Partial
 
-from geovq.batching.run import Plan
+from geovq.batching.plan import Plan
 from geovq.decoder.adapters import single
 from geovq.metric.batched import mean_metrics, pullback_metrics, sketches, token_metrics
 from geovq.models.config import VAEConfig

@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from geovq.batching.chunks import map_chunks
-from geovq.batching.run import DEFAULT_PLAN
+from geovq.batching.plan import DEFAULT_PLAN
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import decode_latents, encode_images
 from geovq.geometry.measured import draw
