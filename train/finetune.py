@@ -18,10 +18,9 @@ Transformer's samples better:
 With --finetune.lpips-weight 20, LPIPS is lowered along with the squared error: sharper textures at a little less PSNR (weights
 are compared in docs/transformer.md).
 
-A tokenizer of a published autoencoder is fine-tuned on photographs, an hour for 2,000 crops on two CPU cores:
+A tokenizer of a published autoencoder is fine-tuned on photographs, some hours for 2,000 crops on two CPU cores:
 
-    python -m train.finetune --preset photographs --tokenizer photos.npz --autoencoder DIR/taesd --images PHOTOGRAPHS \
-        --run runs/photographs
+    python -m train.finetune --tokenizer photos.npz --autoencoder DIR/taesd --images PHOTOGRAPHS --run runs/photographs
 
 The study's runs need RUN/vae and RUN/codebook, or, for --finetune.codebook vqvae, RUN/baseline, whose decoder and codes it goes
 on with; a run folder holds one fine-tuning. Writes RUN/finetune/tokenizer.npz, which holds the decoder's parameters with the
@@ -31,11 +30,12 @@ published autoencoder, `Tokenizer.load(file, vae.encode, vae.decode)`. Run it ag
 
 import dataclasses
 import pathlib
+import sys
 
 from geovq.validation import InputError
 from train.config.options import STUDY
 from train.config.ranges import Count
-from train.run.command_line import parse, run_program
+from train.run.command_line import DEFAULT_PRESET, parse, run_program
 from train.run.folder import stored_run
 
 
@@ -59,7 +59,9 @@ class Others:
 
 def main() -> None:
     """Runs the program."""
-    run, others = parse(__doc__, ("data", "finetune"), Others(), presets=(*STUDY, "photographs"))
+    given = any(argument.partition("=")[0] == "--tokenizer" for argument in sys.argv)
+    preset = "photographs" if given else DEFAULT_PRESET
+    run, others = parse(__doc__, ("data", "finetune"), Others(), presets=(*STUDY, "photographs"), preset=preset)
     tokenizer, autoencoder, images = others.tokenizer, others.autoencoder, others.images
     if tokenizer is not None and autoencoder is not None and images is not None and others.tokens_of is None:
         from train.stages import photographs

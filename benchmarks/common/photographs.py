@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 
 from geovq.corpus.folder import find_images
 from geovq.corpus.pixels import read_image
+from geovq.validation import InputError
 
 Photograph = UInt8[np.ndarray, "_ _ 3"]
 
@@ -23,6 +24,7 @@ def read_photographs(folder: pathlib.Path, at_most: int | None = None) -> list[P
 
 def draw_batch(photographs: Sequence[Photograph], size: int, n: int, *seed: int) -> UInt8[np.ndarray, "n size size 3"]:
     """Crops at random positions of random photographs, half of them mirrored; a pure function of the seed."""
+    _check_sizes(photographs, size)
     rng = np.random.default_rng(seed)
     found = np.empty((n, size, size, 3), np.uint8)
     for i in range(n):
@@ -35,6 +37,7 @@ def draw_batch(photographs: Sequence[Photograph], size: int, n: int, *seed: int)
 
 def fixed_crops(photographs: Sequence[Photograph], size: int, count: int) -> UInt8[np.ndarray, "n size size 3"]:
     """`count` crops of every photograph, at positions that divide its two diagonals evenly, in turn."""
+    _check_sizes(photographs, size)
     found = []
     for photograph in photographs:
         height, width = photograph.shape[:2]
@@ -44,3 +47,14 @@ def fixed_crops(photographs: Sequence[Photograph], size: int, count: int) -> UIn
             row, column = round(along * (height - size)), round(across * (width - size))
             found.append(photograph[row : row + size, column : column + size])
     return np.stack(found)
+
+
+def _check_sizes(photographs: Sequence[Photograph], size: int) -> None:
+    """Refuses photographs that are smaller than a crop."""
+    small = [photograph.shape[:2] for photograph in photographs if min(photograph.shape[:2]) < size]
+    if small:
+        height, width = small[0]
+        raise InputError(
+            f"photographs: expected at least {size}x{size} pixels, found {len(small)} smaller ones, such as {height}x{width}; "
+            "leave them out of the folder."
+        )

@@ -5,9 +5,10 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
+import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import UInt8
-from numpy import ndarray
 
 from benchmarks.common.harness import Cell, kept
 from benchmarks.common.photographs import Photograph, draw_batch, fixed_crops, read_photographs
@@ -16,9 +17,11 @@ from geovq.codebook.names import CodebookName, CompositionName
 from geovq.codebook.recipe import StatisticsName, needed_statistics
 from geovq.decoder.adapters import from_nnx
 from geovq.models.tiny_autoencoder import TinyAutoencoder
+from geovq.storage import digest, read_json, write_json
 from geovq.tokenizer.fitting import measure
 from geovq.tokenizer.measured import Measured
 from geovq.tokenizer.tokenizer import Tokenizer
+from geovq.validation import InputError
 
 
 @functools.cache
@@ -63,7 +66,7 @@ class Published(NamedTuple):
 
     autoencoders: pathlib.Path
     photographs: pathlib.Path
-    """Holds bsds500/train and kodak."""
+    """Holds bsds500/train, kodak, and for `benchmarks.photographs` bsds500/val."""
     run: pathlib.Path
     crops: int
     crop: int
@@ -73,15 +76,34 @@ class Published(NamedTuple):
         """Encoder and decoder."""
         return load_vae(self.autoencoders, name)
 
+    def fingerprint(self, name: str) -> str:
+        """SHA-256 of an autoencoder's parameters."""
+        leaves = jax.tree.leaves(self.vae(name))
+        return digest({f"{i:05}": np.asarray(leaf) for i, leaf in enumerate(leaves)})
+
+    def check_run(self) -> None:
+        """Refuses a run folder whose codes were fitted to other crops.
+
+        Raises:
+            InputError: With both.
+        """
+        path, made_with = self.run / "fitted_to.json", {"crops": self.crops, "pixels of a side": self.crop}
+        if not path.exists():
+            write_json(path, made_with)
+        elif (found := read_json(path)) != made_with:
+            raise InputError(
+                f"{self.run}: expected codes that are fitted to {made_with}, found {found}; choose another --run."
+            )
+
     def of(self, folder: str) -> Sequence[Photograph]:
         """The photographs of a folder, such as "kodak", in the order of their names."""
         return _photographs(self.photographs / folder)
 
-    def centres(self, folder: str, side: int, at_most: int) -> UInt8[ndarray, "n side side 3"]:
+    def centres(self, folder: str, side: int, at_most: int) -> UInt8[np.ndarray, "n side side 3"]:
         """The square centres of its first photographs."""
         return fixed_crops(self.of(folder)[:at_most], side, 1)
 
-    def training_crops(self, seed: int) -> UInt8[ndarray, "n size size 3"]:
+    def training_crops(self, seed: int) -> UInt8[np.ndarray, "n size size 3"]:
         """Random crops of the photographs to fit to."""
         return draw_batch(self.of("bsds500/train"), self.crop, self.crops, seed)
 

@@ -60,6 +60,7 @@ def main() -> None:
     schedule = SCHEDULES[options.schedule]
     setting = Setting(options.autoencoders.resolve(), options.photographs.resolve(), options.run.resolve(), schedule)
     study = options.study or options.run / "study"
+    setting.published.check_run()
     made = {
         "scaling": lambda: scaling(setting),
         "band": lambda: band(setting, options.data_dir, study),

@@ -1,6 +1,6 @@
 """What is the geometry worth on autoencoders that nobody here trained? Published ones, photographs, and rivals at the same bits.
 
-    python -m benchmarks.photographs --autoencoders DIR --photographs DIR --run runs/photographs         eight hours on two cores
+    python -m benchmarks.photographs --autoencoders DIR --photographs DIR --run runs/rivals              eight hours on two cores
     python -m benchmarks.photographs ... --run runs/full --schedule full                 an accelerator; whole images, three seeds
     python -m benchmarks.photographs ... --run runs/smoke --schedule smoke --rivals uniform               minutes, to try it
 
@@ -12,12 +12,14 @@ Writes benchmarks/results/photographs.json.
 """
 
 import argparse
+import importlib.util
 import pathlib
 from collections.abc import Sequence
 from typing import get_args
 
 from benchmarks.common.harness import FOLDER, captioned, file_name, markdown, save
 from benchmarks.photographs.schedules import RATES, RIVALS, SCHEDULES, ScheduleName
+from geovq.validation import InputError
 from train.run.command_line import run_program
 
 
@@ -39,6 +41,21 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def check_packages(rivals: Sequence[str]) -> None:
+    """Refuses before hours of work what would be missing after them.
+
+    Raises:
+        InputError: With what to install.
+    """
+    needed = {"bjontegaard": "bjontegaard"} | ({"faiss": "faiss-cpu"} if {"beam", "lsq"} & {*rivals} else {})
+    missing = [package for module, package in needed.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise InputError(
+            f"packages: expected {', '.join(missing)} to be installed, found none; pip install {' '.join(missing)}, or leave out "
+            "beam and lsq with --rivals."
+        )
+
+
 def main() -> None:
     """Runs the benchmark."""
     options = parse_options()
@@ -47,9 +64,11 @@ def main() -> None:
     from benchmarks.photographs import figures, tables
     from benchmarks.photographs.measure import measure
 
+    check_packages(options.rivals)
     schedule = SCHEDULES[options.schedule].without({*RIVALS} - {*options.rivals})
     folders = (options.autoencoders.resolve(), options.photographs.resolve(), options.run.resolve())
     published = Published(*folders, schedule.train_crops, schedule.train_side)
+    published.check_run()
     rows = list(measure(published, schedule, tuple(options.only)))
     shown = {name: table(rows) for name, table in tables.TABLES.items()}
     print(captioned({name: markdown(*table) for name, table in shown.items() if table[1]}))
@@ -57,9 +76,9 @@ def main() -> None:
     label = f"{options.schedule}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''} of the codes at most"
     whole = {*options.only} == {*RATES} and {*options.rivals} == {*RIVALS}
     name = file_name("photographs", options.schedule, whole=whole)
+    save(name, rows, {f"codes {n}": n for n in seeds}, label, options.output)
     if "taesd" in options.only:
         figures.draw(published, schedule, rows, options.output / name)
-    save(name, rows, {f"codes {n}": n for n in seeds}, label, options.output)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def encoded(encode: Callable, decode: Callable, image: Float[np.ndarray, "1 H W 
 def optimised(
     encode: Callable, decode: Callable, image: Float[np.ndarray, "1 H W 3"], *, steps: int
 ) -> Float[np.ndarray, "1 H W 3"]:
-    """The image whose latents went so many gradient steps from where the encoder puts them: a ceiling for tokens.
+    """The image whose latents went so many gradient steps from where the encoder puts them: which tokens can be compared with.
 
     Args:
         encode: Images (n, H, W, 3) to latents (n, h, w, d).
@@ -33,12 +33,17 @@ def optimised(
         steps: Gradient steps.
     """
     decode, latents = as_partial(decode, "decode"), jnp.asarray(encode_images(encode, image))
-    schedule = optax.cosine_decay_schedule(LEARNING_RATE, steps)
-    adam = optax.adam(schedule)
+    adam = _adam(steps)
     state = adam.init(latents)
     for _ in range(steps):  # a loop of Python: reverse mode is slow in a compiled loop on a CPU
         latents, state = _step(adam, decode, latents, state, image)
     return decode_latents(decode, np.asarray(latents))
+
+
+@functools.cache
+def _adam(steps: int) -> optax.GradientTransformation:
+    """One for all images, so that a step compiles once."""
+    return optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, steps))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from benchmarks.common.published import Fitted, Published
-from benchmarks.photographs.rivals import fit_rival, own_choice
+from benchmarks.photographs.rivals import BEAM, fit_rival, own_choice
 from benchmarks.photographs.schedules import RIVALS, Assign, Rate, RivalName, System
 from geovq.assignment.amortised import Amortised
 from geovq.assignment.base import Assigner
@@ -20,10 +20,14 @@ from geovq.decoder.autoencoder import encode_images
 from geovq.tokenizer.tokenizer import Tokenizer
 
 PERCEPTUAL = 0.01
-"""Weight of LPIPS in "joint-lpips"; chosen on `val`."""
+"""Weight of LPIPS in "joint-lpips"; `benchmarks.photographs.choices` shows what others do on `val`."""
 
 _MEASURED_CROPS = 32
 """Training crops of which `Amortised`, and metrics at the codes of rivals, are measured."""
+
+
+CONSTANTS = [PERCEPTUAL, _MEASURED_CROPS, BEAM]
+"""What tokens depend on beside codes and the assigner's options."""
 
 
 class Coder(NamedTuple):

@@ -1,15 +1,16 @@
 """Rows of benchmarks.photographs: scores of every system, paired differences, rates, and bits saved."""
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from benchmarks.common.harness import Cell
 from benchmarks.common.published import Published
 from benchmarks.common.rows import Row, mean_row, row, statistic_row
 from benchmarks.photographs import bounds
 from benchmarks.photographs.choices import perceptual_weights
-from benchmarks.photographs.codecs import available, curve
+from benchmarks.photographs.codecs import QUALITIES, available, curve
 from benchmarks.photographs.rates import PIXELS, entropy_bits, rate_saved
 from benchmarks.photographs.schedules import Schedule, Study, System
 from benchmarks.photographs.scoring import (
@@ -22,6 +23,7 @@ from benchmarks.photographs.scoring import (
     tokens_of_val,
 )
 from geovq.scores.tokens import usage
+from geovq.storage import digest
 from geovq.validation import check_images
 
 EUCLIDEAN = System("kmeans", "own")
@@ -30,12 +32,15 @@ EUCLIDEAN = System("kmeans", "own")
 _QUALITIES = ("psnr", "lpips")
 """At which, where they are equal, bits are compared."""
 
+_POINTS = 3
+"""Rates at least that two curves have in common."""
+
 Curve = dict[float, tuple[Scores, float]]
 """Scores and entropy-coded bits a pixel, of every nominal number of bits a pixel."""
 
 
 def measure(published: Published, schedule: Schedule, autoencoders: tuple[str, ...]) -> Iterator[Row]:
-    """All rows, from the fastest on.
+    """All rows: codecs, continuous latents, the weight of LPIPS, every study, and bits saved.
 
     Args:
         published: Folders.
@@ -53,12 +58,13 @@ def measure(published: Published, schedule: Schedule, autoencoders: tuple[str, .
                 "side": crops.side,
                 "photographs": crops.photographs,
             }
-            ways = {
-                "continuous": functools.partial(bounds.encoded, *vae),
-                "optimised": functools.partial(bounds.optimised, *vae, steps=schedule.steps),
+            steps: dict[str, float] = {"steps": schedule.steps, "learning_rate": bounds.LEARNING_RATE}
+            ways: dict[str, tuple[Callable, dict[str, float]]] = {
+                "continuous": (functools.partial(bounds.encoded, *vae), {}),
+                "optimised": (functools.partial(bounds.optimised, *vae, steps=schedule.steps), steps),
             }
-            for name, way in ways.items():
-                found = score_bound(published, name, autoencoder, crops, way)
+            for name, (way, options) in ways.items():
+                found = score_bound(published, name, autoencoder, crops, way, **options)
                 yield from _means(fields | {"way": name}, found)
                 continuous.setdefault((autoencoder, crops), found)
     if "taesd" in autoencoders:
@@ -75,13 +81,13 @@ def _study(
 ) -> Iterator[Row]:
     """Rows of all systems of a study; adds to the curves of rate and quality."""
     for seed in study.seeds:
-        peers = {"continuous": continuous, "euclidean": score_system(published, study, EUCLIDEAN, seed)}
+        peers = {"continuous": continuous, "euclidean": score_system(published, study, EUCLIDEAN, seed)[1]}
         for system in study.systems:
             fields = _fields(study, system, seed)
-            scores = score_system(published, study, system, seed)
+            found, scores = score_system(published, study, system, seed)
             known = tokens_of_val(published, study, _fast(system), seed, schedule.frequencies)
-            num_codes = study.rate.num_codes
-            coded = float(entropy_bits(known, scores["tokens"], num_codes).sum()) / PIXELS
+            codes = found.tokenizer.codebook.codes  # a scalar quantizer has others than the rate's S and K
+            coded = float(entropy_bits(known, scores["tokens"], codes.shape[1]).sum()) / PIXELS
             print(
                 f"{study.autoencoder} {study.rate.name} {system.codes}, {system.assign}: {scores['psnr'].mean():.2f} dB",
                 flush=True,
@@ -89,7 +95,7 @@ def _study(
             yield from _means(fields, scores)
             yield row(fields, "bits_per_pixel", study.rate.bits / PIXELS)
             yield row(fields, "entropy_bits_per_pixel", coded)
-            used = [usage(scores["tokens"][:, s, None], num_codes) for s in range(study.rate.num_quantizers)]
+            used = [usage(scores["tokens"][:, s, None], len(np.unique(codes[s], axis=0))) for s in range(len(codes))]
             yield row(fields, "usage", float(np.mean(used)))
             for peer, theirs in peers.items():
                 if peer != "euclidean" or system != EUCLIDEAN:
@@ -127,21 +133,34 @@ def _means(fields: Row, scores: Scores) -> Iterator[Row]:
 def _codecs(published: Published, schedule: Schedule) -> Iterator[Row]:
     images = [image[0] for image in images_of(published, "kodak", schedule.codecs)]
     for codec in available():
-        for quality, decoded, bits in curve(codec, images):
-            fields: Row = {"case": "codec", "codec": codec, "quality": quality, "side": schedule.codecs.side}
-            each = [
-                scores_of(check_images(a[None]), check_images(b[None])) for a, b in zip(images, decoded, strict=True)
-            ]
-            yield from _means(fields, {name: np.concatenate([one[name] for one in each]) for name in SCORES})
-            yield row(fields, "bits_per_pixel", bits)
+        fields: Row = {"case": "codec", "codec": codec, "side": schedule.codecs.side}
+        made_from = {
+            "images": digest({f"{i:03}": image for i, image in enumerate(images)}),
+            "qualities": QUALITIES[codec],
+        }
+        compute = functools.partial(_codec_rows, codec, images, fields)
+        yield from published.cell(f"codecs/{codec}-{schedule.codecs.side or 'whole'}", made_from, compute)[0]
+
+
+def _codec_rows(codec: str, images: Sequence[np.ndarray], fields: Row) -> Cell:
+    rows: list[Row] = []
+    for quality, decoded, bits in curve(codec, images):
+        pairs = zip(images, decoded, strict=True)
+        each = [scores_of(check_images(a[None]), check_images(b[None])) for a, b in pairs]
+        ours = fields | {"quality": quality}
+        rows += _means(ours, {name: np.concatenate([one[name] for one in each]) for name in SCORES})
+        rows.append(row(ours, "bits_per_pixel", bits))
+    return rows, {}
 
 
 def _saved(curves: Mapping[tuple, Curve]) -> Iterator[Row]:
-    """Bits that each system saves compared with Euclidean k-means, at equal quality, over all rates."""
+    """Bits that each system saves compared with Euclidean k-means, at equal quality, over the rates that both have."""
     for (autoencoder, crops, seed, system), ours in curves.items():
         theirs = curves.get((autoencoder, crops, seed, EUCLIDEAN), {})
-        if system == EUCLIDEAN or min(len(ours), len(theirs)) < 2:
+        both = sorted(ours.keys() & theirs.keys())
+        if system == EUCLIDEAN or len(both) < _POINTS:
             continue
+        ours, theirs = ({rate: points[rate] for rate in both} for points in (ours, theirs))
         fields: Row = {
             "case": "bits saved",
             "autoencoder": autoencoder,
@@ -149,6 +168,7 @@ def _saved(curves: Mapping[tuple, Curve]) -> Iterator[Row]:
             "assign": system.assign,
             "side": crops.side,
             "seed": seed,
+            "rates": len(both),
         }
         for quality in _QUALITIES:
             for kind in ("nominal", "entropy-coded"):

@@ -14,10 +14,10 @@ Latents = Float[np.ndarray, "n d"]
 Tokens = Int[np.ndarray, "n S"]
 Codes = Float[np.ndarray, "S K d"]
 
-_STEPS = np.linspace(0.05, 4, 80)
-"""Distances of two uniform levels that are tried, in standard deviations of a channel."""
+_SPANS = np.linspace(1, 12, 80)
+"""Distances of the first and the last uniform level that are tried, in standard deviations of a channel."""
 
-_BEAM = 16
+BEAM = 16
 """Partial sums that faiss's beam search keeps; 5 by default."""
 
 _POINTS = 100_000
@@ -70,8 +70,8 @@ def allocate_bits(variances: Float[np.ndarray, " d"], total: int) -> Int[np.ndar
 
 
 def _uniform_levels(channel: Float[np.ndarray, " n"], count: int) -> Float[np.ndarray, " L"]:
-    around = np.arange(count) - (count - 1) / 2
-    trials = [channel.mean() + step * channel.std() * around for step in _STEPS]
+    around = (np.arange(count) - (count - 1) / 2) / count
+    trials = [channel.mean() + span * channel.std() * around for span in _SPANS]
     return min(trials, key=lambda levels: float(((channel - _nearest(channel, levels)) ** 2).mean()))
 
 
@@ -87,7 +87,8 @@ def _nearest(channel: Float[np.ndarray, " n"], levels: Float[np.ndarray, " L"]) 
 def _gaussian(latents: Latents, rate: Rate, seed: int) -> Codes:
     """Gaussian-Quant (Xu et al. 2025): codes drawn from a normal distribution, here the one of the latents' mean and variances.
 
-    A quantizer has as many channels as any other. Published autoencoders give no variance, so the nearest code is chosen.
+    Channels are divided among the quantizers as evenly as they can be. Published autoencoders give no variance, so the
+    nearest code is chosen.
     """
     rng, d = np.random.default_rng(seed), latents.shape[1]
     mean, spread = latents.mean(axis=0), latents.std(axis=0)
@@ -118,7 +119,7 @@ def _quantizer(name: RivalName, shape: tuple[int, ...], seed: int = 0) -> Any:
     bits = int(np.log2(num_codes))
     if name == "beam":
         quantizer = _faiss().ResidualQuantizer(d, count, bits)
-        quantizer.max_beam_size = _BEAM
+        quantizer.max_beam_size = BEAM
     else:
         quantizer = _faiss().LocalSearchQuantizer(d, count, bits)
         quantizer.random_seed, quantizer.nperts = seed, min(quantizer.nperts, count)

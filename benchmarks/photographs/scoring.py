@@ -7,7 +7,7 @@ from jaxtyping import Int
 
 from benchmarks.common.harness import Cell
 from benchmarks.common.published import Published
-from benchmarks.photographs.coders import Coder, coder
+from benchmarks.photographs.coders import CONSTANTS, Coder, coder
 from benchmarks.photographs.schedules import Crops, Rate, Study, System
 from geovq.scores.reconstruction import lpips, psnr, ssim
 from geovq.storage import digest
@@ -32,14 +32,19 @@ def scores_of(images: np.ndarray, decoded: np.ndarray) -> Scores:
 
 
 def images_of(published: Published, folder: str, crops: Crops) -> list[np.ndarray]:
-    """The photographs of a folder that are scored, uint8 (1, H, W, 3) each, as their sides are multiples of 8."""
+    """The photographs of a folder that are scored, uint8 (1, H, W, 3) each; whole ones need sides that 8 divides, as Kodak's."""
     if crops.side is not None:
         return [image[None] for image in published.centres(folder, crops.side, crops.photographs)]
     return [image[None] for image in published.of(folder)[: crops.photographs]]
 
 
 def score_bound(
-    published: Published, name: str, autoencoder: str, crops: Crops, way: Callable[[np.ndarray], np.ndarray]
+    published: Published,
+    name: str,
+    autoencoder: str,
+    crops: Crops,
+    way: Callable[[np.ndarray], np.ndarray],
+    **options: float,
 ) -> Scores:
     """Scores of continuous latents.
 
@@ -49,16 +54,18 @@ def score_bound(
         autoencoder: Whose latents.
         crops: Of which images.
         way: Decodes one image (1, H, W, 3).
+        options: What it depends on beside the weights.
     """
 
     def compute(image: np.ndarray) -> Scores:
         return scores_of(image, way(image))
 
+    made_from = {"way": name, "options": options, "weights": published.fingerprint(autoencoder)}
     folder = f"bounds/{autoencoder}-{crops.side or 'whole'}/{name}"
-    return collect(each_image(published, folder, {"way": name}, compute, images_of(published, "kodak", crops)))
+    return collect(each_image(published, folder, made_from, compute, images_of(published, "kodak", crops)))
 
 
-def score_system(published: Published, study: Study, system: System, seed: int) -> Scores:
+def score_system(published: Published, study: Study, system: System, seed: int) -> tuple[Coder, Scores]:
     """Scores and tokens of a system on the images that a study reports."""
     found = coder(published, study.autoencoder, study.rate, system, seed)
 
@@ -68,16 +75,15 @@ def score_system(published: Published, study: Study, system: System, seed: int) 
 
     folder = f"{_folder(study.autoencoder, study.rate, system, seed)}/kodak-{study.crops.side or 'whole'}"
     images = images_of(published, "kodak", study.crops)
-    return collect(each_image(published, folder, made_from_of(found, system.assign), compute, images))
+    return found, collect(each_image(published, folder, made_from_of(found, system.assign), compute, images))
 
 
 def show_system(published: Published, study: Study, system: System, number: int) -> np.ndarray:
     """What a system makes of one photograph (H, W, 3) of a study, with the codes of its first seed."""
     crops = study.crops._replace(photographs=number + 1)
-    tokens = score_system(published, study._replace(crops=crops), system, study.seeds[0])["tokens"]
-    found = coder(published, study.autoencoder, study.rate, system, study.seeds[0])
+    found, scores = score_system(published, study._replace(crops=crops), system, study.seeds[0])
     height, width = images_of(published, "kodak", crops)[number].shape[1:3]
-    grids = tokens.reshape(number + 1, *found.tokenizer.sizes.grid_of((height, width, 3)), -1)
+    grids = scores["tokens"].reshape(number + 1, *found.tokenizer.sizes.grid_of((height, width, 3)), -1)
     return found.decode(grids[number:])[0]
 
 
@@ -104,7 +110,7 @@ def made_from_of(found: Coder, assign: str) -> dict:
     """What the scores of a coder depend on, beside the images."""
     codes, metrics = found.tokenizer.codebook.codes, found.tokenizer.codebook.position_metrics
     return {
-        "assign": [assign, describe_assigner(found.tokenizer.assigner)],
+        "assign": [assign, describe_assigner(found.tokenizer.assigner), CONSTANTS],
         "codebook": digest({"codes": codes, "metrics": metrics}),
     }
 

@@ -1,5 +1,6 @@
 """The tables of benchmarks.photographs."""
 
+import math
 from collections.abc import Callable, Sequence
 
 from benchmarks.common.rows import Row, Table, interval_of, maybe, mean_of, select
@@ -73,8 +74,9 @@ def saved(rows: Sequence[Row]) -> Table:
         ]
         line = [identity["autoencoder"], _pixels(identity["side"]), identity["codebook"], identity["assign"]]
         cells.append([*line, *percents])
+        cells[-1].append(max(each["rates"] for each in some))
     heads = [f"% at equal {at}{coded}" for at in ("PSNR", "LPIPS-Alex") for coded in ("", ", entropy-coded")]
-    return ["autoencoder", "pixels", "codebook", "assign", *heads], cells
+    return ["autoencoder", "pixels", "codebook", "assign", *heads, "rates"], cells
 
 
 def _distinct(rows: Sequence[Row], names: tuple[str, ...]) -> list[Row]:
@@ -91,12 +93,18 @@ def _pixels(side: int | None) -> str:
 
 def _said(rows: Sequence[Row], **wanted: object) -> str | None:
     found = interval_of(rows, **wanted)
-    return None if found is None else f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
+    return None if found is None else _with_ends(found.value, found.low, found.high, 2)
 
 
 def _percent(rows: Sequence[Row], **wanted: object) -> str | None:
     found = interval_of(rows, **wanted)
-    return None if found is None else f"{100 * found.value:.0f} ({100 * found.low:.0f} to {100 * found.high:.0f})"
+    return None if found is None else _with_ends(100 * found.value, 100 * found.low, 100 * found.high, 0)
+
+
+def _with_ends(value: float, low: float, high: float, digits: int) -> str:
+    """A number and its interval, if it has one."""
+    ends = "" if math.isnan(low) else f" ({low:.{digits}f} to {high:.{digits}f})"
+    return f"{value:.{digits}f}{ends}"
 
 
 TABLES: dict[str, Callable[[Sequence[Row]], Table]] = {

@@ -39,10 +39,15 @@ def load_autoencoder(
     path = pathlib.Path(path_or_repository).expanduser()
     if not path.exists() and path.parent.is_dir() and any(path.parent.glob(f"{path.name}_*coder.safetensors")):
         return TinyAutoencoder.from_pretrained(path.parent, path.name, dtype=dtype)
-    folder = find_folder(path_or_repository, None)
+    folder = find_folder(path_or_repository, None, ("*_encoder.safetensors", "*_decoder.safetensors"))
     model = find_model(folder)
     if model is None:
-        return TinyAutoencoder.from_pretrained(folder, dtype=dtype)  # the author's files
+        pairs = sorted(file.name.removesuffix("_decoder.safetensors") for file in folder.glob("*_decoder.safetensors"))
+        if len(pairs) > 1:
+            raise InputError(
+                f"{folder}: expected one autoencoder, found {', '.join(pairs)}; give {folder / pairs[0]}, say."
+            )
+        return TinyAutoencoder.from_pretrained(folder, dtype=dtype)
     values = read_json(model / CONFIG)
     name = values.get("_class_name") if isinstance(values, dict) else None
     if name not in _CLASSES:

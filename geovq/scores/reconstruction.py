@@ -96,7 +96,7 @@ def lpips(
         images: Intensities in [0, 1], or bytes; one or three channels.
         reconstructions: Of the same shape.
         progress: Called with the images done.
-        network: "alex" for AlexNet, what `perceptual` assignment makes small; "vgg" for VGG16, which nothing here does.
+        network: "alex" for AlexNet, what `perceptual` assignment makes small; "vgg" for VGG16, which no assigner makes small.
 
     Returns:
         Distance (n,) >= 0, without a unit; 0 for identical images, up to rounding.

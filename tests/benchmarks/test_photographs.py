@@ -92,7 +92,7 @@ def test_a_system_that_takes_half_the_bits_saves_half(rng):
     for row in rows:
         assert row["assign"] == "joint"
         np.testing.assert_allclose([row["value"], row["low"], row["high"]], 0.5, atol=1e-6)
-    assert tables.saved(rows)[1] == [["taesd", "96x96", "default", "joint", *["50 (50 to 50)"] * 4]]
+    assert tables.saved(rows)[1] == [["taesd", "96x96", "default", "joint", *["50 (50 to 50)"] * 4, 3]]
 
 
 def test_even_codes_take_all_their_bits_and_one_code_takes_none():

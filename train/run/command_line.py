@@ -45,6 +45,7 @@ def parse(
     needs: tuple[str, ...] | Callable[[Config], tuple[str, ...]] = (),
     bound: bool = True,
     presets: tuple[str, ...] = STUDY,
+    preset: str = DEFAULT_PRESET,
 ) -> tuple[Run, Extra]:
     """Reads the command line of a program.
 
@@ -58,6 +59,7 @@ def parse(
         needs: Stages that have to be complete, or what they are for the options.
         bound: Whether a folder that was made with other options of these sections is refused.
         presets: Names of the presets that the program has a use for.
+        preset: The one of a new folder, if none is named.
 
     Returns:
         The run, and the program's own options.
@@ -66,14 +68,14 @@ def parse(
         InputError: Options out of range or other than the folder's, a missing stage, or a damaged config.json. All this is
             found before any data or model is loaded.
     """
-    folder, preset = _folder_and_preset()
-    default = PRESETS[preset] if preset else stored_config(folder) or PRESETS[DEFAULT_PRESET]
+    folder, named = _folder_and_preset(presets, preset)
+    default = PRESETS[named] if named else stored_config(folder) or PRESETS[preset]
     fields = [
         ("run", _help(pathlib.Path, "Run folder; runs/PRESET if not given."), folder),
         (
             "preset",
-            _help(Literal[presets] | None, "Options of a new folder; quick if not given."),
-            preset,
+            _help(Literal[presets] | None, f"Options of a new folder; {preset} if not given."),
+            named,
         ),
         *((name, _section(name, type(getattr(default, name))), getattr(default, name)) for name in sections),
         ("extra", Annotated[type(extra), tyro.conf.arg(name="")], extra),
@@ -148,14 +150,14 @@ def _report_unraisable(unraisable: Any) -> None:
         sys.__unraisablehook__(unraisable)
 
 
-def _folder_and_preset() -> tuple[pathlib.Path, str | None]:
+def _folder_and_preset(presets: tuple[str, ...], default: str) -> tuple[pathlib.Path, str | None]:
     """What --run and --preset say, ahead of the other flags, whose defaults depend on them."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     early.add_argument("--run")
     early.add_argument("--preset")
     found, _ = early.parse_known_args()
-    preset = found.preset if found.preset in PRESETS else None
-    return pathlib.Path(found.run or f"runs/{preset or DEFAULT_PRESET}"), preset
+    preset = found.preset if found.preset in presets else None
+    return pathlib.Path(found.run or f"runs/{preset or default}"), preset
 
 
 def _help(kind: Any, text: str) -> Any:

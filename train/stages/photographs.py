@@ -9,8 +9,10 @@ from geovq.corpus.crops import draw_crops
 from geovq.corpus.folder import find_images
 from geovq.models.autoencoders import load_autoencoder
 from geovq.storage import digest, load_arrays
+from geovq.tokenizer.file import describe_assigner
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError
+from train.config.assigners import make_assigner
 from train.loop.schedule import Schedule
 from train.run.folder import Run
 from train.stages.finetune import fine_tune
@@ -47,7 +49,7 @@ def run(run: Run, sources: Sources) -> None:
     """
     options = run.config.finetune
     run.check_options(("finetune",))
-    Schedule.of(sources.crops, options)  # refuses too large batches
+    Schedule.of(min(options.max_images or sources.crops, sources.crops), options)  # refuses too large batches
     vae = load_autoencoder(sources.autoencoder)
     tokenizer = Tokenizer.load(sources.tokenizer, vae.encode, vae.decode)
     if tokenizer.stride is None:
@@ -67,6 +69,11 @@ def run(run: Run, sources: Sources) -> None:
     stage = run.begin("finetune", ("finetune",), made_from)
     if stage is not None:
         fine_tune(options, tokenizer, images, stage)
+        if tokenizer.assigner != make_assigner(options.assigners[-1], options.probes):
+            print(
+                f"finetune: saved with {options.assigners[-1]}; the tokenizer had {describe_assigner(tokenizer.assigner)}",
+                flush=True,
+            )
 
 
 def _draw(sources: Sources, seed: int, max_val_images: int) -> Parts:

@@ -184,7 +184,8 @@ def train_round(
     loop.train(folder, f"finetune: round {number}", task, schedule, stage.pause)
     best: Any = loop.best_parameters(folder, task.params)
     decode, codes = task.decoder(jax.tree.map(jnp.asarray, best)), np.asarray(best["codes"])
-    if options.codebook == "vqvae" or has_large_grids((*tokenizer.grid, codes.shape[-1]), tokenizer.image_shape):
+    shape = train_images.shape[1:]
+    if options.codebook == "vqvae" or has_large_grids((*tokenizer.sizes.grid_of(shape), codes.shape[-1]), shape):
         return Tokenizer.from_codes(tokenizer.encoder, decode, codes, train_images, assigner=tokenizer.assigner)
     return _measure(tokenizer, decode, codes, train_images)
 

@@ -51,7 +51,6 @@ def flags(sources, **changed):
         "tokenizer": sources / "photos.npz",
         "autoencoder": sources / "vae",
         "images": sources / "photographs",
-        "preset": "photographs",
     } | changed
     return [str(word) for name, value in given.items() if value is not None for word in (f"--{name}", value)]
 
