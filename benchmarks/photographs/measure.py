@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from benchmarks.common.harness import Cell
 from benchmarks.common.published import Published
@@ -22,7 +23,6 @@ from benchmarks.photographs.scoring import (
     scores_of,
     tokens_of_val,
 )
-from geovq.scores.tokens import usage
 from geovq.storage import digest
 from geovq.validation import check_images
 
@@ -95,14 +95,20 @@ def _study(
             yield from _means(fields, scores)
             yield row(fields, "bits_per_pixel", study.rate.bits / PIXELS)
             yield row(fields, "entropy_bits_per_pixel", coded)
-            used = [usage(scores["tokens"][:, s, None], len(np.unique(codes[s], axis=0))) for s in range(len(codes))]
-            yield row(fields, "usage", float(np.mean(used)))
+            yield row(fields, "usage", usage_of(scores["tokens"], codes))
             for peer, theirs in peers.items():
                 if peer != "euclidean" or system != EUCLIDEAN:
                     for score in SCORES:
                         yield mean_row(fields | {"peer": peer}, f"{score}_difference", scores[score] - theirs[score])
             key = (study.autoencoder, study.crops, seed, system)
             curves.setdefault(key, {})[study.rate.bits / PIXELS] = (scores, coded)
+
+
+def usage_of(tokens: Int[np.ndarray, "n S"], codes: Float[np.ndarray, "S K d"]) -> float:
+    """The part of the different codes that occur, the mean over quantizers; a scalar one repeats its last level."""
+    different = [len(np.unique(each, axis=0)) for each in codes]
+    used = [len(np.unique(codes[s][tokens[:, s]], axis=0)) for s in range(len(codes))]
+    return float(np.mean(np.array(used) / different))
 
 
 def _fast(system: System) -> System:

@@ -95,6 +95,12 @@ def test_a_system_that_takes_half_the_bits_saves_half(rng):
     assert tables.saved(rows)[1] == [["taesd", "96x96", "default", "joint", *["50 (50 to 50)"] * 4, 3]]
 
 
+def test_repeated_codes_count_once():
+    codes = np.array([[[0.0], [1], [2], [2]], [[5], [6], [7], [8]]])
+    tokens = np.array([[3, 0], [2, 0]])  # one of three different codes, and one of four
+    assert measure.usage_of(tokens, codes) == pytest.approx((1 / 3 + 1 / 4) / 2)
+
+
 def test_even_codes_take_all_their_bits_and_one_code_takes_none():
     even = np.tile(np.arange(4), 1000)[:, None]
     one = np.zeros((4000, 1), int)
