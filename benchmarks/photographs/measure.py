@@ -142,7 +142,7 @@ def _codecs(published: Published, schedule: Schedule) -> Iterator[Row]:
         fields: Row = {"case": "codec", "codec": codec, "side": schedule.codecs.side}
         made_from = {
             "images": digest({f"{i:03}": image for i, image in enumerate(images)}),
-            "qualities": QUALITIES[codec],
+            "qualities": list(QUALITIES[codec]),
         }
         compute = functools.partial(_codec_rows, codec, images, fields)
         yield from published.cell(f"codecs/{codec}-{schedule.codecs.side or 'whole'}", made_from, compute)[0]
