@@ -18,7 +18,6 @@ from geovq.geometry.measured import draw
 from geovq.metric.batched import mean_metrics
 from geovq.models.lpips_network import installed_weights, perceptual_distances
 from geovq.numerics.additive import sum_codes
-from geovq.tokenizer.defaults import has_large_grids
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images
 from train.config.options import FinetuneOptions
@@ -184,8 +183,7 @@ def train_round(
     loop.train(folder, f"finetune: round {number}", task, schedule, stage.pause)
     best: Any = loop.best_parameters(folder, task.params)
     decode, codes = task.decoder(jax.tree.map(jnp.asarray, best)), np.asarray(best["codes"])
-    shape = train_images.shape[1:]
-    if options.codebook == "vqvae" or has_large_grids((*tokenizer.sizes.grid_of(shape), codes.shape[-1]), shape):
+    if options.codebook == "vqvae" or tokenizer.stride is not None:
         return Tokenizer.from_codes(tokenizer.encoder, decode, codes, train_images, assigner=tokenizer.assigner)
     return _measure(tokenizer, decode, codes, train_images)
 
@@ -194,7 +192,5 @@ def _measure(before: Tokenizer, decode: Partial, codes: Float[np.ndarray, "S K d
     """A tokenizer of another decoder and other codes, with its mean metrics."""
     some = np.asarray(before.encoder(check_images(draw(images, _MEASURED, 0))))
     metrics = mean_metrics(single(decode), some, plan=DEFAULT_PLAN).by_position
-    if before.stride is not None:  # images of any size have one metric
-        metrics = metrics.mean(axis=(0, 1), keepdims=True)
     codebook = Codebook(codes, metrics.astype(np.float32))
     return Tokenizer(before.encoder, decode, codebook, assigner=before.assigner, image_shape=before.image_shape)
