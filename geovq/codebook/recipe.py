@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple, get_args
 
 from geovq.codebook.names import CODEBOOKS, COMPOSITIONS, OF_MEANS, CodebookName, CompositionName
 from geovq.numerics.additive import MAX_QUANTIZERS
-from geovq.validation import InputError, check_whole
+from geovq.validation import InputError, check_choice, check_whole
 
 StatisticsName = Literal["means", "tokens", "graph"]
 """What is measured of latents: mean metrics; metrics of tokens too; the graph between these tokens too."""
@@ -42,17 +42,11 @@ def check_recipe(recipe: Recipe, d: int) -> None:
     Raises:
         InputError: Unknown name or composition, numbers that are not whole, or more quantizers than the codebook can have.
     """
-    if recipe.name not in CODEBOOKS:
-        raise InputError(
-            f"codebook: expected one of {', '.join(CODEBOOKS)}, found {recipe.name!r}; choose one of them."
-        )
+    check_choice("codebook", recipe.name, CODEBOOKS)
     check_whole("num_codes", recipe.num_codes, 0)
     check_whole("num_quantizers", recipe.num_quantizers)
     check_whole("seed", recipe.seed, 0)
-    if recipe.composition not in COMPOSITIONS:
-        raise InputError(
-            f"composition: expected one of {', '.join(COMPOSITIONS)}, found {recipe.composition!r}; choose one of them."
-        )
+    check_choice("composition", recipe.composition, COMPOSITIONS)
     product = min(MAX_QUANTIZERS, d) if recipe.composition == "product" else MAX_QUANTIZERS
     most = product if recipe.name in OF_MEANS else 1
     if recipe.num_quantizers > most:

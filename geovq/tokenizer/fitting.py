@@ -32,7 +32,7 @@ from geovq.tokenizer.fingerprint import fingerprint_vae
 from geovq.tokenizer.measured import Measured, check_measurements, grids_of
 from geovq.tokenizer.parts import Parts, Vae, as_vae, assemble, choose_assigner, vae_of_shapes
 from geovq.tokenizer.steps import choose_step_metric, draw_step_crops
-from geovq.validation import InputError, check_images, check_pixels, check_whole
+from geovq.validation import InputError, check_choice, check_images, check_pixels, check_whole
 
 
 def measure(
@@ -83,10 +83,7 @@ def measure(
         InputError: Images, callables or options that do not fit.
     """
     images = check_pixels(images)
-    if statistics not in STATISTICS:
-        raise InputError(
-            f"statistics: expected one of {', '.join(STATISTICS)}, found {statistics!r}; choose one of them."
-        )
+    check_choice("statistics", statistics, STATISTICS)
     options = Options(max_images, max_tokens, num_neighbours, components, probes, seed, plan, progress)
     _check_options(options)
     return _measure(as_vae(encode, decode, images, plan), images, statistics, options)
