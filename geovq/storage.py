@@ -1,6 +1,7 @@
 """Files that are whole or absent: arrays with a checksum in one `.npz`, written under a temporary name and renamed."""
 
 import contextlib
+import functools
 import hashlib
 import io
 import json
@@ -8,7 +9,8 @@ import os
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,21 @@ _REGISTERED = 2
 
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """Errors of a damaged archive: a flipped bit can make it look encrypted, or packed by an unknown method."""
+
+_Turn = Callable[[], AbstractContextManager[bool]]
+
+_turn: _Turn = functools.partial(contextlib.nullcontext, True)
+
+
+def take_turns(turn: _Turn) -> None:
+    """From now on files change within `turn()`, in the process where it gives True."""
+    global _turn
+    _turn = turn
+
+
+def turn() -> AbstractContextManager[bool]:
+    """Around a change of files that several processes are about to make: gives whether this one makes it."""
+    return _turn()
 
 
 def digest(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None) -> str:
@@ -82,7 +99,13 @@ def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
     Raises:
         InputError: The disk is full, or the file cannot be written; an older file there is untouched.
     """
-    path = pathlib.Path(path)
+    with turn() as mine:
+        if mine:
+            _write(pathlib.Path(path), data)
+
+
+def _write(path: pathlib.Path, data: bytes | memoryview) -> None:
+    """What `write_bytes` does, in the process that writes."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from geovq.batching.processes import own_mesh
 from geovq.validation import InputError
 
 Options = tuple[tuple[str, str], ...]
@@ -37,7 +38,8 @@ class Plan(NamedTuple):
     options: Options | None = None
     """Options of XLA, name and value. None takes `fast_options`."""
     mesh: Mesh | None = None
-    """Devices of this process among which the rows are divided, along all axes; None takes the default device."""
+    """Devices of this process among which the rows are divided, along all axes; None takes the default device, or all after
+    `geovq.batching.processes.join`."""
 
 
 DEFAULT_PLAN = Plan()
@@ -107,7 +109,7 @@ def settle(plan: Plan = DEFAULT_PLAN) -> Settled:
         passes if plan.passes is None else int(plan.passes),
         default_memory() if plan.memory is None else int(plan.memory),
         fast_options() if plan.options is None else plan.options,
-        plan.mesh,
+        own_mesh() if plan.mesh is None else plan.mesh,
     )
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.tree_util import Partial
 
+from geovq.batching import processes
 from geovq.batching.budget import Share, divide, rows_of_call
-from geovq.batching.chunks import Progress, map_chunks, padded_chunks
+from geovq.batching.chunks import Progress, divided, map_chunks, padded_chunks
 from geovq.batching.memory import DecoderMemory, RowMemory, decoder_memory, tree_bytes
 from geovq.batching.plan import DEFAULT_PLAN, Options, Plan, Settled, settle
 from geovq.validation import InputError
@@ -75,7 +76,7 @@ class Call:
     def __call__(self, kernel: Kernel, shared: Shared, *rows: Any) -> Any:
         """What the kernel returns, with a leading axis of the chunk's rows."""
         function = _compile(kernel, self.passes, self.plan.options, self.plan.mesh)
-        return function(shared, *_divided(rows, self.plan.mesh))
+        return function(shared, *divided(rows, self.plan.mesh))
 
 
 def run(
@@ -116,7 +117,7 @@ def run_program(
     call, shared, chunk = _prepare(program, shared, rows, rows[0].shape[1:], plan)
 
     def function(*some: np.ndarray) -> Any:
-        return program(call, shared, *_divided(some, call.plan.mesh))
+        return program(call, shared, *divided(some, call.plan.mesh))
 
     return map_chunks(function, *rows, chunk=chunk, pad=True, check=check_rows_finite, progress=progress)
 
@@ -130,8 +131,9 @@ def run_summed(
 ) -> np.ndarray:
     """The sum over all rows of what `run` would return, without keeping that: chunks on the devices, their sums in float64."""
     call, shared, chunk = _prepare(kernel, shared, rows, rows[0].shape[1:], plan)
+    part = processes.part()
     total: Any = 0.0
-    for span, some in padded_chunks(*rows, chunk=chunk):
+    for span, some in padded_chunks(*rows, chunk=chunk, part=part):
         count = span.stop - span.start
         found = call(kernel, shared, *some)
         sums = np.asarray(_sum_first(found, count), np.float64)
@@ -140,7 +142,10 @@ def run_summed(
         total = total + sums
         if progress is not None:
             progress(count)
-    return total
+    if part.count == 1:
+        return total
+    counts = part.index * chunk < len(rows[0])  # where there are more processes than chunks, some have the same
+    return processes.gather(total * counts).sum(axis=0)
 
 
 @jax.jit
@@ -156,7 +161,7 @@ def _prepare(
     """How kernels are called, what rows share on the devices, and the rows of a call on all devices together."""
     settled = settle(plan)
     share, devices = _share(work, shared, rows, shape, settled), 1 if settled.mesh is None else settled.mesh.size
-    chunk = rows_of_call(-(-len(rows[0]) // devices), share.rows) * devices
+    chunk = rows_of_call(-(-len(rows[0]) // (devices * processes.part().count)), share.rows) * devices
     if settled.mesh is not None:
         shared = jax.device_put(shared, NamedSharding(settled.mesh, PartitionSpec()))
     return Call(settled, share.passes), shared, chunk
@@ -178,11 +183,6 @@ def _share(work: Counted, shared: Shared, rows: tuple[np.ndarray, ...], shape: t
 
 def _is_function(part: Any) -> bool:
     return isinstance(part, Partial)
-
-
-def _divided(rows: tuple[Any, ...], mesh: Mesh | None) -> tuple[Any, ...]:
-    """Rows on the devices, each on one of them."""
-    return jax.device_put(rows, None if mesh is None else NamedSharding(mesh, PartitionSpec(mesh.axis_names)))
 
 
 @functools.lru_cache(maxsize=512)

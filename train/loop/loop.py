@@ -13,10 +13,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
+from geovq.batching import processes
 from geovq.batching.plan import fast_options
-from geovq.storage import write_bytes
+from geovq.batching.processes import batch_on_devices, on_all_devices, on_own_devices, rows_of
+from geovq.storage import turn, write_bytes
 from geovq.validation import InputError
 from train.data.datasets import epoch_order
 from train.loop.progress import Progress
@@ -56,8 +59,14 @@ def train(
     """
     if steps_per_call is None:
         steps_per_call = 1 if jax.default_backend() == "cpu" else _STEPS_PER_CALL
-    steps = compile_steps(task.step)
-    first = task.initial_state()
+    devices = processes.mesh()
+    if devices is not None and schedule.batch_size % devices.size:
+        raise InputError(
+            f"{label}.batch_size: expected a multiple of the {devices.size} devices, found {schedule.batch_size}; "
+            "every device takes as many rows of a step."
+        )
+    steps = compile_steps(task.step, devices)
+    first = on_all_devices(task.initial_state(), devices)
     names = _names_of_means(task, first)
     state: dict[str, Any] = {
         "train": first,
@@ -76,7 +85,7 @@ def train(
 
         found = checkpoints.restore(state)
         if found is not None:
-            state = found.state
+            state = found.state | {"train": on_all_devices(found.state["train"], devices)}
             print(f"{label}: going on from step {found.step:,} of {schedule.steps:,}", flush=True)
         _truncate(log, int(state["step"]))
         with Progress(label, schedule.steps, "steps", int(state["step"])) as progress:
@@ -86,7 +95,7 @@ def train(
                 progress.note(", ".join(f"{name} {value:.4g}" for name, value in {**means, **validated}.items()))
 
             while not _ended(state, schedule):
-                _finish_epoch(state, names, steps, steps_per_call, task.batch, schedule, progress, tell, save)
+                _finish_epoch(state, names, steps, devices, steps_per_call, task.batch, schedule, progress, tell, save)
                 row = _validate(state, names, task, schedule)
                 _append(log, row)
                 validated = {name: value for name, value in row.items() if name.startswith("val_")}
@@ -111,8 +120,11 @@ def _names_of_means(task: Task, state: State) -> list[str]:
     return sorted(jax.eval_shape(task.step, state, jax.random.key(0), *one)[1])
 
 
-def compile_steps(step: Callable) -> Callable:
-    """A function of a state and, for some steps one after the other, their keys and batches; the means come stacked."""
+def compile_steps(step: Callable, devices: Mesh | None = None) -> Callable:
+    """A function of a state and, for some steps one after the other, their keys and batches; the means come stacked.
+
+    With several devices each has the state, and its part of a batch's rows; XLA sums their gradients.
+    """
 
     def steps(state: State, keys: list[jax.Array], batches: list[tuple[Any, ...]]) -> tuple[State, Any]:
         if len(keys) == 1:
@@ -122,13 +134,15 @@ def compile_steps(step: Callable) -> Callable:
         return jax.lax.scan(lambda state, x: step(state, x[0], *x[1]), state, stacked)
 
     # On a CPU the compiler's faster convolutions make a step of a VAE take two thirds of the time.
-    return jax.jit(steps, donate_argnums=0, compiler_options=dict(fast_options()))
+    everywhere = None if devices is None else NamedSharding(devices, PartitionSpec())
+    return jax.jit(steps, donate_argnums=0, out_shardings=everywhere, compiler_options=dict(fast_options()))
 
 
 def _finish_epoch(
     state: dict[str, Any],
     names: list[str],
     steps: Callable,
+    devices: Mesh | None,
     steps_per_call: int,
     batch: Callable[[np.ndarray], tuple[Any, ...]],
     schedule: Schedule,
@@ -148,8 +162,9 @@ def _finish_epoch(
         room = min(schedule.steps_per_epoch - at, schedule.checkpoint_every - first % schedule.checkpoint_every)
         count = steps_per_call if steps_per_call <= room else 1
         parts = order[at * schedule.batch_size : (at + count) * schedule.batch_size].reshape(count, -1)
-        keys = [jax.random.fold_in(key, first + i) for i in range(count)]
-        state["train"], means = steps(state["train"], keys, [batch(part) for part in parts])
+        keys = on_all_devices([jax.random.fold_in(key, first + i) for i in range(count)], devices)
+        batches = [batch_on_devices(batch(rows_of(part, devices)), devices) for part in parts]
+        state["train"], means = steps(state["train"], keys, batches)
         state["step"], at = state["step"] + count, at + count
         pending.append(means)
         last = at == schedule.steps_per_epoch
@@ -182,7 +197,7 @@ def _means_so_far(state: Mapping[str, Any], names: list[str], steps: int) -> dic
 
 def _validate(state: dict[str, Any], names: list[str], task: Task, schedule: Schedule) -> dict[str, float]:
     """The log's row of the epoch that has ended; keeps the parameters if they are the best so far, and clears the sums."""
-    scores = task.validate(state["train"])
+    scores = task.validate(on_own_devices(state["train"]))
     epoch = int(state["step"]) // schedule.steps_per_epoch
     if scores["loss"] < state["best_loss"]:
         state["best"] = _copy_to_host(state["train"]["params"])
@@ -211,8 +226,10 @@ def _append(log: pathlib.Path, row: Mapping[str, float]) -> None:
         raise InputError(
             f"{log}: expected finite scores, found {dict(row)}; choose a lower learning rate and another --run."
         )
-    with open(log, "a") as file:
-        file.write(json.dumps(row) + "\n")
+    with turn() as mine:
+        if mine:
+            with open(log, "a") as file:
+                file.write(json.dumps(row) + "\n")
 
 
 def _truncate(log: pathlib.Path, step: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from geovq.storage import load_arrays, save_arrays
+from geovq.storage import load_arrays, save_arrays, turn
 from geovq.validation import InputError
 
 IMAGES = 1000
@@ -62,4 +62,6 @@ def _stored(path: pathlib.Path) -> np.ndarray | None:
 
 def remove(folder: pathlib.Path) -> None:
     """Removes the blocks, once what they were for is on the disk."""
-    shutil.rmtree(folder, ignore_errors=True)
+    with turn() as mine:
+        if mine:
+            shutil.rmtree(folder, ignore_errors=True)

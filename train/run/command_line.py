@@ -78,6 +78,7 @@ def parse(
             named,
         ),
         *((name, _section(name, type(getattr(default, name))), getattr(default, name)) for name in sections),
+        ("distributed", _help(bool, "One of several processes, which share the work; docs/scaling.md says how."), False),
         ("extra", Annotated[type(extra), tyro.conf.arg(name="")], extra),
     ]
     program = dataclasses.make_dataclass(
@@ -92,6 +93,10 @@ def parse(
             args=[_long(argument) for argument in sys.argv[1:]],
         ),
     )
+    if parsed.distributed:
+        from geovq.batching import processes  # late: it brings jax
+
+        processes.join()
     config = dataclasses.replace(default, **{name: getattr(parsed, name) for name in sections})
     check_config(config, sections)
     run = Run(folder, config)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from geovq.storage import digest, load_arrays, read_json, write_json
+from geovq.storage import digest, load_arrays, read_json, turn, write_json
 from geovq.validation import InputError
 from train.config.options import Config
 from train.run.fingerprint import intact
@@ -117,7 +117,9 @@ class Run:
             InputError: The folder was made with other options or from other inputs, or another process works in it.
         """
         self.check_options(sections)
-        _lock(self.folder)
+        with turn() as mine:
+            if mine:
+                _lock(self.folder)
         stage = Stage(self.folder, name)
         record = {} if stage.empty else stage.record
         if not record and not stage.empty:
@@ -144,8 +146,9 @@ class Run:
         write_json(self.folder / "config.json", dataclasses.asdict(self._merged(sections)))
         if not record:
             stage.begin(_options(self.config, sections), dict(inputs))
-        for leftover in stage.folder.glob(".*.tmp"):  # of a write that was killed; nobody else writes here
-            leftover.unlink()
+        with turn() as mine:
+            for leftover in stage.folder.glob(".*.tmp") if mine else ():  # of a write that was killed; nobody else writes here
+                leftover.unlink()
         return stage
 
     def check_options(self, sections: tuple[str, ...]) -> None:
@@ -234,6 +237,10 @@ class Run:
 
     def _set_aside(self, paths: list[str]) -> None:
         """Renames damaged files, so that they are made again and still not lost; a damaged checkpoint has others beside it."""
+        with turn() as mine:
+            self._rename(paths if mine else [])
+
+    def _rename(self, paths: list[str]) -> None:
         for path in paths:
             place = self.folder / path
             if place.is_file():
