@@ -245,7 +245,9 @@ def _losses(graphdef: Any, params: Any, images: np.ndarray, steps: int) -> np.nd
     @jax.jit
     def step(params: Any, moments: Any, key: Any) -> Any:
         def loss(params: Any) -> Any:
-            return negative_elbo(nnx.merge(graphdef, params), jnp.asarray(images), 0.011, key).nats.mean()
+            vae = nnx.merge(graphdef, params)
+            noise = jax.random.normal(key, (len(images), *vae.config.grid, vae.config.latent_dim))
+            return negative_elbo(vae, jnp.asarray(images), 0.011, noise).nats.mean()
 
         value, gradients = jax.value_and_grad(loss)(params)
         updates, moments = optimizer.update(gradients, moments, params)

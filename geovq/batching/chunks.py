@@ -14,9 +14,7 @@ Progress = Callable[[int], None]
 """Called with the number of rows done since the last call."""
 
 
-def padded_chunks(
-    *arrays: np.ndarray, chunk: int, part: Part = WHOLE
-) -> Iterator[tuple[slice, list[np.ndarray]]]:
+def padded_chunks(*arrays: np.ndarray, chunk: int, part: Part = WHOLE) -> Iterator[tuple[slice, list[np.ndarray]]]:
     """Consecutive chunks of rows, all of one size: the last is padded by repeating its last row.
 
     Args:

@@ -65,7 +65,10 @@ def join() -> Part:
     places = _from_environment()
     try:
         jax.distributed.initialize(
-            **places, initialization_timeout=_WAITS, heartbeat_timeout_seconds=_HEARTBEAT, shutdown_timeout_seconds=_HEARTBEAT
+            **places,
+            initialization_timeout=_WAITS,
+            heartbeat_timeout_seconds=_HEARTBEAT,
+            shutdown_timeout_seconds=_HEARTBEAT,
         )
     except ValueError as error:  # what JAX says where it finds no cluster
         if places:
@@ -101,8 +104,8 @@ def _from_environment() -> dict[str, Any]:
         }
     except (KeyError, ValueError) as error:
         raise InputError(
-            f"--distributed: expected {_ADDRESS}, {_COUNT} and {_INDEX} from 0 to one less, found {given}; set all three, or none "
-            "on a cluster that JAX knows."
+            f"--distributed: expected {_ADDRESS}, {_COUNT} and {_INDEX} from 0 to one less, found {given}; set all three, or "
+            "none on a cluster that JAX knows."
         ) from error
 
 
@@ -139,7 +142,9 @@ def own_mesh() -> Mesh | None:
 def on_own_devices(tree: Tree) -> Tree:
     """A tree of arrays, the same in all processes, on all devices of this one."""
     local = own_mesh()
-    return jax.device_put(jax.tree.map(np.asarray, tree), None if local is None else NamedSharding(local, PartitionSpec()))
+    return jax.device_put(
+        jax.tree.map(np.asarray, tree), None if local is None else NamedSharding(local, PartitionSpec())
+    )
 
 
 def on_all_devices(tree: Tree, devices: Mesh | None) -> Tree:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from geovq.decoder.adapters import from_nnx
 from geovq.models.config import VAEConfig
@@ -223,7 +223,9 @@ class Elbo(NamedTuple):
     """KL divergence of every token's posterior from the unit Gaussian."""
 
 
-def negative_elbo(vae: SpatialVAE, images: Float[Array, "n H W C"], noise_variance: float, key: PRNGKeyArray) -> Elbo:
+def negative_elbo(
+    vae: SpatialVAE, images: Float[Array, "n H W C"], noise_variance: float, noise: Float[Array, "n h w d"]
+) -> Elbo:
     """Gaussian evidence lower bound (Kingma & Welling 2014) with one sample of the posterior.
 
     p(x|z) is Gaussian around the decoded image with variance `noise_variance` in every pixel. That variance is the β of a
@@ -233,13 +235,13 @@ def negative_elbo(vae: SpatialVAE, images: Float[Array, "n H W C"], noise_varian
         vae: The model.
         images: In [0, 1], (n, H, W, C).
         noise_variance: β, in intensity².
-        key: Draws the posterior samples.
+        noise: Standard normal; places the sample in the posterior of each latent.
 
     Returns:
         The bound of each image, and its parts.
     """
     mean, logvar = vae.encoder.posteriors(images)
-    latents = mean + jnp.exp(0.5 * logvar) * jax.random.normal(key, mean.shape, mean.dtype)
+    latents = mean + jnp.exp(0.5 * logvar) * noise
     squared_error = jnp.sum((vae.decoder(latents) - images) ** 2, axis=(1, 2, 3))
     bits = token_bits(mean, logvar)
     pixels = math.prod(vae.config.image_shape)

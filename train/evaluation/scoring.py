@@ -33,6 +33,7 @@ from train.run.provenance import provenance
 from train.run.rows import Row, row
 from train.run.stage_record import Stage
 from train.stages import image_tokens, inputs, networks
+from train.stages.vae import SCORED, posterior_noise
 
 SHOWN = 16
 """Test images in pictures."""
@@ -231,9 +232,9 @@ def _elbo(run: Run, vae: SpatialVAE, images: np.ndarray) -> dict[str, np.ndarray
     options = run.config.vae
 
     @jax.jit
-    def score(batch):
-        elbo = negative_elbo(nnx.merge(graphdef, params), batch, options.noise_variance, jax.random.key(options.seed))
+    def score(noise, batch):
+        elbo = negative_elbo(nnx.merge(graphdef, params), batch, options.noise_variance, noise)
         return elbo.nats, elbo.bits.mean(axis=(1, 2))
 
-    nats, bits = map_chunks(score, images, chunk=500)
+    nats, bits = map_chunks(score, posterior_noise(options, len(images)), images, chunk=SCORED)
     return {"nats_per_image": nats, "bits_per_token": bits}

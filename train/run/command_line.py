@@ -78,7 +78,11 @@ def parse(
             named,
         ),
         *((name, _section(name, type(getattr(default, name))), getattr(default, name)) for name in sections),
-        ("distributed", _help(bool, "One of several processes, which share the work; docs/scaling.md says how."), False),
+        (
+            "distributed",
+            _help(bool, "One of several processes, which share the work; docs/scaling.md says how."),
+            False,
+        ),
         ("extra", Annotated[type(extra), tyro.conf.arg(name="")], extra),
     ]
     program = dataclasses.make_dataclass(

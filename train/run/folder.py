@@ -147,7 +147,10 @@ class Run:
         if not record:
             stage.begin(_options(self.config, sections), dict(inputs))
         with turn() as mine:
-            for leftover in stage.folder.glob(".*.tmp") if mine else ():  # of a write that was killed; nobody else writes here
+            leftovers = (
+                stage.folder.glob(".*.tmp") if mine else ()
+            )  # of a write that was killed; nobody else writes here
+            for leftover in leftovers:
                 leftover.unlink()
         return stage
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt8
+from jaxtyping import Array, Float, PyTree, UInt8
 
 from geovq.batching.chunks import map_chunks
 from geovq.models.rate import update_multipliers
@@ -23,6 +23,22 @@ from train.stages import inputs, networks
 
 _OFF_RATE = 10
 """The best epoch has the least squared error, where a missed bit costs so many times the first multiplier."""
+
+
+SCORED = 500
+"""Images that are scored at once, with the same noise for every such batch."""
+
+
+def latent_shape(options: VAEOptions) -> tuple[int, int, int]:
+    """(h, w, d)."""
+    return (*options.grid, options.latent_dim)
+
+
+def posterior_noise(options: VAEOptions, n: int) -> Float[np.ndarray, "n h w d"]:
+    """What places the samples of scored images in their posteriors: the same in every epoch, so that epochs compare."""
+    key, shape = jax.random.key(options.seed), latent_shape(options)
+    sizes = [min(SCORED, n - start) for start in range(0, n, SCORED)]
+    return np.concatenate([jax.random.normal(key, (size, *shape)) for size in sizes])
 
 
 class VAETask(Task):
@@ -63,11 +79,15 @@ class VAETask(Task):
         return (self._images[indices],)
 
     def loss(
-        self, params: PyTree, multipliers: Float[Array, "h w"], key: PRNGKeyArray, images: UInt8[Array, "n H W C"]
+        self,
+        params: PyTree,
+        multipliers: Float[Array, "h w"],
+        noise: Float[Array, "n h w d"],
+        images: UInt8[Array, "n H W C"],
     ) -> tuple[Float[Array, " n"], Elbo]:
         """Cost of each image in intensity², whose gradients are of order one whatever β is; and the bound."""
         elbo = negative_elbo(
-            nnx.merge(self._graphdef, params), to_intensities(images), self._options.noise_variance, key
+            nnx.merge(self._graphdef, params), to_intensities(images), self._options.noise_variance, noise
         )
         if not self._options.bits:
             return elbo.nats * self._options.noise_variance, elbo
@@ -77,8 +97,10 @@ class VAETask(Task):
     def step(self, state: State, key: jax.Array, *batch: Any) -> tuple[State, Means]:
         """A step along the gradient; then the multipliers answer to the rate of the batch."""
 
+        noise = jax.random.normal(key, (len(batch[0]), *latent_shape(self._options)))
+
         def mean_loss(params: PyTree) -> tuple[jax.Array, Elbo]:
-            costs, elbo = self.loss(params, state["multipliers"], key, *batch)
+            costs, elbo = self.loss(params, state["multipliers"], noise, *batch)
             return costs.mean(), elbo
 
         gradients, elbo = jax.grad(mean_loss, has_aux=True)(state["params"])
@@ -96,7 +118,10 @@ class VAETask(Task):
         """Loss, rate and PSNR of the validation images."""
         options = self._options
         costs, squared_error, bits, psnr = map_chunks(
-            lambda batch: self._scores(state["params"], state["multipliers"], batch), self._val_images, chunk=500
+            lambda *batch: self._scores(state["params"], state["multipliers"], *batch),
+            posterior_noise(options, len(self._val_images)),
+            self._val_images,
+            chunk=SCORED,
         )
         loss = float(np.mean(costs))
         if options.bits:  # multipliers change, so that costs of different epochs cannot be compared
@@ -106,9 +131,13 @@ class VAETask(Task):
         return {"loss": loss, **rate, "psnr": float(np.mean(psnr))}
 
     def _score_batch(
-        self, params: PyTree, multipliers: Float[Array, "h w"], batch: UInt8[Array, "n H W C"]
+        self,
+        params: PyTree,
+        multipliers: Float[Array, "h w"],
+        noise: Float[Array, "n h w d"],
+        batch: UInt8[Array, "n H W C"],
     ) -> tuple[Float[Array, " n"], Float[Array, " n"], Float[Array, "n h w"], Float[Array, " n"]]:
-        costs, elbo = self.loss(params, multipliers, jax.random.key(self._options.seed), batch)
+        costs, elbo = self.loss(params, multipliers, noise, batch)
         vae, images = nnx.merge(self._graphdef, params), to_intensities(batch)
         error = jnp.mean((vae.decoder(vae.encoder(images)) - images) ** 2, axis=(1, 2, 3))
         return costs, elbo.squared_error, elbo.bits, -10 * jnp.log10(error)
