@@ -1,7 +1,6 @@
 """Files that are whole or absent: arrays with a checksum in one `.npz`, written under a temporary name and renamed."""
 
 import contextlib
-import functools
 import hashlib
 import io
 import json
@@ -27,7 +26,13 @@ _DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zi
 
 _Turn = Callable[[], AbstractContextManager[bool]]
 
-_turn: _Turn = functools.partial(contextlib.nullcontext, True)
+
+def _alone() -> AbstractContextManager[bool]:
+    """The turn of a program that runs in one process."""
+    return contextlib.nullcontext(True)
+
+
+_turn: _Turn = _alone
 
 
 def take_turns(turn: _Turn) -> None:

@@ -36,7 +36,8 @@ class Nearest(Assigner):
     ) -> Int[np.ndarray, "n h w S"]:
         """Tokens, see `Assigner`; the decoder is not run."""
         latents = inputs.latents
-        tokens = nearest_tokens(latents.reshape(-1, latents.shape[-1]), codebook.codes, sweeps=self.sweeps)
+        flat = latents.reshape(-1, latents.shape[-1])
+        tokens = nearest_tokens(flat, codebook.codes, sweeps=self.sweeps, mesh=plan.mesh)
         if progress is not None:
             progress(len(latents))
         return tokens.reshape(*latents.shape[:3], -1)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from geovq.batching.chunks import map_chunks
@@ -57,7 +58,11 @@ _nearest_codes_under = jax.vmap(nearest_code_under, in_axes=(0, None, 0))
 
 
 def nearest_tokens(
-    latents: Float[np.ndarray, "n d"], codes: Float[np.ndarray, "S K d"], *, sweeps: int = SWEEPS
+    latents: Float[np.ndarray, "n d"],
+    codes: Float[np.ndarray, "S K d"],
+    *,
+    sweeps: int = SWEEPS,
+    mesh: Mesh | None = None,
 ) -> Int[np.ndarray, "n S"]:
     """Nearest codes in Euclidean distance.
 
@@ -66,15 +71,20 @@ def nearest_tokens(
         codes: (S, K, d).
         sweeps: Times that each of several codes is chosen again while the others stay. With 0 every quantizer takes the code
             that is nearest to the residual of the ones before, as a residual VQ does.
+        mesh: Devices, as `geovq.batching.plan.Plan` has them.
 
     Returns:
         Tokens int32 in 0..K-1.
     """
-    return _choose(nearest_codes, latents, codes, sweeps=sweeps)
+    return _choose(nearest_codes, latents, codes, sweeps=sweeps, mesh=mesh)
 
 
 def nearest_tokens_whitened(
-    latents: Float[np.ndarray, "n d"], codes: Float[np.ndarray, "S K d"], metric: Float[np.ndarray, "d d"]
+    latents: Float[np.ndarray, "n d"],
+    codes: Float[np.ndarray, "S K d"],
+    metric: Float[np.ndarray, "d d"],
+    *,
+    mesh: Mesh | None = None,
 ) -> Int[np.ndarray, "n S"]:
     """Nearest codes under one metric: Euclidean after a multiplication by its square root.
 
@@ -82,12 +92,13 @@ def nearest_tokens_whitened(
         latents: (n, d).
         codes: (S, K, d).
         metric: Mean of JᵀJ (d, d).
+        mesh: Devices, as `geovq.batching.plan.Plan` has them.
 
     Returns:
         Tokens, as `nearest_tokens`.
     """
     root = eigen_root(metric).astype(np.float32)
-    return nearest_tokens(latents @ root, codes @ root)
+    return nearest_tokens(latents @ root, codes @ root, mesh=mesh)
 
 
 def nearest_tokens_under(
@@ -112,6 +123,7 @@ def _choose(
     codes: Float[np.ndarray, "S K d"],
     *per_latent: np.ndarray,
     sweeps: int = SWEEPS,
+    mesh: Mesh | None = None,
 ) -> Int[np.ndarray, "n S"]:
     """Tokens of all latents; `nearest` takes latents (n, d), codes (K, d) and what there is for each latent to indices (n,)."""
     # Distances are the same from any origin, and most precise from near the codes.
@@ -122,6 +134,7 @@ def _choose(
         latents,
         *per_latent,
         chunk=_CHUNK,
+        mesh=mesh,
     )
 
 

@@ -39,11 +39,13 @@ class Whitened(Assigner):
         if self.per_position:
             metrics = codebook.metrics_on((h, w))
             found = [
-                nearest_tokens_whitened(latents[:, i, j], codebook.codes, metrics[i, j]) for i, j in np.ndindex(h, w)
+                nearest_tokens_whitened(latents[:, i, j], codebook.codes, metrics[i, j], mesh=plan.mesh)
+                for i, j in np.ndindex(h, w)
             ]
             tokens = np.stack(found, axis=1)
         else:
-            tokens = nearest_tokens_whitened(latents.reshape(-1, d), codebook.codes, codebook.mean_metric)
+            flat = latents.reshape(-1, d)
+            tokens = nearest_tokens_whitened(flat, codebook.codes, codebook.mean_metric, mesh=plan.mesh)
         if progress is not None:
             progress(n)
         return tokens.reshape(n, h, w, -1)

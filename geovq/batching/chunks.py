@@ -50,6 +50,7 @@ def map_chunks(
     *arrays: np.ndarray,
     chunk: int,
     pad: bool = False,
+    mesh: Mesh | None = None,
     check: Callable[[int, Any], None] | None = None,
     progress: Progress | None = None,
 ) -> Any:
@@ -65,15 +66,18 @@ def map_chunks(
         chunk: Rows per call.
         pad: Whether fewer rows than a chunk are padded too, so that one compilation serves any n; else they are a chunk of
             their own size.
+        mesh: Devices of this process among which the rows of a chunk are divided; None takes the default device, or all after
+            `geovq.batching.processes.join`. Then every chunk is padded.
         check: Called with the number of the first row and the results of every chunk that is fetched; it may raise.
         progress: Called after every chunk.
 
     Returns:
         NumPy array (n, ...), or a tree of them. No more memory than this and two chunks is taken.
     """
-    n, whose, mesh = len(arrays[0]), part_of_process(), own_mesh()
+    n, whose, mesh = len(arrays[0]), part_of_process(), own_mesh() if mesh is None else mesh
     chunk = chunk if pad else min(chunk, -(-n // whose.count))
     if mesh is not None:
+        mesh = Mesh(mesh.devices, mesh.axis_names)  # the compiler divides what `fn` does, whatever the axes' types
         chunk = -(-chunk // mesh.size) * mesh.size
     found: Any = None
     pending: tuple[slice, Any] | None = None
@@ -103,7 +107,7 @@ def map_chunks(
 def _exchange(whole: np.ndarray, chunk: int, whose: Part) -> np.ndarray:
     """The rows that each process has computed, in all of them."""
     n = len(whole)
-    chunks = [spans(n, chunk, whose._replace(index=index)) for index in range(whose.count)]
+    chunks = [spans(n, chunk, Part(index, whose.count)) for index in range(whose.count)]
     most = max(map(len, chunks)) * chunk
     own = np.concatenate([whole[span] for span in chunks[whose.index]])
     gathered = gather(np.concatenate([own, np.repeat(own[-1:], most - len(own), axis=0)]))

@@ -5,10 +5,11 @@ afterwards, and its devices' part of a training batch. Files are written by the 
 """
 
 import contextlib
+import dataclasses
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +31,8 @@ _WAITS = 120
 """Seconds that a process waits for the others at the start."""
 
 
-class Part(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Part:
     """Of the rows that the processes compute."""
 
     index: int = 0

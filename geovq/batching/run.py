@@ -107,7 +107,9 @@ def run(
     shape = rows[0].shape[1:] if latent_shape is None else latent_shape
     call, shared, chunk = _prepare(kernel, shared, rows, shape, plan)
     function = functools.partial(call, kernel, shared)
-    return map_chunks(function, *rows, chunk=chunk, pad=True, check=check_rows_finite, progress=progress)
+    return map_chunks(
+        function, *rows, chunk=chunk, pad=True, mesh=call.plan.mesh, check=check_rows_finite, progress=progress
+    )
 
 
 def run_program(
@@ -119,7 +121,9 @@ def run_program(
     def function(*some: np.ndarray) -> Any:
         return program(call, shared, *divided(some, call.plan.mesh))
 
-    return map_chunks(function, *rows, chunk=chunk, pad=True, check=check_rows_finite, progress=progress)
+    return map_chunks(
+        function, *rows, chunk=chunk, pad=True, mesh=call.plan.mesh, check=check_rows_finite, progress=progress
+    )
 
 
 def run_summed(

@@ -60,7 +60,11 @@ def encode_images(
     """
     encode = as_partial(encode, "encode")
     latents = map_chunks(
-        lambda rows: encode(as_intensities(rows)), images, chunk=_batch(encode, images, plan), progress=progress
+        lambda rows: encode(as_intensities(rows)),
+        images,
+        chunk=_batch(encode, images, plan),
+        mesh=plan.mesh,
+        progress=progress,
     )
     if latents.ndim != 4:
         raise InputError(f"encode: expected latents (n, h, w, d), found {latents.shape}; give them the axes of a grid.")
@@ -77,7 +81,7 @@ def decode_latents(
         InputError: Images that are not finite, or of which not even one fits in memory.
     """
     decode = as_partial(decode, "decode")
-    images = map_chunks(decode, latents, chunk=_batch(decode, latents, plan))
+    images = map_chunks(decode, latents, chunk=_batch(decode, latents, plan), mesh=plan.mesh)
     check_finite("decoded images", images)
     return np.clip(images, 0, 1)
 

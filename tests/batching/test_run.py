@@ -119,7 +119,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType
 from jax.tree_util import Partial
+from geovq.assignment.nearest_codes import nearest_tokens
 from geovq.batching.plan import Plan
+from geovq.decoder.autoencoder import encode_images
 from geovq.metric.batched import mean_metrics, pullback_metrics, sketches, token_metrics
 
 traces = []
@@ -163,6 +165,11 @@ for mesh, call in (
     for n in (3, 5, 10):
         np.testing.assert_allclose(call(many, n), call(one, n), rtol=1e-5, atol=1e-6)
     assert len(traces) == before, "another number of rows compiled again"
+codes, flat = rng.standard_normal((2, 5, 2)).astype(np.float32), grids.reshape(-1, 2)
+encode, pixels = Partial(lambda x: jnp.tanh(x[:, ::2, ::2])), rng.integers(0, 256, (11, 4, 6, 2), np.uint8)
+for mesh in (line, square, explicit):
+    np.testing.assert_array_equal(nearest_tokens(flat, codes, mesh=mesh), nearest_tokens(flat, codes))
+    np.testing.assert_allclose(encode_images(encode, pixels, plan=Plan(mesh=mesh)), encode_images(encode, pixels), rtol=1e-5)
 print("same on", len(jax.devices()), "devices")
 """
 

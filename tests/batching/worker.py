@@ -10,7 +10,7 @@ from jax.tree_util import Partial
 from geovq.batching import processes
 from geovq.batching.chunks import map_chunks
 from geovq.batching.run import run, run_summed
-from geovq.storage import turn, write_bytes
+from geovq.storage import save_arrays, turn, write_bytes
 
 ROWS = np.arange(26, dtype=np.float32).reshape(13, 2)
 
@@ -48,7 +48,7 @@ def main() -> None:
     found = compute()
     with processes.on_its_own() as own:
         found["own"] = map_chunks(lambda x: x + own.index, ROWS[own.index :: own.count], chunk=4)
-        np.savez(folder / f"{part.index}.npz", **found)
+        save_arrays(folder / f"{part.index}.npz", found, {})
         write_bytes(folder / f"own-{part.index}", b"own")
     (folder / "late").exists()
     write_bytes(folder / "once", str(part.index).encode())
