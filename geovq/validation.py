@@ -1,15 +1,45 @@
 """Checks of input at the public door. Every message says what was expected, what was found and what to do."""
 
+import contextlib
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
 
+_END = 800
+"""Characters that stay at each end of a long message."""
+
 
 class InputError(ValueError):
     """Input that the caller can correct: the message says what was expected, what was found and what to do."""
+
+    def __init__(self, message: str = ""):
+        """Cuts out the middle of a message that shows something endless, such as a name of a million letters in a file."""
+        super().__init__(message if len(message) <= 2 * _END else f"{message[:_END]} … {message[-_END:]}")
+
+
+@contextlib.contextmanager
+def refusing(name: str, expected: str, remedy: str) -> Iterator[None]:
+    """Whatever goes wrong in the block is one InputError: a parser of a stranger's bytes may fail in any way.
+
+    Args:
+        name: What the message begins with, such as the path.
+        expected: What the bytes should have been.
+        remedy: What to do where they are something else.
+
+    Raises:
+        InputError: The block's own, or one that has the kind of its error and the first line of what that says.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        said = next(iter(str(error).splitlines()), "")[:200]
+        found = f"{type(error).__name__}: {said}" if said else type(error).__name__
+        raise InputError(f"{name}: expected {expected}, found one that cannot be read ({found}); {remedy}.") from error
 
 
 def check_whole(name: str, value: object, least: int = 1, most: int | None = None, remedy: str = "change it") -> None:
