@@ -22,6 +22,9 @@ from geovq.validation import InputError, refusing
 MOST_JSON = 1 << 26
 """Bytes of a JSON file at most, 64 MiB; what it says takes some ten times as many."""
 
+_UNFINISHED = ".tmp"
+"""End of the name under which a file is written, before it is renamed."""
+
 _META = "__meta__"
 _SHA256 = "sha256"
 
@@ -92,7 +95,7 @@ def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
         raise InputError(
             f"{path}: expected to write a file, found a folder of that name; move it away or take another name."
         )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
@@ -112,6 +115,12 @@ def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
             f"{path}: expected to write {len(data):,} bytes, found: {error.strerror or error}; "
             "free space or choose another folder. An older file there is untouched."
         ) from error
+
+
+def remove_leftovers(folder: str | os.PathLike) -> None:
+    """Removes from a folder what `write_bytes` left there when it was killed; no other process may write there."""
+    for leftover in pathlib.Path(folder).glob(f".*{_UNFINISHED}"):
+        leftover.unlink()
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
