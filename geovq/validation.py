@@ -61,6 +61,15 @@ def check_whole(name: str, value: object, least: int = 1, most: int | None = Non
         raise InputError(f"{name}: expected a whole number {wanted}, found {value!r}; {remedy}.")
 
 
+def check_seed(seed: object, name: str = "seed") -> None:
+    """Checks that a value is a seed: a whole number of 32 bits, which NumPy, JAX and scikit-learn take.
+
+    Raises:
+        InputError: With the value.
+    """
+    check_whole(name, seed, 0, (1 << 32) - 1, "choose another")
+
+
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     """Refuses what is none of the choices.
 
@@ -212,12 +221,21 @@ def check_points(name: str, points: np.ndarray) -> np.ndarray:
     points = as_array(name, points)
     if points.ndim != 2 or points.size == 0:
         raise InputError(f"{name}: expected a non-empty array of shape (n, d), found shape {points.shape}; reshape it.")
-    if points.dtype.kind not in "biu" and not is_floating(points.dtype):
-        raise InputError(f"{name}: expected real numbers, found {points.dtype}; convert them to floats.")
-    if points.dtype not in (np.float32, np.float64):
-        points = points.astype(np.float64)
-    check_finite(name, points)
-    return points
+    return check_real(name, points)
+
+
+def check_real(name: str, values: np.ndarray) -> np.ndarray:
+    """Finite real numbers as float32 or float64.
+
+    Raises:
+        InputError: Something else than real numbers, NaN or infinity.
+    """
+    if values.dtype.kind not in "biu" and not is_floating(values.dtype):
+        raise InputError(f"{name}: expected real numbers, found {values.dtype}; convert them to floats.")
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float64)
+    check_finite(name, values)
+    return values
 
 
 def check_tokens(tokens: np.ndarray, num_codes: int, name: str = "tokens") -> np.ndarray:

@@ -162,6 +162,22 @@ def test_a_failed_write_leaves_what_stood_there(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["x.json"]
 
 
+def test_the_home_folder_is_written_to_and_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    save_arrays("~/x.npz", {"a": np.ones(2)}, {})
+    assert load_arrays("~/x.npz")[0]["a"].sum() == 2
+    assert os.listdir(tmp_path) == ["home"]
+
+
+def test_a_folder_in_the_place_of_an_output_is_named(tmp_path):
+    (tmp_path / "x.npz").mkdir()
+    with pytest.raises(
+        InputError, match=r"x\.npz: expected to write a file, found a folder of that name; move it away"
+    ):
+        save_arrays(tmp_path / "x.npz", {}, {})
+
+
 def test_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="choose another folder"):
