@@ -1,28 +1,37 @@
-"""Files that are whole or absent: arrays with a checksum in one `.npz`, written under a temporary name and renamed."""
+"""Files that are whole or absent: written under a temporary name and renamed, read whole or refused in one line.
+
+Files come from strangers. What a file claims is compared with its length before memory is taken for it.
+"""
 
 import contextlib
 import hashlib
 import io
 import json
+import math
 import os
 import pathlib
 import zipfile
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.lib import format as npy
 
-from geovq.validation import InputError
+from geovq.validation import InputError, refusing
+
+MOST_JSON = 1 << 26
+"""Bytes of a JSON file at most, 64 MiB; what it says takes some ten times as many."""
+
+_UNFINISHED = ".tmp"
+"""End of the name under which a file is written, before it is renamed."""
 
 _META = "__meta__"
+_SHA256 = "sha256"
 
 _REGISTERED = 2
 """What NumPy's `isbuiltin` says of a dtype that another package has registered, such as bfloat16."""
 
-_DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""Errors of a damaged archive: a flipped bit can make it look encrypted, or packed by an unknown method."""
 
 _Turn = Callable[[], AbstractContextManager[bool]]
 
@@ -98,20 +107,25 @@ def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
     """Writes a file that is never seen half-written: temporary name, fsync, rename, fsync of the folder.
 
     Args:
-        path: Where it goes; its folder is made.
+        path: Where it goes, in the home folder if it begins with "~"; its folder is made.
         data: The whole content.
 
     Raises:
-        InputError: The disk is full, or the file cannot be written; an older file there is untouched.
+        InputError: The disk is full, a folder has that name, or the file cannot be written; an older file there is untouched.
     """
+    path = pathlib.Path(os.path.expanduser(path))
+    if path.is_dir():
+        raise InputError(
+            f"{path}: expected to write a file, found a folder of that name; move it away or take another name."
+        )
     with turn() as mine:
         if mine:
-            _write(pathlib.Path(path), data)
+            _write(path, data)
 
 
 def _write(path: pathlib.Path, data: bytes | memoryview) -> None:
     """What `write_bytes` does, in the process that writes."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
@@ -133,30 +147,75 @@ def _write(path: pathlib.Path, data: bytes | memoryview) -> None:
         ) from error
 
 
+def remove_leftovers(folder: str | os.PathLike) -> None:
+    """Removes from a folder what `write_bytes` left there when it was killed; no other process may write there."""
+    with turn() as mine:
+        for leftover in pathlib.Path(folder).glob(f".*{_UNFINISHED}") if mine else ():
+            leftover.unlink()
+
+
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Writes indented JSON by `write_bytes`; NaN is refused, since JSON has none."""
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
+def write_record(path: str | os.PathLike, values: Mapping[str, Any]) -> None:
+    """Writes a JSON object with the checksum that `read_record` compares."""
+    write_json(path, {**values, _SHA256: digest({}, values)})
+
+
 def write_results(path: str | os.PathLike, meta: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes {"meta": ..., "rows": [...]} by `write_bytes`, a row to a line; NaN is refused, since JSON has none."""
+    """Writes {"meta": ..., "rows": [...]}, a row to a line, with the checksum that `read_record` compares."""
     lines = ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
-    head = json.dumps(meta, indent=2, allow_nan=False)
-    write_bytes(path, f'{{"meta": {head},\n"rows": [\n{lines}\n]}}\n'.encode())
+    head, sha = json.dumps(meta, indent=2, allow_nan=False), digest({}, {"meta": meta, "rows": rows})
+    write_bytes(path, f'{{"meta": {head},\n"rows": [\n{lines}\n],\n"{_SHA256}": "{sha}"}}\n'.encode())
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike, expected: str, remedy: str) -> Iterator[BinaryIO]:
+    """Opens a file of a stranger: whatever goes wrong in the block is one InputError, which names the file.
+
+    Args:
+        path: The file.
+        expected: What it should be, for the message.
+        remedy: What to do where it is something else.
+
+    Raises:
+        InputError: Nothing there, a folder or a device, a file that cannot be read, or what the block raises.
+    """
+    path = pathlib.Path(os.path.expanduser(path))
+    if not path.is_file():  # a pipe would be waited for, and a device has no end
+        found = "a folder" if path.is_dir() else "no regular file" if path.exists() else "none"
+        raise InputError(f"{path}: expected {expected}, found {found}; check the path.")
+    with refusing(str(path), expected, remedy), open(path, "rb") as file:
+        yield file
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """Reads a JSON file.
+    """Reads a JSON file of at most `MOST_JSON` bytes.
 
     Raises:
-        InputError: The file is missing or is not JSON.
+        InputError: The file is missing, larger, or not JSON.
     """
-    try:
-        return json.loads(pathlib.Path(path).read_text())
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: expected a JSON file, found none; run the step that writes it.") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected a JSON file, found: {error}; restore or remove it.") from error
+    with reading(path, "a JSON file", "restore it from a copy, or remove it and run the step that writes it") as file:
+        if (size := os.fstat(file.fileno()).st_size) > MOST_JSON:
+            raise ValueError(f"{size:,} bytes, of at most {MOST_JSON:,}")
+        return json.loads(file.read())
+
+
+def read_record(path: str | os.PathLike) -> dict[str, Any]:
+    """Reads what `write_record` or `write_results` wrote, without the checksum; files from before it had one are read too.
+
+    Raises:
+        InputError: As `read_json`; something else than an object; or content that is not that of the checksum.
+    """
+    values, remedy = read_json(path), "restore it from a copy, or remove it and run the step that writes it"
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected a JSON object, found {type(values).__name__}; {remedy}.")
+    sha = values.pop(_SHA256, None)
+    if sha is not None and sha != digest({}, values):
+        raise InputError(f"{path}: expected content of its sha256, found that it was changed; {remedy}.")
+    return values
 
 
 def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> str:
@@ -194,26 +253,40 @@ def load_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
     Raises:
         InputError: The file is missing, truncated, of another kind, or its content does not match its checksum.
     """
-    try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+    remedy = "restore it from a copy or make it again"
+    with reading(path, "a .npz file of arrays written by this project", remedy) as file:
+        arrays = _read_members(file)
         label = json.loads(str(arrays.pop(_META)))
-        meta, sha = label["meta"], label["sha256"]
-        arrays |= {name: from_bits(arrays[name], dtype) for name, dtype in label.get("dtypes", {}).items()}
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise InputError(f"{path}: expected a file of arrays, found {error.strerror}; check the path.") from error
-    except _DAMAGED as error:
-        raise InputError(
-            f"{path}: expected a .npz written by this project, found one that is truncated or of another kind "
-            f"({type(error).__name__}); restore it from a copy or make it again."
-        ) from error
+        meta, sha = dict(label["meta"]), str(label[_SHA256])
+        arrays |= {name: from_bits(arrays[name], str(dtype)) for name, dtype in label.get("dtypes", {}).items()}
     found = digest(arrays, meta)
     if found != sha:
         raise InputError(
-            f"{path}: expected sha256 {sha[:12]}…, found {found[:12]}…: the content was changed; "
-            "restore it from a copy or make it again."
+            f"{path}: expected sha256 {sha[:12]}…, found {found[:12]}…: the content was changed; {remedy}."
         )
     return arrays, meta
+
+
+def _read_members(file: BinaryIO) -> dict[str, np.ndarray]:
+    """Arrays of an archive by name. They are not compressed, so that none is larger than the file, nor all together."""
+    with zipfile.ZipFile(file) as archive:
+        members, size = archive.infolist(), os.fstat(file.fileno()).st_size
+        claimed = sum(member.file_size for member in members)
+        if claimed > size:
+            raise ValueError(f"{size:,} bytes that unpack to {claimed:,}")
+        return {member.filename.removesuffix(".npy"): _read_member(archive, member) for member in members}
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """One array, whose header may claim no more than is there."""
+    with archive.open(member) as file:
+        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[npy.read_magic(file)]
+        shape, _, dtype = read_header(file)
+        claimed, there = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
+        if claimed != there or min(shape, default=0) < 0:
+            raise ValueError(f"{member.filename} with {there:,} bytes for shape {shape} of {dtype}")
+    with archive.open(member) as file:
+        return npy.read_array(file, allow_pickle=False)
 
 
 def stored_digest(path: str | os.PathLike) -> str:

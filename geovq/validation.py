@@ -1,15 +1,45 @@
 """Checks of input at the public door. Every message says what was expected, what was found and what to do."""
 
+import contextlib
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
 
+_END = 800
+"""Characters that stay at each end of a long message."""
+
 
 class InputError(ValueError):
     """Input that the caller can correct: the message says what was expected, what was found and what to do."""
+
+    def __init__(self, message: str = ""):
+        """Cuts out the middle of a message that shows something endless, such as a name of a million letters in a file."""
+        super().__init__(message if len(message) <= 2 * _END else f"{message[:_END]} … {message[-_END:]}")
+
+
+@contextlib.contextmanager
+def refusing(name: str, expected: str, remedy: str) -> Iterator[None]:
+    """Whatever goes wrong in the block is one InputError: a parser of a stranger's bytes may fail in any way.
+
+    Args:
+        name: What the message begins with, such as the path.
+        expected: What the bytes should have been.
+        remedy: What to do where they are something else.
+
+    Raises:
+        InputError: The block's own, or one that has the kind of its error and the first line of what that says.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        said = next(iter(str(error).splitlines()), "")[:200]
+        found = f"{type(error).__name__}: {said}" if said else type(error).__name__
+        raise InputError(f"{name}: expected {expected}, found one that cannot be read ({found}); {remedy}.") from error
 
 
 def check_whole(name: str, value: object, least: int = 1, most: int | None = None, remedy: str = "change it") -> None:
@@ -29,6 +59,15 @@ def check_whole(name: str, value: object, least: int = 1, most: int | None = Non
     if not whole or not least <= value <= (math.inf if most is None else most):  # type: ignore[operator]  # a number
         wanted = f"of at least {least}" if most is None else f"in {least}..{most}"
         raise InputError(f"{name}: expected a whole number {wanted}, found {value!r}; {remedy}.")
+
+
+def check_seed(seed: object, name: str = "seed") -> None:
+    """Checks that a value is a seed: a whole number of 32 bits, which NumPy, JAX and scikit-learn take.
+
+    Raises:
+        InputError: With the value.
+    """
+    check_whole(name, seed, 0, (1 << 32) - 1, "choose another")
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
@@ -182,12 +221,21 @@ def check_points(name: str, points: np.ndarray) -> np.ndarray:
     points = as_array(name, points)
     if points.ndim != 2 or points.size == 0:
         raise InputError(f"{name}: expected a non-empty array of shape (n, d), found shape {points.shape}; reshape it.")
-    if points.dtype.kind not in "biu" and not is_floating(points.dtype):
-        raise InputError(f"{name}: expected real numbers, found {points.dtype}; convert them to floats.")
-    if points.dtype not in (np.float32, np.float64):
-        points = points.astype(np.float64)
-    check_finite(name, points)
-    return points
+    return check_real(name, points)
+
+
+def check_real(name: str, values: np.ndarray) -> np.ndarray:
+    """Finite real numbers as float32 or float64.
+
+    Raises:
+        InputError: Something else than real numbers, NaN or infinity.
+    """
+    if values.dtype.kind not in "biu" and not is_floating(values.dtype):
+        raise InputError(f"{name}: expected real numbers, found {values.dtype}; convert them to floats.")
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float64)
+    check_finite(name, values)
+    return values
 
 
 def check_tokens(tokens: np.ndarray, num_codes: int, name: str = "tokens") -> np.ndarray:

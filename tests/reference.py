@@ -1,6 +1,7 @@
 """Slow truths in NumPy: what every fast path is held against. One loop an idea, no autodiff, no batching."""
 
 import itertools
+import math
 
 import numpy as np
 import scipy.linalg
@@ -371,16 +372,17 @@ def frechet(real, generated):
 def closeness(real, generated, k):
     """Precision, recall, density and coverage of single images, by their definitions."""
 
-    def radius(features, i):
-        return sorted(np.linalg.norm(features - features[i], axis=1))[k]  # the nearest is the image itself
+    def distance(x, y):
+        return math.fsum((x - y) ** 2)  # rounded once, so that copies are as far as they are
 
-    def inside(x, features, j):
-        return np.linalg.norm(x - features[j]) <= radius(features, j)
+    def radii(features):
+        return [sorted(distance(x, y) for x in features)[k] for y in features]  # the nearest is the image itself
 
-    precision = [any(inside(y, real, j) for j in range(len(real))) for y in generated]
-    recall = [any(inside(x, generated, j) for j in range(len(generated))) for x in real]
-    density = [sum(inside(y, real, j) for j in range(len(real))) / k for y in generated]
-    coverage = [any(inside(y, real, j) for y in generated) for j in range(len(real))]
+    balls, others = (list(zip(features, radii(features), strict=True)) for features in (real, generated))
+    density = [sum(distance(y, x) <= radius for x, radius in balls) / k for y in generated]
+    precision = [value > 0 for value in density]
+    recall = [any(distance(x, y) <= radius for y, radius in others) for x in real]
+    coverage = [any(distance(x, y) <= radius for y in generated) for x, radius in balls]
     return precision, recall, density, coverage
 
 

@@ -10,6 +10,7 @@ from geovq.storage import (
     digest,
     load_arrays,
     read_json,
+    read_record,
     save_arrays,
     stored_digest,
     write_bytes,
@@ -79,7 +80,7 @@ def test_a_changed_dtype_is_refused(tmp_path, other):
         members = dict(file)
     members["__meta__"] = np.array(str(members["__meta__"]).replace("bfloat16", other))
     np.savez(path, **members)
-    with pytest.raises(InputError, match=r"the content was changed|truncated or of another kind"):
+    with pytest.raises(InputError, match=r"the content was changed|cannot be read"):
         load_arrays(path)
 
 
@@ -88,7 +89,7 @@ def test_truncated_file_is_refused(tmp_path, arrays, keep):
     path = tmp_path / "x.npz"
     save_arrays(path, arrays, {})
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(InputError, match=r"truncated or of another kind"):
+    with pytest.raises(InputError, match=r"cannot be read"):
         load_arrays(path)
 
 
@@ -126,12 +127,12 @@ def test_no_flipped_bit_gives_other_arrays(tmp_path):
 def test_pickles_are_refused(tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, a=np.array([{"an": "object"}], dtype=object))
-    with pytest.raises(InputError, match="another kind"):
+    with pytest.raises(InputError, match="cannot be read"):
         load_arrays(path)
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"none\.npz: expected a file of arrays, found No such file"):
+    with pytest.raises(InputError, match=r"none\.npz: expected a .npz file of arrays.*, found none; check"):
         load_arrays(tmp_path / "none.npz")
     with pytest.raises(InputError, match=r"none\.json: expected a JSON file, found none"):
         read_json(tmp_path / "none.json")
@@ -141,7 +142,7 @@ def test_missing_file_is_named(tmp_path):
 def test_results_have_a_row_to_a_line(tmp_path, rows):
     path = tmp_path / "x.json"
     write_results(path, {"seeds": {"split": 0}}, rows)
-    assert read_json(path) == {"meta": {"seeds": {"split": 0}}, "rows": rows}
+    assert read_record(path) == {"meta": {"seeds": {"split": 0}}, "rows": rows}
     assert sum(line.startswith('{"value"') for line in path.read_text().splitlines()) == len(rows)
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_results(path, {}, [{"value": float("nan")}])
@@ -161,6 +162,22 @@ def test_a_failed_write_leaves_what_stood_there(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["x.json"]
 
 
+def test_the_home_folder_is_written_to_and_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    save_arrays("~/x.npz", {"a": np.ones(2)}, {})
+    assert load_arrays("~/x.npz")[0]["a"].sum() == 2
+    assert os.listdir(tmp_path) == ["home"]
+
+
+def test_a_folder_in_the_place_of_an_output_is_named(tmp_path):
+    (tmp_path / "x.npz").mkdir()
+    with pytest.raises(
+        InputError, match=r"x\.npz: expected to write a file, found a folder of that name; move it away"
+    ):
+        save_arrays(tmp_path / "x.npz", {}, {})
+
+
 def test_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="choose another folder"):
@@ -169,5 +186,5 @@ def test_folder_that_is_a_file_is_refused(tmp_path):
 
 def test_damaged_json_is_refused(tmp_path):
     (tmp_path / "x.json").write_text('{"a": ')
-    with pytest.raises(InputError, match="restore or remove it"):
+    with pytest.raises(InputError, match="restore it from a copy, or remove it"):
         read_json(tmp_path / "x.json")

@@ -15,7 +15,7 @@ from geovq.assignment.problem import Problem, cost_memory
 from geovq.assignment.subspace import leading_directions
 from geovq.decoder.adapters import Decoder
 from geovq.metric.band import Lattice, check_blocks, check_spacing, has_blocks, is_large, make_lattice
-from geovq.validation import InputError, check_whole
+from geovq.validation import InputError, check_seed, check_whole
 
 _RADIUS = 1
 
@@ -60,7 +60,7 @@ class Joint(GaussNewtonAssigner):
         if self.directions is not None and self.probes is not None:
             raise InputError("probes: expected directions or probes, found both; leave one of them out.")
         self._check_band()
-        check_whole("seed", self.seed, 0)
+        check_seed(self.seed)
         check_whole("jacobians", self.jacobians)
         check_whole("corrections", self.corrections, 0)
         object.__setattr__(self, "dampings", check_dampings(self.dampings))

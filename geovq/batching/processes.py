@@ -188,6 +188,11 @@ def gather(rows: np.ndarray) -> np.ndarray:
     return np.asarray(found).reshape(_part.count, -1).view(rows.dtype).reshape(_part.count, *rows.shape)
 
 
+def any_of(flag: bool) -> bool:
+    """Whether it is true in some process."""
+    return flag if _part.count == 1 else bool(gather(np.array([flag])).any())
+
+
 @contextlib.contextmanager
 def _turn() -> Iterator[bool]:
     """Files change within, and only in the first process: others neither look at them too early nor too late."""
@@ -197,5 +202,7 @@ def _turn() -> Iterator[bool]:
     from jax.experimental import multihost_utils
 
     multihost_utils.sync_global_devices("before files change")
-    yield _part.index == 0
-    multihost_utils.sync_global_devices("after files have changed")
+    try:
+        yield _part.index == 0
+    finally:
+        multihost_utils.sync_global_devices("after files have changed")

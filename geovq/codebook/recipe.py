@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple, get_args
 
 from geovq.codebook.names import CODEBOOKS, COMPOSITIONS, OF_MEANS, CodebookName, CompositionName
 from geovq.numerics.additive import MAX_QUANTIZERS
-from geovq.validation import InputError, check_choice, check_whole
+from geovq.validation import InputError, check_choice, check_seed, check_whole
 
 StatisticsName = Literal["means", "tokens", "graph"]
 """What is measured of latents: mean metrics; metrics of tokens too; the graph between these tokens too."""
@@ -45,7 +45,7 @@ def check_recipe(recipe: Recipe, d: int) -> None:
     check_choice("codebook", recipe.name, CODEBOOKS)
     check_whole("num_codes", recipe.num_codes, 0)
     check_whole("num_quantizers", recipe.num_quantizers)
-    check_whole("seed", recipe.seed, 0)
+    check_seed(recipe.seed)
     check_choice("composition", recipe.composition, COMPOSITIONS)
     product = min(MAX_QUANTIZERS, d) if recipe.composition == "product" else MAX_QUANTIZERS
     most = product if recipe.name in OF_MEANS else 1
@@ -63,7 +63,8 @@ def check_enough(num_codes: int, available: int, what: str) -> None:
         InputError: With both numbers.
     """
     if not 1 <= num_codes <= available:
+        found = f"all alike, for K = {num_codes}" if available == 1 else str(num_codes)
         raise InputError(
-            f"num_codes: expected K in 1..{available}, the number of {what}, found {num_codes}; ask for fewer codes or give more "
+            f"num_codes: expected K in 1..{available}, the number of {what}, found {found}; ask for fewer codes or give more "
             "images."
         )

@@ -1,15 +1,23 @@
 """Measured statistics as arrays and numbers by name, for files, and back."""
 
-from typing import Any
+import typing
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.sparse
 
 from geovq.geometry.measured import Geometry, Means, MeasuredTokens, Statistics
-from geovq.validation import InputError
+from geovq.graph.csr import check_graph
+from geovq.validation import InputError, check_whole
 
 _GRAPHS = ("straight", "geodesic")
+LARGEST_SIDE = 1 << 16
+"""Pixels of a side of an image, or channels, at most."""
+
 _PARTS = ("data", "indices", "indptr")
+
+_Record = TypeVar("_Record", bound=tuple)
 
 
 def to_arrays(statistics: Statistics) -> tuple[dict[str, np.ndarray], dict[str, float]]:
@@ -30,14 +38,59 @@ def from_arrays(arrays: dict[str, np.ndarray], numbers: dict[str, float]) -> Sta
     """What `to_arrays` took apart.
 
     Raises:
-        InputError: Other names.
+        InputError: Other names, shapes or dtypes, or no graph.
     """
     fields: dict[str, Any] = arrays | numbers
     for name in _GRAPHS:
         if f"{name}.data" in fields:
             parts = tuple(fields.pop(f"{name}.{part}") for part in _PARTS)
-            fields[name] = scipy.sparse.csr_array(parts, shape=(len(fields["nodes"]),) * 2)
+            graph = scipy.sparse.csr_array(parts, shape=(len(fields["nodes"]),) * 2)
+            graph.check_format(full_check=True)  # compiled searches of the graph read where its indices point
+            check_graph(graph)
+            fields[name] = graph
     for kind in (Means, MeasuredTokens, Geometry):
         if set(kind._fields) == set(fields):
-            return kind(**fields)
+            return check_fields(kind(**fields))
     raise InputError(f"expected {', '.join(Geometry._fields)}, found {', '.join(sorted(fields))}")
+
+
+def read_shape(name: str, sizes: Sequence[int]) -> tuple[int, int, int]:
+    """Height, width and channels, as JSON has them.
+
+    Raises:
+        InputError: Other numbers than three whole ones from 1 to `LARGEST_SIDE`.
+    """
+    if not isinstance(sizes, Sequence) or len(sizes) != 3:
+        raise InputError(f"{name}: expected three whole numbers, found {sizes!r}; make the file again.")
+    for size in sizes:
+        check_whole(name, size, most=LARGEST_SIDE, remedy="make the file again")
+    height, width, channels = sizes
+    return height, width, channels
+
+
+def check_fields(record: _Record) -> _Record:
+    """Checks that the fields of a named tuple are what its annotations say; a letter is one size in all of them.
+
+    Args:
+        record: Of arrays annotated with their axes, of sparse arrays and of numbers, as it came out of a file.
+
+    Raises:
+        InputError: Names the field.
+    """
+    sizes: dict[str, int] = {}
+    for name, hint in typing.get_type_hints(type(record)).items():
+        value = getattr(record, name)
+        wanted = next(iter(typing.get_args(hint)), hint)  # of NumPy's arrays and JAX's, the first
+        axes = getattr(wanted, "dim_str", "").split()
+        if not axes:
+            fits = isinstance(value, wanted) or (wanted is float and isinstance(value, int))
+        else:
+            fits = isinstance(value, np.ndarray) and value.ndim == len(axes) and value.dtype.name in wanted.dtypes
+            fits = fits and all(sizes.setdefault(axis, n) == n for axis, n in zip(axes, value.shape, strict=True))
+        if not fits:
+            found = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else repr(value)[:50]
+            expected = f"{'x'.join(axes)} {wanted.dtypes[0][:-2]}" if axes else wanted.__name__
+            raise InputError(
+                f"{type(record).__name__}.{name}: expected {expected}, found {found}; make the file again."
+            )
+    return record

@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import dijkstra
 
 from geovq.geometry.measured import Geometry
 from geovq.graph.attach import attach_points, nearest_label
-from geovq.graph.csr import MIN_LENGTH
+from geovq.graph.csr import shortest_length
 from geovq.graph.neighbours import nearest_points
 from geovq.medoids.nearest import label_nodes
 from geovq.metric.edge_lengths import measure_edges
@@ -49,7 +49,8 @@ def place_codes(geometry: Geometry, codes: Float[np.ndarray, "K d"]) -> CodeGrap
     nodes = np.concatenate([geometry.nodes, codes.astype(geometry.nodes.dtype)])
     metrics = np.concatenate([geometry.metrics, geometry.metrics[near[:, 0]]])
     senders, receivers = np.repeat(np.arange(m, m + k), near.shape[1]), near.ravel()
-    joints = np.maximum(measure_edges(nodes, metrics, senders, receivers), MIN_LENGTH)
+    joints = measure_edges(nodes, metrics, senders, receivers)
+    joints = np.maximum(joints, shortest_length(np.append(geometry.geodesic.data, joints)))
     old = geometry.geodesic.tocoo()
     rows = np.concatenate([old.row, senders, receivers])
     columns = np.concatenate([old.col, receivers, senders])

@@ -19,15 +19,20 @@ AnyGraph: TypeAlias = sparray | spmatrix
 """A sparse array or matrix of any format, before `check_graph`."""
 
 MIN_LENGTH = 1e-12
-"""Shortest length that an edge may have: shortest-path code reads zero as no edge, so exact copies are this far apart.
-Far below what float32 geometry tells from zero, and still exact when added to lengths of order one in float64."""
+"""Shortest length that an edge may have, as a share of the longest: shortest-path code reads zero as no edge, so exact copies are
+this far apart. Far below what float32 geometry tells from zero, and still exact when added to the longest in float64."""
+
+
+def shortest_length(lengths: Float[np.ndarray, " m"]) -> float:
+    """`MIN_LENGTH` of the longest length, whatever their unit; of 1 where all are zero."""
+    return max(MIN_LENGTH * (float(lengths.max(initial=0)) or 1.0), float(np.finfo(np.float64).tiny))
 
 
 def knn_graph(points: Float[np.ndarray, "n d"], k: int, *, method: str = "auto", seed: int = 0) -> csr_array:
     """Graph of the k nearest neighbours, in Euclidean length.
 
     Two points are joined when either is among the k nearest of the other, so a node has at least k edges. Every point
-    finds k others: copies of a point are neighbours at `MIN_LENGTH` (merge them first where they are many).
+    finds k others: copies of a point are neighbours at `shortest_length` (merge them first where they are many).
 
     Args:
         points: (n, d).
@@ -36,7 +41,7 @@ def knn_graph(points: Float[np.ndarray, "n d"], k: int, *, method: str = "auto",
         seed: Of an approximate method.
 
     Returns:
-        Symmetric graph (n, n) of float64 lengths >= MIN_LENGTH, in the units of `points`.
+        Symmetric graph (n, n) of float64 lengths > 0, in the units of `points`.
 
     Raises:
         InputError: k outside 1..n-1, an unknown method, not a non-empty (n, d) array, NaN or infinity.
@@ -76,7 +81,7 @@ def reweight(graph: AnyGraph, lengths: Float[np.ndarray, " m"]) -> csr_array:
 
     Args:
         graph: Symmetric graph (n, n) with m undirected edges.
-        lengths: (m,), finite and >= 0, in the order of `edges(graph)`; those below MIN_LENGTH are raised to it.
+        lengths: (m,), finite and >= 0, in the order of `edges(graph)`; those below their `shortest_length` are raised to it.
 
     Returns:
         Symmetric graph (n, n) in float64, of the same pattern.
@@ -104,7 +109,7 @@ def with_lengths(graph: csr_array, lengths: Float[np.ndarray, " m"]) -> csr_arra
             f"{receivers[e]}; mend what measured it."
         )
     index_dtype = graph.indices.dtype
-    arcs = (np.maximum(lengths, MIN_LENGTH), (senders.astype(index_dtype), receivers))
+    arcs = (np.maximum(lengths, shortest_length(lengths)), (senders.astype(index_dtype), receivers))
     one_way = csr_array(arcs, shape=graph.shape)
     return csr_array(one_way + one_way.T)
 
@@ -156,7 +161,7 @@ def _refuse(graph: csr_array) -> None:
     twice[1:] = (senders[1:] == senders[:-1]) & (receivers[1:] == receivers[:-1])
     for bad, expected, remedy in (
         (~np.isfinite(lengths), "finite lengths", "mend what measured it"),
-        (lengths <= 0, "lengths > 0", f"raise zeros to MIN_LENGTH = {MIN_LENGTH:g} and mend negative ones"),
+        (lengths <= 0, "lengths > 0", f"raise zeros to {MIN_LENGTH:g} of the longest and mend negative ones"),
         (senders == receivers, "no edge from a node to itself", "remove the diagonal"),
         (twice, "every edge stored once in each direction", "keep the shorter"),
     ):
@@ -187,7 +192,7 @@ def undirected(graph: csr_array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def join(n: int, senders: np.ndarray, receivers: np.ndarray, lengths: np.ndarray) -> csr_array:
-    """Graph of arcs (e,) that may name an edge once or twice, in any direction: the shorter counts, raised to MIN_LENGTH."""
+    """Graph of arcs (e,) that may name an edge once or twice, in any direction: the shorter counts, and none is zero."""
     # By sorted keys and not G.maximum(G.T), which would drop the zeros between copies before they can be floored.
     keys = np.minimum(senders, receivers).astype(np.int64) * n + np.maximum(senders, receivers)
     order = np.argsort(keys, kind="stable")
@@ -195,7 +200,7 @@ def join(n: int, senders: np.ndarray, receivers: np.ndarray, lengths: np.ndarray
     index_dtype = np.int32 if max(n, 2 * len(starts)) <= np.iinfo(np.int32).max else np.int64  # scipy's paths want 32
     low, high = (ends.astype(index_dtype) for ends in np.divmod(keys[order[starts]], n))
     shortest = np.minimum.reduceat(lengths[order], starts) if len(starts) else np.zeros(0)
-    shortest = np.maximum(shortest, MIN_LENGTH)
+    shortest = np.maximum(shortest, shortest_length(shortest))
     pairs = (np.concatenate([low, high]), np.concatenate([high, low]))
     graph = csr_array((np.concatenate([shortest, shortest]), pairs), shape=(n, n))
     graph.sort_indices()

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 
-from geovq.validation import InputError, check_choice, check_points, check_whole
+from geovq.validation import InputError, check_choice, check_points, check_seed, check_whole
 
 METHODS = ("auto", "exact", "descent")
 
@@ -67,6 +67,7 @@ def nearest_neighbours(points: Float[np.ndarray, "n d"], k: int, *, method: str 
     n = len(points)
     check_whole("k", k, 1, n - 1, "ask for fewer neighbours or give more points")
     check_choice("method", method, METHODS)
+    check_seed(seed)
     if method == "descent" or (method == "auto" and n >= EXACT_BELOW):
         found = _descend(points, k, seed, required=method == "descent")
         if found is not None:

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
-from geovq.graph.csr import MIN_LENGTH
+from geovq.graph.csr import shortest_length
 from geovq.validation import InputError
 
 # Difference that rounding leaves between the two directions of a computed distance, as a share of it and of the largest.
@@ -17,7 +17,7 @@ def graph_of_lengths(lengths: np.ndarray | csr_array) -> csr_array:
 
     Args:
         lengths: (n, n), dense, with an edge everywhere, or sparse, with one for each stored entry. The diagonal is not read;
-            zeros become MIN_LENGTH; directions that differ by rounding are averaged.
+            zeros become their `shortest_length`; directions that differ by rounding are averaged.
 
     Returns:
         Graph (n, n), to be checked by `k_medoids`: directions that differ by more than rounding are left as they are.
@@ -40,7 +40,7 @@ def graph_of_lengths(lengths: np.ndarray | csr_array) -> csr_array:
         pairs = (stored.row[others], stored.col[others])
         graph = csr_array((stored.data[others].astype(np.float64), pairs), shape=(n, n))
     graph.sort_indices()
-    graph.data[graph.data == 0] = MIN_LENGTH  # copies
+    graph.data[graph.data == 0] = shortest_length(graph.data)  # copies
     back = graph.T.tocsr()
     rounding = {"rtol": _ASYMMETRY, "atol": _CANCELLATION * graph.data.max(initial=0)}
     if np.array_equal(graph.indices, back.indices) and np.allclose(graph.data, back.data, **rounding):

@@ -20,7 +20,7 @@ from geovq.medoids.cost import Objective, with_exact_sums
 from geovq.medoids.nearest import label_nodes, load_kernels, nearest
 from geovq.medoids.seeding import seed_medoids
 from geovq.medoids.voronoi import voronoi
-from geovq.validation import InputError, check_finite, check_whole
+from geovq.validation import InputError, check_finite, check_seed, check_whole
 
 Progress = Callable[[str, int, float], None]
 """Called with the phase ("seed", "swap" or "voronoi"), its candidates or rounds so far, and the cost."""
@@ -101,6 +101,7 @@ def k_medoids(
     _check_connected(graph)
     check_whole("k", k, 1, n, remedy="ask for fewer medoids or give more nodes")
     check_search(power, max_candidates, max_seconds)
+    check_seed(seed)
     weights = _check_weights(weights, n)
     if isinstance(max_candidates, str):
         max_candidates = _auto_candidates(n, k)

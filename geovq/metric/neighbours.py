@@ -29,7 +29,7 @@ from geovq.metric.band import (
     neighbour_indices,
 )
 from geovq.metric.batched import check_grids
-from geovq.validation import check_whole
+from geovq.validation import check_seed, check_whole
 
 
 def neighbour_metrics(
@@ -110,7 +110,7 @@ def band_error(
         InputError: As `neighbour_metrics`.
     """
     check_whole("tokens", tokens)
-    check_whole("seed", seed, 0)
+    check_seed(seed)
     grids = check_grids(grids)
     band = neighbour_metrics(decode, grids, radius=radius, spacing=spacing, plan=plan)
     n, h, w, b, d, _ = band.shape

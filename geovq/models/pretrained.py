@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import jax.numpy as jnp
 import numpy as np
 
-from geovq.storage import read_json, write_bytes
+from geovq.storage import read_json, reading, write_bytes
 from geovq.validation import InputError, check_whole
 
 CONFIG = "config.json"
@@ -24,6 +24,12 @@ _VARIANTS = "diffusion_pytorch_model.*.safetensors"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+_RESOLUTIONS = 8
+"""Resolutions of an autoencoder at most."""
+
+_LARGEST = 1e30
+"""What the scale of latents is at most, so that it is a number of float32."""
 
 _DTYPES: dict[str, Any] = {
     "F64": np.float64,
@@ -127,14 +133,9 @@ def read_tensors(path: pathlib.Path) -> dict[str, np.ndarray]:
     """
     import safetensors  # late: nothing else needs it
 
-    try:
-        found = safetensors.deserialize(path.read_bytes())
+    with reading(path, "a file in safetensors format with tensors of numbers", "download it again") as file:
+        found = safetensors.deserialize(file.read())
         return {name: np.frombuffer(t["data"], _DTYPES[t["dtype"]]).reshape(t["shape"]) for name, t in found}
-    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-        raise InputError(
-            f"{path}: expected a file in safetensors format with tensors of numbers, found {type(error).__name__}: {error}; "
-            "download it again."
-        ) from error
 
 
 def write_model(
@@ -200,10 +201,10 @@ class ConfigFile:
         return value
 
     def wholes(self, key: str) -> tuple[int, ...]:
-        """Whole numbers of at least 0, one or more."""
+        """Whole numbers of at least 0, one for each resolution."""
         values = self._value(key, None)
-        if not isinstance(values, list) or not values:
-            self.refuse(key, "a list of whole numbers", values, "restore the file")
+        if not isinstance(values, list) or not 1 <= len(values) <= _RESOLUTIONS:
+            self.refuse(key, f"a list of 1 to {_RESOLUTIONS} whole numbers", values, "restore the file")
         for value in values:
             check_whole(f"{self._path}: {key}", value, 0, remedy="restore the file")
         return tuple(values)
@@ -211,8 +212,8 @@ class ConfigFile:
     def number(self, key: str, default: float) -> float:
         """A number; the default where the key is missing or null."""
         value = self._value(key, default)
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            self.refuse(key, "a number", value, "restore the file")
+        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= _LARGEST:
+            self.refuse(key, f"a number of at most {_LARGEST:g}", value, "restore the file")
         return float(value)
 
     def flag(self, key: str, default: bool) -> bool:

@@ -5,6 +5,7 @@ taesd and taesdxl have 4 latent channels, taesd3 and taef1 have 16. Nothing is r
 
 import os
 import pathlib
+import re
 from typing import Any, Self
 
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from jaxtyping import Array, Float
 from geovq.decoder.adapters import AnyArray
 from geovq.models.config import TinyAutoencoderConfig
 from geovq.models.convolutions import (
+    check_blocks,
     check_dtype,
     check_image_batch,
     check_latent_batch,
@@ -42,6 +44,9 @@ _CLASS = "AutoencoderTiny"
 """The model's name in diffusers."""
 
 _ENCODER, _DECODER = "_encoder.safetensors", "_decoder.safetensors"
+
+_LAYER = re.compile("[0-9]{1,4}")
+"""What the author's names begin with."""
 """What the author's files end in."""
 
 
@@ -231,9 +236,10 @@ class TinyAutoencoder(nnx.Module):
 def _check_config(config: TinyAutoencoderConfig) -> None:
     blocks = (*config.num_encoder_blocks, *config.num_decoder_blocks)
     check_sizes("TinyAutoencoder", config.latent_channels, config.width, config.image_channels)
+    check_blocks("TinyAutoencoder", *blocks)
     check_latent_scale("TinyAutoencoder", config.scaling_factor, config.shift_factor)
     levels = len(config.num_encoder_blocks), len(config.num_decoder_blocks)
-    if levels[0] != levels[1] or not levels[0] or min(blocks) < 0:
+    if levels[0] != levels[1] or not levels[0]:
         raise InputError(
             "TinyAutoencoder: expected encoder and decoder to have as many resolutions, found blocks "
             f"{config.num_encoder_blocks} and {config.num_decoder_blocks}; change its config."
@@ -309,7 +315,7 @@ def _as_diffusers(part: str, tensors: dict[str, np.ndarray]) -> dict[str, np.nda
     named = {}
     for name, tensor in tensors.items():
         number, _, rest = name.partition(".")
-        known = number.isdecimal() and rest
+        known = _LAYER.fullmatch(number) and rest
         named[f"{part}.layers.{int(number) - (part == 'decoder')}.{rest}" if known else f"{part}.{name}"] = tensor
     return named
 

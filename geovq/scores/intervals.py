@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from geovq.validation import InputError, check_finite, check_whole
+from geovq.validation import InputError, as_array, check_real, check_seed, check_whole
 
 _DRAWS = 1_000_000
 """Values that are drawn at once."""
@@ -38,25 +38,31 @@ def bootstrap_interval(
 
     Source: Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 1979.
     """
-    values = np.asarray(values, dtype=np.float64)
+    values = as_array("values", values)
     if values.ndim != 1 or values.size == 0:
         raise InputError(f"values: expected a non-empty array of shape (n,), found {values.shape}; reshape it.")
-    check_finite("values", values)
-    check_resampling(n_resamples, level)
+    values = check_real("values", values).astype(np.float64)
+    check_resampling(n_resamples, level, seed)
     rng = np.random.default_rng(seed)
     block = max(1, _DRAWS // values.size)
     sizes = [min(block, n_resamples - start) for start in range(0, n_resamples, block)]
     means = [values[rng.integers(values.size, size=(size, values.size))].mean(axis=1) for size in sizes]
     low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(values.mean()), float(low), float(high))
+    return holding(float(values.mean()), float(low), float(high))
 
 
-def check_resampling(n_resamples: int, level: float) -> None:
+def holding(mean: float, low: float, high: float) -> Interval:
+    """An interval that holds its mean, which rounding and few resamples put outside."""
+    return Interval(mean, min(low, mean), max(high, mean))
+
+
+def check_resampling(n_resamples: int, level: float, seed: int) -> None:
     """Checks the options of a bootstrap.
 
     Raises:
-        InputError: Fewer than one resample, or a level outside (0, 1).
+        InputError: Fewer than one resample, a level outside (0, 1), or no seed.
     """
     check_whole("n_resamples", n_resamples)
-    if not 0 < level < 1:
-        raise InputError(f"level: expected a number in (0, 1), found {level}; 0.95 is usual.")
+    check_seed(seed)
+    if isinstance(level, bool) or not isinstance(level, int | float | np.number) or not 0 < level < 1:
+        raise InputError(f"level: expected a number in (0, 1), found {level!r}; 0.95 is usual.")

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int
 from sklearn.neighbors import NearestNeighbors
 
 from geovq.numerics.linalg import eigen_root
-from geovq.scores.intervals import Interval, check_resampling
-from geovq.validation import InputError, check_points, check_whole
+from geovq.scores.intervals import Interval, check_resampling, holding
+from geovq.validation import InputError, check_points, check_seed, check_whole
 
 
 class Closeness(NamedTuple):
@@ -50,17 +50,20 @@ def closeness(
     real, generated = _check_features(real, generated)
     most = min(len(real), len(generated)) - 1
     check_whole("num_neighbours", num_neighbours, 1, most, remedy="take fewer than there are images")
-    of_real, of_generated = (_radii(features, num_neighbours) for features in (real, generated))
+    centre = real.mean(axis=0)  # numbers that are small beside their differences round less
+    real, generated = real - centre, generated - centre
+    slack = _ROUNDING * max(_squared_norms(real).max(), _squared_norms(generated).max())
+    of_real, of_generated = (_squared_radii(features, num_neighbours) + slack for features in (real, generated))
     precision, density = np.zeros(len(generated), bool), np.zeros(len(generated))
     recall, coverage = np.zeros(len(real), bool), np.zeros(len(real), bool)
     block = max(1, _NUMBERS // len(real))
     for start in range(0, len(generated), block):
         rows = slice(start, start + block)
-        distances = _distances(generated[rows], real)
-        inside = distances <= of_real[None]
+        squares = _squared_distances(generated[rows], real)
+        inside = squares <= of_real[None]
         precision[rows], density[rows] = inside.any(axis=1), inside.sum(axis=1) / num_neighbours
         coverage |= inside.any(axis=0)
-        recall |= (distances <= of_generated[rows, None]).any(axis=0)
+        recall |= (squares <= of_generated[rows, None]).any(axis=0)
     return Closeness(precision, recall, density, coverage)
 
 
@@ -68,15 +71,27 @@ _NUMBERS = 1 << 23
 """Distances that are held at once."""
 
 
-def _distances(a: Float[np.ndarray, "n f"], b: Float[np.ndarray, "m f"]) -> Float[np.ndarray, "n m"]:
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None] - 2 * a @ b.T
-    return np.sqrt(np.maximum(squares, 0))
+_ROUNDING = 1e-12
+"""Share of the largest squared norm by which squared distances may differ and still be a tie: copies are as far as they are."""
 
 
-def _radii(features: Float[np.ndarray, "n f"], num_neighbours: int) -> Float[np.ndarray, " n"]:
-    """Distance of every row to its k-th neighbour, itself not counted."""
-    found = NearestNeighbors(n_neighbors=num_neighbours, algorithm="brute").fit(features).kneighbors()[0]
-    return found[:, -1]
+def _squared_norms(a: Float[np.ndarray, "n f"]) -> Float[np.ndarray, " n"]:
+    return (a**2).sum(axis=1)
+
+
+def _squared_distances(a: Float[np.ndarray, "n f"], b: Float[np.ndarray, "m f"]) -> Float[np.ndarray, "n m"]:
+    return _squared_norms(a)[:, None] + _squared_norms(b)[None] - 2 * a @ b.T
+
+
+def _squared_radii(features: Float[np.ndarray, "n f"], num_neighbours: int) -> Float[np.ndarray, " n"]:
+    """Squared distance of every row to its k-th neighbour, itself not counted."""
+    found, block = np.empty(len(features)), max(1, _NUMBERS // len(features))
+    for start in range(0, len(features), block):
+        rows = np.arange(start, min(start + block, len(features)))
+        squares = _squared_distances(features[rows], features)
+        squares[rows - start, rows] = np.inf
+        found[rows] = np.partition(squares, num_neighbours - 1, axis=1)[:, num_neighbours - 1]
+    return found
 
 
 def frechet_distance(real: Float[np.ndarray, "m f"], generated: Float[np.ndarray, "n f"]) -> float:
@@ -125,7 +140,7 @@ def frechet_interval(
     Raises:
         InputError: As `frechet_distance`, no resamples, or a level outside (0, 1).
     """
-    check_resampling(n_resamples, level)
+    check_resampling(n_resamples, level, seed)
     real, generated = _check_features(real, generated)
     of_real = _moments(real)
     found = _frechet(*of_real, *_moments(generated))
@@ -133,7 +148,7 @@ def frechet_interval(
     drawn = (generated[rng.integers(len(generated), size=len(generated))] for _ in range(n_resamples))
     draws = np.array([_frechet(*of_real, *_moments(features)) for features in drawn])
     low, high = np.quantile(draws - draws.mean(), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(found, max(0.0, found + float(low)), found + float(high))
+    return holding(found, max(0.0, found + float(low)), found + float(high))
 
 
 def _moments(features: Float[np.ndarray, "n f"]) -> tuple[Float[np.ndarray, " f"], Float[np.ndarray, "f f"]]:
@@ -145,7 +160,8 @@ def _frechet(mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, o
     root = eigen_root(covariance)
     cross = np.linalg.eigvalsh(root @ other_covariance @ root)
     gap = float(((mean - other_mean) ** 2).sum())
-    return gap + float(np.trace(covariance) + np.trace(other_covariance) - 2 * np.sqrt(np.maximum(cross, 0)).sum())
+    spread = np.trace(covariance) + np.trace(other_covariance) - 2 * np.sqrt(np.maximum(cross, 0)).sum()
+    return gap + max(0.0, float(spread))  # the roots of eigenvalues that are zero but for rounding add up
 
 
 def kernel_distances(
@@ -175,6 +191,7 @@ def kernel_distances(
     real, generated = _check_features(real, generated)
     check_whole("subsets", subsets)
     check_whole("size", size, 2)
+    check_seed(seed)
     size, rng = min(size, len(real), len(generated)), np.random.default_rng(seed)
     found = []
     for _ in range(subsets):
@@ -211,8 +228,10 @@ def nearest_training(train: Float[np.ndarray, "m f"], rows: Float[np.ndarray, "n
         InputError: Features that do not fit.
     """
     train, rows = _check_features(train, rows, names=("train", "rows"), least=1)
-    distances, indices = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(train).kneighbors(rows)
-    return Nearest(distances[:, 0], indices[:, 0])
+    indices = (
+        NearestNeighbors(n_neighbors=1, algorithm="brute").fit(train).kneighbors(rows, return_distance=False)[:, 0]
+    )
+    return Nearest(np.linalg.norm(train[indices] - rows, axis=1), indices)
 
 
 def _check_features(

@@ -20,9 +20,10 @@ from geovq.assignment.local import Local
 from geovq.assignment.nearest import Nearest
 from geovq.assignment.stencils import TokenStencils
 from geovq.assignment.whitened import Whitened
+from geovq.geometry.arrays import check_fields, read_shape
 from geovq.geometry.placed_codes import CodeField
 from geovq.storage import load_arrays, save_arrays
-from geovq.validation import InputError
+from geovq.validation import InputError, check_tokens, refusing
 
 _KIND = "geovq.tokenizer"
 _VERSION = 5
@@ -101,12 +102,17 @@ def load_tokenizer(path: str | os.PathLike, decode: Callable) -> Stored:
             f"{path}: expected a tokenizer of version {_VERSION}, found {meta.get('kind') or 'a file of other arrays'} "
             f"{meta.get('version', '')}; pass what Tokenizer.save of this version wrote, or fit and save again."
         )
-    stored = _under(arrays, "decoder")
-    if stored:
-        decode = _with_parameters(path, decode, [stored[str(i)] for i in range(len(stored))])
-    codebook = Codebook(arrays["codes"], arrays["position_metrics"])
-    assigner = _assigner(path, meta["assigner"], arrays)
-    return Stored(codebook, assigner, tuple(meta["image_shape"]), _under(arrays, "probe"), decode)
+    with refusing(str(path), "a tokenizer", "restore it from a copy, or fit and save again"):
+        stored = _under(arrays, "decoder")
+        if stored:
+            decode = _with_parameters(path, decode, [stored[str(i)] for i in range(len(stored))])
+        codebook = check_fields(Codebook(arrays["codes"], arrays["position_metrics"]))
+        assigner = _assigner(path, meta["assigner"], arrays)
+        if isinstance(assigner, Geodesic) and assigner.field is not None:
+            check_tokens(assigner.field.labels, codebook.num_codes + 1, "labels")  # the last is no code
+        return Stored(
+            codebook, assigner, read_shape("image_shape", meta["image_shape"]), _under(arrays, "probe"), decode
+        )
 
 
 def describe_assigner(assigner: Assigner) -> str:
@@ -163,7 +169,7 @@ def _assigner(path: str | os.PathLike, options: dict[str, Any], arrays: dict[str
         if field.name in _STATISTICS:
             parts = _under(arrays, field.name)
             statistics = {part: value if value.ndim else value.item() for part, value in parts.items()}
-            found[field.name] = _STATISTICS[field.name](**statistics) if parts else None
+            found[field.name] = check_fields(_STATISTICS[field.name](**statistics)) if parts else None
         elif field.name in options:  # an older file lacks a younger option, which has its default then
             value = options[field.name]
             if isinstance(value, dict):

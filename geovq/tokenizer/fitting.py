@@ -32,7 +32,7 @@ from geovq.tokenizer.fingerprint import fingerprint_vae
 from geovq.tokenizer.measured import Measured, check_measurements, grids_of
 from geovq.tokenizer.parts import Parts, Vae, as_vae, assemble, choose_assigner, vae_of_shapes
 from geovq.tokenizer.steps import choose_step_metric, draw_step_crops
-from geovq.validation import InputError, check_choice, check_images, check_pixels, check_whole
+from geovq.validation import InputError, check_choice, check_images, check_pixels, check_seed, check_whole
 
 
 def measure(
@@ -111,7 +111,7 @@ def _check_options(options: Options) -> None:
     if options.max_images is not None:
         check_whole("max_images", options.max_images)
     check_whole("max_tokens", options.max_tokens)
-    check_whole("seed", options.seed, 0)
+    check_seed(options.seed)
     check_graph_options(options.num_neighbours, options.components)
     check_probes(options.probes)
     settle(options.plan)
@@ -126,6 +126,11 @@ def _measure(vae: Vae, images: Num[np.ndarray, "n H W C"], statistics: Statistic
     latents = encode_images(vae.encode, images, plan=options.plan, progress=options.progress)
     sample = draw(latents.reshape(-1, vae.channels), POINTS, seed)
     found = _measure_statistics(single(vae.decode), latents, statistics, counts, options)
+    if not found.mean_metric.any():
+        raise InputError(
+            f"decode: expected images that change with the latents, found that the decoder's derivatives vanish at all measured "
+            f"ones, of {len(images):,} images; train the VAE first, or pass other images."
+        )
     fingerprint = fingerprint_vae(vae.encode, vae.decode, grids_of(sample[:1], latent_shape), options.plan)
     crops = draw_step_crops(vae, images, seed=seed) if has_large_grids(latent_shape, image_shape) else None
     return Measured(sample, found, image_shape, latent_shape, crops, fingerprint)

@@ -19,7 +19,7 @@ from geovq.numerics.additive import as_quantizers, sum_codes
 from geovq.tokenizer.defaults import Probes, check_probes, choose_few, has_large_grids
 from geovq.tokenizer.parts import Parts, as_vae, assemble, choose_assigner
 from geovq.tokenizer.steps import choose_step_metric, draw_step_crops
-from geovq.validation import InputError, check_pixels, check_whole
+from geovq.validation import InputError, check_pixels, check_seed, check_whole
 
 
 def measure_codes(
@@ -41,7 +41,7 @@ def measure_codes(
     """
     images = check_pixels(images)
     check_whole("max_images", max_images)
-    check_whole("seed", seed, 0)
+    check_seed(seed)
     check_probes(probes)
     stacked = as_quantizers(codes)
     vae = as_vae(encode, decode, images, plan)

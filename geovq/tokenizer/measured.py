@@ -10,11 +10,11 @@ from jaxtyping import Float, UInt8
 
 from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.decoder.autoencoder import check_codes
-from geovq.geometry.arrays import from_arrays, to_arrays
+from geovq.geometry.arrays import from_arrays, read_shape, to_arrays
 from geovq.geometry.measured import Geometry, Statistics
 from geovq.storage import load_arrays, save_arrays
 from geovq.tokenizer.fingerprint import check_fingerprint, fingerprint_vae
-from geovq.validation import InputError
+from geovq.validation import InputError, check_pixels, check_points, refusing
 
 _KIND = "geovq.measured"
 _VERSION = 1
@@ -76,11 +76,29 @@ class Measured:
                 f"{path}: expected measurements of version {_VERSION}, found {meta.get('kind') or 'a file of other arrays'} "
                 f"{meta.get('version', '')}; pass what Measured.save of this version wrote, or measure and save again."
             )
-        latents, image, encoded = (arrays.pop(name) for name in _FIELDS)
-        crops = arrays.pop("crops", None)
-        statistics = from_arrays(arrays, meta["numbers"])
-        shapes = tuple(meta["image_shape"]), tuple(meta["latent_shape"])
-        return cls(latents, statistics, *shapes, crops, {"image": image, "latents": encoded})
+        with refusing(str(path), "measurements", "restore them from a copy, or measure and save again"):
+            latents, image, encoded = (arrays.pop(name) for name in _FIELDS)
+            crops = arrays.pop("crops", None)
+            found = cls(
+                check_points("latents", latents),
+                from_arrays(arrays, meta["numbers"]),
+                read_shape("image_shape", meta["image_shape"]),
+                read_shape("latent_shape", meta["latent_shape"]),
+                crops,
+                {"image": image, "latents": encoded},
+            )
+            found._check_sizes()
+            return found
+
+    def _check_sizes(self) -> None:
+        """Refuses what does not fit together."""
+        channels = self.latents.shape[-1], self.latent_shape[-1], len(self.statistics.mean_metric)
+        if len({*channels}) != 1:
+            raise InputError(
+                f"measurements: expected latents of as many channels everywhere, found {channels}; measure again."
+            )
+        if self.crops is not None:
+            check_pixels(self.crops, name="crops")
 
     def check_vae(self, encode: Callable, decode: Callable, *, plan: Plan = DEFAULT_PLAN) -> None:
         """Checks that a VAE is the one that was measured; the plan bounds the memory of its functions.

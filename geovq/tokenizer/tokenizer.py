@@ -30,7 +30,7 @@ from geovq.tokenizer.images import as_crop, as_image_shape, as_pixels, check_ima
 from geovq.tokenizer.lists import assign_list, decode_list, dequantize_list, encode_list
 from geovq.tokenizer.measured import Measured
 from geovq.tokenizer.parts import Parts, Vae, assemble
-from geovq.validation import check_images, check_whole, is_list_of_arrays
+from geovq.validation import check_images, check_seed, is_list_of_arrays
 
 
 class Tokenizer:
@@ -324,7 +324,7 @@ class Tokenizer:
         Raises:
             InputError: No assigner, or one whose statistics are missing without images or geometry to measure them from.
         """
-        check_whole("seed", seed, 0)
+        check_seed(seed)
         check_assigner(assigner, self.num_quantizers, any_size=self.stride is not None)
         if images is not None:
             images = np.asarray(images)

@@ -336,7 +336,7 @@ def test_a_decoder_whose_tokens_have_no_pixels_of_their_own_has_no_band(case):
         (lambda: Joint(directions=0), "directions: expected a whole number of at least 1, found 0"),
         (lambda: Joint(probes=0), "probes: expected a whole number of at least 1, found 0"),
         (lambda: Joint(probes=8, directions=8), "probes: expected directions or probes, found both"),
-        (lambda: Joint(seed=-1), "seed: expected a whole number of at least 0"),
+        (lambda: Joint(seed=-1), "seed: expected a whole number in 0.."),
         (lambda: Nearest(sweeps=-1), "sweeps: expected a whole number of at least 0"),
         (lambda: Joint(jacobians=0), "jacobians: expected a whole number"),
         (lambda: Joint(dampings=()), "dampings: expected one or more finite numbers of at least 0"),

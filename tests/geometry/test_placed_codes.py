@@ -103,7 +103,7 @@ def test_a_code_that_is_a_node_is_as_near_as_lengths_go():
     placed = place_codes(on_a_line(num_neighbours=2), np.array([[2.0], [2.0]], np.float32))
     field = code_field(placed)
     assert field.labels[2] == 0  # of equally near codes the first
-    assert field.distances[2] == pytest.approx(MIN_LENGTH)
+    assert field.distances[2] == pytest.approx(MIN_LENGTH * placed.graph.data.max())
     np.testing.assert_array_equal(field.labels[5:], [0, 1])
 
 

@@ -46,9 +46,9 @@ def test_neighbours_equal_brute_force(n, d, k):
 def test_copies_are_neighbours_at_the_least_length():
     points = np.array([[0.0, 0.0]] * 5 + [[1.0, 0.0], [1.0, 1.0]])
     graph = check_graph(knn_graph(points, 2))
-    assert graph.data.min() == MIN_LENGTH
+    assert graph.data.min() == pytest.approx(MIN_LENGTH * graph.data.max())
     assert (np.diff(graph.indptr) >= 2).all()
-    assert (graph.data[graph.data > MIN_LENGTH] >= 1).all()
+    assert (graph.data[graph.data > 2 * graph.data.min()] >= 1).all()
 
 
 def test_a_tie_is_broken_the_same_way_every_time():
@@ -76,7 +76,7 @@ def test_neighbours_refuse(points, k, message):
 
 def test_of_two_directions_the_shorter_counts():
     graph = graphs.join(3, np.array([0, 1, 2]), np.array([1, 0, 1]), np.array([2.0, 0.0, 3.0]))
-    np.testing.assert_array_equal(dense(graph), dense(graph_of(3, (0, 1, MIN_LENGTH), (1, 2, 3))))
+    np.testing.assert_array_equal(dense(graph), dense(graph_of(3, (0, 1, 3 * MIN_LENGTH), (1, 2, 3))))
 
 
 # components
@@ -103,7 +103,7 @@ def test_edges_come_once_in_order():
 def test_reweighting_gives_every_edge_its_length():
     graph = graph_of(4, (2, 3, 1), (3, 0, 2), (0, 1, 3))
     again = check_graph(reweight(graph, np.array([10.0, 0.0, 30.0])))
-    np.testing.assert_array_equal(dense(again), dense(graph_of(4, (0, 1, 10), (0, 3, MIN_LENGTH), (2, 3, 30))))
+    np.testing.assert_array_equal(dense(again), dense(graph_of(4, (0, 1, 10), (0, 3, 30 * MIN_LENGTH), (2, 3, 30))))
     assert graph.data.max() == 3
 
 

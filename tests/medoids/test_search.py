@@ -219,3 +219,13 @@ def test_graphs_with_long_indices():
 def test_k_medoids_refuses(graph, k, options, message):
     with pytest.raises(InputError, match=message):
         k_medoids(graph, k, **options)
+
+
+@pytest.mark.parametrize("exponent", [-43, -300, 40])
+def test_the_unit_of_lengths_does_not_matter(exponent, rng):
+    points = rng.standard_normal((200, 3))
+    points[150:] = points[:50]  # copies, which are no distance apart
+    wanted = k_medoids(knn_graph(points, 5), 8)
+    found = k_medoids(knn_graph(points * 2.0**exponent, 5), 8)
+    np.testing.assert_array_equal(found.medoids, wanted.medoids)
+    np.testing.assert_allclose(found.cost, wanted.cost * 2.0**exponent, rtol=1e-6)

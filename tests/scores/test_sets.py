@@ -53,6 +53,31 @@ def test_closeness_equals_its_definition(neighbours, at_once, sets, monkeypatch)
     assert 0 < found.recall.mean() < 1
 
 
+@pytest.mark.parametrize("offset", [0, 1e3])
+def test_copies_are_as_far_as_they_are(offset, rng):
+    """A generated image that is a real one lies among the real ones, however distances round."""
+    real = rng.standard_normal((80, 64)) + offset
+    copies = np.concatenate([real[:50], real[:20], rng.standard_normal((30, 64)) + offset + 9])
+    found = set_scores.closeness(real, copies)
+    for values, wanted in zip(found, reference.closeness(real - offset, copies - offset, 5), strict=True):
+        np.testing.assert_allclose(values, wanted)
+    assert found.precision[:70].all()
+    memorised = set_scores.closeness(real, real)
+    assert memorised.precision.all() and memorised.recall.all() and memorised.coverage.all()  # noqa: PT018
+    assert memorised.density.mean() == pytest.approx(1.2)  # itself, and on average five in whose balls it lies
+    nearest = set_scores.nearest_training(real, copies[:50])
+    np.testing.assert_array_equal(nearest.distances, 0)
+
+
+@pytest.mark.parametrize(("n", "f"), [(30, 5), (20, 100)])
+def test_frechet_distance_is_not_below_zero(n, f, rng):
+    features = rng.standard_normal((n, f))
+    for other in (features, features[::-1]):
+        assert 0 <= set_scores.frechet_distance(features, other) < 1e-9
+        found = set_scores.frechet_interval(features, other, n_resamples=5)
+        assert 0 <= found.low <= found.mean <= found.high
+
+
 def test_closeness_of_the_same_of_a_mode_and_of_another_place(rng):
     real = rng.standard_normal((300, 2))
     same = set_scores.closeness(real, real)

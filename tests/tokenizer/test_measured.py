@@ -89,7 +89,7 @@ def test_files_hold_all_of_it(statistics, measured, tmp_path):
             again, value = again.toarray(), value.toarray()
         np.testing.assert_array_equal(again, value)
     (tmp_path / "m.npz").write_bytes((tmp_path / "m.npz").read_bytes()[:-40])
-    with pytest.raises(InputError, match="truncated"):
+    with pytest.raises(InputError, match="cannot be read"):
         Measured.load(tmp_path / "m.npz")
     save_arrays(tmp_path / "m.npz", {"x": np.zeros(3)}, {"kind": "geovq.tokenizer"})
     with pytest.raises(InputError, match=r"expected measurements of version 1, found geovq\.tokenizer"):
@@ -158,7 +158,7 @@ def test_something_else_than_measurements_is_refused():
         ({"max_tokens": 2.5}, "max_tokens: expected a whole number of at least 1"),
         ({"components": "join"}, "components: expected one of bridge, drop"),
         ({"probes": 0}, "probes: expected a whole number of at least 1, found 0"),
-        ({"seed": -1}, "seed: expected a whole number of at least 0"),
+        ({"seed": -1}, "seed: expected a whole number in 0.."),
         ({"plan": Plan(passes=0)}, "plan: expected at least 1 pass"),
     ],
 )
@@ -214,3 +214,17 @@ def test_bytes_are_converted_a_batch_at_a_time(monkeypatch):
     assert {dtype for dtype, _ in seen} == {np.dtype(np.float32)}
     assert max(count for _, count in seen) == 8
     np.testing.assert_array_equal(found, encode_images(encode, IMAGES.astype(np.float32) / 255))
+
+
+@pytest.mark.filterwarnings("ignore::geovq.ConventionWarning")
+@pytest.mark.parametrize("statistics", STATISTICS)
+def test_a_decoder_that_no_latent_moves_is_refused(statistics):
+    with pytest.raises(
+        InputError, match="expected images that change with the latents, found that the decoder's derivatives"
+    ):
+        measure(encode, lambda latents: 0 * decode(latents) + 0.5, IMAGES, statistics=statistics, **OPTIONS)
+
+
+def test_latents_that_are_all_alike_are_named():
+    with pytest.raises(InputError, match=r"num_codes: expected K in 1\.\.1, .*found all alike, for K = 6"):
+        Tokenizer.fit(encode, decode, 0 * IMAGES, num_codes=6, codebook="kmeans", assigner=Whitened(), **OPTIONS)

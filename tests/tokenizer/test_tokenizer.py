@@ -244,7 +244,7 @@ def test_few_images_are_enough(name, distinct, images):
         ({"max_images": 1.5}, "max_images: expected a whole number"),
         ({"num_quantizers": "2"}, "num_quantizers: expected a whole number of at least 1, found '2'"),
         ({"probes": True}, "probes: expected a whole number"),
-        ({"seed": -1}, "seed: expected a whole number of at least 0"),
+        ({"seed": -1}, "seed: expected a whole number in 0.."),
         ({"num_codes": 8.0}, "num_codes: expected a whole number of at least 0, found 8.0"),
     ],
 )
@@ -329,7 +329,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path, fitted):
     path = tmp_path / "t.npz"
     fitted["whitened"].save(path)
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(InputError, match="truncated"):
+    with pytest.raises(InputError, match="cannot be read"):
         Tokenizer.load(path, encode, decode)
     save_arrays(path, {"x": np.zeros(3)}, {"kind": "something else"})
     with pytest.raises(InputError, match="expected a tokenizer of version 5, found something else"):

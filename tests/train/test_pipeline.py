@@ -90,6 +90,19 @@ def test_a_second_call_skips_everything_and_shows_the_table(whole):
     assert "PSNR dB" in printed
 
 
+def test_a_finished_run_without_report_and_options_is_completed(whole, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    report = (folder / "report.html").read_text()
+    for name in ("report.html", "config.json"):
+        (folder / name).unlink()
+    found = program("pipeline", "--run", str(folder))
+    assert found.returncode == 0, found.stderr
+    assert "config.json: expected a JSON file, found none; check the path. Its stages say what" in found.stderr
+    assert (folder / "report.html").read_text()[-300:-200] == report[-300:-200]
+    assert outputs(folder) == outputs(whole)
+
+
 def test_samples_of_one_class_by_name(whole, tmp_path):
     found = program(
         "sample", "--run", str(whole), "--label", "7", "--sample.per-class", "3", "--out", str(tmp_path / "7.png")
@@ -138,9 +151,9 @@ def test_a_transformer_without_classes_is_trained_and_sampled(whole, tmp_path):
 CARELESS = [
     ("sample", ["--label", "cat"], "label: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, found 'cat'"),
     ("sample", ["--keep", "17"], "keep: expected 0..16, the tokens of an image, found 17"),
-    ("sample", ["--sample.guidance", "-1"], "sample.guidance: expected at least 0"),
+    ("sample", ["--sample.guidance", "-1"], "sample.guidance: expected a number in 0..1e+30"),
     ("sample", ["--sample.top-p", "2"], "sample.top_p: expected"),
-    ("sample", ["--sample.per-class", "0"], "per_class: expected at least 1"),
+    ("sample", ["--sample.per-class", "0"], "per_class: expected 1..100,000"),
     ("vae", ["--vae.epochs", "9"], "vae.epochs (4 there, 9 asked)"),
     ("gpt", ["--gpt.assigner", "local"], "gpt.assigner (whitened there, local asked)"),
     ("pipeline", ["--preset", "demo"], "vae.width (4 there, 16 asked)"),
@@ -259,7 +272,10 @@ def test_damaged_codebook_is_refused_by_later_stages(whole, tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     found = program("sample", "--run", str(folder))
     assert found.returncode == 2
-    assert "kmeans.npz: expected a .npz written by this project, found one that is truncated" in found.stderr
+    assert (
+        "kmeans.npz: expected a .npz file of arrays written by this project, found one that cannot be read"
+        in found.stderr
+    )
     assert f"`python -m train.codebook --run {folder}` makes it again" in found.stderr
 
 

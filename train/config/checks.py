@@ -1,12 +1,15 @@
 """Checks of options before the first stage begins: each number by its range, then what several options say together."""
 
 import dataclasses
+import math
 
 from geovq.codebook.names import OF_MEANS
 from geovq.validation import InputError
-from train.config.names import TAKES_CODE_COSTS
-from train.config.options import Config, token_codes
+from train.config.names import TAKES_CODE_COSTS, TRAINING_IMAGES
+from train.config.options import Config, TrainingOptions, token_codes
 from train.config.ranges import check_ranges
+
+_MOST_CODES = 1 << 20
 
 
 def check_config(config: Config, sections: tuple[str, ...]) -> None:
@@ -55,7 +58,7 @@ def _quantizers(config: Config) -> None:
 
 def _measured_tokens(config: Config) -> None:
     codebook, grid = config.codebook, config.vae.grid
-    nodes = codebook.max_images * grid[0] * grid[1]
+    nodes = min(codebook.max_images, TRAINING_IMAGES[config.data.dataset]) * grid[0] * grid[1]
     if max(codebook.num_neighbours + 1, codebook.num_codes) > nodes:
         raise InputError(
             f"codebook.max_images: expected more measured tokens than codes ({codebook.num_codes}) and neighbours "
@@ -73,12 +76,28 @@ def _rounds(config: Config) -> None:
 
 
 def _whole_batches(config: Config) -> None:
-    for name, options in (("finetune", config.finetune), ("gpt", config.gpt)):
-        if 0 < options.max_images < options.batch_size:
+    images = TRAINING_IMAGES[config.data.dataset]
+    for name in ("vae", "finetune", "gpt", "classifier"):
+        options: TrainingOptions = getattr(config, name)
+        if options.batch_size > images:
             raise InputError(
-                f"{name}.max_images: expected at least {name}.batch_size ({options.batch_size}), or 0 for all, found "
-                f"{options.max_images}."
+                f"{name}.batch_size: expected 1..{images}, the number of training images of {config.data.dataset}, found "
+                f"{options.batch_size}; change --{name}.batch-size."
             )
+    for name, chosen in (("finetune", config.finetune), ("gpt", config.gpt)):
+        if 0 < chosen.max_images < chosen.batch_size:
+            raise InputError(
+                f"{name}.max_images: expected at least {name}.batch_size ({chosen.batch_size}), or 0 for all, found "
+                f"{chosen.max_images}."
+            )
+
+
+def _levels(config: Config) -> None:
+    if math.prod(config.baseline.levels) > _MOST_CODES:
+        raise InputError(
+            f"baseline.levels: expected a product of at most {_MOST_CODES:,}, the number of codes, found "
+            f"{math.prod(config.baseline.levels):,}; change --baseline.levels."
+        )
 
 
 def _weighed_tokens(config: Config) -> None:
@@ -166,7 +185,7 @@ def _check_built(config: Config, section: str, wanted: str, others: tuple[str, .
         )
 
 
-_ALWAYS = (_data_dir, _heads, _quantizers, _measured_tokens, _rounds, _whole_batches, _weighed_tokens, _top_k)
+_ALWAYS = (_data_dir, _heads, _levels, _quantizers, _measured_tokens, _rounds, _whole_batches, _weighed_tokens, _top_k)
 
 _WHERE_USED = {
     "classifier": (_mirror,),

@@ -10,6 +10,9 @@ ComponentsName = Literal["bridge", "drop"]
 DatasetName = Literal["fashion_mnist", "mnist", "digits"]
 StartName = Literal["codes", "random"]
 
+TRAINING_IMAGES: dict[str, int] = {"fashion_mnist": 55_000, "mnist": 55_000, "digits": 1_297}
+"""Of each data set, without those that are held out for validation."""
+
 ASSIGNERS: tuple[str, ...] = get_args(AssignerName)
 
 TAKES_CODE_COSTS: tuple[str, ...] = ("amortised", "joint")

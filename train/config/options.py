@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from geovq.codebook.names import CodebookName, CompositionName
 from geovq.models.config import GPTConfig, VAEConfig
 from train.config.names import AssignerName, BaselineName, ComponentsName, DatasetName, StartName
-from train.config.ranges import Count, Fraction, Natural, Positive, Range, Share, Weight, at_least
+from train.config.ranges import Codes, Count, Fraction, Natural, Positive, Seed, Share, Size, Weight, between
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class DataOptions:
     """fashion_mnist, mnist or digits (built in, 1,797 images)."""
     data_dir: str | None = None
     """Folder with the four official IDX files; without it the environment variable GEOVQ_DATA, then tensorflow-datasets."""
-    split_seed: Natural = 0
+    split_seed: Seed = 0
     """Seed of the validation split, which comes out of the training set."""
 
 
@@ -29,7 +29,7 @@ class DataOptions:
 class TrainingOptions:
     """How a network is trained."""
 
-    epochs: Annotated[int | tuple[int, ...], at_least(1)] = 30
+    epochs: Annotated[int | tuple[int, ...], between(1, 10**6)] = 30
     """Passes through the training images, at most."""
     batch_size: Count = 128
     """Images of a step."""
@@ -41,7 +41,7 @@ class TrainingOptions:
     """Epochs without a better validation loss after which training stops; 0 = never."""
     checkpoint_every: Count = 200
     """Steps between checkpoints; there is one after every epoch too."""
-    seed: Natural = 0
+    seed: Seed = 0
     """Seed of the initial parameters, the order of the images, and everything that is drawn."""
 
 
@@ -49,19 +49,19 @@ class TrainingOptions:
 class VAEOptions(TrainingOptions):
     """The continuous VAE and its training."""
 
-    grid: Annotated[tuple[int, int], at_least(1)] = VAEConfig.grid
+    grid: Annotated[tuple[int, int], between(1, 1024)] = VAEConfig.grid
     """Token grid (h, w)."""
-    latent_dim: Count = VAEConfig.latent_dim
+    latent_dim: Size = VAEConfig.latent_dim
     """Latent dimensions d of a token."""
-    width: Count = VAEConfig.width
+    width: Size = VAEConfig.width
     """Channels at half the image's resolution, doubled with each halving."""
-    max_width: Count = VAEConfig.max_width
+    max_width: Size = VAEConfig.max_width
     """Most channels at any resolution."""
     bits: Weight = 9.0
     """KL bits of a token at every position (also --bits), held by a controller: log2 K for K codes; 0 = β stays."""
     noise_variance: Positive = 0.011
     """β, the variance of a pixel given its latents, intensity²; with bits, only the first β. Larger: fewer bits."""
-    epochs: Count = 30
+    epochs: Annotated[int, between(1, 10**6)] = 30
     learning_rate: Positive = 4e-3
 
 
@@ -71,9 +71,9 @@ class BaselineOptions:
 
     system: BaselineName = "vqvae"
     """vqvae (moving averages, unused codes start anew) or fsq."""
-    num_codes: Count = 512
+    num_codes: Codes = 512
     """Codes K of a VQ-VAE."""
-    levels: Annotated[tuple[int, ...], at_least(2)] = (8, 8, 8)
+    levels: Annotated[tuple[int, ...], between(2, 1024)] = (8, 8, 8)
     """Levels of each latent number of FSQ; their product is K."""
 
 
@@ -83,21 +83,21 @@ class CodebookOptions:
 
     codebooks: tuple[CodebookName, ...] = ("kmeans", "whitened", "euclidean", "geodesic")
     """Which to build: kmeans, whitened, metric, refined (means), euclidean, geodesic (medoids)."""
-    num_codes: Count = 512
+    num_codes: Codes = 512
     """Codes K of each codebook, or of each of its quantizers."""
-    num_quantizers: Annotated[int, Range("1..4", lambda value: 1 <= value <= 4)] = 1
+    num_quantizers: Annotated[int, between(1, 4)] = 1
     """Codes of a token, 1 to 4; several need a codebook of means."""
     composition: CompositionName = "residual"
     """residual: each quantizer refines the residual of those before; product: each has directions to itself."""
     max_images: Count = 2000
     """At most so many training images, drawn at random, get metrics for their tokens, which become nodes of the graph."""
-    probes: Natural = 0
+    probes: Annotated[int, between(0, 1 << 14)] = 0
     """Random probes of sketched metrics: 32 for all 60,000 images take minutes on two cores; 0 = exact."""
-    num_neighbours: Count = 16
+    num_neighbours: Size = 16
     """Nearest neighbours k of a node."""
     components: ComponentsName = "bridge"
     """bridge: join the graph's components; drop: use the largest, as the original study did."""
-    seed: Natural = 0
+    seed: Seed = 0
     """Seed of the draw, k-means and the medoids."""
 
 
@@ -109,15 +109,15 @@ class FinetuneOptions(TrainingOptions):
     """Codebook that it starts from; vqvae: codes, encoder and decoder of train.baseline."""
     assigners: tuple[AssignerName, ...] = ("whitened",)
     """Assigner of each round's tokens, the last for all further rounds and for validation. Unused with --tokens-of."""
-    probes: Natural = 0
+    probes: Annotated[int, between(0, 1 << 14)] = 0
     """Products that a Jacobian is sketched by, where an assigner needs one; 96 lose nothing with joint; 0 = exact."""
     max_images: Natural = 0
     """At most so many training images, where an assigner runs the decoder (local, joint, ...); 0, or with --tokens-of: all."""
     max_val_images: Count = 5000
     """At most so many validation images."""
-    rounds: Count = 3
+    rounds: Annotated[int, between(1, 1000)] = 3
     """Rounds, at most; a round follows while the round before improved validation images with tokens assigned anew."""
-    epochs: Annotated[tuple[int, ...], at_least(1)] = (3,)
+    epochs: Annotated[tuple[int, ...], between(1, 10**6)] = (3,)
     """Passes through the training images in each round, the last for all further rounds."""
     lpips_weight: Weight = 0.0
     """Squared intensity that a unit of LPIPS costs; an image has a few. Sharper textures, less PSNR; 0 = no LPIPS."""
@@ -131,7 +131,7 @@ class GPTOptions(TrainingOptions):
     """Codebook of its tokens; finetuned: codes of train.finetune; baseline: codes of train.baseline."""
     assigner: AssignerName = "whitened"
     """Assigner of its tokens: euclidean, whitened, whitened-position, local, geodesic, amortised, joint or greedy."""
-    probes: Natural = 0
+    probes: Annotated[int, between(0, 1 << 14)] = 0
     """Products that a Jacobian is sketched by, where an assigner needs one; 96 lose nothing with joint; 0 = exact."""
     max_images: Natural = 0
     """At most so many training images, drawn by data.split_seed, where tokens take long; 0 = all."""
@@ -141,11 +141,11 @@ class GPTOptions(TrainingOptions):
     """Initial rows of the tokens. random: as in GPT-2; codes: projections of their codes, alike where they decode alike."""
     conditional: bool = True
     """Learn each class's own images (needed to sample by class)."""
-    layers: Count = GPTConfig.layers
+    layers: Annotated[int, between(1, 1000)] = GPTConfig.layers
     """Transformer blocks: 4 in the study's small model, 8 in its large one."""
-    width: Count = GPTConfig.width
+    width: Size = GPTConfig.width
     """Channels: 256, or 512 in the large one."""
-    heads: Count = GPTConfig.heads
+    heads: Size = GPTConfig.heads
     """Attention heads: 4, or 8 in the large one."""
     dropout: Fraction = GPTConfig.dropout
     """Fraction of channels dropped in training."""
@@ -157,7 +157,7 @@ class GPTOptions(TrainingOptions):
     """Validate and keep a moving average of the weights, of which a step leaves this part, such as 0.999; 0 = the weights."""
     bfloat16: bool = False
     """Matrix products in half precision: faster on accelerators, not on CPUs."""
-    epochs: Count = 100
+    epochs: Annotated[int, between(1, 10**6)] = 100
     weight_decay: Weight = 0.05
     patience: Natural = 5
 
@@ -166,15 +166,15 @@ class GPTOptions(TrainingOptions):
 class ClassifierOptions(TrainingOptions):
     """The classifier in whose features sets of images are compared, and its training."""
 
-    width: Count = 32
+    width: Size = 32
     """Channels at half the image's resolution; twice as many at a quarter, and 128 at an eighth."""
-    shift: Natural = 2
+    shift: Annotated[int, between(0, 1024)] = 2
     """Pixels by which training images are moved at most."""
     mirror: bool = True
     """Mirror half of the training images, left for right; clothes stay clothes, digits do not stay digits."""
     label_smoothing: Fraction = 0.1
     """Probability that the training targets spread over all classes."""
-    epochs: Count = 20
+    epochs: Annotated[int, between(1, 10**6)] = 20
     learning_rate: Positive = 6e-3
     weight_decay: Weight = 0.05
 
@@ -183,7 +183,7 @@ class ClassifierOptions(TrainingOptions):
 class SampleOptions:
     """Sampling from the Transformer."""
 
-    per_class: Count = 10
+    per_class: Annotated[int, between(1, 100_000)] = 10
     """Images of each class."""
     temperature: Weight = 1.0
     """Below 1: likelier images; 0: always the likeliest token."""
@@ -197,7 +197,7 @@ class SampleOptions:
     """Guidance rises from 1 at the first token to this at the last."""
     decoder: Literal["own", "finetuned"] = "own"
     """own: the decoder that the codes were made for; finetuned: train.finetune's, on the same tokens (--tokens-of)."""
-    seed: Natural = 0
+    seed: Seed = 0
     """Seed of the samples."""
 
 

@@ -1,7 +1,6 @@
 """Numbers that an option may have, stated where the option is declared and checked before the first stage begins."""
 
 import dataclasses
-import math
 import typing
 from collections.abc import Callable
 from typing import Annotated
@@ -18,15 +17,21 @@ class Range:
     contains: Callable[[float], bool]
 
 
-def at_least(least: float) -> Range:
-    """Finite numbers from `least` on."""
-    return Range(f"at least {least:g}", lambda value: least <= value < math.inf)
+def between(least: float, most: float) -> Range:
+    """Numbers from `least` to `most`."""
+    return Range(f"{least:,}..{most:,}", lambda value: least <= value <= most)
 
 
-Natural = Annotated[int, at_least(0)]
-Count = Annotated[int, at_least(1)]
-Weight = Annotated[float, at_least(0)]
-Positive = Annotated[float, Range("a finite number above 0", lambda value: 0 < value < math.inf)]
+_LARGEST = 1e30
+"""Of a number with a point, so that it is one of float32."""
+
+Natural = Annotated[int, between(0, 10**9)]
+Count = Annotated[int, between(1, 10**9)]
+Codes = Annotated[int, between(1, 1 << 20)]
+Size = Annotated[int, between(1, 1 << 14)]
+Seed = Annotated[int, between(0, (1 << 32) - 1)]
+Weight = Annotated[float, Range(f"a number in 0..{_LARGEST:g}", lambda value: 0 <= value <= _LARGEST)]
+Positive = Annotated[float, Range(f"a number above 0, at most {_LARGEST:g}", lambda value: 0 < value <= _LARGEST)]
 Fraction = Annotated[float, Range("a number in [0, 1)", lambda value: 0 <= value < 1)]
 Share = Annotated[float, Range("a number in (0, 1]", lambda value: 0 < value <= 1)]
 

@@ -10,7 +10,6 @@ import math
 import os
 import pathlib
 import struct
-import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,6 +23,8 @@ from train.data.tfds import Arrays
 _CLASSES = 10
 _DIGITS_TEST_PER_CLASS = 30
 _MAGIC = {3: 0x803, 1: 0x801}
+MOST_BYTES = 1 << 26
+"""Of a decompressed file; the largest official one has 47,040,016."""
 _FASHION_NAMES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
@@ -207,15 +208,14 @@ def _read_files(name: str, paths: Sequence[pathlib.Path]) -> Arrays:
 
 
 def _decompress(path: pathlib.Path) -> bytes:
-    try:
-        content = path.read_bytes()
+    with store.reading(path, "a whole gzip or IDX file", "download it again") as file:
         # by content, not by name: downloads are kept under names of their own
-        return gzip.decompress(content) if content.startswith(b"\x1f\x8b") or path.suffix == ".gz" else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(
-            f"{path}: expected a whole gzip or IDX file, found one that is truncated, damaged or unreadable "
-            f"({type(error).__name__}: {error}); download it again."
-        ) from error
+        packed = file.read(2) == b"\x1f\x8b" or path.suffix == ".gz"
+        file.seek(0)
+        content = (gzip.GzipFile(fileobj=file) if packed else file).read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ValueError(f"more than {MOST_BYTES:,} bytes, decompressed")
+        return content
 
 
 def _parse_idx(content: bytes, path: pathlib.Path, rank: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from geovq.models.spatial_vae import callables
-from geovq.storage import read_json, save_arrays, write_results
+from geovq.storage import read_record, save_arrays, write_results
 from train.evaluation import presentation, scoring
 from train.evaluation.report import save_grid
 from train.run import blocks
@@ -17,7 +17,9 @@ def run(run: Run) -> None:
     made_from = {"data": data.sha256, **{name: run.fingerprint(name) for name in ("vae", "codebook", "gpt")}}
     stage = run.begin("evaluate", ("data", "vae", "codebook", "gpt", "evaluate"), made_from)
     if stage is None:
-        presentation.print_tables(read_json(run.folder / "results.json")["rows"])
+        presentation.print_tables(read_record(run.folder / "results.json")["rows"])
+        if not (run.folder / "report.html").exists():
+            presentation.save_report(run)
         return
     vae = networks.trained_vae(run, data.dataset.train_images.shape[1:])
     test = scoring.measure_test_images(run, stage, data, *callables(vae))

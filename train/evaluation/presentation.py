@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
-from geovq.storage import read_json
+from geovq.storage import read_record
 from train.evaluation.report import save_page, text_table
 from train.run.folder import Run
 
@@ -67,7 +67,7 @@ def save_report(run: Run) -> None:
         InputError: The file cannot be written.
     """
     pictures = {text: run.folder / name for name, text in PICTURES.items() if (run.folder / name).exists()}
-    results = read_json(run.folder / "results.json")
+    results = read_record(run.folder / "results.json")
     meta = results["meta"]
     made = [[name, str(meta[name])] for name in ("schedule", "date", "machine", "device", "command")]
     legend = {"What the scores are": (["score", "meaning"], [[name, text] for name, text in meta["protocol"].items()])}

@@ -4,8 +4,6 @@ Everything that a later step depends on is in the checkpoint or is a pure functi
 images, the keys, the running sums of what is logged. So a run that was killed ends as one that was not.
 """
 
-import json
-import math
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,13 +17,14 @@ from jaxtyping import PyTree
 from geovq.batching import processes
 from geovq.batching.plan import fast_options
 from geovq.batching.processes import batch_on_devices, on_all_devices, on_own_devices, rows_of
-from geovq.storage import turn, write_bytes
 from geovq.validation import InputError
 from train.data.datasets import epoch_order
+from train.loop.log import append, truncate
 from train.loop.progress import Progress
 from train.loop.schedule import Schedule
 from train.loop.task import State, Task
 from train.run.checkpoint import Checkpoints
+from train.run.interruption import asked_to_stop, careful
 
 _SETTLE_EVERY = 20
 """Calls that may run ahead of the reading of their results."""
@@ -55,7 +54,8 @@ def train(
             many on an accelerator.
 
     Raises:
-        InputError: A loss that is not finite, a checkpoint of another model, or a full disk.
+        InputError: A loss or parameters that are not finite, a checkpoint of another model, or a full disk.
+        KeyboardInterrupt: The program was asked to stop; the step before it is saved.
     """
     if steps_per_call is None:
         steps_per_call = 1 if jax.default_backend() == "cpu" else _STEPS_PER_CALL
@@ -77,17 +77,25 @@ def train(
         "sums": np.zeros(len(names), np.float64),
     }
     log = folder / "metrics.jsonl"
-    with Checkpoints(folder / "checkpoints") as checkpoints:
+    with Checkpoints(folder / "checkpoints") as checkpoints, careful():
 
         def save() -> None:
+            _check_finite("parameters", jax.tree.leaves(state["train"]["params"]), label, state, schedule, checkpoints)
             checkpoints.save(int(state["step"]), state)
             paused()
+            if processes.any_of(asked_to_stop()):
+                print(f"{label}: stopped, step {int(state['step']):,} of {schedule.steps:,} is saved", flush=True)
+                raise KeyboardInterrupt
+
+        def settle(pending: list[Mapping[str, jax.Array]]) -> None:
+            _settle(state, names, pending)
+            _check_finite("losses", [state["sums"]], label, state, schedule, checkpoints)
 
         found = checkpoints.restore(state)
         if found is not None:
             state = found.state | {"train": on_all_devices(found.state["train"], devices)}
             print(f"{label}: going on from step {found.step:,} of {schedule.steps:,}", flush=True)
-        _truncate(log, int(state["step"]))
+        truncate(log, int(state["step"]))
         with Progress(label, schedule.steps, "steps", int(state["step"])) as progress:
             validated: dict[str, float] = {}
 
@@ -95,9 +103,11 @@ def train(
                 progress.note(", ".join(f"{name} {value:.4g}" for name, value in {**means, **validated}.items()))
 
             while not _ended(state, schedule):
-                _finish_epoch(state, names, steps, devices, steps_per_call, task.batch, schedule, progress, tell, save)
+                _finish_epoch(
+                    state, names, steps, devices, steps_per_call, task.batch, schedule, progress, tell, settle, save
+                )
                 row = _validate(state, names, task, schedule)
-                _append(log, row)
+                append(log, row)
                 validated = {name: value for name, value in row.items() if name.startswith("val_")}
                 tell({})
                 save()
@@ -148,6 +158,7 @@ def _finish_epoch(
     schedule: Schedule,
     progress: Progress,
     tell: Callable[[Mapping[str, float]], None],
+    settle: Callable[[list[Mapping[str, jax.Array]]], None],
     save: Callable[[], None],
 ) -> None:
     """The steps that are left of the present epoch; `state` is changed in place, and its means so far are told."""
@@ -155,6 +166,7 @@ def _finish_epoch(
     order = epoch_order(schedule.examples, schedule.seed, epoch)
     key = jax.random.key(schedule.seed)
     pending: list[Mapping[str, jax.Array]] = []
+    alone = processes.part().count == 1
     while at < schedule.steps_per_epoch:
         first = int(state["step"])
         # No call goes beyond a checkpoint, so that a training that was interrupted makes the same calls; what is left before
@@ -168,9 +180,10 @@ def _finish_epoch(
         state["step"], at = state["step"] + count, at + count
         pending.append(means)
         last = at == schedule.steps_per_epoch
-        due = state["step"] % schedule.checkpoint_every == 0 and not last
+        now = alone and asked_to_stop()  # several processes ask each other where they save
+        due = not last and (state["step"] % schedule.checkpoint_every == 0 or now)
         if due or last or len(pending) == _SETTLE_EVERY:
-            _settle(state, names, pending)
+            settle(pending)
             tell(_means_so_far(state, names, at))
         progress(count)
         if due:
@@ -183,11 +196,21 @@ def _settle(state: dict[str, Any], names: list[str], pending: list[Mapping[str, 
         for row in np.stack([means[name] for name in names], axis=1).astype(np.float64):
             state["sums"] = state["sums"] + row
     pending.clear()
-    if not np.isfinite(state["sums"]).all():
-        raise InputError(
-            f"training: expected a finite loss, found NaN or infinity by step {int(state['step']):,}; choose a lower learning "
-            "rate and another --run folder. The checkpoints from before it are kept."
-        )
+
+
+def _check_finite(
+    what: str, arrays: list[Any], label: str, state: Mapping[str, Any], schedule: Schedule, checkpoints: Checkpoints
+) -> None:
+    """Refuses what could not be trained on, before it is saved."""
+    if all(np.isfinite(array).all() for array in arrays):
+        return
+    rate = "" if schedule.learning_rate is None else f" with a learning rate of {schedule.learning_rate:g}"
+    last = max(checkpoints.steps(), default=0)
+    raise InputError(
+        f"{label}: expected finite {what}, found NaN or infinity by step {int(state['step']):,} of {schedule.steps:,}{rate}; "
+        "choose a lower learning rate and another --run folder. "
+        f"The checkpoint of step {last:,} in {checkpoints.folder} is kept."
+    )
 
 
 def _means_so_far(state: Mapping[str, Any], names: list[str], steps: int) -> dict[str, float]:
@@ -219,29 +242,3 @@ def _ended(state: Mapping[str, Any], schedule: Schedule) -> bool:
 def _copy_to_host(params: PyTree) -> PyTree:
     """On the host; a copy, since the next step reuses the memory of its input."""
     return jax.tree.map(np.array, params)
-
-
-def _append(log: pathlib.Path, row: Mapping[str, float]) -> None:
-    if not all(math.isfinite(value) for value in row.values()):
-        raise InputError(
-            f"{log}: expected finite scores, found {dict(row)}; choose a lower learning rate and another --run."
-        )
-    with turn() as mine:
-        if mine:
-            with open(log, "a") as file:
-                file.write(json.dumps(row) + "\n")
-
-
-def _truncate(log: pathlib.Path, step: int) -> None:
-    """Removes the lines of steps after the checkpoint, and a line that was cut off."""
-    if not log.exists():
-        return
-    kept = []
-    for line in log.read_text().splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            break
-        if row["step"] <= step:
-            kept.append(line + "\n")
-    write_bytes(log, "".join(kept).encode())

@@ -4,6 +4,8 @@ import sys
 import time
 from typing import Self
 
+from train.run.interruption import stop_if_asked
+
 _SECONDS = 5.0
 
 
@@ -43,7 +45,7 @@ class Progress:
             self._say()
 
     def __call__(self, count: int = 1) -> None:
-        """Adds to what is done."""
+        """Adds to what is done. Raises KeyboardInterrupt where the program was asked to stop and nothing did."""
         self._done += count
         if self._counted is None:  # the pace is measured from here on, for the first count includes compilation
             self._counted, self._since = self._done, time.monotonic()
@@ -51,6 +53,7 @@ class Progress:
             self._bar.update(count)
         elif time.monotonic() - self._spoke > _SECONDS and self._done < self._total:
             self._say()
+        stop_if_asked()
 
     def note(self, text: str) -> None:
         """Shows a short text behind the count from now on."""

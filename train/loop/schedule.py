@@ -19,6 +19,8 @@ class Schedule(NamedTuple):
     checkpoint_every: int
     """Steps."""
     seed: int
+    learning_rate: float | None = None
+    """For messages; the optimizer has its own."""
 
     @classmethod
     def of(cls, examples: int, options: TrainingOptions) -> Self:
@@ -32,7 +34,8 @@ class Schedule(NamedTuple):
                 f"batch_size: expected 1..{examples}, the number of training images, found {options.batch_size}."
             )
         epochs = options.epochs if isinstance(options.epochs, int) else options.epochs[0]
-        return cls(examples, options.batch_size, epochs, options.patience, options.checkpoint_every, options.seed)
+        common = options.patience, options.checkpoint_every, options.seed, options.learning_rate
+        return cls(examples, options.batch_size, epochs, *common)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -17,8 +17,10 @@ except ModuleNotFoundError:
 from geovq.validation import InputError
 from train.config.checks import check_config
 from train.config.options import PRESETS, STUDY, Config
-from train.run.folder import Run, stored_config
+from train.run.folder import Run
 from train.run.huge_pages import use_huge_pages
+from train.run.interruption import leave, working
+from train.run.options_file import lost_config, stored_config
 from train.run.provenance import program_name
 
 DEFAULT_PRESET = "quick"
@@ -69,7 +71,10 @@ def parse(
             found before any data or model is loaded.
     """
     folder, named = _folder_and_preset(presets, preset)
-    default = PRESETS[named] if named else stored_config(folder) or PRESETS[preset]
+    stored = stored_config(folder)
+    if stored is not None and (problem := lost_config(folder)):
+        print(f"{problem} Its stages say what they were made with; other options have their defaults.", file=sys.stderr)
+    default = PRESETS[named] if named else stored or PRESETS[preset]
     fields = [
         ("run", _help(pathlib.Path, "Run folder; runs/PRESET if not given."), folder),
         (
@@ -121,7 +126,8 @@ def run_program(main: Callable[[], None]) -> None:
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs the tracebacks of errors that it also raises
     sys.unraisablehook = _report_unraisable
     try:
-        main()
+        with working():
+            main()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -141,10 +147,20 @@ def run_program(main: Callable[[], None]) -> None:
         )
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(130)  # threads of the compiler may be at work still, and would crash an orderly end
+        leave("interrupted; the same command goes on from the last checkpoint.")
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith("RESOURCE_EXHAUSTED"):
+            raise
+        print(
+            f"error: expected room in memory, found: {_first_line(error)}; choose a smaller batch, a smaller network, or fewer "
+            "images or codes. The same command goes on from the last checkpoint.",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
 
 
 def _long(argument: str) -> str:

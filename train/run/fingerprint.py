@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from geovq.storage import digest, read_json, stored_digest
+from geovq.storage import digest, read_record, stored_digest
 from geovq.validation import InputError
 
 
@@ -25,7 +25,7 @@ def fingerprint(place: pathlib.Path) -> str:
     if place.name == "checkpoints":
         return _best_parameters(place)
     if place.suffix == ".json":
-        return digest({}, {"rows": read_json(place)["rows"]})
+        return digest({}, {"rows": read_record(place)["rows"]})
     return digest({"bytes": np.frombuffer(place.read_bytes(), np.uint8)})
 
 

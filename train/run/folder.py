@@ -5,6 +5,7 @@ complete, those of its outputs. config.json holds every option, for people and a
 stage with the same inputs is skipped; other options or other inputs are refused, since to go on would mix two experiments.
 """
 
+import contextlib
 import dataclasses
 import fcntl
 import json
@@ -15,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from geovq.storage import digest, load_arrays, read_json, turn, write_json
+from geovq.storage import digest, load_arrays, remove_leftovers, turn
 from geovq.validation import InputError
 from train.config.options import Config
 from train.run.fingerprint import intact
+from train.run.options_file import save_config, stored_config
 from train.run.stage_record import Stage
 
 PLACES = ("data.data_dir",)
@@ -26,41 +28,6 @@ PLACES = ("data.data_dir",)
 
 BESIDE_THE_PIPELINE = ("baseline", "finetune", "classifier")
 """Stages that train.pipeline does not run."""
-
-
-def stored_config(folder: pathlib.Path) -> Config | None:
-    """The options that a folder was made with, or None where there are none.
-
-    Raises:
-        InputError: config.json is damaged, or of another version of the project.
-    """
-    path = folder / "config.json"
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: expected a run folder, found a file; choose another --run.")
-    if not path.exists():
-        return None
-    try:
-        stored = read_json(path)
-    except InputError as error:
-        raise InputError(
-            f"{path}: expected the options of the run, found a damaged file; restore it from a copy, or remove it and give the "
-            "same options as flags: the stages know what they were made with, and refuse others."
-        ) from error
-    try:
-        # A section that is younger than the folder has its defaults: no stage there was made with it.
-        sections = [field for field in dataclasses.fields(Config) if field.name in stored]
-        if unknown := stored.keys() - {field.name for field in sections}:
-            raise KeyError(", ".join(sorted(unknown)))
-        return Config(**{field.name: _section(field.type, stored[field.name]) for field in sections})
-    except (TypeError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"{path}: expected the options of this version, found others ({error}); choose another --run folder."
-        ) from error
-
-
-def _section(kind: Any, values: dict[str, Any]) -> Any:
-    """A section's dataclass; JSON lists become the tuples that they were."""
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 _LOCKED: dict[pathlib.Path, int] = {}
@@ -117,17 +84,44 @@ class Run:
             InputError: The folder was made with other options or from other inputs, or another process works in it.
         """
         self.check_options(sections)
-        with turn() as mine:
-            if mine:
-                _lock(self.folder)
         stage = Stage(self.folder, name)
+        if not stage.empty and stage.record.get("outputs") and not self._damaged(stage, inputs):
+            with contextlib.suppress(InputError, OSError):  # on a read-only disk, or where another process is at work
+                self._tidy(stage)
+            print(f"{name}: complete, skipped ({stage.folder})", flush=True)
+            return None
+        self._tidy(stage)
         record = {} if stage.empty else stage.record
         if not record and not stage.empty:
             raise InputError(
                 f"{stage.folder}: expected a stage.json that says what its files are made from, found none; move {stage.folder} "
                 "away to make it anew."
             )
-        if record and record["inputs"] != dict(inputs):
+        if damaged := self._damaged(stage, inputs) if record else []:
+            print(f"{name}: missing or damaged, made again: {', '.join(damaged)}", flush=True)
+            self._set_aside(damaged)
+            stage.reopen()
+        save_config(self.folder, self._merged(sections))
+        if not record:
+            stage.begin(_options(self.config, sections), dict(inputs))
+        return stage
+
+    def _tidy(self, stage: Stage) -> None:
+        """Keeps other processes out, and removes what was left behind where one was killed."""
+        with turn() as mine:
+            if mine:
+                _lock(self.folder)
+        remove_leftovers(self.folder)
+        remove_leftovers(stage.folder)
+
+    def _damaged(self, stage: Stage, inputs: Mapping[str, str]) -> list[str]:
+        """Outputs of a stage that are missing or damaged; of one that is not complete, none.
+
+        Raises:
+            InputError: It was made from other inputs.
+        """
+        record = stage.record
+        if record["inputs"] != dict(inputs):
             changed = sorted(
                 key for key in record["inputs"].keys() | inputs.keys() if record["inputs"].get(key) != inputs.get(key)
             )
@@ -135,24 +129,7 @@ class Run:
                 f"{stage.folder}: expected a stage made from the present {', '.join(changed)}, found one made from "
                 f"another; move {stage.folder} away to make it anew, or choose another --run folder."
             )
-        if record.get("outputs"):
-            damaged = [path for path, sha in record["outputs"].items() if not intact(self.folder / path, sha)]
-            if not damaged:
-                print(f"{name}: complete, skipped ({stage.folder})", flush=True)
-                return None
-            print(f"{name}: missing or damaged, made again: {', '.join(damaged)}", flush=True)
-            self._set_aside(damaged)
-            stage.reopen()
-        write_json(self.folder / "config.json", dataclasses.asdict(self._merged(sections)))
-        if not record:
-            stage.begin(_options(self.config, sections), dict(inputs))
-        with turn() as mine:
-            leftovers = (
-                stage.folder.glob(".*.tmp") if mine else ()
-            )  # of a write that was killed; nobody else writes here
-            for leftover in leftovers:
-                leftover.unlink()
-        return stage
+        return [path for path, sha in (record["outputs"] or {}).items() if not intact(self.folder / path, sha)]
 
     def check_options(self, sections: tuple[str, ...]) -> None:
         """Refuses options that differ from those that the stages of these sections were made with.
@@ -189,7 +166,7 @@ class Run:
         Raises:
             InputError: The stage is not complete.
         """
-        if not (self.folder / "config.json").exists():
+        if stored_config(self.folder) is None:
             raise InputError(
                 f"{self.folder}: expected a run folder, found none; check --run, or make one by "
                 f"`python -m train.pipeline --run {self.folder}` with the --preset and --data-dir that you want."

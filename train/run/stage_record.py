@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from geovq.storage import read_json, write_json
+from geovq.storage import read_record, write_record
 from geovq.validation import InputError
 from train.run.fingerprint import fingerprint
 
@@ -35,13 +35,14 @@ class Stage:
         if not self._path.exists():
             return {}
         try:
-            record = read_json(self._path)
+            record = read_record(self._path)
         except InputError as error:
             raise InputError(
                 f"{self._path}: expected the record of a stage, found a damaged file; restore it from a copy, or move "
                 f"{self.folder} away to make it anew."
             ) from error
-        if not isinstance(record, dict) or record.keys() != {"options", "inputs", "outputs", "seconds"}:
+        kinds = {"options": dict, "inputs": dict, "outputs": dict | None, "seconds": float | int}
+        if record.keys() != kinds.keys() or not all(isinstance(record[name], kind) for name, kind in kinds.items()):
             raise InputError(
                 f"{self._path}: expected the record of a stage, found other content; move {self.folder} away."
             )
@@ -54,14 +55,14 @@ class Stage:
 
     def begin(self, options: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
         """Makes the folder and records what the stage is made from."""
-        write_json(self._path, {"options": options, "inputs": inputs, "outputs": None, "seconds": 0.0})
+        write_record(self._path, {"options": options, "inputs": inputs, "outputs": None, "seconds": 0.0})
 
     def pause(self) -> None:
         """Adds the time spent since the last call to the record; called where work becomes durable."""
         record, now = self.record, time.monotonic()
         record["seconds"] = round(record["seconds"] + now - self._since, 3)
         self._since = now
-        write_json(self._path, record)
+        write_record(self._path, record)
 
     def finish(self, *outputs: str) -> None:
         """Records the fingerprints of the outputs: the stage is complete.
@@ -71,8 +72,8 @@ class Stage:
         """
         found = {path: fingerprint(self._run_folder / path) for path in outputs}
         self.pause()
-        write_json(self._path, self.record | {"outputs": found})
+        write_record(self._path, self.record | {"outputs": found})
 
     def reopen(self) -> None:
         """The stage is not complete any more."""
-        write_json(self._path, self.record | {"outputs": None})
+        write_record(self._path, self.record | {"outputs": None})

@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, PyTree, UInt8
 
 from geovq.batching.chunks import map_chunks
-from geovq.storage import write_json
+from geovq.storage import write_record
 from train.config.options import ClassifierOptions
 from train.data.datasets import Dataset
 from train.data.intensities import to_intensities
@@ -91,5 +91,5 @@ def run(run: Run) -> None:
     _, right = task.score(best, dataset.test_images, dataset.test_labels)
     print(f"classifier: {right.mean():.2%} of {len(right):,} test images right", flush=True)
     fields = {"case": "classifier", "width": options.width, "epochs": options.epochs}
-    write_json(stage.folder / "accuracy.json", {"rows": [row(fields, "accuracy", right)]})
+    write_record(stage.folder / "accuracy.json", {"rows": [row(fields, "accuracy", right)]})
     stage.finish("classifier/checkpoints", "classifier/accuracy.json")

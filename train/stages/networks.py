@@ -13,7 +13,7 @@ from geovq.models.fsq import check_levels
 from geovq.models.gpt import GPT
 from geovq.models.spatial_vae import SpatialVAE
 from geovq.models.vq import MovingCodes, initial_codes
-from geovq.storage import read_json
+from geovq.storage import read_record
 from geovq.validation import InputError
 from train.config.options import token_codes
 from train.run.checkpoint import Checkpoints, tree_digest
@@ -136,4 +136,4 @@ def trained_classifier(run: Run, image_shape: tuple[int, ...]) -> tuple[Classifi
             f"{path}: expected the accuracy that was measured, found another or none; move {path.parent} away and run "
             "train.classifier again."
         )
-    return classifier, read_json(path)["rows"][0]["value"]
+    return classifier, read_record(path)["rows"][0]["value"]

@@ -62,12 +62,12 @@ def test_presets_are_legal(preset):
 
 
 RANGES = [
-    (Config(vae=VAEOptions(seed=-1)), r"vae\.seed: expected at least 0, found -1; change --vae\.seed"),
-    (Config(vae=VAEOptions(grid=(4, 0))), r"vae\.grid: expected at least 1, found \(4, 0\)"),
+    (Config(vae=VAEOptions(seed=-1)), r"vae\.seed: expected 0\.\.4,294,967,295, found -1; change --vae\.seed"),
+    (Config(vae=VAEOptions(grid=(4, 0))), r"vae\.grid: expected 1\.\.1,024, found \(4, 0\)"),
     (Config(vae=VAEOptions(noise_variance=0)), r"noise_variance: .* found 0; change --vae\.noise-variance"),
-    (Config(vae=VAEOptions(learning_rate=float("nan"))), r"vae\.learning_rate: expected a finite number above 0"),
-    (Config(vae=VAEOptions(bits=float("inf"))), r"vae\.bits: expected at least 0, found inf"),
-    (Config(baseline=BaselineOptions(levels=(8, 1))), r"baseline\.levels: expected at least 2"),
+    (Config(vae=VAEOptions(learning_rate=float("nan"))), r"vae\.learning_rate: expected a number above 0"),
+    (Config(vae=VAEOptions(bits=float("inf"))), r"vae\.bits: expected a number in 0\.\.1e\+30, found inf"),
+    (Config(baseline=BaselineOptions(levels=(8, 1))), r"baseline\.levels: expected 2\.\.1,024"),
     (Config(codebook=CodebookOptions(num_quantizers=5)), r"codebook\.num_quantizers: expected 1\.\.4, found 5"),
     (Config(gpt=GPTOptions(label_smoothing=1.5)), r"gpt\.label_smoothing: expected a number in \[0, 1\), found 1\.5"),
     (Config(sample=SampleOptions(top_p=2)), r"sample\.top_p: expected a number in \(0, 1\]"),
@@ -85,6 +85,16 @@ TOGETHER = [
     ),
     (Config(codebook=CodebookOptions(max_images=10)), r"more measured tokens than codes \(512\)"),
     (Config(finetune=FinetuneOptions(assigners=("geodesic",))), "neither geodesic nor amortised"),
+    (Config(vae=VAEOptions(seed=2**64)), r"vae\.seed: expected .*, found 18446744073709551616"),
+    (Config(vae=VAEOptions(width=10**9)), r"vae\.width: expected 1\.\.16,384, found 1000000000"),
+    (Config(codebook=CodebookOptions(num_codes=10**14)), r"codebook\.num_codes: expected 1\.\.1,048,576"),
+    (Config(sample=SampleOptions(per_class=10**12)), r"sample\.per_class: expected 1\.\.100,000"),
+    (Config(baseline=BaselineOptions(levels=(1024, 1024, 2))), r"levels: expected a product of at most 1,048,576"),
+    (Config(gpt=GPTOptions(batch_size=60_000)), r"gpt\.batch_size: expected 1\.\.55000, the number of training images"),
+    (
+        Config(data=DataOptions(dataset="digits"), classifier=ClassifierOptions(mirror=False, batch_size=1298)),
+        r"classifier\.batch_size: expected 1\.\.1297, the number of training images of digits, found 1298",
+    ),
     (Config(gpt=GPTOptions(max_images=9)), r"gpt\.max_images: expected at least gpt\.batch_size \(128\), .* found 9"),
     (
         Config(gpt=GPTOptions(max_images=999, assigner="amortised", nat_weight=0.1)),
@@ -130,7 +140,7 @@ def test_options_out_of_range_are_named(config, message):
 
 def test_an_option_that_is_no_number_is_named():
     """As a run's file may have it."""
-    with pytest.raises(InputError, match=r"vae\.width: expected at least 1, found a"):
+    with pytest.raises(InputError, match=r"vae\.width: expected 1\.\.16,384, found a"):
         check_config(Config(vae=VAEOptions(width="a")), ("vae",))  # type: ignore[arg-type]
 
 

@@ -1,10 +1,13 @@
 """The training loop on one number: early stopping, the best parameters, and crashes at every write."""
 
+import contextlib
 import functools
 import json
 import math
+import os
 import pathlib
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +21,7 @@ from train.loop import loop, progress
 from train.loop.schedule import Schedule
 from train.loop.task import GradientTask, Task
 from train.run.checkpoint import Checkpoints
+from train.run.interruption import working
 
 DATA = np.arange(10, dtype=np.float32) / 10
 
@@ -68,7 +72,7 @@ def test_it_learns_and_logs_the_mean_of_every_epoch(tmp_path):
     assert [row["epoch"] for row in rows] == list(range(1, 21))
     assert [row["step"] for row in rows[:3]] == [3, 6, 9]  # whole batches only
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
-    assert rows[0].keys() == {"epoch", "step", "train_loss", "train_mean", "val_loss"}
+    assert rows[0].keys() == {"epoch", "step", "train_loss", "train_mean", "val_loss", "sha256"}
 
 
 def test_progress_shows_the_epoch_so_far_and_the_last_validation(tmp_path, monkeypatch, capsys):
@@ -198,12 +202,90 @@ def test_a_loss_that_is_not_finite_is_refused_and_the_past_kept(tmp_path):
         def loss(self, params, key, *batch):
             return params["mean"] * 0, {"loss": jnp.float32(math.nan), "mean": jnp.float32(0)}
 
-    with pytest.raises(InputError, match="expected a finite loss, found NaN or infinity by step 4"):
+    with pytest.raises(
+        InputError,
+        match=r"test: expected finite losses, found NaN or infinity by step 4 of 9; choose a lower .*checkpoint of step 3",
+    ):
         train(tmp_path, BrokenTask(), schedule(3))
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         assert checkpoints.steps()[-1] == 3
     with pytest.raises(InputError, match="expected finite scores"):
         train(tmp_path, MeanTask([math.nan]), schedule(3))
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_parameters_that_are_not_finite_are_not_saved(tmp_path):
+    """Though the loss before the step is finite."""
+
+    class BrokenTask(MeanTask):
+        def step(self, state, key, *batch):
+            _, means = super().step(state, key, *batch)
+            return {**state, "params": {"mean": jnp.float32(jnp.inf)}}, {
+                name: 0 * mean + 1 for name, mean in means.items()
+            }
+
+        def batch(self, indices):
+            return (np.ones(len(indices), np.float32),)
+
+        def validate(self, state):
+            return {"loss": 1.0}
+
+    with pytest.raises(InputError, match="test: expected finite parameters, found NaN or infinity by step 1 of 1"):
+        train(tmp_path, BrokenTask(), schedule(1)._replace(examples=3))
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        assert checkpoints.steps() == []
+
+
+@pytest.fixture(autouse=True)
+def usual_signals() -> Iterator[None]:
+    """As in a program; processes of pytest-xdist have others."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("signals", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("at", [0, 1, 2, 4])
+def test_a_signal_stops_after_the_step_and_nothing_changes(at, signals, tmp_path, capsys):
+    """Also one that a callback swallows: the loop asks."""
+
+    class StoppedTask(MeanTask):
+        calls = 0
+
+        def batch(self, indices):
+            if len(indices) == 3:
+                if self.calls == at:
+                    os.kill(os.getpid(), signals)
+                self.calls += 1
+            return super().batch(indices)
+
+    train(tmp_path / "whole", MeanTask(), schedule(3))
+    with pytest.raises(KeyboardInterrupt), working():
+        train(tmp_path / "stopped", StoppedTask(), schedule(3))
+    assert f"step {at + 1} of 9 is saved" in capsys.readouterr().out
+    with Checkpoints(tmp_path / "stopped/checkpoints") as checkpoints:
+        assert checkpoints.steps()[-1] == at + 1
+    train(tmp_path / "stopped", MeanTask(), schedule(3))
+    assert log(tmp_path / "stopped") == log(tmp_path / "whole")
+
+
+def test_a_signal_outside_of_a_loop_stops_what_counts_its_progress():
+    """Where KeyboardInterrupt was swallowed."""
+    with working(), progress.Progress("x", 3, "images") as count:
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            count()
+
+
+def test_a_changed_line_of_the_log_is_left_out_and_named(tmp_path, capsys):
+    train(tmp_path, MeanTask(), schedule(3))
+    path = tmp_path / "metrics.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0].replace("1", "3"), *lines[1:], ""]))
+    train(tmp_path, MeanTask(), schedule(3))
+    assert path.read_text().splitlines() == lines[1:]
+    assert "line 1 is damaged and left out" in capsys.readouterr().out
 
 
 def test_fewer_images_than_a_batch_are_refused():

@@ -12,7 +12,8 @@ from geovq.storage import read_json
 from geovq.validation import InputError
 from train.config.options import Config, DataOptions, GPTOptions, VAEOptions
 from train.run.blocks import in_blocks
-from train.run.folder import Run, stored_config
+from train.run.folder import Run
+from train.run.options_file import lost_config, save_config, stored_config
 
 DEFAULT = Config()
 
@@ -77,7 +78,7 @@ def test_an_option_younger_than_the_record_had_its_default(tmp_path):
     work(tmp_path)
     path = tmp_path / "vae" / "stage.json"
     record = read_json(path)
-    del record["options"]["vae"]["bits"]
+    del record["options"]["vae"]["bits"], record["sha256"]
     path.write_text(json.dumps(record))
     begin(tmp_path)
     with pytest.raises(InputError, match=r"vae\.bits \(9\.0 there, 5 asked\)"):
@@ -227,9 +228,73 @@ def test_damaged_record_is_refused(tmp_path):
             begin(tmp_path)
 
 
-def test_damaged_config_is_refused(tmp_path):
-    begin(tmp_path)
+@pytest.mark.parametrize("spoil", [lambda text: None, lambda text: text[:50], lambda text: text.replace("30", "70")])
+def test_a_lost_or_damaged_config_is_made_again_from_the_stages(spoil, tmp_path):
+    config = Config(data=DataOptions(dataset="digits"), vae=VAEOptions(epochs=30, width=5))
+    work(tmp_path, config)
     path = tmp_path / "config.json"
+    text = spoil(path.read_text())
+    path.unlink() if text is None else path.write_text(text)
+    assert lost_config(tmp_path)
+    assert stored_config(tmp_path) == config
+    assert begin(tmp_path, config) is not None
+    assert lost_config(tmp_path) is None
+    assert stored_config(tmp_path) == config
+
+
+def test_no_flipped_bit_of_a_record_changes_an_option(tmp_path):
+    work(tmp_path)
+    path = tmp_path / "vae" / "stage.json"
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 7):
+        data = bytearray(whole)
+        data[position] ^= 1 << position % 8
+        path.write_bytes(data)
+        try:
+            Run(tmp_path, Config(vae=VAEOptions(epochs=31))).check_options(("vae",))
+        except InputError as error:
+            assert "vae.epochs (30 there" in str(error) or "stage.json: expected the record" in str(error)  # noqa: PT017
+        else:
+            raise AssertionError(position)
+
+
+def test_records_from_before_they_had_a_checksum_are_read(tmp_path):
+    work(tmp_path)
+    for path in (tmp_path / "config.json", tmp_path / "vae" / "stage.json"):
+        values = json.loads(path.read_text())
+        del values["sha256"]
+        path.write_text(json.dumps(values))
+    assert stored_config(tmp_path) == DEFAULT
+    assert begin(tmp_path) is not None
+
+
+def test_a_kill_while_the_first_record_is_written_blocks_nothing(tmp_path):
+    for folder in (tmp_path, tmp_path / "vae"):
+        folder.mkdir(exist_ok=True)
+        (folder / ".stage.json.1.tmp").write_text("half")
+    assert begin(tmp_path) is not None
+    assert not list(tmp_path.rglob(".*.tmp"))
+
+
+def test_a_complete_stage_needs_no_lock_and_no_disk(tmp_path, monkeypatch, capsys):
+    finish(tmp_path, begin(tmp_path))
+    (tmp_path / ".config.json.1.tmp").write_text("half")
+
+    def read_only(*_):
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("train.run.folder._LOCKED", {})
+        patch.setattr("train.run.folder.os.open", read_only)
+        assert begin(tmp_path) is None
+        assert "vae: complete, skipped" in capsys.readouterr().out
+    begin(tmp_path)
+    assert not list(tmp_path.rglob(".*.tmp"))
+
+
+def test_damaged_config_is_refused(tmp_path):
+    path = tmp_path / "config.json"
+    save_config(tmp_path, DEFAULT)
     path.write_text(path.read_text()[:50])
     with pytest.raises(InputError, match="expected the options of the run, found a damaged file"):
         stored_config(tmp_path)
@@ -238,6 +303,8 @@ def test_damaged_config_is_refused(tmp_path):
 def test_config_of_another_version_is_refused(tmp_path):
     begin(tmp_path)
     path = tmp_path / "config.json"
-    path.write_text(path.read_text().replace('"epochs"', '"rounds"'))
+    values = read_json(path)
+    del values["sha256"]
+    path.write_text(json.dumps(values).replace('"epochs"', '"rounds"'))
     with pytest.raises(InputError, match="options of this version"):
         stored_config(tmp_path)

@@ -41,15 +41,15 @@ def test_a_vae_is_trained_to_a_rate(tmp_path):
     [
         ("finetune", ["--finetune.codebook", "metric"], "finetune.codebook: expected one that is built"),
         ("finetune", ["--finetune.codebook", "vqvae"], "baseline: expected a complete stage, found none"),
-        ("finetune", ["--finetune.rounds", "0"], "finetune.rounds: expected at least 1, found 0"),
+        ("finetune", ["--finetune.rounds", "0"], "finetune.rounds: expected 1..1,000, found 0"),
         ("codebook", ["--codebook.num-quantizers", "5"], "codebook.num_quantizers: expected 1..4, found 5"),
         (
             "codebook",
             ["--codebook.num-quantizers", "2", "--codebook.codebooks", "geodesic"],
             "expected only kmeans, whitened, metric, refined where tokens have 2 codes",
         ),
-        ("baseline", ["--baseline.levels", "1"], "baseline.levels: expected at least 2"),
-        ("vae", ["--bits", "-1"], "vae.bits: expected at least 0"),
+        ("baseline", ["--baseline.levels", "1"], "baseline.levels: expected 2..1,024"),
+        ("vae", ["--bits", "-1"], "vae.bits: expected a number in 0..1e+30"),
     ],
 )
 def test_bad_options_are_one_line(name, flags, message, started):
