@@ -1,6 +1,7 @@
 """Images of a corpus to tokens on disk, shard after shard; a stopped or killed call goes on where it was."""
 
 import contextlib
+import math
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -15,8 +16,11 @@ from geovq.storage import load_arrays, save_arrays
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError
 
-_PIXELS = 1 << 22
-"""Pixels of images of one size that are encoded together: 64 of 256x256."""
+_NUMBERS = 3 << 22
+"""Numbers of images of one size that are encoded together: 64 of 256x256."""
+
+_WAITING = 4
+"""Times as many wait for others of their size at most."""
 
 _SAVE_EVERY = 60.0
 """Seconds after which the tokens of an unfinished shard are saved."""
@@ -147,14 +151,19 @@ def _encode_shard(work: _Work, shard: ImageShard, number: int) -> None:
             continue
         group = waiting.setdefault(record.image.shape, [])
         group.append((place, record))
-        if len(group) * record.image.size >= 3 * _PIXELS:
-            encode(waiting.pop(record.image.shape))
+        if len(group) * record.image.size >= _NUMBERS or _numbers(waiting) >= _WAITING * _NUMBERS:
+            largest = max(waiting, key=lambda shape: len(waiting[shape]) * math.prod(shape))
+            encode(waiting.pop(largest))
     for group in waiting.values():
         encode(group)
     given = None if all(label is None for label in labels) else ["" if label is None else label for label in labels]
     grids = [found[i] for i in range(len(names))]
     write_shard(work.folder, number, work.header, Shard(names, grids, given, unreadable))
     part.unlink(missing_ok=True)
+
+
+def _numbers(waiting: dict[tuple[int, ...], list[tuple[int, Record]]]) -> int:
+    return sum(len(group) * math.prod(shape) for shape, group in waiting.items())
 
 
 def _save_part(path: pathlib.Path, found: dict[int, Grid]) -> None:
