@@ -23,7 +23,7 @@ from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images
 from train.evaluation.judge import Judge, Judged, confusion, diversity, set_rows
 from train.evaluation.scoring import frequency_nats, nats
-from train.loop.progress import Progress
+from geovq.cli.progress import Progress
 from train.run.folder import Run
 from train.stages import image_tokens, inputs, networks
 

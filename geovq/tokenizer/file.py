@@ -21,7 +21,7 @@ from geovq.assignment.nearest import Nearest
 from geovq.assignment.stencils import TokenStencils
 from geovq.assignment.whitened import Whitened
 from geovq.geometry.placed_codes import CodeField
-from geovq.storage import load_arrays, save_arrays
+from geovq.storage import digest, load_arrays, save_arrays
 from geovq.validation import InputError
 
 _KIND = "geovq.tokenizer"
@@ -33,6 +33,15 @@ _ASSIGNERS: dict[str, type[Assigner]] = {
 }
 _STATISTICS: dict[str, type] = {"field": CodeField, "clusters": ImageClusters, "stencils": TokenStencils}
 """Fields of assigners that hold named tuples of arrays and numbers."""
+
+
+class Source(NamedTuple):
+    """The autoencoder that a tokenizer was fitted to."""
+
+    path: str
+    """Where its weights were."""
+    sha256: str
+    """Of its parameters, see `parameters_digest`."""
 
 
 class Stored(NamedTuple):
@@ -54,6 +63,7 @@ def save_tokenizer(
     image_shape: tuple[int, ...],
     fingerprint: dict[str, np.ndarray],
     decode: Callable | None,
+    source: Source | None = None,
 ) -> str:
     """Writes the file.
 
@@ -65,6 +75,7 @@ def save_tokenizer(
         fingerprint: What the VAE makes of some codes, by which it is known again.
         decode: The decoder whose parameters are saved too, in their own dtypes, or None. Random keys that a module owns are not
             saved: its evaluation does not use them.
+        source: The autoencoder, if it is to be named.
 
     Returns:
         SHA-256 of the content.
@@ -78,6 +89,8 @@ def save_tokenizer(
     if decode is not None:
         arrays |= {f"decoder.{i}": np.asarray(leaf) for i, leaf in enumerate(_parameters(decode))}
     meta = {"kind": _KIND, "version": _VERSION, "assigner": options, "image_shape": image_shape}
+    if source is not None:
+        meta["autoencoder"] = source._asdict()
     return save_arrays(path, arrays, meta)
 
 
@@ -107,6 +120,18 @@ def load_tokenizer(path: str | os.PathLike, decode: Callable) -> Stored:
     codebook = Codebook(arrays["codes"], arrays["position_metrics"])
     assigner = _assigner(path, meta["assigner"], arrays)
     return Stored(codebook, assigner, tuple(meta["image_shape"]), _under(arrays, "probe"), decode)
+
+
+def read_source(path: str | os.PathLike) -> Source | None:
+    """The autoencoder that a tokenizer's file names, or None; errors as `load_arrays`."""
+    found = load_arrays(path)[1].get("autoencoder")
+    return None if found is None else Source(**found)
+
+
+def parameters_digest(encode: Callable, decode: Callable) -> str:
+    """SHA-256 of the parameters that both functions carry, by which an autoencoder is known whatever files it is in."""
+    leaves = [*_parameters(encode), *_parameters(decode)]
+    return digest({f"{i:05}": np.asarray(leaf) for i, leaf in enumerate(leaves)})
 
 
 def describe_assigner(assigner: Assigner) -> str:

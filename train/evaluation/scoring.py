@@ -26,7 +26,7 @@ from geovq.validation import InputError, check_images
 from train.config.assigners import make_assigner
 from train.config.names import ASSIGNERS
 from train.config.options import PRESETS, token_codes
-from train.loop.progress import Progress
+from geovq.cli.progress import Progress
 from train.run.blocks import in_blocks
 from train.run.folder import Run
 from train.run.provenance import provenance

@@ -11,7 +11,7 @@ from geovq.geometry.measured import measure
 from geovq.models.spatial_vae import callables
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images
-from train.loop.progress import Progress
+from geovq.cli.progress import Progress
 from train.run.folder import Run
 from train.stages import inputs, networks
 

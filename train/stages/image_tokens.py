@@ -15,7 +15,7 @@ from geovq.storage import save_arrays
 from geovq.tokenizer.entropy_constrained import CodeNats, assign_entropy_constrained, code_nats
 from geovq.validation import InputError, check_tokens
 from train.config.options import GPTOptions, token_codes
-from train.loop.progress import Progress
+from geovq.cli.progress import Progress
 from train.run.blocks import in_blocks, remove
 from train.run.folder import Run
 from train.run.stage_record import Stage

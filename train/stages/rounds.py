@@ -23,7 +23,7 @@ from geovq.validation import check_images
 from train.config.options import FinetuneOptions
 from train.data.intensities import to_intensities
 from train.loop import loop
-from train.loop.progress import Progress
+from geovq.cli.progress import Progress
 from train.loop.schedule import Schedule
 from train.loop.task import GradientTask, Means, State
 from train.run.blocks import in_blocks
