@@ -7,7 +7,6 @@ everywhere. An image that cannot be read is a record that says why.
 import abc
 import functools
 import hashlib
-import io
 import json
 import os
 import pathlib
@@ -19,7 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from geovq.corpus.folder import find_images
-from geovq.corpus.pixels import read_image
+from geovq.corpus.pixels import decode_image, read_image
 from geovq.validation import InputError
 
 FILES_OF_SHARD = 1000
@@ -219,9 +218,9 @@ def _label(data: bytes) -> str | int:
 def _decoded(name: str, data: bytes, label: str | int | None = None) -> Record:
     """An image out of the bytes of its file."""
     try:
-        return Record(name, read_image(io.BytesIO(data)), label)
+        return Record(name, decode_image(data, name), label)
     except InputError as error:
-        return Record(name, None, label, str(error).replace(repr(io.BytesIO), name))
+        return Record(name, None, label, str(error))
 
 
 def _tar_shards(path: pathlib.Path) -> list[ImageShard]:
