@@ -24,6 +24,7 @@ GEOVQ = [
     "scores",
     "tokenizer",
     "corpus",
+    "cli",
 ]
 """Doors of the library, each of which imports only doors before it."""
 

@@ -1,32 +1,37 @@
-"""Images of a corpus to tokens on disk, shard after shard; a stopped or killed call goes on where it was."""
+"""Images of a corpus to tokens on disk, shard after shard; a stopped or killed call goes on and ends with the same bytes.
+
+Images are encoded in chunks, which depend on the shard alone: so a call that goes on encodes the same images together.
+"""
 
 import contextlib
 import math
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from geovq.batching.plan import DEFAULT_PLAN, Plan
-from geovq.corpus.sources import ImageShard, Record, fingerprint, read_shard
-from geovq.corpus.token_shards import Grid, Header, Shard, Unreadable, begin, finish, has_shard, write_shard
+from geovq.corpus.records import ImageShard, Record, fingerprint, read_records
+from geovq.corpus.token_shards import Header, LeftOut, Shard, Tokens, begin, finish, has_shard, read_shard, write_shard
 from geovq.storage import load_arrays, save_arrays
+from geovq.tokenizer.file import describe_assigner
+from geovq.tokenizer.images import check_image_shape
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError
 
-_NUMBERS = 3 << 22
-"""Numbers of images of one size that are encoded together: 64 of 256x256."""
+_PIXELS, _PIXELS_THROUGH_DECODER = 1 << 21, 1 << 18
+"""Pixels of a chunk, 32 images of 256x256; and for assigners that run the decoder, 4 of them."""
 
-_WAITING = 4
-"""Times as many wait for others of their size at most."""
+_RECORDS = 4096
+"""Images of a chunk at most, however small."""
 
 _SAVE_EVERY = 60.0
 """Seconds after which the tokens of an unfinished shard are saved."""
 
 Progress = Callable[[int, int], None]
-"""Images that are done since the last call, and how many of them could not be read."""
+"""Called with the images encoded and left out since the last call."""
 
 
 class Encoded(NamedTuple):
@@ -34,7 +39,8 @@ class Encoded(NamedTuple):
 
     images: int
     """Encoded by this call."""
-    unreadable: int
+    left_out: int
+    """By this call: could not be read or encoded."""
     complete: bool
     """Whether all shards are there."""
 
@@ -46,7 +52,7 @@ class Share(NamedTuple):
     count: int = 1
 
 
-class _Stopped(Exception):  # noqa: N818  # not an error
+class _StopError(Exception):
     """The caller wants to stop."""
 
 
@@ -71,10 +77,12 @@ def encode_corpus(
     pad: bool = False,
     share: Share = Share(),
     plan: Plan = DEFAULT_PLAN,
-    progress: Progress = lambda images, unreadable: None,
+    progress: Progress = lambda images, left_out: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Encoded:
     """Encodes what is not there yet. Tokens do not depend on where a call before was stopped.
+
+    An image that cannot be read, or that the tokenizer refuses, is left out and listed with the reason.
 
     Args:
         tokenizer: What encodes.
@@ -84,105 +92,136 @@ def encode_corpus(
         pad: Whether images whose sides the stride does not divide are padded, see `Tokenizer.encode`.
         share: Which of the shards this process encodes.
         plan: How much at once and on which devices.
-        progress: Called after every group of images.
-        stop: Asked after every group of images; once it says yes, what is done is saved and the call ends.
+        progress: Called after every chunk.
+        stop: Asked after every chunk; once it says yes, what is done is saved and the call ends.
 
     Returns:
         How it ended.
 
     Raises:
-        InputError: The folder holds tokens of another tokenizer or of other images; images that the tokenizer refuses; a full disk.
+        InputError: The folder holds tokens of another tokenizer or of other images; images of other channels, or of sides that the
+            stride does not divide, without `pad`; a full disk.
     """
-    header = Header(
-        tokenizer_sha256, tokenizer.num_codes, tokenizer.num_quantizers, fingerprint(shards), len(shards)
-    )
+    assigner = describe_assigner(tokenizer.assigner)
+    counts = tokenizer.num_codes, tokenizer.num_quantizers
+    header = Header(tokenizer_sha256, assigner, *counts, fingerprint(shards), len(shards))
     begin(folder, header)
-    counts = [0, 0]
+    images, left_out = 0, 0
 
-    def count(images: int, unreadable: int) -> None:
-        counts[0] += images
-        counts[1] += unreadable
-        progress(images, unreadable)
+    def count(some: int, without: int) -> None:
+        nonlocal images, left_out
+        images, left_out = images + some, left_out + without
+        progress(some, without)
 
     work = _Work(tokenizer, folder, header, pad, plan, count, stop)
-    with contextlib.suppress(_Stopped):
+    with contextlib.suppress(_StopError):
         for number in range(share.index, len(shards), share.count):
             if not has_shard(folder, number):
                 _encode_shard(work, shards[number], number)
     complete = all(has_shard(folder, number) for number in range(len(shards)))
     if complete:
         finish(folder)
-    return Encoded(counts[0], counts[1], complete)
+    return Encoded(images, left_out, complete)
+
+
+def count_images(shards: Sequence[ImageShard], folder: pathlib.Path) -> tuple[int, int]:
+    """Images of a corpus that are in a folder of its tokens already, left out or not, and all images."""
+    done, total = 0, 0
+    for number, shard in enumerate(shards):
+        if has_shard(folder, number):
+            found, _ = read_shard(folder, number)
+            here = whole = len(found["names"]) + len(found["left_out"])
+        else:
+            here, whole = _load_part(_part_path(folder, number)).count, len(shard)
+        done, total = done + here, total + whole
+    return done, total
 
 
 def _encode_shard(work: _Work, shard: ImageShard, number: int) -> None:
-    part = work.folder / f".{number:05}.part.npz"
-    found = _load_part(part, work)
-    names: list[str] = []
-    labels: list[str | int | None] = []
-    unreadable: list[Unreadable] = []
-    waiting: dict[tuple[int, ...], list[tuple[int, Record]]] = {}
+    path = _part_path(work.folder, number)
+    found = _load_part(path)
     saved = time.monotonic()
-
-    def encode(group: list[tuple[int, Record]]) -> None:
-        nonlocal saved
-        images = np.stack([record.image for _, record in group])  # type: ignore[arg-type]
-        try:
-            tokens = work.tokenizer.encode(images, pad=work.pad, plan=work.plan)
-        except InputError as error:
-            raise InputError(f"{shard.name}, {group[0][1].name}: {error}") from error
-        found.update({i: grid for (i, _), grid in zip(group, tokens, strict=True)})
-        work.progress(len(group), 0)
-        if work.stop() or time.monotonic() - saved > _SAVE_EVERY:
-            _save_part(part, found)
-            saved = time.monotonic()
+    runs_decoder = work.tokenizer.assigner.needs_images or work.tokenizer.assigner.needs_metrics
+    pixels = _PIXELS_THROUGH_DECODER if runs_decoder else _PIXELS
+    for chunk in _chunks(read_records(shard, found.count), pixels):
+        more = _encode_chunk(work, chunk)
+        found = Shard(*(before + new for before, new in zip(found, more, strict=True)))
+        work.progress(len(more.names), len(more.left_out))
         if work.stop():
-            raise _Stopped
+            _save_part(path, found)
+            raise _StopError
+        if time.monotonic() - saved > _SAVE_EVERY:
+            _save_part(path, found)
+            saved = time.monotonic()
+    write_shard(work.folder, number, work.header, found)
+    path.unlink(missing_ok=True)
 
-    for i, record in enumerate(read_shard(shard)):
-        if record.image is None:
-            unreadable.append(Unreadable(record.name, record.error))
-            work.progress(0, 1)
+
+def _chunks(records: Iterable[Record], pixels: int) -> Iterator[list[Record]]:
+    """Consecutive images of so many pixels together, the last image beyond them included."""
+    chunk: list[Record] = []
+    size = 0
+    for record in records:
+        chunk.append(record)
+        size += 0 if record.image is None else math.prod(record.image.shape[:2])
+        if size >= pixels or len(chunk) == _RECORDS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _encode_chunk(work: _Work, chunk: list[Record]) -> Shard:
+    """Images of one size are encoded together."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, record in enumerate(chunk):
+        if record.image is not None:
+            groups.setdefault(record.image.shape, []).append(i)
+    tokens: dict[int, Tokens] = {}
+    refused = {i: record.error for i, record in enumerate(chunk) if record.image is None}
+    for shape, indices in groups.items():
+        check_image_shape(chunk[indices[0]].name, shape, work.tokenizer.sizes, pad=work.pad)
+        images = np.stack([chunk[i].image for i in indices])  # type: ignore[arg-type]  # those without are in no group
+        try:
+            found = work.tokenizer.encode(images, pad=work.pad, plan=work.plan)
+        except InputError as error:
+            refused |= dict.fromkeys(indices, str(error))
             continue
-        names.append(record.name)
-        labels.append(record.label)
-        place = len(names) - 1
-        if place in found:
-            continue
-        group = waiting.setdefault(record.image.shape, [])
-        group.append((place, record))
-        if len(group) * record.image.size >= _NUMBERS or _numbers(waiting) >= _WAITING * _NUMBERS:
-            largest = max(waiting, key=lambda shape: len(waiting[shape]) * math.prod(shape))
-            encode(waiting.pop(largest))
-    for group in waiting.values():
-        encode(group)
-    given = None if all(label is None for label in labels) else ["" if label is None else label for label in labels]
-    grids = [found[i] for i in range(len(names))]
-    write_shard(work.folder, number, work.header, Shard(names, grids, given, unreadable))
-    part.unlink(missing_ok=True)
+        for i, grid in zip(indices, found, strict=True):
+            if grid.max() >= work.header.num_codes:
+                refused[i] = "tokens: expected codes for all, found some that no code reaches; fit with components='bridge'."
+            else:
+                tokens[i] = grid.astype(work.header.dtype)
+    done = [record for i, record in enumerate(chunk) if i in tokens]
+    return Shard(
+        [record.name for record in done],
+        [tokens[i] for i in sorted(tokens)],
+        [record.image.shape[:2] for record in done if record.image is not None],
+        [record.label for record in done],
+        [LeftOut(chunk[i].name, refused[i]) for i in sorted(refused)],
+    )
 
 
-def _numbers(waiting: dict[tuple[int, ...], list[tuple[int, Record]]]) -> int:
-    return sum(len(group) * math.prod(shape) for shape, group in waiting.items())
+def _part_path(folder: pathlib.Path, number: int) -> pathlib.Path:
+    return folder / f".{number:05}.part.npz"
 
 
-def _save_part(path: pathlib.Path, found: dict[int, Grid]) -> None:
-    """The tokens of the images of a shard that are done."""
-    order = sorted(found)
-    shapes = np.array([found[i].shape for i in order], np.int64)
-    flat = np.concatenate([found[i].reshape(-1) for i in order])
-    save_arrays(path, {"indices": np.array(order, np.int64), "shapes": shapes, "tokens": flat}, {})
+def _save_part(path: pathlib.Path, found: Shard) -> None:
+    """The images of a shard that are done."""
+    flat = np.concatenate([np.empty(0, np.uint8), *(each.reshape(-1) for each in found.tokens)])
+    meta = found._replace(tokens=[])._asdict() | {"shapes": [each.shape for each in found.tokens]}
+    save_arrays(path, {"tokens": flat}, meta)
 
 
-def _load_part(path: pathlib.Path, work: _Work) -> dict[int, Grid]:
-    if not path.exists():
-        return {}
-    try:
-        arrays, _ = load_arrays(path)
-    except InputError:
-        return {}  # damaged: the shard is encoded anew
-    ends = np.cumsum(arrays["shapes"].prod(axis=1))
-    parts = np.split(arrays["tokens"], ends[:-1])
-    return {
-        int(i): part.reshape(shape) for i, part, shape in zip(arrays["indices"], parts, arrays["shapes"], strict=True)
-    }
+def _load_part(path: pathlib.Path) -> Shard:
+    if path.exists():
+        with contextlib.suppress(InputError):  # damaged: the shard is encoded anew
+            arrays, meta = load_arrays(path)
+            shapes = [tuple(shape) for shape in meta.pop("shapes")]
+            ends = np.cumsum([math.prod(shape) for shape in shapes]).astype(int)
+            pieces = np.split(arrays["tokens"], ends[:-1]) if shapes else []
+            meta["tokens"] = [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+            meta["sizes"] = [tuple(size) for size in meta["sizes"]]
+            meta["left_out"] = [LeftOut(*each) for each in meta["left_out"]]
+            return Shard(**meta)
+    return Shard([], [], [], [], [])

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import struct
+import threading
 import types
 import warnings
 import zlib
@@ -23,6 +24,9 @@ _WHITE = (255, 255, 255, 255)
 
 _ORIENTATION = 0x0112
 """EXIF's tag of how the camera was held: 5 to 8 exchange height and width."""
+
+_OPENING = threading.Lock()
+"""What warnings do is changed for the whole process, so one thread at a time changes it."""
 
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error, zlib.error)
 """Errors of a damaged file: Pillow lets those of its parsers through."""
@@ -67,11 +71,12 @@ def _open(file: str | os.PathLike | io.BytesIO, name: str) -> Iterator[Any]:
     """An image of Pillow; what goes wrong here or inside the block becomes an error that names the file."""
     pil = _pillow().Image
     try:
-        with warnings.catch_warnings():
+        with _OPENING, warnings.catch_warnings():
             warnings.simplefilter("error", pil.DecompressionBombWarning)
-            with pil.open(file, formats=_FORMATS) as image:
-                _check_single(name, image)
-                yield image
+            opened = pil.open(file, formats=_FORMATS)  # reads the header alone
+        with opened as image:
+            _check_single(name, image)
+            yield image
     except InputError:
         raise
     except (pil.DecompressionBombWarning, pil.DecompressionBombError) as error:
