@@ -1,1 +1,1 @@
-"""The command line: `geovq fit | encode | decode | score | info`. May import everything; `main` is free of JAX until a command runs."""
+"""The command line: `geovq fit | encode | decode | score | export | info`. May import everything; JAX when a command runs."""

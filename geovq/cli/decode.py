@@ -1,37 +1,27 @@
 """geovq decode: images of tokens, as PNG files."""
 
 import argparse
-import pathlib
 
-import numpy as np
-
-from geovq.cli.loading import load, plan_of, same_command
+from geovq.cli.loading import load, plan_of
 from geovq.cli.progress import Progress
-from geovq.cli.stopping import stoppable
-from geovq.corpus.token_shards import open_tokens
-from geovq.storage import stored_digest
+from geovq.cli.stopping import end_stopped, stoppable
+from geovq.corpus.decoding import decode_corpus
+from geovq.corpus.token_folder import open_tokens
+from geovq.tokenizer.file import summarize
 from geovq.validation import InputError
 
 
 def run(options: argparse.Namespace) -> None:
     """Decodes every image that has no file yet."""
-    from PIL import Image
-
     tokens = open_tokens(options.tokens)
-    if tokens.header.tokenizer != stored_digest(options.tokenizer):
-        raise InputError(f"{options.tokens}: expected tokens of {options.tokenizer}, found those of another tokenizer; pass that.")
-    tokenizer = load(options)
+    if tokens.header.tokenizer != (found := summarize(options.tokenizer).sha256):
+        raise InputError(
+            f"{options.tokens}: expected tokens of {options.tokenizer}, sha256 {found[:16]}, found those of another tokenizer, "
+            f"{tokens.header.tokenizer[:16]}; pass that one's file."
+        )
+    tokenizer, _ = load(options)
     with stoppable() as stop, Progress("decode", len(tokens), "images") as progress:
-        for image in tokens:
-            path = options.out / pathlib.PurePosixPath(image.name).with_suffix(".png")
-            if not path.exists():
-                decoded = tokenizer.decode(image.tokens[None].astype(np.int32), plan=plan_of(options))[0]
-                path.parent.mkdir(parents=True, exist_ok=True)
-                unfinished = path.with_name(f".{path.name}")
-                Image.fromarray(np.round(255 * decoded).astype(np.uint8)).save(unfinished, "PNG")
-                unfinished.replace(path)
-            progress(1)
-            if stop():
-                print(f"stopped; this goes on: {same_command()}")
-                raise SystemExit(130)
-    print(f"decode: {len(tokens):,} images -> {options.out}")
+        done = decode_corpus(tokenizer, tokens, options.out, plan=plan_of(options), progress=progress, stop=stop)
+    if done < len(tokens):
+        end_stopped(f"{done:,} of {len(tokens):,} images")
+    print(f"decode: {done:,} images in {options.out}")

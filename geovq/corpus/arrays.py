@@ -1,10 +1,10 @@
 """Shards of `.npy` and `.npz` files: rows of an array of bytes, read a block at a time."""
 
+import abc
 import functools
 import pathlib
 import threading
 import zipfile
-from typing import Protocol
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
@@ -20,17 +20,18 @@ _LABELS = "iuU"
 """Kinds of dtypes that labels have: whole numbers and text."""
 
 
-class Rows(Protocol):
+class Rows(abc.ABC):
     """An array on disk."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
 
+    @abc.abstractmethod
     def read(self, start: int, stop: int) -> Shaped[np.ndarray, "..."]:
         """Rows start to stop - 1."""
 
 
-class _Npy:
+class _Npy(Rows):
     """Rows of an `.npy`, read and not mapped: pages of a mapped file count as memory of the process."""
 
     def __init__(self, path: pathlib.Path):
@@ -40,14 +41,14 @@ class _Npy:
         self._path, self._offset = path, mapped.offset
         self.shape, self.dtype = mapped.shape, mapped.dtype
 
-    def read(self, start: int, stop: int) -> np.ndarray:
+    def read(self, start: int, stop: int) -> Shaped[np.ndarray, "..."]:
         row = int(np.prod(self.shape[1:]))
         offset = self._offset + start * row * self.dtype.itemsize
         found = np.fromfile(self._path, self.dtype, (stop - start) * row, offset=offset)
         return found.reshape(stop - start, *self.shape[1:])
 
 
-class _Npz:
+class _Npz(Rows):
     """Rows of the array `images` of an `.npz`, of which one file at a time is in memory."""
 
     def __init__(self, path: pathlib.Path):
@@ -57,7 +58,7 @@ class _Npz:
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             self.shape, _, self.dtype = read(file)
 
-    def read(self, start: int, stop: int) -> np.ndarray:
+    def read(self, start: int, stop: int) -> Shaped[np.ndarray, "..."]:
         with _LOADING:
             return _images_of(self._path)[start:stop]
 

@@ -25,8 +25,8 @@ def claim(folder: pathlib.Path, name: str, made_from: Mapping[str, Any]) -> None
         changed = [key for key, value in made_from.items() if found.get(key) != value]
         if changed:
             raise InputError(
-                f"{folder}: expected a folder that was begun with the same {' and '.join(changed)}, found another; choose another "
-                "folder, or remove this one."
+                f"{folder}: expected a folder that was begun with the same {' and '.join(changed)}, found another; choose "
+                "another folder, or remove this one."
             )
         return
     try:
@@ -34,5 +34,7 @@ def claim(folder: pathlib.Path, name: str, made_from: Mapping[str, Any]) -> None
     except OSError as error:
         raise InputError(f"{folder}: expected a folder, found: {error.strerror}; choose another.") from error
     if others:
-        raise InputError(f"{folder}: expected no such folder, or an empty one, found {min(others)} in it; choose another.")
+        raise InputError(
+            f"{folder}: expected no such folder, or an empty one, found {min(others)} in it; choose another."
+        )
     write_json(folder / name, dict(made_from))

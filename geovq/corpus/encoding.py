@@ -52,6 +52,9 @@ class Share(NamedTuple):
     count: int = 1
 
 
+_WHOLE = Share()
+
+
 class _StopError(Exception):
     """The caller wants to stop."""
 
@@ -75,7 +78,7 @@ def encode_corpus(
     folder: pathlib.Path,
     *,
     pad: bool = False,
-    share: Share = Share(),
+    share: Share = _WHOLE,
     plan: Plan = DEFAULT_PLAN,
     progress: Progress = lambda images, left_out: None,
     stop: Callable[[], bool] = lambda: False,
@@ -99,8 +102,8 @@ def encode_corpus(
         How it ended.
 
     Raises:
-        InputError: The folder holds tokens of another tokenizer or of other images; images of other channels, or of sides that the
-            stride does not divide, without `pad`; a full disk.
+        InputError: The folder holds tokens of another tokenizer or of other images; images of other channels, or without `pad`
+            of sides that the stride does not divide; a full disk.
     """
     assigner = describe_assigner(tokenizer.assigner)
     counts = tokenizer.num_codes, tokenizer.num_quantizers
@@ -189,7 +192,9 @@ def _encode_chunk(work: _Work, chunk: list[Record]) -> Shard:
             continue
         for i, grid in zip(indices, found, strict=True):
             if grid.max() >= work.header.num_codes:
-                refused[i] = "tokens: expected codes for all, found some that no code reaches; fit with components='bridge'."
+                refused[i] = (
+                    "tokens: expected codes for all, found some that no code reaches; fit with components='bridge'."
+                )
             else:
                 tokens[i] = grid.astype(work.header.dtype)
     done = [record for i, record in enumerate(chunk) if i in tokens]

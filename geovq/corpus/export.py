@@ -50,7 +50,9 @@ def export_stream(tokens: TokenFolder, path: str | os.PathLike, *, separator: bo
     length = 0
     with _unfinished(path) as unfinished, unfinished.open("wb") as file:
         for image in tokens:
-            flat = image.tokens.reshape(-1, quantizers).astype(dtype) + np.arange(quantizers, dtype=dtype) * dtype.type(codes)
+            flat = image.tokens.reshape(-1, quantizers).astype(dtype) + np.arange(quantizers, dtype=dtype) * dtype.type(
+                codes
+            )
             file.write(head + flat.tobytes())
             length += flat.size + separator
     found = Stream(dtype.str, vocabulary, codes * quantizers if separator else None, length)

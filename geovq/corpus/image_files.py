@@ -47,7 +47,9 @@ class ImageFiles(ImageShard):
         try:
             data = path.read_bytes()
         except OSError as error:
-            return Record(name, None, label, f"{name}: expected a file that can be read, found: {error.strerror}; check it.")
+            return Record(
+                name, None, label, f"{name}: expected a file that can be read, found: {error.strerror}; check it."
+            )
         return decode_record(name, data, label)
 
 

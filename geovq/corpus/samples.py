@@ -26,7 +26,12 @@ class Sample(NamedTuple):
 
 
 def sample_crops(
-    shards: Sequence[ImageShard], size: int, n: int, seed: int = 0, *, progress: Callable[[int], None] = lambda crops: None
+    shards: Sequence[ImageShard],
+    size: int,
+    n: int,
+    seed: int = 0,
+    *,
+    progress: Callable[[int], None] = lambda crops: None,
 ) -> Sample:
     """Square crops, drawn as `draw_crops` draws them; images that cannot be read are left out, too.
 

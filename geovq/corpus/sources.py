@@ -39,8 +39,8 @@ def open_images(source: str | os.PathLike, *, labels: bool = False) -> list[Imag
     """The shards of a corpus, in an order that does not depend on the machine.
 
     Args:
-        source: A folder, nested or not, of image files (PNG, JPEG, WebP), or of files that hold many images each: WebDataset tars,
-            `.npy` with uint8 (n, H, W, C) or (n, H, W), `.npz` with such an array `images` and perhaps `labels`, array_record
+        source: A folder, nested or not, of image files (PNG, JPEG, WebP), or of files that hold many images: WebDataset tars;
+            `.npy` with uint8 (n, H, W, C) or (n, H, W); `.npz` with such an array `images` and perhaps `labels`; array_record
             files whose records are image files. Or one such file.
         labels: Whether the folder that directly holds an image file is its label. Tars have labels in members that end in `.cls`
             or `.txt`.
@@ -58,7 +58,9 @@ def open_images(source: str | os.PathLike, *, labels: bool = False) -> list[Imag
     kind = _kind_of(path.name) if path.exists() else None
     if kind is None:
         found = "a file with another ending" if path.exists() else "nothing"
-        raise InputError(f"{path}: expected a folder of images, or a file that ends in {_ENDINGS}, found {found}; check the path.")
+        raise InputError(
+            f"{path}: expected a folder of images, or a file that ends in {_ENDINGS}, found {found}; check the path."
+        )
     if kind == _FILES:
         return [ImageFiles(path.parent, [path.name], labels)]
     return _OPEN[kind](path, path.name)
@@ -86,4 +88,3 @@ def _open_folder(folder: pathlib.Path, labels: bool) -> list[ImageShard]:
 
 def _kind_of(name: str) -> str | None:
     return next((kind for kind, ending in _KINDS.items() if ending.search(name)), None)
-

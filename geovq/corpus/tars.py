@@ -65,7 +65,9 @@ class Tar(ImageShard):
         name, (offset, size, label_offset, label_size) = f"{self.name}/{member}", place
         path = pathlib.PurePosixPath(member)
         if path.is_absolute() or ".." in path.parts:
-            return Record(name, None, None, f"{name}: expected a path inside the tar, found one that leaves it; rename it.")
+            return Record(
+                name, None, None, f"{name}: expected a path inside the tar, found one that leaves it; rename it."
+            )
         label = None if label_size < 0 else _as_label(_slice(file, label_offset, label_size))
         return decode_record(name, _slice(file, offset, size), label)
 
@@ -88,7 +90,9 @@ def _read_index(path: pathlib.Path) -> _Index:
         with tarfile.open(path, "r:") as file:
             members = {member.name: (member.offset_data, member.size) for member in file if member.isreg()}
     except (OSError, tarfile.TarError) as error:
-        raise InputError(f"{path}: expected a whole tar without compression, found: {error}; write the file again.") from error
+        raise InputError(
+            f"{path}: expected a whole tar without compression, found: {error}; write the file again."
+        ) from error
     names = [name for name in members if name.lower().endswith(SUFFIXES)]
     places = [(*members[name], *_label_of(name, members)) for name in names]
     return _Index(names, np.array(places, np.int64).reshape(-1, 4))

@@ -37,7 +37,7 @@ class TokenFolder(Sequence[Image]):
             header: Of its index.
             entries: Of its index, one for each shard.
         """
-        self.header, self._folder, self._entries = header, folder, entries
+        self.header, self.entries, self._folder = header, entries, folder
         self._ends = list(itertools.accumulate((entry.images for entry in entries), initial=0))
         self._streams: dict[int, np.ndarray] = {}
         self._names: tuple[int, dict[str, Any], np.ndarray] | None = None
@@ -65,13 +65,13 @@ class TokenFolder(Sequence[Image]):
     @property
     def num_shards(self) -> int:
         """Shards of the folder."""
-        return len(self._entries)
+        return len(self.entries)
 
     @property
     def grids(self) -> Mapping[tuple[int, int], int]:
         """How many images have each grid (h, w)."""
         found: collections.Counter[tuple[int, int]] = collections.Counter()
-        for entry in self._entries:
+        for entry in self.entries:
             for h, w, count in entry.grids:
                 found[h, w] += count
         return found
@@ -83,7 +83,7 @@ class TokenFolder(Sequence[Image]):
 
     def left_out(self) -> Iterator[LeftOut]:
         """Images of the corpus that have no tokens, and why."""
-        for number, entry in enumerate(self._entries):
+        for number, entry in enumerate(self.entries):
             if entry.left_out:
                 yield from (LeftOut(*each) for each in self._contents(number)[0]["left_out"])
 
@@ -106,7 +106,9 @@ class TokenFolder(Sequence[Image]):
         shape = (*found["grids"][i], self.num_quantizers)
         tokens = self.stream(number)[offsets[i] : offsets[i + 1]].reshape(shape)
         height, width = found["sizes"][i]
-        return Image(found["names"][i], tokens if shape[-1] > 1 else tokens[..., 0], found["labels"][i], (height, width))
+        return Image(
+            found["names"][i], tokens if shape[-1] > 1 else tokens[..., 0], found["labels"][i], (height, width)
+        )
 
     def __iter__(self) -> Iterator[Image]:
         """All images in order."""
@@ -124,7 +126,7 @@ class TokenFolder(Sequence[Image]):
         """
         if number not in self._streams:
             path = shard_path(self._folder, number).with_suffix(".bin")
-            count = self.num_quantizers * sum(h * w * images for h, w, images in self._entries[number].grids)
+            count = self.num_quantizers * sum(h * w * images for h, w, images in self.entries[number].grids)
             wanted, size = count * self.header.dtype.itemsize, path.stat().st_size if path.exists() else None
             if size != wanted:
                 found = "no file" if size is None else f"{size:,} bytes"
@@ -151,7 +153,7 @@ class TokenFolder(Sequence[Image]):
         shape = (h, w, self.num_quantizers)
         array = np.empty((self.grids[grid], *shape), self.header.dtype)
         done = 0
-        for number, entry in enumerate(self._entries):
+        for number, entry in enumerate(self.entries):
             stream = self.stream(number)
             if [(h, w)] == [(each[0], each[1]) for each in entry.grids]:
                 rows = stream.reshape(-1, *shape)
@@ -180,11 +182,13 @@ class TokenFolder(Sequence[Image]):
         Raises:
             InputError: A shard is not what was written.
         """
-        for number, entry in enumerate(self._entries):
+        for number, entry in enumerate(self.entries):
             self._contents(number)
             if hashlib.sha256(self.stream(number)).hexdigest() != entry.sha256:
                 path = shard_path(self._folder, number).with_suffix(".bin")
-                raise InputError(f"{path}: expected the tokens that were written, found others; encode into a new folder.")
+                raise InputError(
+                    f"{path}: expected the tokens that were written, found others; encode into a new folder."
+                )
 
     def _only_grid(self) -> tuple[int, int]:
         if len(self.grids) != 1:
@@ -200,7 +204,7 @@ class TokenFolder(Sequence[Image]):
         """The JSON of a shard, and where the tokens of its images begin and end."""
         if self._names is None or self._names[0] != number:
             found, sha256 = read_shard(self._folder, number)
-            if sha256 != self._entries[number].sha256_of_names:
+            if sha256 != self.entries[number].sha256_of_names:
                 raise InputError(
                     f"{shard_path(self._folder, number)}: expected what the index names, found another file; encode into a new "
                     "folder."

@@ -142,7 +142,9 @@ def read_shard(folder: pathlib.Path, number: int) -> tuple[dict[str, Any], str]:
     path = shard_path(folder, number)
     found = read_json(path)
     if not isinstance(found, dict) or found.keys() != {"names", "grids", "sizes", "labels", "left_out", "sha256"}:
-        raise InputError(f"{path}: expected names and grids of a shard, found another file; remove it and encode again.")
+        raise InputError(
+            f"{path}: expected names and grids of a shard, found another file; remove it and encode again."
+        )
     return found, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -170,7 +172,9 @@ def read_index(folder: pathlib.Path) -> tuple[Header, list[Entry]]:
     """
     path = folder / INDEX
     if not path.exists():
-        raise InputError(f"{folder}: expected a folder of tokens, found no {INDEX} in it; pass what `geovq encode` wrote.")
+        raise InputError(
+            f"{folder}: expected a folder of tokens, found no {INDEX} in it; pass what `geovq encode` wrote."
+        )
     found = read_json(path)
     wanted = {"kind", "version", *Header._fields}
     if (
@@ -183,7 +187,7 @@ def read_index(folder: pathlib.Path) -> tuple[Header, list[Entry]]:
     if "shards" not in found:
         there = sum(has_shard(folder, number) for number in range(header.num_shards))
         raise InputError(
-            f"{folder}: expected all of its {header.num_shards} shards, found {there} and no end; run the command again that began "
-            "it."
+            f"{folder}: expected all of its {header.num_shards} shards, found {there} and no end; run the command again that "
+            "began it."
         )
     return header, [Entry(**entry) for entry in found["shards"]]

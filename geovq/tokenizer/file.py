@@ -20,6 +20,7 @@ from geovq.assignment.local import Local
 from geovq.assignment.nearest import Nearest
 from geovq.assignment.stencils import TokenStencils
 from geovq.assignment.whitened import Whitened
+from geovq.decoder.adapters import as_partial
 from geovq.geometry.placed_codes import CodeField
 from geovq.storage import digest, load_arrays, save_arrays
 from geovq.validation import InputError
@@ -108,12 +109,7 @@ def load_tokenizer(path: str | os.PathLike, decode: Callable) -> Stored:
     Raises:
         InputError: The file is missing, damaged, or not a tokenizer, or its parameters are of another decoder.
     """
-    arrays, meta = load_arrays(path)
-    if meta.get("kind") != _KIND or meta.get("version") not in (4, _VERSION):
-        raise InputError(
-            f"{path}: expected a tokenizer of version {_VERSION}, found {meta.get('kind') or 'a file of other arrays'} "
-            f"{meta.get('version', '')}; pass what Tokenizer.save of this version wrote, or fit and save again."
-        )
+    arrays, meta = _load(path)
     stored = _under(arrays, "decoder")
     if stored:
         decode = _with_parameters(path, decode, [stored[str(i)] for i in range(len(stored))])
@@ -122,15 +118,49 @@ def load_tokenizer(path: str | os.PathLike, decode: Callable) -> Stored:
     return Stored(codebook, assigner, tuple(meta["image_shape"]), _under(arrays, "probe"), decode)
 
 
-def read_source(path: str | os.PathLike) -> Source | None:
-    """The autoencoder that a tokenizer's file names, or None; errors as `load_arrays`."""
-    found = load_arrays(path)[1].get("autoencoder")
-    return None if found is None else Source(**found)
+class Summary(NamedTuple):
+    """What a file says without its autoencoder."""
+
+    sha256: str
+    """Of the content."""
+    num_quantizers: int
+    num_codes: int
+    channels: int
+    """Numbers d of a code."""
+    assigner: str
+    image_shape: tuple[int, ...]
+    """(H, W, C) of the images that it was fitted to."""
+    autoencoder: Source | None
+    """None where the file does not name it."""
+
+
+def summarize(path: str | os.PathLike) -> Summary:
+    """Reads what a file says without its autoencoder; errors as `load_tokenizer`."""
+    arrays, meta = _load(path)
+    source = meta.get("autoencoder")
+    return Summary(
+        digest(arrays, meta),
+        *arrays["codes"].shape,
+        describe_assigner(_assigner(path, meta["assigner"], arrays)),
+        tuple(meta["image_shape"]),
+        None if source is None else Source(**source),
+    )
+
+
+def _load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and metadata of a tokenizer's file."""
+    arrays, meta = load_arrays(path)
+    if meta.get("kind") != _KIND or meta.get("version") not in (4, _VERSION):
+        raise InputError(
+            f"{path}: expected a tokenizer of version {_VERSION}, found {meta.get('kind') or 'a file of other arrays'} "
+            f"{meta.get('version', '')}; pass what Tokenizer.save of this version wrote, or fit and save again."
+        )
+    return arrays, meta
 
 
 def parameters_digest(encode: Callable, decode: Callable) -> str:
     """SHA-256 of the parameters that both functions carry, by which an autoencoder is known whatever files it is in."""
-    leaves = [*_parameters(encode), *_parameters(decode)]
+    leaves = [*_parameters(as_partial(encode, "encode")), *_parameters(as_partial(decode, "decode"))]
     return digest({f"{i:05}": np.asarray(leaf) for i, leaf in enumerate(leaves)})
 
 

@@ -49,7 +49,9 @@ def test_help_is_instant_and_names_all_commands():
     found = geovq("--help")
     assert found.returncode == 0
     assert all(command in found.stdout for command in ("fit", "encode", "decode", "score", "info"))
-    code = "import sys; import geovq.cli.main; assert 'jax' not in sys.modules; assert 'numpy' not in sys.modules or True"
+    code = (
+        "import sys; import geovq.cli.main; assert 'jax' not in sys.modules; assert 'numpy' not in sys.modules or True"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert time.monotonic() - began < 60
 
@@ -76,12 +78,18 @@ def test_a_newcomers_path(folder, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["encode", "photos.npz", "photographs", "--out", "tokens", "--autoencoder", "other"], "other: expected the autoencoder that"),
+        (
+            ["encode", "photos.npz", "photographs", "--out", "tokens", "--autoencoder", "other"],
+            "other: expected the autoencoder that",
+        ),
         (["encode", "nowhere.npz", "photographs", "--out", "tokens"], "nowhere.npz: expected"),
         (["encode", "photos.npz", "nowhere", "--out", "tokens"], "nowhere: expected a folder of images"),
         (["decode", "photos.npz", "photographs", "--out", "images"], "expected a folder of tokens"),
         (["info", "nowhere"], "nowhere: expected"),
-        (["score", "photos.npz", "photographs", "--assigner", "whitened", "--perceptual", "1"], "perceptual: expected an assigner"),
+        (
+            ["score", "photos.npz", "photographs", "--assigner", "whitened", "--perceptual", "1"],
+            "perceptual: expected an assigner",
+        ),
     ],
 )
 def test_bad_input_is_refused_in_one_line(folder, words, message):

@@ -79,13 +79,17 @@ def test_a_stopped_call_goes_on_and_ends_with_the_same_bytes(tokenizer, folder, 
         with pytest.raises(InputError, match="expected all of its 3 shards"):
             open_tokens(tmp_path / "stopped")
     assert calls > 1
-    whole, stopped = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("whole", "stopped"))
+    whole, stopped = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("whole", "stopped")
+    )
     assert whole == stopped
 
 
 def test_shares_are_encoded_by_several_processes(tokenizer, folder, tmp_path):
     shards = open_images(folder)
-    ends = [encode_corpus(tokenizer, "sha", shards, tmp_path / "out", pad=True, share=Share(i, 2)).complete for i in (1, 0)]
+    ends = [
+        encode_corpus(tokenizer, "sha", shards, tmp_path / "out", pad=True, share=Share(i, 2)).complete for i in (1, 0)
+    ]
     assert ends == [False, True]
     assert len(open_tokens(tmp_path / "out")) == 8
 
