@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
@@ -26,7 +25,7 @@ def stoppable() -> Iterator[Callable[[], bool]]:
         if asked:
             os._exit(128 + number)
         asked = True
-        os.write(sys.stderr.fileno(), b"\nstopping after this chunk; once more stops at once\n")
+        os.write(2, b"\nstopping after this chunk; once more stops at once\n")
 
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     taken = [number for number, handler in before.items() if handler != signal.SIG_IGN]

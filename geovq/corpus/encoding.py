@@ -123,6 +123,8 @@ def encode_corpus(
                 _encode_shard(work, shards[number], number)
     complete = all(has_shard(folder, number) for number in range(len(shards)))
     if complete:
+        for left in folder.glob(".[0-9]*"):  # of calls that were killed
+            left.unlink(missing_ok=True)
         finish(folder)
     return Encoded(images, left_out, complete)
 

@@ -45,7 +45,7 @@ def export_stream(tokens: TokenFolder, path: str | os.PathLike, *, separator: bo
     codes, quantizers = tokens.num_codes, tokens.num_quantizers
     vocabulary = codes * quantizers + separator
     dtype = smallest_dtype(vocabulary)
-    head = np.full(int(separator), codes * quantizers, dtype).tobytes()
+    head = np.array([codes * quantizers] * separator, dtype).tobytes()
     path = pathlib.Path(path)
     length = 0
     with _unfinished(path) as unfinished, unfinished.open("wb") as file:

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
 from geovq.validation import InputError
 
@@ -66,7 +66,7 @@ def read_records(shard: ImageShard, start: int = 0) -> Iterator[Record]:
     return itertools.chain.from_iterable(_read(_Blocks(shard, start)))
 
 
-def read_chosen(shards: Sequence[ImageShard], indices: Sequence[int]) -> Iterator[Record]:
+def read_chosen(shards: Sequence[ImageShard], indices: Int[np.ndarray, " m"]) -> Iterator[Record]:
     """Some images of a corpus, in the order of their indices; no other one is opened.
 
     Args:
@@ -105,7 +105,7 @@ class _Blocks:
 class _Chosen:
     """Single images of several shards, as a data source of grain."""
 
-    def __init__(self, shards: Sequence[ImageShard], indices: Sequence[int]):
+    def __init__(self, shards: Sequence[ImageShard], indices: Int[np.ndarray, " m"]):
         self._shards, self._indices = shards, indices
         self._ends = list(itertools.accumulate(len(shard) for shard in shards))
 

@@ -71,7 +71,7 @@ def sample_crops(
             f"shorter side, and {len(unreadable):,} that cannot be read; take smaller crops or other images."
         )
     if len(chosen) < n:
-        for first, record in enumerate(read_chosen(shards, chosen)):
+        for first, record in enumerate(read_chosen(shards, np.array(chosen))):
             for i in range(first + len(chosen), n, len(chosen)):
                 found[i] = _cut(_readable(record), size, positions[i])
                 progress(1)

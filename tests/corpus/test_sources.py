@@ -118,7 +118,7 @@ def test_records_can_begin_anywhere(images, tmp_path):
 def test_single_images_are_found_in_any_shard(images, tmp_path, monkeypatch):
     monkeypatch.setattr(arrays, "ROWS_OF_SHARD", 2)
     np.save(tmp_path / "images.npy", images)
-    found = list(read_chosen(open_images(tmp_path), [4, 0, 3, 3]))
+    found = list(read_chosen(open_images(tmp_path), np.array([4, 0, 3, 3])))
     np.testing.assert_array_equal([record.image for record in found], images[[4, 0, 3, 3]])
 
 
