@@ -46,10 +46,10 @@ class Encoded(NamedTuple):
 
 
 class Share(NamedTuple):
-    """Which shards a process encodes: every one whose number leaves `index` on division by `count`."""
+    """Which shards a process encodes: every one whose number leaves `process` on division by `num_processes`."""
 
-    index: int = 0
-    count: int = 1
+    process: int = 0
+    num_processes: int = 1
 
 
 _WHOLE = Share()
@@ -118,7 +118,7 @@ def encode_corpus(
 
     work = _Work(tokenizer, folder, header, pad, plan, count, stop)
     with contextlib.suppress(_StopError):
-        for number in range(share.index, len(shards), share.count):
+        for number in range(share.process, len(shards), share.num_processes):
             if not has_shard(folder, number):
                 _encode_shard(work, shards[number], number)
     complete = all(has_shard(folder, number) for number in range(len(shards)))
@@ -137,7 +137,7 @@ def count_images(shards: Sequence[ImageShard], folder: pathlib.Path) -> tuple[in
             found, _ = read_shard(folder, number)
             here = whole = len(found["names"]) + len(found["left_out"])
         else:
-            here, whole = _load_part(_part_path(folder, number)).count, len(shard)
+            here, whole = _load_part(_part_path(folder, number)).num_read, len(shard)
         done, total = done + here, total + whole
     return done, total
 
@@ -148,9 +148,9 @@ def _encode_shard(work: _Work, shard: ImageShard, number: int) -> None:
     saved = time.monotonic()
     runs_decoder = work.tokenizer.assigner.needs_images or work.tokenizer.assigner.needs_metrics
     pixels = _PIXELS_THROUGH_DECODER if runs_decoder else _PIXELS
-    for chunk in _chunks(read_records(shard, found.count), pixels):
+    for chunk in _chunks(read_records(shard, found.num_read), pixels):
         more = _encode_chunk(work, chunk)
-        found = Shard(*(before + new for before, new in zip(found, more, strict=True)))
+        found = found.followed_by(more)
         work.progress(len(more.names), len(more.left_out))
         if work.stop():
             _save_part(path, found)
@@ -178,17 +178,16 @@ def _chunks(records: Iterable[Record], pixels: int) -> Iterator[list[Record]]:
 
 def _encode_chunk(work: _Work, chunk: list[Record]) -> Shard:
     """Images of one size are encoded together."""
+    images = {i: record.image for i, record in enumerate(chunk) if record.image is not None}
     groups: dict[tuple[int, ...], list[int]] = {}
-    for i, record in enumerate(chunk):
-        if record.image is not None:
-            groups.setdefault(record.image.shape, []).append(i)
+    for i, image in images.items():
+        groups.setdefault(image.shape, []).append(i)
     tokens: dict[int, Tokens] = {}
-    refused = {i: record.error for i, record in enumerate(chunk) if record.image is None}
+    refused = {i: record.error for i, record in enumerate(chunk) if i not in images}
     for shape, indices in groups.items():
         check_image_shape(chunk[indices[0]].name, shape, work.tokenizer.sizes, pad=work.pad)
-        images = np.stack([chunk[i].image for i in indices])  # type: ignore[arg-type]  # those without are in no group
         try:
-            found = work.tokenizer.encode(images, pad=work.pad, plan=work.plan)
+            found = work.tokenizer.encode(np.stack([images[i] for i in indices]), pad=work.pad, plan=work.plan)
         except InputError as error:
             refused |= dict.fromkeys(indices, str(error))
             continue
@@ -199,12 +198,12 @@ def _encode_chunk(work: _Work, chunk: list[Record]) -> Shard:
                 )
             else:
                 tokens[i] = grid.astype(work.header.dtype)
-    done = [record for i, record in enumerate(chunk) if i in tokens]
+    done = sorted(tokens)
     return Shard(
-        [record.name for record in done],
-        [tokens[i] for i in sorted(tokens)],
-        [record.image.shape[:2] for record in done if record.image is not None],
-        [record.label for record in done],
+        [chunk[i].name for i in done],
+        [tokens[i] for i in done],
+        [images[i].shape[:2] for i in done],
+        [chunk[i].label for i in done],
         [LeftOut(chunk[i].name, refused[i]) for i in sorted(refused)],
     )
 

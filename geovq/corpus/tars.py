@@ -99,10 +99,11 @@ def _read_index(path: pathlib.Path) -> _Index:
 
 
 def _label_of(name: str, members: dict[str, tuple[int, int]]) -> tuple[int, int]:
-    """Where the label of an image is. As WebDataset has it, a key ends at the first dot of a file's name."""
-    folder, _, file = name.rpartition("/")
-    key = f"{folder}/{file.partition('.')[0]}" if folder else file.partition(".")[0]
-    return next((members[f"{key}.{kind}"] for kind in _LABELS if f"{key}.{kind}" in members), (0, -1))
+    """Where the label of an image is: beside its whole name, or beside the key, which ends at the name's first dot."""
+    folder, slash, file = name.rpartition("/")
+    stems = name.rpartition(".")[0], f"{folder}{slash}{file.partition('.')[0]}"
+    labels = (f"{stem}.{kind}" for stem in stems for kind in _LABELS)
+    return next((members[label] for label in labels if label in members), (0, -1))
 
 
 def _slice(file: IO[bytes], offset: int, size: int) -> bytes:

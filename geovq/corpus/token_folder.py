@@ -184,7 +184,7 @@ class TokenFolder(Sequence[Image]):
         """
         for number, entry in enumerate(self.entries):
             self._contents(number)
-            if hashlib.sha256(self.stream(number)).hexdigest() != entry.sha256:
+            if hashlib.sha256(self.stream(number).data).hexdigest() != entry.sha256:
                 path = shard_path(self._folder, number).with_suffix(".bin")
                 raise InputError(
                     f"{path}: expected the tokens that were written, found others; encode into a new folder."

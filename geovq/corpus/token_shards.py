@@ -13,7 +13,7 @@ import collections
 import hashlib
 import json
 import pathlib
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Integer
@@ -69,9 +69,19 @@ class Shard(NamedTuple):
     left_out: list[LeftOut]
 
     @property
-    def count(self) -> int:
+    def num_read(self) -> int:
         """Images that were read, with tokens or without."""
         return len(self.names) + len(self.left_out)
+
+    def followed_by(self, more: Self) -> "Shard":
+        """Its images and those of another."""
+        return Shard(
+            self.names + more.names,
+            self.tokens + more.tokens,
+            self.sizes + more.sizes,
+            self.labels + more.labels,
+            self.left_out + more.left_out,
+        )
 
 
 class Entry(NamedTuple):

@@ -138,9 +138,12 @@ def summarize(path: str | os.PathLike) -> Summary:
     """Reads what a file says without its autoencoder; errors as `load_tokenizer`."""
     arrays, meta = _load(path)
     source = meta.get("autoencoder")
+    quantizers, codes, channels = arrays["codes"].shape
     return Summary(
         digest(arrays, meta),
-        *arrays["codes"].shape,
+        quantizers,
+        codes,
+        channels,
         describe_assigner(_assigner(path, meta["assigner"], arrays)),
         tuple(meta["image_shape"]),
         None if source is None else Source(**source),

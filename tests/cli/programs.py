@@ -8,12 +8,12 @@ import subprocess
 import sys
 from unittest import mock
 
-from geovq.cli.main import main
+from geovq.cli.program import main
 from tests.programs import Finished
 
 ROOT = pathlib.Path(__file__).parents[2]
 
-COMMAND = [sys.executable, "-m", "geovq.cli.main"]
+COMMAND = [sys.executable, "-m", "geovq.cli.program"]
 
 
 def geovq(*words: object) -> Finished:

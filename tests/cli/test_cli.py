@@ -30,7 +30,7 @@ def tokens(work, tmp_path):
 
 ASK_HELP = """
 import sys
-from geovq.cli.main import main
+from geovq.cli.program import main
 sys.argv = ["geovq", "--help"]
 try:
     main()
@@ -53,9 +53,10 @@ def test_every_command_has_help(command):
 
 
 def test_the_tokenizer_names_its_autoencoder(work):
-    found = geovq("info", work / "photos.npz")
+    found, source = geovq("info", work / "photos.npz"), summarize(work / "photos.npz").autoencoder
+    assert source is not None
     assert "tokenizer: 8 codes of 4 numbers, assigner Whitened()" in found.stdout
-    assert f"autoencoder: {work / 'vae'}, sha256 {summarize(work / 'photos.npz').autoencoder.sha256}" in found.stdout
+    assert f"autoencoder: {work / 'vae'}, sha256 {source.sha256}" in found.stdout
 
 
 def test_photographs_become_tokens_and_images_again(work, tokens, tmp_path):

@@ -40,7 +40,8 @@ def test_killed_twenty_times_it_ends_with_the_same_bytes(work, tmp_path, monkeyp
     said = process.communicate(timeout=_SECONDS)
     assert process.returncode == 0, said
     seconds = time.monotonic() - began
-    dice, ends = random.Random(0), []
+    dice = random.Random(0)
+    ends: list[int] = []
     while len(ends) < _KILLS:
         process = begin("killed")
         wait_for_work("killed", process)

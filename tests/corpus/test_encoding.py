@@ -1,5 +1,6 @@
 """A corpus to tokens: all images once, whatever is broken, and the same bytes after any number of stops and kills."""
 
+import functools
 import itertools
 import random
 
@@ -63,9 +64,8 @@ def test_a_stopped_call_goes_on_and_ends_with_the_same_bytes(tokenizer, folder, 
     seen = set()
     while True:
         asked = itertools.count(1)
-        found = encode_corpus(
-            tokenizer, "sha", shards, tmp_path / "stopped", pad=True, stop=lambda asked=asked: next(asked) == after
-        )
+        stop = functools.partial(lambda asked: next(asked) == after, asked)
+        found = encode_corpus(tokenizer, "sha", shards, tmp_path / "stopped", pad=True, stop=stop)
         if found.complete:
             break
         done, total = count_images(shards, tmp_path / "stopped")

@@ -43,7 +43,7 @@ def test_it_is_the_sample_that_draw_crops_draws(images, tmp_path):
 def test_broken_and_small_images_are_left_out_and_counted(images, tmp_path):
     write_folder(tmp_path, {f"{i}.png": pixels[: 3 if i == 5 else 12] for i, pixels in enumerate(images)})
     (tmp_path / "2.png").write_bytes(b"broken")
-    progress = []
+    progress: list[int] = []
     found = sample_crops(open_images(tmp_path), 5, 20, progress=progress.append)
     assert (found.images, found.small) == (7, 1)
     assert sum(progress) == 20
@@ -57,10 +57,15 @@ def test_broken_and_small_images_are_left_out_and_counted(images, tmp_path):
 def test_no_more_images_are_read_than_are_needed(images, tmp_path, monkeypatch):
     monkeypatch.setattr(records, "_AHEAD", 1)
     monkeypatch.setattr(records, "_THREADS", 1)
-    read = []
+    read: list[int] = []
     shards = open_images_of(images, tmp_path)
-    for shard in shards:
-        monkeypatch.setattr(shard, "read", lambda start, stop, of=shard.read: read.append(start) or of(start, stop))
+    (shard,), read_of = shards, shards[0].read
+
+    def count(start, stop):
+        read.append(start)
+        return read_of(start, stop)
+
+    monkeypatch.setattr(shard, "read", count)
     sample_crops(shards, 5, 3)
     assert 3 <= len(read) <= 6
 

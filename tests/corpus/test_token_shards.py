@@ -109,7 +109,7 @@ def test_another_tokenizer_or_other_images_are_refused(folder):
     begin(path, HEADER)
     for changed in ("tokenizer", "assigner", "images"):
         with pytest.raises(InputError, match=f"begun with the same {changed}, found another; choose another folder"):
-            begin(path, HEADER._replace(**{changed: "other"}))
+            begin(path, Header(**HEADER._asdict() | {changed: "other"}))
 
 
 def test_a_folder_of_other_files_is_refused(tmp_path):
