@@ -63,7 +63,7 @@ def read_records(shard: ImageShard, start: int = 0) -> Iterator[Record]:
     Raises:
         InputError: grain is not installed, or a file of many images that cannot be read at all.
     """
-    return itertools.chain.from_iterable(_read(_Blocks(shard, start)))
+    return _read(_Blocks(shard, start))
 
 
 def read_chosen(shards: Sequence[ImageShard], indices: Int[np.ndarray, " m"]) -> Iterator[Record]:
@@ -76,7 +76,7 @@ def read_chosen(shards: Sequence[ImageShard], indices: Int[np.ndarray, " m"]) ->
     Raises:
         InputError: As `read_records`.
     """
-    return itertools.chain.from_iterable(_read(_Chosen(shards, indices)))
+    return _read(_Chosen(shards, indices))
 
 
 def fingerprint(shards: Sequence[ImageShard]) -> str:
@@ -119,12 +119,16 @@ class _Chosen:
         return self._shards[shard].read(i, i + 1)
 
 
-def _read(source: _Blocks | _Chosen) -> Iterator[list[Record]]:
+def _read(source: _Blocks | _Chosen) -> Iterator[Record]:
     if not len(source):
-        return iter(())
+        return
     grain = import_grain()
     options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD)
-    return iter(grain.MapDataset.source(source).to_iter_dataset(options))
+    blocks = iter(grain.MapDataset.source(source).to_iter_dataset(options))
+    try:
+        yield from itertools.chain.from_iterable(blocks)
+    finally:  # a caller may stop before the end
+        blocks.close()
 
 
 def import_grain() -> ModuleType:
