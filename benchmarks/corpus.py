@@ -41,6 +41,8 @@ _CODES, _CROPS = 64, 16
 
 _PER_BLOCK = 8192
 
+_PROGRAM = ["-m", "geovq.cli.program"]
+
 _ASKED_EVERY = 0.1
 """Seconds."""
 
@@ -113,7 +115,7 @@ def peak_of_encoding(tokenizer: pathlib.Path, images: pathlib.Path, out: pathlib
     The peak is Linux's VmHWM, asked for until the process ends: what `wait` says begins with the memory of this process.
     """
     shutil.rmtree(out, ignore_errors=True)
-    command = [sys.executable, "-m", "geovq.cli.program", "encode", str(tokenizer), str(images), "--out", str(out)]
+    command = [sys.executable, *_PROGRAM, "encode", str(tokenizer), str(images), "--out", str(out)]
     began, peak = time.monotonic(), 0
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while process.poll() is None:

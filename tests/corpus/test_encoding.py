@@ -59,8 +59,16 @@ def test_every_image_is_encoded_once(tokenizer, folder, tmp_path):
 @pytest.mark.parametrize("after", [1, 2, 3])
 def test_a_stopped_call_goes_on_and_ends_with_the_same_bytes(tokenizer, folder, tmp_path, after, monkeypatch):
     monkeypatch.setattr(encoding, "_PIXELS", 100)  # one or two images are a chunk
-    shards = open_images(folder)
+    shards, encode = open_images(folder), encoding._encode_chunk
+    together: list[list[str]] = []
+
+    def note(work, chunk):
+        together.append([record.name for record in chunk])
+        return encode(work, chunk)
+
+    monkeypatch.setattr(encoding, "_encode_chunk", note)
     encode_corpus(tokenizer, "sha", shards, tmp_path / "whole", pad=True)
+    of_whole, together = together, []
     seen = set()
     while True:
         asked = itertools.count(1)
@@ -75,6 +83,7 @@ def test_a_stopped_call_goes_on_and_ends_with_the_same_bytes(tokenizer, folder, 
         with pytest.raises(InputError, match="expected all of its 3 shards"):
             open_tokens(tmp_path / "stopped")
     assert seen
+    assert together == of_whole  # other batches may differ in the last bit
     assert contents(tmp_path / "whole") == contents(tmp_path / "stopped")
 
 
