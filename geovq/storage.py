@@ -154,6 +154,22 @@ def remove_leftovers(folder: str | os.PathLike) -> None:
             leftover.unlink()
 
 
+def check_writable(path: str | os.PathLike) -> None:
+    """Refuses a file that cannot be written, before hours of work: writes another one beside it, and removes that.
+
+    Raises:
+        InputError: Its folder cannot be made or written to, or the path is a folder.
+    """
+    path = pathlib.Path(os.path.expanduser(path))
+    if path.is_dir():
+        raise InputError(f"{path}: expected a file to write, found a folder; add a file's name.")
+    with turn() as mine:
+        if mine:
+            trial = path.with_name(f".{path.name}.{os.getpid()}.trial")
+            _write(trial, b"")
+            trial.unlink()
+
+
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Writes indented JSON by `write_bytes`; NaN is refused, since JSON has none."""
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())

@@ -17,10 +17,10 @@ from jaxtyping import PyTree
 from geovq.batching import processes
 from geovq.batching.plan import fast_options
 from geovq.batching.processes import batch_on_devices, on_all_devices, on_own_devices, rows_of
+from geovq.cli.progress import Progress
 from geovq.validation import InputError
 from train.data.datasets import epoch_order
 from train.loop.log import append, truncate
-from train.loop.progress import Progress
 from train.loop.schedule import Schedule
 from train.loop.task import State, Task
 from train.run.checkpoint import Checkpoints
