@@ -14,7 +14,9 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from geovq.batching.chunks import Progress, map_chunks
 from geovq.models.config import GPTConfig
-from geovq.models.gpt import GPT, attention, check_conditioning
+from geovq.models.attention import attention
+from geovq.models.gpt import GPT
+from geovq.models.gpt_checks import check_conditioning
 from geovq.models.token_data import check_labels
 from geovq.validation import InputError, check_tokens, check_whole
 
