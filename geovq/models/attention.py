@@ -76,6 +76,30 @@ def self_attention(
     return mixed.reshape(n, heads, t, c).swapaxes(1, 2)
 
 
+def attend_to_cache(
+    q: Float[Array, "n 1 heads c"],
+    keys: Float[Array, "n heads c t"],
+    values: Float[Array, "n heads c t"],
+    position: Int[Array, ""] | int,
+) -> Float[Array, "n 1 heads c"]:
+    """`attention` of one position, to keys and values that lie as a processor reads them: no step of sampling copies them.
+
+    Args:
+        q: Query of the position.
+        keys: Of all positions, filled up to the query's own.
+        values: Likewise.
+        position: Number of the query's position.
+
+    Returns:
+        As `attention` of a single query, to rounding.
+    """
+    exact = jnp.promote_types(q.dtype, jnp.float32)
+    scores = jnp.einsum("nhc,nhct->nht", q[:, 0], keys, preferred_element_type=exact) / q.shape[3] ** 0.5
+    past = jnp.arange(keys.shape[3]) <= position
+    weights = jax.nn.softmax(jnp.where(past, scores, jnp.finfo(exact).min), axis=-1).astype(values.dtype)
+    return jnp.einsum("nht,nhct->nhc", weights, values)[:, None]
+
+
 def _blockwise(
     q: Float[Array, "t c"], k: Float[Array, "t c"], v: Float[Array, "t c"], *, block: int
 ) -> Float[Array, "t c"]:
@@ -83,8 +107,7 @@ def _blockwise(
 
     @functools.partial(jax.checkpoint, static_argnums=3)
     def of_block(q, k, v, first):
-        one_head = (x[None, :, None] for x in (q, k, v))
-        return attention(*one_head, first)[0, :, 0]
+        return attention(q[None, :, None], k[None, :, None], v[None, :, None], first)[0, :, 0]
 
     starts = range(0, len(q), block)
     return jnp.concatenate([of_block(q[i : i + block], k[: i + block], v[: i + block], i) for i in starts])

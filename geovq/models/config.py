@@ -49,7 +49,7 @@ class GPTConfig:
     """Whether queries and keys are rotated by their row and column (2-D rotary positions), instead of learned vectors that are
     added; heads then have a multiple of 4 channels."""
     rematerialize: bool = False
-    """Whether training computes the inside of each block again for the gradient, instead of keeping it: less memory, more time."""
+    """Whether training computes the inside of each block again for the gradient instead of keeping it: less memory, more work."""
     num_quantizers: int = 1
     """Codes S of a token, each 0..K-1."""
     code_layout: CodeLayout = "sequence"

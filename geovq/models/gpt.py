@@ -4,8 +4,8 @@ The sequence that it sees is [start, token 0 ... token t-2], so that the first t
 class-conditional model has one start row for each class, and one for no class. Learned vectors of a token's row and column in the
 grid, or rotations, say which token is to be predicted. Several codes of a token are positions of their own, or are predicted at
 one position, each given those before it (as in the RQ-Transformer of Lee et al., 2022, with a perceptron in the place of its
-depth Transformer). Pre-norm blocks and initial weights as in GPT-2 (Radford et al., 2019); `geovq.models.gpt_start` has others for
-the codes.
+depth Transformer). Pre-norm blocks and initial weights as in GPT-2 (Radford et al., 2019); `geovq.models.gpt_start` has others
+for the codes.
 """
 
 from collections.abc import Sequence
@@ -117,7 +117,7 @@ class GPT(nnx.Module):
         return (added[:, None] + self.quantizers[...][None]).reshape(config.num_positions, -1)
 
     def place(self, x: Float[Array, "n s heads c"], first: Int[Array, ""] | int = 0) -> Float[Array, "n s heads c"]:
-        """Queries or keys of s positions, the first of which is number `first`, rotated by their positions if these are rotary."""
+        """Queries or keys of s positions, the first of which is number `first`; rotated, if positions are rotary."""
         if not self.config.rotary:
             return x
         angles = rotary_angles(self.config.grid, x.shape[3])
@@ -144,8 +144,9 @@ class GPT(nnx.Module):
         """The stream of a position that predicts several codes, after it has seen the first s of them."""
         if self.config.codes_per_position == 1:
             return x
-        rows = [self.embed(before[:, s], s) for s in range(before.shape[1])]
-        return self.within_token(sum(rows, start=x + self.quantizers[before.shape[1]]))
+        count = before.shape[1]
+        rows = [self.embed(before[:, s], s) for s in range(count)]
+        return self.within_token(sum(rows, start=x + self.quantizers[count : count + 1]))
 
     def _attend(
         self, q: Float[Array, "n t heads c"], k: Float[Array, "n t heads c"], v: Float[Array, "n t heads c"]
