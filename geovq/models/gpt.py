@@ -23,6 +23,9 @@ from geovq.models.gpt_block import SCALE, Block, Perceptron
 from geovq.models.gpt_checks import check_config, check_shapes
 from geovq.validation import InputError
 
+_AT_ONCE, _CODES, _LOGITS = 500, 1 << 15, 1 << 24
+"""Sequences, codes and logits (64 MiB) of a pass without gradients at most."""
+
 
 class GPT(nnx.Module):
     """Distribution of each code of an image given the codes before it, and the class if there are classes."""
@@ -177,6 +180,12 @@ def drop_labels(labels: Int[Array, " n"], config: GPTConfig, key: PRNGKeyArray) 
     """Labels of which a random part, `class_dropout`, is replaced by no class (Ho & Salimans 2022)."""
     dropped = jax.random.bernoulli(key, config.class_dropout, labels.shape)
     return jnp.where(dropped, config.classes, labels)
+
+
+def sequences_of_pass(config: GPTConfig) -> int:
+    """Sequences whose likelihoods are computed together: 500 at most, and fewer where sequences are long or codes are many."""
+    codes = config.length * config.num_quantizers
+    return max(1, min(_AT_ONCE, _CODES // codes, _LOGITS // (codes * config.num_codes)))
 
 
 def token_nats(

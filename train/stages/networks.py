@@ -81,6 +81,8 @@ def new_gpt(run: Run) -> GPT:
         dropout=options.dropout,
         class_dropout=options.class_dropout if options.conditional else 0.0,
         bfloat16=options.bfloat16,
+        rotary=options.rotary,
+        rematerialize=options.rematerialize,
     )
     return GPT(config, rngs=nnx.Rngs(options.seed))
 
