@@ -33,7 +33,7 @@ class GPTTask(GradientTask):
 
         Args:
             gpt: With its initial weights.
-            tokens: "train" and "val" (n, t), and their "train_labels" and "val_labels" (n,).
+            tokens: "train" and "val" (n, t) or (n, t, S), and their "train_labels" and "val_labels" (n,).
             options: How it is trained.
             schedule: How long.
         """
@@ -44,7 +44,8 @@ class GPTTask(GradientTask):
 
     def batch(self, indices: np.ndarray) -> tuple[Any, ...]:
         """Tokens, and labels where the Transformer knows classes."""
-        return self._tokens["train"][indices], self._known(self._tokens["train_labels"][indices])
+        tokens = self._tokens["train"][indices].astype(np.int32)
+        return tokens, self._known(self._tokens["train_labels"][indices])
 
     def loss(self, params: PyTree, key: jax.Array, *batch: Any) -> tuple[jax.Array, Means]:
         """Nats per token, with smoothed targets and with some labels left out."""
@@ -74,7 +75,7 @@ class GPTTask(GradientTask):
 
     def _known(self, labels: Any) -> Any:
         """Labels where the Transformer knows classes."""
-        return labels if self._options.conditional else None
+        return labels if self._config.classes else None
 
 
 def initial_gpt(run: Run) -> GPT:
