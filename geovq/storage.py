@@ -105,6 +105,20 @@ def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
         ) from error
 
 
+def check_writable(path: str | os.PathLike) -> None:
+    """Refuses a file that cannot be written, before hours of work: writes another one beside it, and removes that.
+
+    Raises:
+        InputError: Its folder cannot be made or written to, or the path is a folder.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: expected a file to write, found a folder; add a file's name.")
+    trial = path.with_name(f".{path.name}.{os.getpid()}.trial")
+    write_bytes(trial, b"")
+    trial.unlink()
+
+
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Writes indented JSON by `write_bytes`; NaN is refused, since JSON has none."""
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())

@@ -15,6 +15,7 @@ import PIL.Image
 import pytest
 from flax import nnx
 
+from geovq.corpus.token_shards import Header, Shard, begin, finish, write_shard
 from geovq.decoder.conventions.adaptation import ConventionWarning
 from geovq.models.config import AutoencoderKLConfig
 from geovq.models.tiny_autoencoder import TinyAutoencoder
@@ -27,6 +28,7 @@ PAGES = [
     "README.md",
     "docs/autoencoders.md",
     "docs/conventions.md",
+    "docs/corpus.md",
     "docs/large.md",
     "docs/medoids.md",
     "docs/metrics.md",
@@ -108,12 +110,21 @@ def write_autoencoders(folder):
     random_model(config).save_pretrained(folder / "stable-diffusion/vae")
 
 
+def write_tokens(folder):
+    """The tokens of one photograph of 512x768 pixels."""
+    header = Header("tokenizer", "Whitened()", 8, 1, "images", 1)
+    begin(folder, header)
+    write_shard(folder, 0, header, Shard(["0.png"], [np.zeros((64, 96), np.int32)], [(512, 768)], [None], []))
+    finish(folder)
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A folder with all that the pages read."""
     folder = tmp_path_factory.mktemp("user")
     write_photographs(folder / "photographs")
     write_autoencoders(folder)
+    write_tokens(folder / "tokens")
     for name, source in MODULES.items():
         (folder / f"{name}.py").write_text(source)
     return folder

@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from benchmarks.common.rows import PLAIN, Row, mean_row, row, weight_name
 from geovq.batching.plan import DEFAULT_PLAN
+from geovq.cli.progress import Progress
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import decode_latents, encode_images
 from geovq.geometry.placed_codes import lengths_to_codes, place_codes
@@ -23,7 +24,6 @@ from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images
 from train.evaluation.judge import Judge, Judged, confusion, diversity, set_rows
 from train.evaluation.scoring import frequency_nats, nats
-from train.loop.progress import Progress
 from train.run.folder import Run
 from train.stages import image_tokens, inputs, networks
 

@@ -1,6 +1,6 @@
-"""Photographs from a folder: found, read upright in RGB, and crops of them drawn by seed. Imports `geovq.validation`.
+"""Corpora: images of folders, arrays, tars and array_record, and their tokens on disk. Imports everything but the command line.
 
-Pillow reads the files: `pip install 'geovq[images]'`.
+Pillow reads photographs: `pip install 'geovq[images]'`. grain reads corpora: `pip install 'geovq[corpus]'`.
 """
 
 import lazy_loader

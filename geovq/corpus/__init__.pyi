@@ -1,4 +1,11 @@
 from .crops import crop_to_multiple as crop_to_multiple
 from .crops import draw_crops as draw_crops
+from .decoding import decode_corpus as decode_corpus
+from .encoding import encode_corpus as encode_corpus
+from .export import export_parquet as export_parquet
+from .export import export_stream as export_stream
 from .folder import find_images as find_images
 from .pixels import read_image as read_image
+from .samples import sample_crops as sample_crops
+from .sources import open_images as open_images
+from .token_folder import open_tokens as open_tokens

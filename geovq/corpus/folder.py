@@ -27,21 +27,32 @@ def find_images(folder: str | os.PathLike) -> list[pathlib.Path]:
         InputError: The folder is missing, is a file, or cannot be read; or it has no image.
     """
     folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        found = "a file" if folder.exists() else "nothing"
-        raise InputError(
-            f"{folder}: expected a folder of images, found {found}; pass the folder that holds the images."
-        )
-    paths = []
-    for parent, folders, names in os.walk(folder, onerror=_refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [pathlib.Path(parent, name) for name in names if _is_image(name)]
+    paths = [folder / name for name in find_files(folder) if name.lower().endswith(SUFFIXES)]
     if not paths:
         raise InputError(
             f"{folder}: expected files that end in {', '.join(SUFFIXES)}, found none in it and its folders; "
             "pass the folder that holds the images."
         )
-    return sorted(paths, key=lambda path: path.relative_to(folder).parts)
+    return paths
+
+
+def find_files(folder: pathlib.Path) -> list[str]:
+    """All files of a folder and of the folders in it, with slashes, in the order of `find_images`, which leaves out the same.
+
+    Raises:
+        InputError: The folder is missing, is a file, or cannot be read.
+    """
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing"
+        raise InputError(
+            f"{folder}: expected a folder of images, found {found}; pass the folder that holds the images."
+        )
+    names = []
+    for parent, folders, files in os.walk(folder, onerror=_refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        inside = pathlib.Path(parent).relative_to(folder)
+        names += [(inside / name).as_posix() for name in files if not name.startswith(".")]
+    return sorted(names, key=lambda name: name.split("/"))
 
 
 def as_paths(folder_or_paths: str | os.PathLike | Sequence[str | os.PathLike]) -> list[pathlib.Path]:
@@ -59,10 +70,6 @@ def as_paths(folder_or_paths: str | os.PathLike | Sequence[str | os.PathLike]) -
     if not paths:
         raise InputError("folder_or_paths: expected a folder or at least one path, found an empty list.")
     return paths
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
 def _refuse(error: OSError) -> NoReturn:

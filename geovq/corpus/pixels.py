@@ -1,8 +1,10 @@
 """One image file as pixels: upright, RGB, 8 bits, and refused by name where that cannot be had."""
 
 import contextlib
+import io
 import os
 import struct
+import threading
 import types
 import warnings
 import zlib
@@ -22,6 +24,9 @@ _WHITE = (255, 255, 255, 255)
 
 _ORIENTATION = 0x0112
 """EXIF's tag of how the camera was held: 5 to 8 exchange height and width."""
+
+_OPENING = threading.Lock()
+"""What warnings do is changed for the whole process, so one thread at a time changes it."""
 
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error, zlib.error)
 """Errors of a damaged file: Pillow lets those of its parsers through."""
@@ -43,50 +48,56 @@ def read_image(path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"]:
         InputError: Pillow is not installed; or the file is missing, broken, of another format, animated, or of more pixels than
             Pillow opens (`PIL.Image.MAX_IMAGE_PIXELS`, 89 million). The message names the file.
     """
-    with _open(path) as image:
-        upright = _pillow().ImageOps.exif_transpose(image)
-        return _rgb(upright)
+    with _open(path, str(path)) as image:
+        return _rgb(_pillow().ImageOps.exif_transpose(image))
+
+
+def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "H W 3"]:
+    """Pixels of a file that is in memory, by the name of which errors speak; as `read_image`."""
+    with _open(io.BytesIO(data), name) as image:
+        return _rgb(_pillow().ImageOps.exif_transpose(image))
 
 
 def read_size(path: str | os.PathLike) -> tuple[int, int]:
     """Height and width of the image that `read_image` gives, from the file's header where it holds them; same errors."""
-    with _open(path) as image:
+    with _open(path, str(path)) as image:
         turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
         width, height = image.size
         return (width, height) if turned else (height, width)
 
 
 @contextlib.contextmanager
-def _open(path: str | os.PathLike) -> Iterator[Any]:
+def _open(file: str | os.PathLike | io.BytesIO, name: str) -> Iterator[Any]:
     """An image of Pillow; what goes wrong here or inside the block becomes an error that names the file."""
     pil = _pillow().Image
     try:
-        with warnings.catch_warnings():
+        with _OPENING, warnings.catch_warnings():
             warnings.simplefilter("error", pil.DecompressionBombWarning)
-            with pil.open(path, formats=_FORMATS) as image:
-                _check_single(path, image)
-                yield image
+            opened = pil.open(file, formats=_FORMATS)  # reads the header alone
+        with opened as image:
+            _check_single(name, image)
+            yield image
     except InputError:
         raise
     except (pil.DecompressionBombWarning, pil.DecompressionBombError) as error:
         raise InputError(
-            f"{path}: expected at most {pil.MAX_IMAGE_PIXELS:,} pixels, found: {error}; make it smaller, "
+            f"{name}: expected at most {pil.MAX_IMAGE_PIXELS:,} pixels, found: {error}; make it smaller, "
             "or set PIL.Image.MAX_IMAGE_PIXELS if you trust the file."
         ) from error
     except FileNotFoundError as error:
-        raise InputError(f"{path}: expected an image file, found nothing; pass a path of `find_images`.") from error
+        raise InputError(f"{name}: expected an image file, found nothing; pass a path of `find_images`.") from error
     except _BROKEN as error:
         raise InputError(
-            f"{path}: expected a whole PNG, JPEG or WebP file, found: {error}; "
+            f"{name}: expected a whole PNG, JPEG or WebP file, found: {error}; "
             "copy it again, convert it, or leave it out."
         ) from error
 
 
-def _check_single(path: str | os.PathLike, image: Any) -> None:
+def _check_single(name: str, image: Any) -> None:
     """Refuses animations. An MPO is a photograph of a telephone, with previews or depth behind it."""
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":
-        raise InputError(f"{path}: expected one image, found {frames} frames; save one of them as a file.")
+        raise InputError(f"{name}: expected one image, found {frames} frames; save one of them as a file.")
 
 
 def _rgb(image: Any) -> UInt8[np.ndarray, "H W 3"]:

@@ -20,8 +20,9 @@ from geovq.assignment.local import Local
 from geovq.assignment.nearest import Nearest
 from geovq.assignment.stencils import TokenStencils
 from geovq.assignment.whitened import Whitened
+from geovq.decoder.adapters import as_partial
 from geovq.geometry.placed_codes import CodeField
-from geovq.storage import load_arrays, save_arrays
+from geovq.storage import digest, load_arrays, save_arrays
 from geovq.validation import InputError
 
 _KIND = "geovq.tokenizer"
@@ -33,6 +34,15 @@ _ASSIGNERS: dict[str, type[Assigner]] = {
 }
 _STATISTICS: dict[str, type] = {"field": CodeField, "clusters": ImageClusters, "stencils": TokenStencils}
 """Fields of assigners that hold named tuples of arrays and numbers."""
+
+
+class Source(NamedTuple):
+    """The autoencoder that a tokenizer was fitted to."""
+
+    path: str
+    """Where its weights were."""
+    sha256: str
+    """Of its parameters, see `parameters_digest`."""
 
 
 class Stored(NamedTuple):
@@ -54,6 +64,7 @@ def save_tokenizer(
     image_shape: tuple[int, ...],
     fingerprint: dict[str, np.ndarray],
     decode: Callable | None,
+    source: Source | None = None,
 ) -> str:
     """Writes the file.
 
@@ -65,6 +76,7 @@ def save_tokenizer(
         fingerprint: What the VAE makes of some codes, by which it is known again.
         decode: The decoder whose parameters are saved too, in their own dtypes, or None. Random keys that a module owns are not
             saved: its evaluation does not use them.
+        source: The autoencoder, if it is to be named.
 
     Returns:
         SHA-256 of the content.
@@ -78,6 +90,8 @@ def save_tokenizer(
     if decode is not None:
         arrays |= {f"decoder.{i}": np.asarray(leaf) for i, leaf in enumerate(_parameters(decode))}
     meta = {"kind": _KIND, "version": _VERSION, "assigner": options, "image_shape": image_shape}
+    if source is not None:
+        meta["autoencoder"] = source._asdict()
     return save_arrays(path, arrays, meta)
 
 
@@ -95,18 +109,62 @@ def load_tokenizer(path: str | os.PathLike, decode: Callable) -> Stored:
     Raises:
         InputError: The file is missing, damaged, or not a tokenizer, or its parameters are of another decoder.
     """
-    arrays, meta = load_arrays(path)
-    if meta.get("kind") != _KIND or meta.get("version") not in (4, _VERSION):
-        raise InputError(
-            f"{path}: expected a tokenizer of version {_VERSION}, found {meta.get('kind') or 'a file of other arrays'} "
-            f"{meta.get('version', '')}; pass what Tokenizer.save of this version wrote, or fit and save again."
-        )
+    arrays, meta = _load(path)
     stored = _under(arrays, "decoder")
     if stored:
         decode = _with_parameters(path, decode, [stored[str(i)] for i in range(len(stored))])
     codebook = Codebook(arrays["codes"], arrays["position_metrics"])
     assigner = _assigner(path, meta["assigner"], arrays)
     return Stored(codebook, assigner, tuple(meta["image_shape"]), _under(arrays, "probe"), decode)
+
+
+class Summary(NamedTuple):
+    """What a file says without its autoencoder."""
+
+    sha256: str
+    """Of the content."""
+    num_quantizers: int
+    num_codes: int
+    channels: int
+    """Numbers d of a code."""
+    assigner: str
+    image_shape: tuple[int, ...]
+    """(H, W, C) of the images that it was fitted to."""
+    autoencoder: Source | None
+    """None where the file does not name it."""
+
+
+def summarize(path: str | os.PathLike) -> Summary:
+    """Reads what a file says without its autoencoder; errors as `load_tokenizer`."""
+    arrays, meta = _load(path)
+    source = meta.get("autoencoder")
+    quantizers, codes, channels = arrays["codes"].shape
+    return Summary(
+        digest(arrays, meta),
+        quantizers,
+        codes,
+        channels,
+        describe_assigner(_assigner(path, meta["assigner"], arrays)),
+        tuple(meta["image_shape"]),
+        None if source is None else Source(**source),
+    )
+
+
+def _load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and metadata of a tokenizer's file."""
+    arrays, meta = load_arrays(path)
+    if meta.get("kind") != _KIND or meta.get("version") not in (4, _VERSION):
+        raise InputError(
+            f"{path}: expected a tokenizer of version {_VERSION}, found {meta.get('kind') or 'a file of other arrays'} "
+            f"{meta.get('version', '')}; pass what Tokenizer.save of this version wrote, or fit and save again."
+        )
+    return arrays, meta
+
+
+def parameters_digest(encode: Callable, decode: Callable) -> str:
+    """SHA-256 of the parameters that both functions carry, by which an autoencoder is known whatever files it is in."""
+    leaves = [*_parameters(as_partial(encode, "encode")), *_parameters(as_partial(decode, "decode"))]
+    return digest({f"{i:05}": np.asarray(leaf) for i, leaf in enumerate(leaves)})
 
 
 def describe_assigner(assigner: Assigner) -> str:

@@ -22,7 +22,7 @@ from geovq.numerics.additive import sum_codes
 from geovq.tokenizer.checks import as_code_costs, as_codebook, as_grids, as_latents, as_start, some_latents, token_shape
 from geovq.tokenizer.cost import Cost, tokenizer_cost
 from geovq.tokenizer.defaults import MAX_TOKENS, Probes
-from geovq.tokenizer.file import describe_assigner, load_tokenizer, save_tokenizer
+from geovq.tokenizer.file import Source, describe_assigner, load_tokenizer, save_tokenizer
 from geovq.tokenizer.fingerprint import check_fingerprint, fingerprint_vae
 from geovq.tokenizer.fitting import Options, fit_images, fit_measured
 from geovq.tokenizer.given_codes import measure_codes
@@ -526,13 +526,21 @@ class Tokenizer:
             return dequantize_list(self.dequantize, self._parts, tokens)
         return sum_codes(self.codebook.codes, as_grids(tokens, self.codebook, self.sizes.only_grid))
 
-    def save(self, path: str | os.PathLike, *, decoder: bool = False, plan: Plan = DEFAULT_PLAN) -> str:
+    def save(
+        self,
+        path: str | os.PathLike,
+        *,
+        decoder: bool = False,
+        autoencoder: Source | None = None,
+        plan: Plan = DEFAULT_PLAN,
+    ) -> str:
         """Saves codes, the assigner with its statistics, and options as one file with a checksum.
 
         Args:
             path: The `.npz` to write; replaced only when the new one is whole.
             decoder: Whether the decoder's parameters go with them, as they should after fine-tuning: all that its function
                 carries, which for one made by `from_nnx` are those of the whole module.
+            autoencoder: Where its weights are, and their checksum, for programs that load both.
             plan: How much memory encoder and decoder may take for one image, by which `load` knows the VAE again.
 
         Returns:
@@ -543,7 +551,8 @@ class Tokenizer:
                 one of this library.
         """
         decode = self._parts.vae.decode if decoder else None
-        return save_tokenizer(path, self.codebook, self.assigner, self.image_shape, self._fingerprint(plan), decode)
+        fingerprint = self._fingerprint(plan)
+        return save_tokenizer(path, self.codebook, self.assigner, self.image_shape, fingerprint, decode, autoencoder)
 
     @classmethod
     def load(cls, path: str | os.PathLike, encode: Callable, decode: Callable, *, plan: Plan = DEFAULT_PLAN) -> Self:

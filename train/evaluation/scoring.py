@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from geovq.batching.chunks import map_chunks
 from geovq.batching.plan import DEFAULT_PLAN
+from geovq.cli.progress import Progress
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import decode_latents, encode_images
 from geovq.geometry.measured import draw
@@ -26,7 +27,6 @@ from geovq.validation import InputError, check_images
 from train.config.assigners import make_assigner
 from train.config.names import ASSIGNERS
 from train.config.options import PRESETS, token_codes
-from train.loop.progress import Progress
 from train.run.blocks import in_blocks
 from train.run.folder import Run
 from train.run.provenance import provenance

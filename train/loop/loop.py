@@ -16,10 +16,10 @@ import numpy as np
 from jaxtyping import PyTree
 
 from geovq.batching.plan import fast_options
+from geovq.cli.progress import Progress
 from geovq.storage import write_bytes
 from geovq.validation import InputError
 from train.data.datasets import epoch_order
-from train.loop.progress import Progress
 from train.loop.schedule import Schedule
 from train.loop.task import State, Task
 from train.run.checkpoint import Checkpoints

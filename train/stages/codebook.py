@@ -3,6 +3,7 @@
 import time
 
 from geovq.assignment.whitened import Whitened
+from geovq.cli.progress import Progress
 from geovq.codebook.fit import fit_codebook
 from geovq.codebook.recipe import Recipe
 from geovq.decoder.adapters import single
@@ -11,7 +12,6 @@ from geovq.geometry.measured import measure
 from geovq.models.spatial_vae import callables
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images
-from train.loop.progress import Progress
 from train.run.folder import Run
 from train.stages import inputs, networks
 

@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Int
 
 from geovq.batching.chunks import Progress as Done
+from geovq.cli.progress import Progress
 from geovq.geometry.measured import draw
 from geovq.models.token_data import keep_valid
 from geovq.storage import save_arrays
 from geovq.tokenizer.entropy_constrained import CodeNats, assign_entropy_constrained, code_nats
 from geovq.validation import InputError, check_tokens
 from train.config.options import GPTOptions, token_codes
-from train.loop.progress import Progress
 from train.run.blocks import in_blocks, remove
 from train.run.folder import Run
 from train.run.stage_record import Stage

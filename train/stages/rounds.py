@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, PyTree, UInt8
 from geovq.assignment.base import Codebook
 from geovq.batching.chunks import map_chunks
 from geovq.batching.plan import DEFAULT_PLAN
+from geovq.cli.progress import Progress
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import BATCH
 from geovq.geometry.measured import draw
@@ -23,7 +24,6 @@ from geovq.validation import check_images
 from train.config.options import FinetuneOptions
 from train.data.intensities import to_intensities
 from train.loop import loop
-from train.loop.progress import Progress
 from train.loop.schedule import Schedule
 from train.loop.task import GradientTask, Means, State
 from train.run.blocks import in_blocks

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from geovq.cli.progress import Progress
 from geovq.models.sampling import rising_guidance, sample
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError
 from train.config.options import tokenizer_stages
-from train.loop.progress import Progress
 from train.run.folder import Run
 from train.run.stage_record import Stage
 from train.stages import image_tokens, inputs, networks, tokenizers

@@ -12,9 +12,10 @@ import numpy as np
 import optax
 import pytest
 
+from geovq.cli import progress
 from geovq.validation import InputError
 from train.config.options import VAEOptions
-from train.loop import loop, progress
+from train.loop import loop
 from train.loop.schedule import Schedule
 from train.loop.task import GradientTask, Task
 from train.run.checkpoint import Checkpoints

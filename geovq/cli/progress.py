@@ -7,15 +7,22 @@ from typing import Self
 _SECONDS = 5.0
 
 
-class Progress:
-    """Counts what is done of a known total. Use as a context manager; calling it adds to what is done."""
+def as_time(seconds: float) -> str:
+    """A duration for people: 95 s, 12 min, 3.1 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
-    def __init__(self, label: str, total: int, unit: str, done: int = 0):
+
+class Progress:
+    """Counts what is done. Use as a context manager; calling it adds to what is done."""
+
+    def __init__(self, label: str, total: int | None, unit: str, done: int = 0):
         """Starts counting.
 
         Args:
             label: What is being done.
-            total: Units in all.
+            total: Units in all; None if that is not known.
             unit: What is counted.
             done: Units that were done before.
         """
@@ -29,7 +36,7 @@ class Progress:
         if sys.stderr.isatty():
             from tqdm import tqdm  # only where there is a terminal: training alone needs no tqdm
 
-            self._bar = tqdm(total=total, initial=done, desc=label, unit=unit)
+            self._bar = tqdm(total=total, initial=done, desc=label, unit=f" {unit}")
 
     def __enter__(self) -> Self:
         """The counter itself."""
@@ -49,7 +56,7 @@ class Progress:
             self._counted, self._since = self._done, time.monotonic()
         if self._bar is not None:
             self._bar.update(count)
-        elif time.monotonic() - self._spoke > _SECONDS and self._done < self._total:
+        elif time.monotonic() - self._spoke > _SECONDS and self._done != self._total:
             self._say()
 
     def note(self, text: str) -> None:
@@ -60,11 +67,12 @@ class Progress:
 
     def _say(self) -> None:
         self._spoke = time.monotonic()
-        seconds = self._spoke - self._started
         since, counted = self._since, self._counted or 0
         if self._done == counted:  # nothing came after the first count
             since, counted = self._started, self._first
-        pace = (self._spoke - since) / max(self._done - counted, 1)
-        left = pace * (self._total - self._done)
-        text = f"{self._label}: {self._done:,}/{self._total:,} {self._unit}, {seconds:.0f} s, {left:.0f} s left"
+        rate = (self._done - counted) / max(self._spoke - since, 1e-9)
+        of = "" if self._total is None else f"/{self._total:,}"
+        text = f"{self._label}: {self._done:,}{of} {self._unit}, {as_time(self._spoke - self._started)}, {rate:.3g} a second"
+        if self._total is not None:
+            text += f", {as_time((self._total - self._done) / max(rate, 1e-9))} left"
         print(f"{text}, {self._note}" if self._note else text, flush=True)

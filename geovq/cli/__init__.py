@@ -1,0 +1,5 @@
+"""The command line: `geovq fit | encode | decode | score | export | info`. May import everything; JAX when a command runs."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

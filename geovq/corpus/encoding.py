@@ -1,0 +1,233 @@
+"""Images of a corpus to tokens on disk, shard after shard; a stopped or killed call goes on and ends with the same bytes.
+
+Images are encoded in chunks, which depend on the shard alone: so a call that goes on encodes the same images together.
+"""
+
+import contextlib
+import math
+import pathlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from geovq.batching.plan import DEFAULT_PLAN, Plan
+from geovq.corpus.records import ImageShard, Record, fingerprint, read_records
+from geovq.corpus.token_shards import Header, LeftOut, Shard, Tokens, begin, finish, has_shard, read_shard, write_shard
+from geovq.storage import load_arrays, save_arrays
+from geovq.tokenizer.file import describe_assigner
+from geovq.tokenizer.images import check_image_shape
+from geovq.tokenizer.tokenizer import Tokenizer
+from geovq.validation import InputError
+
+_PIXELS, _PIXELS_THROUGH_DECODER = 1 << 21, 1 << 18
+"""Pixels of a chunk, 32 images of 256x256; and for assigners that run the decoder, 4 of them."""
+
+_RECORDS = 4096
+"""Images of a chunk at most, however small."""
+
+_SAVE_EVERY = 60.0
+"""Seconds after which the tokens of an unfinished shard are saved."""
+
+Progress = Callable[[int, int], None]
+"""Called with the images encoded and left out since the last call."""
+
+
+class Encoded(NamedTuple):
+    """How a call ended."""
+
+    images: int
+    """Encoded by this call."""
+    left_out: int
+    """By this call: could not be read or encoded."""
+    complete: bool
+    """Whether all shards are there."""
+
+
+class Share(NamedTuple):
+    """Which shards a process encodes: every one whose number leaves `process` on division by `num_processes`."""
+
+    process: int = 0
+    num_processes: int = 1
+
+
+_WHOLE = Share()
+
+
+class _StopError(Exception):
+    """The caller wants to stop."""
+
+
+class _Work(NamedTuple):
+    """What the shards have in common."""
+
+    tokenizer: Tokenizer
+    folder: pathlib.Path
+    header: Header
+    pad: bool
+    plan: Plan
+    progress: Progress
+    stop: Callable[[], bool]
+
+
+def encode_corpus(
+    tokenizer: Tokenizer,
+    tokenizer_sha256: str,
+    shards: Sequence[ImageShard],
+    folder: pathlib.Path,
+    *,
+    pad: bool = False,
+    share: Share = _WHOLE,
+    plan: Plan = DEFAULT_PLAN,
+    progress: Progress = lambda images, left_out: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Encoded:
+    """Encodes what is not there yet. Tokens do not depend on where a call before was stopped.
+
+    An image that cannot be read, or that the tokenizer refuses, is left out and listed with the reason.
+
+    Args:
+        tokenizer: What encodes.
+        tokenizer_sha256: Of its file, by which the tokens know it.
+        shards: Of the corpus, as `open_images` gives them.
+        folder: Gets the tokens, as `geovq.corpus.token_shards` describes.
+        pad: Whether images whose sides the stride does not divide are padded, see `Tokenizer.encode`.
+        share: Which of the shards this process encodes.
+        plan: How much at once and on which devices.
+        progress: Called after every chunk.
+        stop: Asked after every chunk; once it says yes, what is done is saved and the call ends.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        InputError: The folder holds tokens of another tokenizer or of other images; images of other channels, or without `pad`
+            of sides that the stride does not divide; a full disk.
+    """
+    assigner = describe_assigner(tokenizer.assigner)
+    counts = tokenizer.num_codes, tokenizer.num_quantizers
+    header = Header(tokenizer_sha256, assigner, *counts, fingerprint(shards), len(shards))
+    begin(folder, header)
+    images, left_out = 0, 0
+
+    def count(some: int, without: int) -> None:
+        nonlocal images, left_out
+        images, left_out = images + some, left_out + without
+        progress(some, without)
+
+    work = _Work(tokenizer, folder, header, pad, plan, count, stop)
+    with contextlib.suppress(_StopError):
+        for number in range(share.process, len(shards), share.num_processes):
+            if not has_shard(folder, number):
+                _encode_shard(work, shards[number], number)
+    complete = all(has_shard(folder, number) for number in range(len(shards)))
+    if complete:
+        for left in folder.glob(".[0-9]*"):  # of calls that were killed
+            left.unlink(missing_ok=True)
+        finish(folder)
+    return Encoded(images, left_out, complete)
+
+
+def count_images(shards: Sequence[ImageShard], folder: pathlib.Path) -> tuple[int, int]:
+    """Images of a corpus that are in a folder of its tokens already, left out or not, and all images."""
+    done, total = 0, 0
+    for number, shard in enumerate(shards):
+        if has_shard(folder, number):
+            found, _ = read_shard(folder, number)
+            here = whole = len(found["names"]) + len(found["left_out"])
+        else:
+            here, whole = _load_part(_part_path(folder, number)).num_read, len(shard)
+        done, total = done + here, total + whole
+    return done, total
+
+
+def _encode_shard(work: _Work, shard: ImageShard, number: int) -> None:
+    path = _part_path(work.folder, number)
+    found = _load_part(path)
+    saved = time.monotonic()
+    runs_decoder = work.tokenizer.assigner.needs_images or work.tokenizer.assigner.needs_metrics
+    pixels = _PIXELS_THROUGH_DECODER if runs_decoder else _PIXELS
+    for chunk in _chunks(read_records(shard, found.num_read), pixels):
+        more = _encode_chunk(work, chunk)
+        found = found.followed_by(more)
+        work.progress(len(more.names), len(more.left_out))
+        if work.stop():
+            _save_part(path, found)
+            raise _StopError
+        if time.monotonic() - saved > _SAVE_EVERY:
+            _save_part(path, found)
+            saved = time.monotonic()
+    write_shard(work.folder, number, work.header, found)
+    path.unlink(missing_ok=True)
+
+
+def _chunks(records: Iterable[Record], pixels: int) -> Iterator[list[Record]]:
+    """Consecutive images of so many pixels together, the last image beyond them included."""
+    chunk: list[Record] = []
+    size = 0
+    for record in records:
+        chunk.append(record)
+        size += 0 if record.image is None else math.prod(record.image.shape[:2])
+        if size >= pixels or len(chunk) == _RECORDS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _encode_chunk(work: _Work, chunk: list[Record]) -> Shard:
+    """Images of one size are encoded together."""
+    images = {i: record.image for i, record in enumerate(chunk) if record.image is not None}
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, image in images.items():
+        groups.setdefault(image.shape, []).append(i)
+    tokens: dict[int, Tokens] = {}
+    refused = {i: record.error for i, record in enumerate(chunk) if i not in images}
+    for shape, indices in groups.items():
+        check_image_shape(chunk[indices[0]].name, shape, work.tokenizer.sizes, pad=work.pad)
+        try:
+            found = work.tokenizer.encode(np.stack([images[i] for i in indices]), pad=work.pad, plan=work.plan)
+        except InputError as error:
+            refused |= dict.fromkeys(indices, str(error))
+            continue
+        for i, grid in zip(indices, found, strict=True):
+            if grid.max() >= work.header.num_codes:
+                refused[i] = (
+                    "tokens: expected codes for all, found some that no code reaches; fit with components='bridge'."
+                )
+            else:
+                tokens[i] = grid.astype(work.header.dtype)
+    done = sorted(tokens)
+    return Shard(
+        [chunk[i].name for i in done],
+        [tokens[i] for i in done],
+        [images[i].shape[:2] for i in done],
+        [chunk[i].label for i in done],
+        [LeftOut(chunk[i].name, refused[i]) for i in sorted(refused)],
+    )
+
+
+def _part_path(folder: pathlib.Path, number: int) -> pathlib.Path:
+    return folder / f".{number:05}.part.npz"
+
+
+def _save_part(path: pathlib.Path, found: Shard) -> None:
+    """The images of a shard that are done."""
+    flat = np.concatenate([np.empty(0, np.uint8), *(each.reshape(-1) for each in found.tokens)])
+    meta = found._replace(tokens=[])._asdict() | {"shapes": [each.shape for each in found.tokens]}
+    save_arrays(path, {"tokens": flat}, meta)
+
+
+def _load_part(path: pathlib.Path) -> Shard:
+    if path.exists():
+        with contextlib.suppress(InputError):  # damaged: the shard is encoded anew
+            arrays, meta = load_arrays(path)
+            shapes = [tuple(shape) for shape in meta.pop("shapes")]
+            ends = np.cumsum([math.prod(shape) for shape in shapes]).astype(int)
+            pieces = np.split(arrays["tokens"], ends[:-1]) if shapes else []
+            meta["tokens"] = [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+            meta["sizes"] = [tuple(size) for size in meta["sizes"]]
+            meta["left_out"] = [LeftOut(*each) for each in meta["left_out"]]
+            return Shard(**meta)
+    return Shard([], [], [], [], [])
