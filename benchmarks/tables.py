@@ -47,6 +47,13 @@ def gpt(rows: list[Row]) -> str:
     return markdown(["case", "layers/width/heads", "batch", "way", "s", "times ours"], cells)
 
 
+def gpt_memory(rows: list[Row]) -> str:
+    """Memory of a training step by the grid."""
+    grids, ways = (list(dict.fromkeys(r[name] for r in rows)) for name in ("grid", "peer"))
+    cells = [[grid, *(value_of(rows, grid=grid, peer=way) / 2**30 for way in ways)] for grid in grids]
+    return markdown(["GiB, by the grid", *ways], cells)
+
+
 def metric(rows: list[Row]) -> str:
     """The cost of a metric compared with other ways, with the decoder, and with the machine."""
 
@@ -201,6 +208,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {
     "medoids": ("medoids", medoids),
     "nearest": ("nearest", nearest),
     "gpt": ("gpt", gpt),
+    "gpt_memory": ("gpt_memory", gpt_memory),
     "tokenizer_front": (_STUDY, tokenizer.front),
     "tokenizer_headline": (_STUDY, tokenizer.headline),
     "tokenizer_reached": (_STUDY, tokenizer.reached),

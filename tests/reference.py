@@ -171,27 +171,71 @@ def layer_norm(x, params):
     return x * params["scale"] + params["bias"]
 
 
-def gpt_logits(params, heads, tokens, label=0):
-    """Logits (t, K) of one image's tokens, position after position and head after head, from the parameters of a GPT."""
-    rows = [params["start"][label]] + [params["codes"][token] for token in tokens[:-1]]
-    positions = [row + column for row in params["rows"] for column in params["columns"]]
-    stream = [row + position for row, position in zip(rows, positions, strict=True)]
+def rotated(x, row, column):
+    """A head's query or key at a row and a column: pairs of channels as complex numbers, turned by their angles."""
+    quarter, half = len(x) // 4, len(x) // 2
+    speeds = [10_000 ** (-i / quarter) for i in range(quarter)]
+    turns = np.exp(1j * np.array([row * speed for speed in speeds] + [column * speed for speed in speeds]))
+    turned = (x[:half] + 1j * x[half:]) * turns
+    return np.concatenate([turned.real, turned.imag])
+
+
+def perceptron(x, params, norm):
+    """What a GELU perceptron adds to a stream."""
+    h = layer_norm(x, params[norm]) @ params["up"]["kernel"] + params["up"]["bias"]
+    h = h * (1 + np.tanh(np.sqrt(2 / np.pi) * (h + 0.044715 * h**3))) / 2
+    return h @ params["down"]["kernel"] + params["down"]["bias"]
+
+
+def gpt_logits(params, heads, tokens, label=0, *, grid=None, codes_per_position=1):
+    """Logits (t, S, K) of one image's tokens (t, S), position after position and head after head, from the parameters of a GPT.
+
+    `grid` is the grid of rotary positions, None for learned ones; tokens (t,) give logits (t, K).
+    """
+    if np.ndim(tokens) == 1:
+        return gpt_logits(params, heads, np.asarray(tokens)[:, None], label, grid=grid)[:, 0]
+    t, count = tokens.shape
+    tables, kernels = np.split(params["codes"], count), np.split(params["head"]["kernel"], count, axis=1)
+    places = [(i, s) for i in range(t) for s in range(0, count, codes_per_position)]
+    stream = []
+    for number, (i, s) in enumerate(places):
+        x = params["start"][label] if number == 0 else 0
+        if number:
+            before_i, before_s = places[number - 1]
+            for of in range(before_s, before_s + codes_per_position):
+                x = x + tables[of][tokens[before_i, of]]
+        if grid is None:
+            x = x + params["rows"][i // len(params["columns"])] + params["columns"][i % len(params["columns"])]
+        if codes_per_position < count:
+            x = x + params["quantizers"][s]
+        stream.append(x)
     for _, block in sorted(params["blocks"].items()):
         linear = lambda x, name, block=block: x @ block[name]["kernel"] + block[name]["bias"]  # noqa: E731
         qkv = [linear(layer_norm(x, block["norm_attention"]), "query_key_value") for x in stream]
         q, k, v = (
             [np.split(part, heads) for part in parts] for parts in zip(*(np.split(x, 3) for x in qkv), strict=True)
         )
+        if grid is not None:
+            q, k = (
+                [[rotated(h, *divmod(i, grid[1])) for h in x] for (i, _), x in zip(places, of, strict=True)]
+                for of in (q, k)
+            )
         for i in range(len(stream)):
             mixed = []
             for head in range(heads):
                 weights = [np.exp(q[i][head] @ k[j][head] / np.sqrt(len(q[i][head]))) for j in range(i + 1)]
                 mixed.append(sum(w * v[j][head] for j, w in enumerate(weights)) / sum(weights))
             stream[i] = stream[i] + linear(np.concatenate(mixed), "mixed")
-            h = linear(layer_norm(stream[i], block["norm_mlp"]), "up")
-            h = h * (1 + np.tanh(np.sqrt(2 / np.pi) * (h + 0.044715 * h**3))) / 2
-            stream[i] = stream[i] + linear(h, "down")
-    return np.array([layer_norm(x, params["norm"]) @ params["head"]["kernel"] for x in stream])
+            stream[i] = stream[i] + perceptron(stream[i], block, "norm_mlp")
+    logits = np.zeros((t, count, len(tables[0])))
+    for (i, first), x in zip(places, stream, strict=True):
+        for s in range(first, first + codes_per_position):
+            state = x
+            if codes_per_position > 1:
+                state = x + params["quantizers"][s] + sum(tables[of][tokens[i, of]] for of in range(s))
+                state = state + perceptron(state, params["within_token"], "norm")
+            logits[i, s] = layer_norm(state, params["norm"]) @ kernels[s]
+    return logits
 
 
 def smoothed_cross_entropy(logits, token, smoothing):

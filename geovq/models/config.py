@@ -1,6 +1,10 @@
 """Sizes of the networks; free of jax, so that programs answer --help at once."""
 
 import dataclasses
+from typing import Literal
+
+CodeLayout = Literal["sequence", "heads"]
+"""How a Transformer models the S codes of a token, see `GPTConfig.code_layout`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +45,36 @@ class GPTConfig:
     """Fraction of labels replaced by no class in training, in [0, 1); guidance needs some."""
     bfloat16: bool = False
     """Whether the matrix products of the blocks are in half precision; weights, sums and likelihoods stay in float32."""
+    rotary: bool = False
+    """Whether queries and keys are rotated by their row and column (2-D rotary positions), instead of learned vectors that are
+    added; heads then have a multiple of 4 channels."""
+    rematerialize: bool = False
+    """Whether training computes the inside of each block again for the gradient instead of keeping it: less memory, more work."""
+    num_quantizers: int = 1
+    """Codes S of a token, each 0..K-1."""
+    code_layout: CodeLayout = "sequence"
+    """With several codes: sequence gives every code a position of its own, t·S of them; heads gives each token one position,
+    whose S codes are predicted one after the other by S heads."""
 
     @property
     def length(self) -> int:
         """Tokens t of an image."""
         return self.grid[0] * self.grid[1]
+
+    @property
+    def codes_per_position(self) -> int:
+        """Codes that one position of the sequence predicts."""
+        return self.num_quantizers if self.code_layout == "heads" else 1
+
+    @property
+    def num_positions(self) -> int:
+        """Positions of the sequence that the blocks see."""
+        return self.length * self.num_quantizers // self.codes_per_position
+
+    @property
+    def token_shape(self) -> tuple[int, ...]:
+        """Shape of an image's tokens: (t,), or (t, S) with several codes."""
+        return (self.length,) if self.num_quantizers == 1 else (self.length, self.num_quantizers)
 
 
 @dataclasses.dataclass(frozen=True)

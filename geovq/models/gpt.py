@@ -2,89 +2,33 @@
 
 The sequence that it sees is [start, token 0 ... token t-2], so that the first token's distribution is learned too; a
 class-conditional model has one start row for each class, and one for no class. Learned vectors of a token's row and column in the
-grid say which token is to be predicted. Pre-norm blocks and initial weights as in GPT-2 (Radford et al., 2019);
-`geovq.models.gpt_start` has others for the codes.
+grid, or rotations, say which token is to be predicted. Several codes of a token are positions of their own, or are predicted at
+one position, each given those before it (as in the RQ-Transformer of Lee et al., 2022, with a perceptron in the place of its
+depth Transformer). Pre-norm blocks and initial weights as in GPT-2 (Radford et al., 2019); `geovq.models.gpt_start` has others
+for the codes.
 """
 
-import functools
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
+from geovq.models.attention import rotary_angles, rotate, self_attention
 from geovq.models.config import GPTConfig
-from geovq.validation import InputError, check_whole
+from geovq.models.gpt_block import SCALE, Block, Perceptron
+from geovq.models.gpt_checks import check_config, check_shapes
+from geovq.validation import InputError
 
-Attend = Callable[
-    [Float[Array, "n s heads c"], Float[Array, "n s heads c"], Float[Array, "n s heads c"]],
-    Float[Array, "n s heads c"],
-]
-"""Queries, keys and values of the s positions that a block sees -> the values that each position attends to, mixed."""
-
-SCALE = 0.02
-"""Standard deviation of the initial weights."""
-
-
-def attention(
-    q: Float[Array, "n s heads c"],
-    k: Float[Array, "n u heads c"],
-    v: Float[Array, "n u heads c"],
-    first: Int[Array, ""] | int = 0,
-) -> Float[Array, "n s heads c"]:
-    """Causal attention of s positions, the first of which is number `first`, to u positions from 0 on.
-
-    Args:
-        q: Queries.
-        k: Keys.
-        v: Values; those of later positions than the query's are not read.
-        first: Position of the first query.
-
-    Returns:
-        For every query and head, the mean of the values up to its own position, weighted by softmax(q·k / √c).
-    """
-    past = jnp.arange(k.shape[1])[None, :] <= first + jnp.arange(q.shape[1])[:, None]
-    return jax.nn.dot_product_attention(q, k, v, mask=past[None, None])
-
-
-class Block(nnx.Module):
-    """Pre-norm attention, then a GELU perceptron of four times the width, both added to the residual stream.
-
-    The stream is kept as rows (n·s, width): on a CPU the weight gradients of rank-3 inputs cost about three times as much.
-    """
-
-    def __init__(self, config: GPTConfig, *, rngs: nnx.Rngs):
-        """Layers for `config`; what is added to the stream starts smaller, the more layers add to it."""
-        width = config.width
-        normal = nnx.initializers.normal(SCALE)
-        residual = nnx.initializers.normal(SCALE / (2 * config.layers) ** 0.5)
-        self.heads = config.heads
-        self.norm_attention = nnx.LayerNorm(width, rngs=rngs)
-        linear = functools.partial(nnx.Linear, dtype=jnp.bfloat16 if config.bfloat16 else None, rngs=rngs)
-        self.query_key_value = linear(width, 3 * width, kernel_init=normal)
-        self.mixed = linear(width, width, kernel_init=residual)
-        self.norm_mlp = nnx.LayerNorm(width, rngs=rngs)
-        self.up = linear(width, 4 * width, kernel_init=normal)
-        self.down = linear(4 * width, width, kernel_init=residual)
-        self.dropout = nnx.Dropout(config.dropout)
-
-    def __call__(
-        self, x: Float[Array, "rows width"], n: int, attend: Attend, *, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "rows width"]:
-        """The stream of n sequences after this block; `attend` decides what a position can see."""
-        key_mixed, key_down = (None, None) if key is None else jax.random.split(key)
-        qkv = self.query_key_value(self.norm_attention(x)).reshape(n, -1, 3, self.heads, x.shape[1] // self.heads)
-        q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
-        x = x + self.dropout(self.mixed(attend(q, k, v).reshape(x.shape)), deterministic=key is None, rngs=key_mixed)
-        h = self.down(nnx.gelu(self.up(self.norm_mlp(x))))
-        return x + self.dropout(h, deterministic=key is None, rngs=key_down)
+_AT_ONCE, _CODES, _LOGITS = 500, 1 << 15, 1 << 24
+"""Sequences, codes and logits (64 MiB) of a pass without gradients at most."""
 
 
 class GPT(nnx.Module):
-    """Distribution of each token of an image given the tokens before it, and the class if there are classes."""
+    """Distribution of each code of an image given the codes before it, and the class if there are classes."""
 
     def __init__(self, config: GPTConfig, *, rngs: nnx.Rngs):
         """Initial weights.
@@ -98,50 +42,90 @@ class GPT(nnx.Module):
         """
         check_config(config)
         normal = nnx.initializers.normal(SCALE, jnp.float32)
+        codes = config.num_quantizers * config.num_codes
         self.config = config
         self.start = nnx.Param(normal(rngs.params(), (config.classes + 1, config.width)))
-        self.codes = nnx.Param(normal(rngs.params(), (config.num_codes, config.width)))
-        self.rows = nnx.Param(normal(rngs.params(), (config.grid[0], config.width)))
-        self.columns = nnx.Param(normal(rngs.params(), (config.grid[1], config.width)))
+        self.codes = nnx.Param(normal(rngs.params(), (codes, config.width)))
+        if not config.rotary:
+            self.rows = nnx.Param(normal(rngs.params(), (config.grid[0], config.width)))
+            self.columns = nnx.Param(normal(rngs.params(), (config.grid[1], config.width)))
         self.blocks = nnx.List([Block(config, rngs=rngs) for _ in range(config.layers)])
         self.norm = nnx.LayerNorm(config.width, rngs=rngs)
-        self.head = nnx.Linear(config.width, config.num_codes, use_bias=False, kernel_init=normal, rngs=rngs)
+        self.head = nnx.Linear(config.width, codes, use_bias=False, kernel_init=normal, rngs=rngs)
         self.dropout = nnx.Dropout(config.dropout)
+        if config.num_quantizers > 1:
+            self.quantizers = nnx.Param(normal(rngs.params(), (config.num_quantizers, config.width)))
+        if config.codes_per_position > 1:
+            self.within_token = Perceptron(config, rngs=rngs)
 
     def __call__(
         self,
-        tokens: Int[Array | np.ndarray, "n t"],
+        tokens: Int[Array | np.ndarray, "n t *S"],
         labels: Int[Array | np.ndarray, " n"] | None = None,
         *,
         key: PRNGKeyArray | None = None,
-    ) -> Float[Array, "n t K"]:
-        """Logits of every token given those before it.
+    ) -> Float[Array, "n t *S K"]:
+        """Logits of every code given those before it.
 
         Args:
-            tokens: Tokens 0..K-1 in raster order; values outside are not noticed here (see `geovq.validation.check_tokens`).
+            tokens: Codes 0..K-1 in raster order, (n, t), or (n, t, S) with several codes a token; values outside are not noticed
+                here (see `geovq.validation.check_tokens`).
             labels: Classes 0..classes-1, for a class-conditional model only, or `classes` for none, which a model knows that
                 was trained with class_dropout; others are not noticed here (see `token_data.check_labels`).
             key: Draws the dropout; None switches it off.
 
         Returns:
-            logits[:, i] is about tokens[:, i] and depends on tokens[:, :i] and labels alone.
+            logits[:, i] is about tokens[:, i] and depends on tokens[:, :i] and labels alone; with several codes logits[:, i, s]
+            depends on tokens[:, i, :s] too.
 
         Raises:
             InputError: Another shape, labels without classes, or classes without labels.
         """
         check_shapes(self.config, tokens.shape, None if labels is None else labels.shape)
-        n, t = tokens.shape
+        n, codes = len(tokens), tokens.reshape(-1, self.config.num_quantizers)
         keys = [None] * (len(self.blocks) + 1) if key is None else jax.random.split(key, len(self.blocks) + 1)
-        x = jnp.concatenate([self.embed_start(n, labels)[:, None], self.embed(tokens[:, :-1])], axis=1)
-        x = (x + self.positions()[None]).reshape(n * t, -1)
+        x = jnp.concatenate([self.embed_start(n, labels)[:, None], self._embed_all(n, codes)[:, :-1]], axis=1)
+        x = (x + self.positions()[None]).reshape(n * self.config.num_positions, -1)
         x = self.dropout(x, deterministic=key is None, rngs=keys[0])
-        for block, block_key in zip(self.blocks, keys[1:], strict=True):
-            x = block(x, n, attention, key=block_key)
-        return self.head(self.norm(x)).reshape(n, t, -1)
+        x = self._through_blocks(x, n, keys[1:])
+        return self._all_logits(x, codes).reshape(*tokens.shape, -1)
 
-    def positions(self) -> Float[Array, "t width"]:
-        """What is added at every position: a learned row for its row in the grid, and one for its column."""
-        return (self.rows[...][:, None] + self.columns[...][None]).reshape(self.config.length, -1)
+    def _through_blocks(
+        self, x: Float[Array, "rows width"], n: int, keys: Sequence | Key[Array, " layers"]
+    ) -> Float[Array, "rows width"]:
+        """The stream of n sequences after all blocks; each has a key for its dropout, or None."""
+        if not self.config.rematerialize:
+            for block, key in zip(self.blocks, keys, strict=True):
+                x = block(x, n, self._attend, key=key)
+            return x
+        # In a loop, because XLA finds what is computed twice in straight code, and would keep it after all.
+        graphdefs, params = zip(*map(nnx.split, self.blocks), strict=True)
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
+
+        @jax.checkpoint
+        def through(x, params_and_key):
+            params, key = params_and_key
+            return nnx.merge(graphdefs[0], params)(x, n, self._attend, key=key), None
+
+        return jax.lax.scan(through, x, (stacked, None if keys[0] is None else keys))[0]
+
+    def positions(self) -> Float[Array, "positions width"]:
+        """What is added at every position: learned rows of its row and column in the grid, and of which code of a token it is."""
+        config = self.config
+        added = jnp.zeros((config.length, config.width))
+        if not config.rotary:
+            added = (self.rows[...][:, None] + self.columns[...][None]).reshape(config.length, -1)
+        if config.num_positions == config.length:
+            return added
+        return (added[:, None] + self.quantizers[...][None]).reshape(config.num_positions, -1)
+
+    def place(self, x: Float[Array, "n s heads c"], first: Int[Array, ""] | int = 0) -> Float[Array, "n s heads c"]:
+        """Queries or keys of s positions, the first of which is number `first`; rotated, if positions are rotary."""
+        if not self.config.rotary:
+            return x
+        angles = rotary_angles(self.config.grid, x.shape[3])
+        repeated = jnp.repeat(jnp.asarray(angles), self.config.num_positions // self.config.length, axis=0)
+        return rotate(x, jax.lax.dynamic_slice_in_dim(repeated, first, x.shape[1]))
 
     def embed_start(self, n: int, labels: Int[Array | np.ndarray, " n"] | None) -> Float[Array, "n width"]:
         """What stands before the first token: a learned row of the class, or of no class."""
@@ -149,9 +133,43 @@ class GPT(nnx.Module):
             return jnp.broadcast_to(self.start[...][-1:], (n, self.config.width))
         return _rows_of(labels, self.start[...])
 
-    def embed(self, tokens: Int[Array | np.ndarray, "n s"]) -> Float[Array, "n s width"]:
-        """Learned rows of the tokens; by a matrix product, as scattered gradients are slow on accelerators."""
-        return _rows_of(tokens.reshape(-1), self.codes[...]).reshape(*tokens.shape, self.config.width)
+    def embed(self, codes: Int[Array | np.ndarray, " n"], quantizer: Int[Array, ""] | int) -> Float[Array, "n width"]:
+        """Learned rows of codes of one quantizer; by a matrix product, as scattered gradients are slow on accelerators."""
+        k = self.config.num_codes
+        return _rows_of(codes, jax.lax.dynamic_slice_in_dim(self.codes[...], quantizer * k, k))
+
+    def logits(self, x: Float[Array, "n width"], quantizer: Int[Array, ""] | int) -> Float[Array, "n K"]:
+        """Logits of codes of one quantizer, from what the last block, or `within`, makes of their positions."""
+        k = self.config.num_codes
+        return self.norm(x) @ jax.lax.dynamic_slice_in_dim(self.head.kernel[...], quantizer * k, k, axis=1)
+
+    def within(self, x: Float[Array, "n width"], before: Int[Array | np.ndarray, "n s"]) -> Float[Array, "n width"]:
+        """The stream of a position that predicts several codes, after it has seen the first s of them."""
+        if self.config.codes_per_position == 1:
+            return x
+        count = before.shape[1]
+        rows = [self.embed(before[:, s], s) for s in range(count)]
+        return self.within_token(sum(rows, start=x + self.quantizers[count : count + 1]))
+
+    def _attend(
+        self, q: Float[Array, "n t heads c"], k: Float[Array, "n t heads c"], v: Float[Array, "n t heads c"]
+    ) -> Float[Array, "n t heads c"]:
+        return self_attention(self.place(q), self.place(k), v)
+
+    def _embed_all(self, n: int, codes: Int[Array | np.ndarray, "tokens S"]) -> Float[Array, "n positions width"]:
+        """What every position hands to the next: the sum of its codes' rows."""
+        rows = [self.embed(codes[:, s], s) for s in range(self.config.num_quantizers)]
+        if self.config.codes_per_position > 1:
+            rows = [sum(rows[1:], start=rows[0])]
+        return jnp.stack(rows, axis=1).reshape(n, self.config.num_positions, -1)
+
+    def _all_logits(
+        self, x: Float[Array, "rows width"], codes: Int[Array | np.ndarray, "tokens S"]
+    ) -> Float[Array, "tokens S K"]:
+        """Logits of all codes from the stream after the last block."""
+        by_token = x.reshape(len(codes), -1, x.shape[1])
+        streams = [by_token[:, s % by_token.shape[1]] for s in range(self.config.num_quantizers)]
+        return jnp.stack([self.logits(self.within(x, codes[:, :s]), s) for s, x in enumerate(streams)], axis=1)
 
 
 def _rows_of(indices: Int[Array | np.ndarray, " n"], table: Float[Array, "m width"]) -> Float[Array, "n width"]:
@@ -164,13 +182,19 @@ def drop_labels(labels: Int[Array, " n"], config: GPTConfig, key: PRNGKeyArray) 
     return jnp.where(dropped, config.classes, labels)
 
 
+def sequences_of_pass(config: GPTConfig) -> int:
+    """Sequences whose likelihoods are computed together: 500 at most, and fewer where sequences are long or codes are many."""
+    codes = config.length * config.num_quantizers
+    return max(1, min(_AT_ONCE, _CODES // codes, _LOGITS // (codes * config.num_codes)))
+
+
 def token_nats(
     model: GPT,
-    tokens: Int[Array | np.ndarray, "n t"],
+    tokens: Int[Array | np.ndarray, "n t *S"],
     labels: Int[Array | np.ndarray, " n"] | None = None,
     *,
     key: PRNGKeyArray | None = None,
-) -> Float[Array, "n t"]:
+) -> Float[Array, "n t *S"]:
     """Negative log-likelihood of every token given those before it, in nats.
 
     Args:
@@ -187,7 +211,7 @@ def token_nats(
 
 def loss(
     model: GPT,
-    tokens: Int[Array | np.ndarray, "n t"],
+    tokens: Int[Array | np.ndarray, "n t *S"],
     labels: Int[Array | np.ndarray, " n"] | None = None,
     *,
     key: PRNGKeyArray | None = None,
@@ -212,60 +236,8 @@ def loss(
 
 
 def cross_entropy(
-    logits: Float[Array, "n t K"], tokens: Int[Array | np.ndarray, "n t"], label_smoothing: float = 0.0
-) -> Float[Array, "n t"]:
+    logits: Float[Array, "n t *S K"], tokens: Int[Array | np.ndarray, "n t *S"], label_smoothing: float = 0.0
+) -> Float[Array, "n t *S"]:
     """-Σ target · log softmax(logits), in nats, where the target is the token, smoothed towards uniform."""
     targets = optax.smooth_labels(jax.nn.one_hot(tokens, logits.shape[-1], dtype=logits.dtype), label_smoothing)
     return optax.softmax_cross_entropy(logits, targets)
-
-
-def check_config(config: GPTConfig) -> None:
-    """Refuses sizes that make no model.
-
-    Raises:
-        InputError: A size that is no positive whole number, a negative number of classes, a grid that is not (h, w), heads that
-            do not divide the width, dropout or class_dropout outside [0, 1), or class_dropout without classes.
-    """
-    if np.shape(config.grid) != (2,):
-        raise InputError(f"GPT: expected a grid (h, w) of tokens, found {config.grid}; give (1, t) to a sequence.")
-    for name in ("num_codes", "layers", "width", "heads"):
-        check_whole(f"GPT: {name}", getattr(config, name))
-    for side in config.grid:
-        check_whole("GPT: grid", side)
-    check_whole("GPT: classes", config.classes, 0)
-    if config.width % config.heads:
-        raise InputError(
-            f"GPT: expected a width that the heads divide, found width {config.width} and {config.heads} heads; "
-            f"choose {config.width // config.heads * config.heads or config.heads}."
-        )
-    if not 0 <= config.dropout < 1 or not 0 <= config.class_dropout < 1:
-        raise InputError(
-            f"GPT: expected dropout and class_dropout in [0, 1), found {config.dropout} and {config.class_dropout}; 0 is none."
-        )
-    if config.class_dropout and not config.classes:
-        raise InputError("GPT: expected no class_dropout without classes; leave it out, or give the number of classes.")
-
-
-def check_shapes(config: GPTConfig, tokens: tuple[int, ...], labels: tuple[int, ...] | None) -> None:
-    """Refuses shapes of tokens and labels that do not fit the model.
-
-    Raises:
-        InputError: Tokens not (n, t), labels not (n,), labels without classes, or classes without labels.
-    """
-    if len(tokens) != 2 or tokens[1] != config.length:
-        raise InputError(f"tokens: expected shape (n, {config.length}), found {tokens}; flatten grids in raster order.")
-    check_conditioning(config, labels is not None)
-    if labels is not None and labels != tokens[:1]:
-        raise InputError(f"labels: expected shape {tokens[:1]}, found {labels}; pass one for each image.")
-
-
-def check_conditioning(config: GPTConfig, labelled: bool) -> None:
-    """Refuses labels for an unconditional model, and none for a class-conditional one.
-
-    Raises:
-        InputError: With what to do.
-    """
-    if labelled and config.classes == 0:
-        raise InputError("labels: expected none, for the model has no classes; leave them out or train with classes.")
-    if not labelled and config.classes > 0:
-        raise InputError(f"labels: expected classes 0..{config.classes - 1}, found none; pass one for each image.")

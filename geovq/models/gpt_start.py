@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from geovq.models.gpt import GPT, SCALE
+from geovq.models.gpt import GPT
+from geovq.models.gpt_block import SCALE
 from geovq.numerics.linalg import eigen_root
 from geovq.validation import InputError
 

@@ -1,7 +1,8 @@
 """New token sequences from a GPT: one pass over the positions, with the keys and values of the past cached.
 
-Row i of a request draws from fold_in(key, offset + i), and rows are always computed in batches of `chunk`: what else is asked for
-does not change a row, and a request may be cut into pieces.
+Row i of a request draws from fold_in(key, offset + i): what else is asked for does not change a row but for rounding, and a
+request may be cut into pieces. (Products of other sizes may round differently, which changes a token where two are nearly equal.
+The same request always gives the same tokens.)
 """
 
 import functools
@@ -12,17 +13,19 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from geovq.batching.budget import rows_of_call
 from geovq.batching.chunks import Progress, map_chunks
+from geovq.models.attention import attend_to_cache
 from geovq.models.config import GPTConfig
-from geovq.models.gpt import GPT, attention, check_conditioning
+from geovq.models.gpt import GPT
+from geovq.models.sampling_checks import check_request, guidance_weights, prefix_tokens
 from geovq.models.token_data import check_labels
-from geovq.validation import InputError, check_tokens, check_whole
 
-Cache = list[tuple[Float[Array, "n t heads c"], Float[Array, "n t heads c"]]]
+Cache = list[tuple[Float[Array, "n heads c t"], Float[Array, "n heads c t"]]]
 """Keys and values of every block."""
 
-_ROWS = 1 << 32
-"""Numbers that a key can be folded with."""
+_AT_ONCE, _CACHED = 256, 1 << 30
+"""Sequences drawn at once by default, and bytes that their keys and values take at most."""
 
 
 def sample(
@@ -35,11 +38,11 @@ def sample(
     top_k: int = 0,
     top_p: float = 1.0,
     guidance: float | Float[np.ndarray, " t"] = 1.0,
-    prefix: Int[np.ndarray, "n p"] | None = None,
+    prefix: Int[np.ndarray, "n p *S"] | None = None,
     offset: int = 0,
-    chunk: int = 256,
+    chunk: int | None = None,
     progress: Progress | None = None,
-) -> Int[np.ndarray, "n t"]:
+) -> Int[np.ndarray, "n t *S"]:
     """Draws token sequences.
 
     Args:
@@ -55,21 +58,23 @@ def sample(
         guidance: Weight w of classifier-free guidance (Ho & Salimans 2022), for all tokens or for each: logits are
             l(no class) + w (l(class) − l(no class)). 1 is the model itself; others cost a second pass and want a model that
             was trained with class_dropout. See `rising_guidance`.
-        prefix: First p tokens of each sequence, in raster order, p from 0 to t; the rest is drawn.
+        prefix: First p tokens of each sequence, in raster order, p from 0 to t, (n, p) or (n, p, S); the rest is drawn.
         offset: Number of the first row, at least 0: rows 0..99 are rows 0..49 and then 50..99.
-        chunk: Sequences drawn at once. Fewer are padded to as many, since products of another size may round differently.
+        chunk: Sequences drawn at once; None takes 256, or fewer where their keys and values would take more than 1 GiB. Fewer
+            are padded to a power of two, so that few sizes are compiled.
         progress: Called with the number of sequences finished.
 
     Returns:
-        int32 tokens (n, t) in raster order.
+        int32 tokens (n, t) in raster order, or (n, t, S) with several codes a token.
 
     Raises:
         InputError: An argument out of its range, labels that do not fit the model, or an unknown class.
     """
     config = model.config
-    _check_request(model, n, labels, temperature, top_k, top_p, offset, chunk)
-    weights = _guidance_weights(config, guidance)
-    kept = np.zeros((n, 0), np.int32) if prefix is None else _prefix_tokens(config, prefix, n)
+    check_request(model, n, labels, temperature, top_k, top_p, offset, chunk)
+    weights = guidance_weights(config, guidance)
+    nothing = np.zeros((n, 0, *config.token_shape[1:]), np.int32)
+    kept = nothing if prefix is None else prefix_tokens(config, prefix, n)
     known = config.classes + bool(config.class_dropout)
     classes = np.full(n, config.classes) if labels is None else check_labels(labels, known)
     graphdef, params = nnx.split(model)
@@ -84,9 +89,16 @@ def sample(
         guidance=None if (weights == 1).all() else weights,
     )
     rows = offset + np.arange(n, dtype=np.uint32)
-    tokens = map_chunks(draw, rows, classes.astype(np.int32), kept, chunk=chunk, pad=True, progress=progress)
+    at_once = rows_of_call(n, _chunk(config) if chunk is None else chunk)
+    tokens = map_chunks(draw, rows, classes.astype(np.int32), kept, chunk=at_once, pad=True, progress=progress)
     assert isinstance(tokens, np.ndarray)
     return tokens
+
+
+def _chunk(config: GPTConfig) -> int:
+    """Sequences drawn at once by default."""
+    cached = 4 * 2 * config.layers * config.width * config.num_positions
+    return max(1, min(_AT_ONCE, _CACHED // cached))
 
 
 def rising_guidance(scale: float, length: int) -> Float[np.ndarray, " t"]:
@@ -100,45 +112,55 @@ def rising_guidance(scale: float, length: int) -> Float[np.ndarray, " t"]:
 @functools.partial(jax.jit, static_argnames=("graphdef", "top_k", "top_p"))
 def _sample_rows(
     graphdef, params, key, rows, labels, prefix, *, temperature, top_k, top_p, guidance
-) -> Int[Array, "n t"]:
+) -> Int[Array, "n t *S"]:
     """The sequences of some row numbers; compiled once for each size, length of prefix, top_k, top_p, and with guidance."""
     model, n = nnx.merge(graphdef, params), len(rows)
+    config, per_position = model.config, model.config.codes_per_position
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
-    kept = jnp.pad(prefix, ((0, 0), (0, model.config.length - prefix.shape[1])))
+    given = prefix.reshape(n, -1)
+    kept = jnp.pad(given, ((0, 0), (0, config.num_positions * per_position - given.shape[1])))
     # With guidance every sequence runs twice, the second time without its class.
     times = 1 if guidance is None else 2
-    starts = labels if guidance is None else jnp.concatenate([labels, jnp.full_like(labels, model.config.classes)])
+    starts = labels if guidance is None else jnp.concatenate([labels, jnp.full_like(labels, config.classes)])
+    choose = jax.vmap(functools.partial(draw_token, temperature=temperature, top_k=top_k, top_p=top_p))
+
+    def draw_code(h, drawn, position):
+        number = position * per_position + len(drawn)  # of the code in its sequence
+        before = jnp.tile(jnp.stack(drawn, axis=1), (times, 1)) if drawn else jnp.zeros((times * n, 0), jnp.int32)
+        logits = model.logits(model.within(h, before), number % config.num_quantizers)
+        if guidance is not None:
+            logits = logits[n:] + guidance[number // config.num_quantizers] * (logits[:n] - logits[n:])
+        code = choose(jax.vmap(jax.random.fold_in, (0, None))(keys, number), logits)
+        return jnp.where(number < given.shape[1], kept[:, number], code)
 
     def draw_next(carry, position):
         x, cache = carry
-        logits, cache = next_logits(model, x, position, cache)
-        if guidance is not None:
-            logits = logits[n:] + guidance[position] * (logits[:n] - logits[n:])
-        keys_here = jax.vmap(jax.random.fold_in, (0, None))(keys, position)
-        choose = functools.partial(draw_token, temperature=temperature, top_k=top_k, top_p=top_p)
-        drawn = jax.vmap(choose)(keys_here, logits)
-        tokens = jnp.where(position < prefix.shape[1], kept[:, position], drawn)
-        x = model.embed(jnp.tile(tokens, times)[:, None])[:, 0]
-        return (x, cache), tokens
+        h, cache = next_stream(model, x, position, cache)
+        drawn: list[Int[Array, " n"]] = []
+        for _ in range(per_position):
+            drawn.append(draw_code(h, drawn, position))
+        quantizers = [(position * per_position + s) % config.num_quantizers for s in range(per_position)]
+        rows = [model.embed(jnp.tile(code, times), s) for code, s in zip(drawn, quantizers, strict=True)]
+        return (sum(rows[1:], start=rows[0]), cache), jnp.stack(drawn, axis=1)
 
     start = (model.embed_start(times * n, starts), empty_cache(model, times * n))
-    tokens = jax.lax.scan(draw_next, start, jnp.arange(model.config.length))[1]
-    return tokens.T
+    codes = jax.lax.scan(draw_next, start, jnp.arange(config.num_positions))[1]
+    return codes.swapaxes(0, 1).reshape(n, *config.token_shape)
 
 
-def next_logits(
+def next_stream(
     model: GPT, x: Float[Array, "n width"], position: Int[Array, ""], cache: Cache
-) -> tuple[Float[Array, "n K"], Cache]:
-    """Logits of one token, from the row embedded before it and what was cached of earlier positions.
+) -> tuple[Float[Array, "n width"], Cache]:
+    """What the last block makes of one position, from the row embedded before it and what was cached of earlier positions.
 
     Args:
         model: The model.
-        x: `embed_start` at position 0, `embed` of the token before afterwards.
-        position: Number of the token that is asked for, 0..t-1.
+        x: `embed_start` at position 0, the rows of the codes before it afterwards.
+        position: Number of the position, 0 at the start.
         cache: Keys and values of each block, filled before `position`.
 
     Returns:
-        The logits that the whole sequence would give at `position`, and the cache with `position` filled.
+        The stream that the whole sequence would have at `position`, and the cache with `position` filled.
     """
     n = len(x)
     x = x + jax.lax.dynamic_index_in_dim(model.positions(), position)
@@ -146,20 +168,23 @@ def next_logits(
     for block, (keys, values) in zip(model.blocks, cache, strict=True):
 
         def attend(q, k, v, keys=keys, values=values):
-            keys = jax.lax.dynamic_update_slice_in_dim(keys, k, position, axis=1)
-            values = jax.lax.dynamic_update_slice_in_dim(values, v, position, axis=1)
+            k = model.place(k, position)
+            keys, values = (
+                jax.lax.dynamic_update_slice_in_dim(cached, jnp.moveaxis(new, 1, 3), position, axis=3)
+                for cached, new in ((keys, k), (values, v))
+            )
             filled.append((keys, values))
-            return attention(q, keys, values, position)
+            return attend_to_cache(model.place(q, position), keys, values, position)
 
         x = block(x, n, attend)
-    return model.head(model.norm(x)), filled
+    return x, filled
 
 
 def empty_cache(model: GPT, n: int) -> Cache:
     """Room for the keys and values of n sequences."""
     config = model.config
     dtype = jnp.bfloat16 if config.bfloat16 else model.codes[...].dtype
-    zeros = jnp.zeros((n, config.length, config.heads, config.width // config.heads), dtype)
+    zeros = jnp.zeros((n, config.heads, config.width // config.heads, config.num_positions), dtype)
     return [(zeros, zeros) for _ in range(config.layers)]
 
 
@@ -189,59 +214,3 @@ def keep_top_p(probabilities: Float[Array, " K"], p: float) -> Bool[Array, " K"]
     largest = jnp.sort(probabilities, descending=True)
     before = jnp.cumsum(largest) - largest
     return keep_top_k(probabilities, jnp.maximum((before < p).sum(), 1))
-
-
-def _check_request(model, n, labels, temperature, top_k, top_p, offset, chunk) -> None:
-    """Refuses what `sample` cannot draw."""
-    codes = model.config.num_codes
-    for name, value, least in (("n", n, 1), ("offset", offset, 0), ("top_k", top_k, 0), ("chunk", chunk, 1)):
-        check_whole(name, value, least)
-    if offset + n > _ROWS:
-        raise InputError(
-            f"offset: expected offset + n of at most {_ROWS:,}, found {offset + n:,}; take another key for more rows."
-        )
-    if np.ndim(temperature) or not 0 <= temperature < float("inf"):
-        raise InputError(f"temperature: expected a finite number of at least 0, found {temperature}; 0 is greedy.")
-    if top_k > codes:
-        raise InputError(f"top_k: expected 0..{codes}, found {top_k}; 0 keeps all {codes} codes.")
-    if not 0 < top_p <= 1:
-        raise InputError(f"top_p: expected a number in (0, 1], found {top_p}; 1 keeps all codes.")
-    check_conditioning(model.config, labels is not None)
-    if labels is not None and np.shape(labels) != (n,):
-        raise InputError(
-            f"labels: expected shape ({n},), found {np.shape(labels)}; pass one for each sequence that is wanted."
-        )
-
-
-def _guidance_weights(config: GPTConfig, guidance: float | np.ndarray) -> Float[np.ndarray, " t"]:
-    """Guidance of each token.
-
-    Raises:
-        InputError: Another shape, a weight that is not finite and at least 0, or a model that knows nothing without a class.
-    """
-    weights = np.asarray(guidance, np.float32)
-    if weights.shape not in ((), (config.length,)) or not (np.isfinite(weights) & (weights >= 0)).all():
-        raise InputError(
-            f"guidance: expected a finite number of at least 0, or one for each of {config.length} tokens, found {guidance}; "
-            "pass one of the two."
-        )
-    if (weights != 1).any() and not config.class_dropout:
-        raise InputError(
-            f"guidance: expected 1 for a model that was trained without class_dropout, found {guidance}; train one with it."
-        )
-    return np.broadcast_to(weights, config.length)
-
-
-def _prefix_tokens(config: GPTConfig, prefix: np.ndarray, n: int) -> Int[np.ndarray, "n p"]:
-    """The first tokens of n sequences.
-
-    Raises:
-        InputError: Another shape, more tokens than a sequence has, or tokens outside 0..K-1.
-    """
-    prefix = np.asarray(prefix)
-    if prefix.ndim != 2 or len(prefix) != n or prefix.shape[1] > config.length:
-        raise InputError(
-            f"prefix: expected shape ({n}, p) with p of at most {config.length}, found {prefix.shape}; pass the first tokens of "
-            "every sequence, in raster order."
-        )
-    return check_tokens(prefix, config.num_codes, "prefix")

@@ -17,7 +17,7 @@ from geovq.assignment.whitened import Whitened
 from geovq.batching.budget import rows_of_call
 from geovq.batching.chunks import Progress, map_chunks
 from geovq.batching.plan import DEFAULT_PLAN, Plan
-from geovq.models.gpt import GPT
+from geovq.models.gpt import GPT, sequences_of_pass
 from geovq.tokenizer.images import as_pixels
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError, as_intensities, check_whole
@@ -58,7 +58,8 @@ def code_nats(model: GPT) -> CodeNats:
 
     def of_tokens(tokens: Int[np.ndarray, "n h w"]) -> Float[np.ndarray, "n h w K"]:
         rows = tokens.reshape(len(tokens), -1)
-        found = map_chunks(lambda batch: nats(params, batch), rows, chunk=rows_of_call(len(rows), _AT_ONCE), pad=True)
+        at_once = rows_of_call(len(rows), min(_AT_ONCE, sequences_of_pass(config)))
+        found = map_chunks(lambda batch: nats(params, batch), rows, chunk=at_once, pad=True)
         return found.reshape(*tokens.shape, config.num_codes)
 
     return of_tokens

@@ -35,6 +35,62 @@ def test_equals_reference(labels, sizes):
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
 
 
+SEVERAL = jnp.array([[[0, 1], [2, 3], [4, 0], [1, 1]], [[6, 6], [0, 5], [2, 2], [3, 4]]])
+"""Tokens of a 2x2 grid, with two codes each."""
+
+LAYOUTS = [{"code_layout": "sequence"}, {"code_layout": "heads"}]
+
+
+@pytest.mark.parametrize("rotary", [False, True])
+@pytest.mark.parametrize("sizes", [{"num_quantizers": 1}, *({"num_quantizers": 2, **layout} for layout in LAYOUTS)])
+def test_several_codes_and_rotary_positions_equal_reference(sizes, rotary):
+    model = make(3, scale=20.0, grid=(2, 2), rotary=rotary, **sizes)
+    tokens = SEVERAL[..., 0] if sizes["num_quantizers"] == 1 else SEVERAL
+    params = jax.tree.map(np.float64, nnx.to_pure_dict(nnx.state(model)))
+    for i, logits in enumerate(model(tokens, LABELS[:2])):
+        expected = reference.gpt_logits(
+            params,
+            model.config.heads,
+            np.asarray(tokens[i]),
+            int(LABELS[i]),
+            grid=(2, 2) if rotary else None,
+            codes_per_position=model.config.codes_per_position,
+        )
+        np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_code_depends_on_the_codes_before_it_alone(layout):
+    model = make(scale=20.0, grid=(2, 2), num_quantizers=2, **layout)
+    before = np.asarray(model(SEVERAL)).reshape(2, 8, 7)
+    flat = SEVERAL.reshape(2, 8)
+    for j in range(8):
+        after = model(flat.at[:, j].set((flat[:, j] + 1) % 7).reshape(SEVERAL.shape)).reshape(2, 8, 7)
+        np.testing.assert_array_equal(after[:, : j + 1], before[:, : j + 1])
+        assert j == 7 or (jnp.abs(after[:, j + 1] - before[:, j + 1]).max(axis=1) > 1e-3).all()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_probabilities_of_several_codes_sum_to_one(layout):
+    model = make(num_codes=3, grid=(1, 2), scale=20.0, num_quantizers=2, **layout)
+    every = jnp.stack(jnp.meshgrid(*[jnp.arange(3)] * 4), -1).reshape(-1, 2, 2)
+    assert jnp.exp(-token_nats(model, every).sum(axis=(1, 2))).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_computing_again_changes_neither_the_loss_nor_its_gradient():
+    def of(model):
+        graphdef, params = nnx.split(model)
+
+        def objective(params):
+            return loss(nnx.merge(graphdef, params), TOKENS, LABELS, key=jax.random.key(0))
+
+        return jax.value_and_grad(objective)(params)
+
+    kept, again = (of(make(3, scale=5.0, rematerialize=flag)) for flag in (False, True))
+    for one, other in zip(*map(jax.tree.leaves, (kept, again)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=1e-5)
+
+
 def test_half_precision_is_near_and_trains_weights_in_float32():
     exact, half = make(3, scale=10.0), make(3, scale=10.0, bfloat16=True)
     logits = half(TOKENS, LABELS)
@@ -78,16 +134,16 @@ def test_no_class_is_a_class_of_its_own():
 
 def test_no_gradient_from_the_future(monkeypatch):
     model = make(scale=20.0)
-    rows = model.embed(TOKENS[:1, :-1])
+    rows = model.embed(TOKENS[0], 0)
 
     def logits_of(rows):
-        monkeypatch.setattr(GPT, "embed", lambda model, tokens: rows)
+        monkeypatch.setattr(GPT, "embed", lambda model, codes, quantizer: rows)
         return model(TOKENS[:1])[0]
 
-    jacobian = jax.jacobian(logits_of)(rows)  # (t, K, 1, t - 1, width)
-    reach = jnp.abs(jacobian).max(axis=(1, 2, 4))
+    jacobian = jax.jacobian(logits_of)(rows)  # (t, K, t, width)
+    reach = jnp.abs(jacobian).max(axis=(1, 3))
     for i in range(5):
-        for j in range(4):
+        for j in range(5):
             assert (reach[i, j] > 0) == (j < i), (i, j)
 
 
@@ -202,6 +258,9 @@ def test_holds_parameters_alone_and_works_as_a_tree():
         ({"dropout": 1.0}, r"\[0, 1\)"),
         ({"classes": 3, "class_dropout": -0.1}, r"class_dropout in \[0, 1\)"),
         ({"classes": 0, "class_dropout": 0.1}, "no class_dropout without classes"),
+        ({"width": 12, "rotary": True}, "a multiple of 4 channels for rotary positions, found 6"),
+        ({"num_quantizers": 0}, "num_quantizers: expected a whole number of at least 1, found 0"),
+        ({"code_layout": "depth"}, "code_layout: expected one of sequence, heads, found 'depth'"),
     ],
 )
 def test_refuses_sizes(sizes, message):

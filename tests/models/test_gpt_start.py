@@ -6,7 +6,8 @@ import pytest
 from flax import nnx
 
 from geovq.models.config import GPTConfig
-from geovq.models.gpt import GPT, SCALE
+from geovq.models.gpt import GPT
+from geovq.models.gpt_block import SCALE
 from geovq.models.gpt_start import code_rows, start_at_codes
 from geovq.validation import InputError
 from tests import reference

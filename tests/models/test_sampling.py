@@ -90,6 +90,33 @@ def test_a_model_of_another_precision_is_sampled(dtype, x64):
     np.testing.assert_allclose(drawn, logits.max(axis=2), atol=0.1)
 
 
+@pytest.mark.parametrize("rotary", [False, True])
+@pytest.mark.parametrize("layout", ["sequence", "heads"])
+def test_several_codes_equal_sampling_without_cache(layout, rotary):
+    model = make(3, scale=20.0, grid=(2, 2), num_quantizers=2, code_layout=layout, rotary=rotary)
+    labels = np.array([0, 2, 1])
+    found = sample(model, KEY, 3, labels, prefix=np.full((3, 1, 2), 4))
+    assert found.shape == (3, 4, 2)
+    assert (found[:, 0] == 4).all()
+    for i in range(3):
+        codes, row_key = np.zeros(8, np.int32), jax.random.fold_in(KEY, i)
+        for j in range(8):
+            logits = np.asarray(model(codes.reshape(1, 4, 2), labels[i : i + 1])[0]).reshape(8, 7)[j]
+            noise = jax.random.gumbel(jax.random.fold_in(row_key, j), (7,))
+            codes[j] = 4 if j < 2 else np.argmax(logits + noise)
+        np.testing.assert_array_equal(found[i].ravel(), codes)
+
+
+@pytest.mark.parametrize("layout", ["sequence", "heads"])
+def test_guidance_of_several_codes_is_that_of_their_token(layout):
+    model = make(3, scale=20.0, class_dropout=0.1, grid=(1, 3), num_quantizers=2, code_layout=layout)
+    labels = np.array([0, 2])
+    found = sample(model, KEY, 2, labels, temperature=0.0, guidance=np.array([1.0, 3.0, 0.0]))
+    of_class, of_none = (np.asarray(model(found, y)) for y in (labels, np.full(2, 3)))
+    guided = of_none + np.array([1.0, 3.0, 0.0])[:, None, None] * (of_class - of_none)
+    np.testing.assert_array_equal(found, guided.argmax(axis=-1))
+
+
 @pytest.mark.parametrize("guidance", [3.0, 0.0, sampling.rising_guidance(3.0, 5)])
 def test_guidance_equals_two_models_without_cache(guidance):
     model, labels = make(3, scale=20.0, class_dropout=0.1), np.array([0, 2, 1])
@@ -145,6 +172,7 @@ def test_a_prefix_is_kept_and_the_rest_follows_it(p):
         ({"temperature": np.ones(2)}, "temperature: expected a finite number of at least 0"),
         ({"guidance": -1.0}, "guidance: expected a finite number of at least 0"),
         ({"guidance": np.ones(4)}, "or one for each of 5 tokens"),
+        ({"prefix": np.zeros((2, 3, 1), int)}, r"prefix: expected shape \(2, p\)"),
         ({"prefix": np.zeros((2, 6), int)}, r"prefix: expected shape \(2, p\) with p of at most 5, found \(2, 6\)"),
         ({"prefix": np.full((2, 1), 7)}, r"prefix: expected integers in 0\.\.6"),
     ],
@@ -187,8 +215,27 @@ def test_compiled_once():
     before = sampling._sample_rows._cache_size()  # type: ignore[attr-defined]
     for seed, temperature in ((0, 1.0), (1, 0.5)):
         sample(model, jax.random.key(seed), 5, temperature=temperature, chunk=2, offset=seed)
-    sample(model, KEY, 1, chunk=2)  # fewer rows than a chunk are computed as a chunk, and so come out the same
     assert sampling._sample_rows._cache_size() == before + 1  # type: ignore[attr-defined]
+    for n in (3, 4, 3):
+        sample(model, KEY, n)
+    assert sampling._sample_rows._cache_size() == before + 2  # type: ignore[attr-defined]
+
+
+def test_sampling_takes_the_size_that_is_asked_for(monkeypatch):
+    sizes, real = [], sampling._sample_rows
+
+    def counted(*args, **settings):
+        sizes.append(len(args[3]))
+        return real(*args, **settings)
+
+    monkeypatch.setattr(sampling, "_sample_rows", counted)
+    model = make(length=4)
+    for n in (1, 3, 5):
+        assert sample(model, KEY, n).shape == (n, 4)
+    assert sizes == [1, 4, 8]
+    monkeypatch.setattr(sampling, "_CACHED", 4 * 2 * 2 * 8 * 4 * 3)  # keys and values of three sequences
+    sample(model, KEY, 7)
+    assert sizes[3:] == [3, 3, 3]
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,11 @@ def _heads(config: Config) -> None:
         raise InputError(
             f"gpt.heads: expected a divisor of gpt.width ({config.gpt.width}), found {config.gpt.heads}; change one."
         )
+    if config.gpt.rotary and config.gpt.width // config.gpt.heads % 4:
+        raise InputError(
+            f"gpt.rotary: expected heads of a multiple of 4 channels, found {config.gpt.width // config.gpt.heads}; change "
+            "gpt.width or gpt.heads, or leave --gpt.rotary out."
+        )
 
 
 def _quantizers(config: Config) -> None:
@@ -126,8 +131,8 @@ def _mirror(config: Config) -> None:
 def _one_code(config: Config) -> None:
     if config.codebook.num_quantizers > 1 and config.gpt.codebook != "baseline":
         raise InputError(
-            "codebook.num_quantizers: expected 1 for the Transformer, which models one code for a token, found "
-            f"{config.codebook.num_quantizers}; use such codebooks through train.codebook and geovq.Tokenizer."
+            "codebook.num_quantizers: expected 1 for the Transformer of a run's own images, found "
+            f"{config.codebook.num_quantizers}; use such codebooks through geovq.Tokenizer and the Transformer in geovq.models."
         )
 
 

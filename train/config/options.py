@@ -8,7 +8,7 @@ import math
 from typing import Annotated, Literal
 
 from geovq.codebook.names import CodebookName, CompositionName
-from geovq.models.config import GPTConfig, VAEConfig
+from geovq.models.config import CodeLayout, GPTConfig, VAEConfig
 from train.config.names import AssignerName, BaselineName, ComponentsName, DatasetName, StartName
 from train.config.ranges import Codes, Count, Fraction, Natural, Positive, Seed, Share, Size, Weight, between
 
@@ -157,6 +157,12 @@ class GPTOptions(TrainingOptions):
     """Validate and keep a moving average of the weights, of which a step leaves this part, such as 0.999; 0 = the weights."""
     bfloat16: bool = False
     """Matrix products in half precision: faster on accelerators, not on CPUs."""
+    rotary: bool = False
+    """Rotate queries and keys by row and column, instead of adding learned vectors for them."""
+    rematerialize: bool = False
+    """Compute the inside of each block again for the gradient: large grids in a quarter of the memory."""
+    code_layout: CodeLayout = "sequence"
+    """Tokens of several codes. sequence: each code has a position; heads: each token has one, whose codes follow each other."""
     epochs: Annotated[int, between(1, 10**6)] = 100
     weight_decay: Weight = 0.05
     patience: Natural = 5

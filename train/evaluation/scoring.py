@@ -18,7 +18,7 @@ from geovq.decoder.autoencoder import decode_latents, encode_images
 from geovq.geometry.measured import draw
 from geovq.geometry.placed_codes import lengths_to_codes, place_codes
 from geovq.metric.batched import token_metrics
-from geovq.models.gpt import token_nats
+from geovq.models.gpt import sequences_of_pass, token_nats
 from geovq.models.spatial_vae import SpatialVAE, callables, negative_elbo
 from geovq.scores import reconstruction as scores
 from geovq.scores import tokens as token_scores
@@ -189,14 +189,15 @@ def score_likelihood(run: Run) -> list[Row]:
 
 def nats(run: Run, tokens: Mapping[str, np.ndarray], part: str) -> Float[np.ndarray, "n t"]:
     """Nats of every token of a part under the run's Transformer, given the class where it knows classes."""
-    graphdef, params = nnx.split(networks.trained_gpt(run))
+    model = networks.trained_gpt(run)
+    graphdef, params = nnx.split(model)
     conditional = run.config.gpt.conditional
 
     @jax.jit
     def of_batch(batch, labels):
         return token_nats(nnx.merge(graphdef, params), batch, labels if conditional else None)
 
-    return map_chunks(of_batch, tokens[part], tokens[f"{part}_labels"], chunk=500)
+    return map_chunks(of_batch, tokens[part], tokens[f"{part}_labels"], chunk=sequences_of_pass(model.config))
 
 
 def frequency_nats(run: Run, tokens: Mapping[str, np.ndarray], part: str) -> dict[str, float]:

@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import PyTree
 
 from geovq.batching.chunks import map_chunks
-from geovq.models.gpt import GPT, drop_labels, loss, token_nats
+from geovq.models.gpt import GPT, drop_labels, loss, sequences_of_pass, token_nats
 from geovq.models.gpt_start import start_at_codes
 from geovq.validation import InputError
 from train.config.options import GPTOptions, token_sections, tokenizer_stages
@@ -33,7 +33,7 @@ class GPTTask(GradientTask):
 
         Args:
             gpt: With its initial weights.
-            tokens: "train" and "val" (n, t), and their "train_labels" and "val_labels" (n,).
+            tokens: "train" and "val" (n, t) or (n, t, S), and their "train_labels" and "val_labels" (n,).
             options: How it is trained.
             schedule: How long.
         """
@@ -44,7 +44,8 @@ class GPTTask(GradientTask):
 
     def batch(self, indices: np.ndarray) -> tuple[Any, ...]:
         """Tokens, and labels where the Transformer knows classes."""
-        return self._tokens["train"][indices], self._known(self._tokens["train_labels"][indices])
+        tokens = self._tokens["train"][indices].astype(np.int32)
+        return tokens, self._known(self._tokens["train_labels"][indices])
 
     def loss(self, params: PyTree, key: jax.Array, *batch: Any) -> tuple[jax.Array, Means]:
         """Nats per token, with smoothed targets and with some labels left out."""
@@ -62,17 +63,19 @@ class GPTTask(GradientTask):
             lambda tokens, labels: self._nats(state["params"], tokens, labels),
             self._tokens["val"],
             self._tokens["val_labels"],
-            chunk=500,
+            chunk=sequences_of_pass(self._config),
         )
         mean = float(np.mean(found))
-        return {"loss": mean, "nats_per_token": mean, "bits_per_image": mean * self._config.length / math.log(2)}
+        codes = self._config.length * self._config.num_quantizers
+        return {"loss": mean, "nats_per_token": mean, "bits_per_image": mean * codes / math.log(2)}
 
     def _mean_nats(self, params: PyTree, tokens: Any, labels: Any) -> jax.Array:
-        return token_nats(nnx.merge(self._graphdef, params), tokens, self._known(labels)).mean(axis=1)
+        nats = token_nats(nnx.merge(self._graphdef, params), tokens, self._known(labels))
+        return nats.reshape(len(nats), -1).mean(axis=1)
 
     def _known(self, labels: Any) -> Any:
         """Labels where the Transformer knows classes."""
-        return labels if self._options.conditional else None
+        return labels if self._config.classes else None
 
 
 def initial_gpt(run: Run) -> GPT:

@@ -70,8 +70,13 @@ def trained_baseline(run: Run, image_shape: tuple[int, ...]) -> tuple[SpatialVAE
 
 def new_gpt(run: Run) -> GPT:
     """The run's Transformer with initial weights as in GPT-2."""
+    return GPT(_gpt_config(run), rngs=nnx.Rngs(run.config.gpt.seed))
+
+
+def _gpt_config(run: Run) -> GPTConfig:
+    """Sizes of the Transformer over the tokens of the run's own images."""
     options = run.config.gpt
-    config = GPTConfig(
+    return GPTConfig(
         num_codes=token_codes(run.config),
         grid=run.config.vae.grid,
         classes=len(inputs.class_names(run)) if options.conditional else 0,
@@ -81,17 +86,23 @@ def new_gpt(run: Run) -> GPT:
         dropout=options.dropout,
         class_dropout=options.class_dropout if options.conditional else 0.0,
         bfloat16=options.bfloat16,
+        rotary=options.rotary,
+        rematerialize=options.rematerialize,
     )
-    return GPT(config, rngs=nnx.Rngs(options.seed))
 
 
-def trained_gpt(run: Run) -> GPT:
+def trained_gpt(run: Run, config: GPTConfig | None = None) -> GPT:
     """The run's trained Transformer.
+
+    Args:
+        run: The run.
+        config: Its sizes, where it was trained on other tokens than those of the run's own images.
 
     Raises:
         InputError: The stage is not complete, or its checkpoint is damaged.
     """
-    graphdef, like = _untrained(lambda: new_gpt(run))
+    sizes = _gpt_config(run) if config is None else config
+    graphdef, like = _untrained(lambda: GPT(sizes, rngs=nnx.Rngs(0)))
     return nnx.merge(graphdef, _trained(run, "gpt", like))
 
 
