@@ -146,8 +146,6 @@ def run_summed(
         total = total + sums
         if progress is not None:
             progress(count)
-    if part.count == 1:
-        return total
     counts = part.index * chunk < len(rows[0])  # where there are more processes than chunks, some have the same
     return processes.gather(total * counts).sum(axis=0)
 

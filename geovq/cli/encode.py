@@ -5,6 +5,7 @@ import itertools
 import sys
 import time
 
+from geovq.batching import processes
 from geovq.cli.loading import load, plan_of
 from geovq.cli.progress import Progress, as_time
 from geovq.cli.stopping import end_stopped, stoppable
@@ -36,6 +37,8 @@ def run(options: argparse.Namespace) -> None:
             progress=lambda images, left_out: progress(images + left_out),
             stop=stop,
         )
+    if processes.part().index:
+        return  # the first process speaks for all
     done = found.images + found.left_out
     if not found.complete:
         end_stopped(f"{before + done:,} of {total:,} images")

@@ -61,6 +61,7 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="of every random choice (0)")
     _add_memory(parser)
     _add_assigner(parser, "whitened")
+    _add_distributed(parser)
 
 
 def _add_encode(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +71,7 @@ def _add_encode(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", action="store_true", help="the name of an image's folder is its label")
     parser.add_argument("--no-pad", action="store_true", help="refuse sizes that the stride does not divide")
     _add_assigner(parser, None)
+    _add_distributed(parser)
 
 
 def _add_decode(parser: argparse.ArgumentParser) -> None:
@@ -84,6 +86,7 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at-most", type=int, default=100, help="images that are scored, drawn at random (100)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (0)")
     _add_assigner(parser, None)
+    _add_distributed(parser)
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
@@ -102,6 +105,11 @@ def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("tokenizer", type=pathlib.Path, help="file that fit wrote")
     parser.add_argument("--autoencoder", help="where its weights are now, if not where they were for fit")
     _add_memory(parser)
+
+
+def _add_distributed(parser: argparse.ArgumentParser) -> None:
+    said = "one of several processes, which share the work; docs/scaling.md says how to start them"
+    parser.add_argument("--distributed", action="store_true", help=said)
 
 
 def _add_memory(parser: argparse.ArgumentParser) -> None:
@@ -131,6 +139,8 @@ def main() -> None:
     """Runs the command; bad input ends it with one line and status 2."""
     options = parse()
     try:
+        if getattr(options, "distributed", False):
+            importlib.import_module("geovq.batching.processes").join()
         importlib.import_module(f"geovq.cli.{options.command}").run(options)
         sys.stdout.flush()
     except InputError as error:

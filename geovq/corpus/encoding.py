@@ -13,9 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from geovq.batching.plan import DEFAULT_PLAN, Plan
+from geovq.batching.processes import Part, on_its_own
+from geovq.batching.processes import part as part_of_process
 from geovq.corpus.records import ImageShard, Record, fingerprint, read_records
 from geovq.corpus.token_shards import Header, LeftOut, Shard, Tokens, begin, finish, has_shard, read_shard, write_shard
-from geovq.storage import load_arrays, save_arrays
+from geovq.storage import load_arrays, save_arrays, turn
 from geovq.tokenizer.file import describe_assigner
 from geovq.tokenizer.images import check_image_shape
 from geovq.tokenizer.tokenizer import Tokenizer
@@ -45,16 +47,6 @@ class Encoded(NamedTuple):
     """Whether all shards are there."""
 
 
-class Share(NamedTuple):
-    """Which shards a process encodes: every one whose number leaves `process` on division by `num_processes`."""
-
-    process: int = 0
-    num_processes: int = 1
-
-
-_WHOLE = Share()
-
-
 class _StopError(Exception):
     """The caller wants to stop."""
 
@@ -78,12 +70,13 @@ def encode_corpus(
     folder: pathlib.Path,
     *,
     pad: bool = False,
-    share: Share = _WHOLE,
     plan: Plan = DEFAULT_PLAN,
     progress: Progress = lambda images, left_out: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Encoded:
     """Encodes what is not there yet. Tokens do not depend on where a call before was stopped.
+
+    Processes that share work (`geovq.batching.processes`) encode every so many'th shard, and wait for each other at the end.
 
     An image that cannot be read, or that the tokenizer refuses, is left out and listed with the reason.
 
@@ -93,7 +86,6 @@ def encode_corpus(
         shards: Of the corpus, as `open_images` gives them.
         folder: Gets the tokens, as `geovq.corpus.token_shards` describes.
         pad: Whether images whose sides the stride does not divide are padded, see `Tokenizer.encode`.
-        share: Which of the shards this process encodes.
         plan: How much at once and on which devices.
         progress: Called after every chunk.
         stop: Asked after every chunk; once it says yes, what is done is saved and the call ends.
@@ -108,7 +100,9 @@ def encode_corpus(
     assigner = describe_assigner(tokenizer.assigner)
     counts = tokenizer.num_codes, tokenizer.num_quantizers
     header = Header(tokenizer_sha256, assigner, *counts, fingerprint(shards), len(shards))
-    begin(folder, header)
+    with turn() as mine:
+        if mine:
+            begin(folder, header)
     images, left_out = 0, 0
 
     def count(some: int, without: int) -> None:
@@ -117,22 +111,29 @@ def encode_corpus(
         progress(some, without)
 
     work = _Work(tokenizer, folder, header, pad, plan, count, stop)
-    with contextlib.suppress(_StopError):
-        for number in range(share.process, len(shards), share.num_processes):
+    with on_its_own() as part, contextlib.suppress(_StopError):
+        for number in _numbers(shards, part):
             if not has_shard(folder, number):
                 _encode_shard(work, shards[number], number)
-    complete = all(has_shard(folder, number) for number in range(len(shards)))
-    if complete:
-        for left in folder.glob(".[0-9]*"):  # of calls that were killed
-            left.unlink(missing_ok=True)
-        finish(folder)
+    with turn() as mine:
+        complete = all(has_shard(folder, number) for number in range(len(shards)))
+        if complete and mine:
+            for left in folder.glob(".[0-9]*"):  # of calls that were killed
+                left.unlink(missing_ok=True)
+            finish(folder)
     return Encoded(images, left_out, complete)
 
 
+def _numbers(shards: Sequence[ImageShard], part: Part) -> range:
+    """Which shards a process encodes."""
+    return range(part.index, len(shards), part.count)
+
+
 def count_images(shards: Sequence[ImageShard], folder: pathlib.Path) -> tuple[int, int]:
-    """Images of a corpus that are in a folder of its tokens already, left out or not, and all images."""
+    """Of the images that this process encodes, those in a folder of tokens already, left out or not, and all."""
     done, total = 0, 0
-    for number, shard in enumerate(shards):
+    for number in _numbers(shards, part_of_process()):
+        shard = shards[number]
         if has_shard(folder, number):
             found, _ = read_shard(folder, number)
             here = whole = len(found["names"]) + len(found["left_out"])

@@ -54,6 +54,8 @@ def main() -> None:
     write_bytes(folder / "once", str(part.index).encode())
     with turn() as mine:
         assert mine == (part.index == 0)
+        if mine:
+            write_bytes(folder / "within", b"nobody waits for it")
     assert (folder / "once").read_bytes() == b"0"
 
 

@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 from geovq.corpus import encoding
-from geovq.corpus.encoding import Share, count_images, encode_corpus
+from geovq.corpus.encoding import count_images, encode_corpus
 from geovq.corpus.sources import open_images
 from geovq.corpus.token_folder import open_tokens
 from geovq.validation import InputError
@@ -127,14 +127,6 @@ def test_a_killed_call_goes_on_and_ends_with_the_same_bytes(tokenizer, folder, t
     assert {name: data for name, data in found.items() if not name.startswith(".index.json.")} == contents(
         tmp_path / "whole"
     )
-
-
-def test_shares_are_encoded_by_several_processes(tokenizer, folder, tmp_path):
-    shards = open_images(folder)
-    encode_corpus(tokenizer, "sha", shards, tmp_path / "whole", pad=True)
-    ends = [encode_corpus(tokenizer, "sha", shards, tmp_path / "out", pad=True, share=Share(i, 2)) for i in (1, 0)]
-    assert [end.complete for end in ends] == [False, True]
-    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
 def test_sizes_that_the_stride_does_not_divide_are_refused_by_name(tokenizer, folder, tmp_path):
