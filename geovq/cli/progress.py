@@ -29,7 +29,7 @@ class Progress:
             done: Units that were done before.
         """
         self._label, self._total, self._unit = label, total, unit
-        self._first = self._done = done
+        self._first = self._done = self._said = done
         self._started = self._spoke = time.monotonic()
         self._note = ""
         self._counted: int | None = None
@@ -48,7 +48,7 @@ class Progress:
         """Ends the line."""
         if self._bar is not None:
             self._bar.close()
-        elif self._done > self._first:
+        elif self._done > self._said:
             self._say()
 
     def __call__(self, count: int = 1) -> None:
@@ -69,7 +69,7 @@ class Progress:
             self._bar.set_postfix_str(text)
 
     def _say(self) -> None:
-        self._spoke = time.monotonic()
+        self._spoke, self._said = time.monotonic(), self._done
         since, counted = self._since, self._counted or 0
         if self._done == counted:  # nothing came after the first count
             since, counted = self._started, self._first

@@ -58,7 +58,7 @@ def test_every_image_is_encoded_once(tokenizer, folder, tmp_path):
 
 @pytest.mark.parametrize("after", [1, 2, 3])
 def test_a_stopped_call_goes_on_and_ends_with_the_same_bytes(tokenizer, folder, tmp_path, after, monkeypatch):
-    monkeypatch.setattr(encoding, "_PIXELS", 100)  # one or two images are a chunk
+    monkeypatch.setattr(encoding, "_PIXELS", 60)  # one or two images are a chunk
     shards, encode = open_images(folder), encoding._encode_chunk
     together: list[list[str]] = []
 
