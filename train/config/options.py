@@ -258,10 +258,11 @@ PRESETS = {
     ),
     "photographs": Config(
         finetune=FinetuneOptions(epochs=(4,), batch_size=8, learning_rate=1e-4, weight_decay=0.0, max_val_images=100),
+        gpt=GPTOptions(batch_size=32, rematerialize=True),
     ),
 }
 """demo: the built-in digits, a minute on two cores. quick: FashionMNIST within 40 minutes on two cores. full: the study.
-photographs: a published autoencoder, for train.finetune alone.
+photographs: tokens of a published autoencoder, for train.finetune and train.gpt alone.
 """
 
 STUDY = ("demo", "quick", "full")
