@@ -20,10 +20,10 @@ from geovq.assignment.local import Local
 from geovq.assignment.nearest import Nearest
 from geovq.assignment.stencils import TokenStencils
 from geovq.assignment.whitened import Whitened
-from geovq.geometry.arrays import check_fields, read_shape
+from geovq.geometry.arrays import check_fields
 from geovq.geometry.placed_codes import CodeField
 from geovq.storage import load_arrays, save_arrays
-from geovq.validation import InputError, check_tokens, refusing
+from geovq.validation import InputError, as_sizes, check_tokens, refusing
 
 _KIND = "geovq.tokenizer"
 _VERSION = 5
@@ -110,9 +110,7 @@ def load_tokenizer(path: str | os.PathLike, decode: Callable) -> Stored:
         assigner = _assigner(path, meta["assigner"], arrays)
         if isinstance(assigner, Geodesic) and assigner.field is not None:
             check_tokens(assigner.field.labels, codebook.num_codes + 1, "labels")  # the last is no code
-        return Stored(
-            codebook, assigner, read_shape("image_shape", meta["image_shape"]), _under(arrays, "probe"), decode
-        )
+        return Stored(codebook, assigner, as_sizes("image_shape", meta["image_shape"]), _under(arrays, "probe"), decode)
 
 
 def describe_assigner(assigner: Assigner) -> str:
