@@ -12,6 +12,13 @@ _END = 800
 """Characters that stay at each end of a long message."""
 
 
+LARGEST_SIZE = 1 << 16
+"""Pixels of an image's side, or channels, at most."""
+
+LARGEST_NUMBER = 1e15
+"""Of latents and codes: squares of their differences, summed over channels and weighed by metrics, stay numbers of float32."""
+
+
 class InputError(ValueError):
     """Input that the caller can correct: the message says what was expected, what was found and what to do."""
 
@@ -58,7 +65,7 @@ def check_whole(name: str, value: object, least: int = 1, most: int | None = Non
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or not least <= value <= (math.inf if most is None else most):  # type: ignore[operator]  # a number
         wanted = f"of at least {least}" if most is None else f"in {least}..{most}"
-        raise InputError(f"{name}: expected a whole number {wanted}, found {value!r}; {remedy}.")
+        raise InputError(f"{name}: expected a whole number {wanted}, found {shown(value)}; {remedy}.")
 
 
 def check_seed(seed: object, name: str = "seed") -> None:
@@ -76,8 +83,41 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     Raises:
         InputError: With all of them.
     """
-    if value not in choices:
-        raise InputError(f"{name}: expected one of {', '.join(choices)}, found {value!r}; choose one of them.")
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(f"{name}: expected one of {', '.join(choices)}, found {shown(value)}; choose one of them.")
+
+
+def shown(value: object) -> str:
+    """A value as messages show it."""
+    try:
+        return repr(value)
+    except Exception as error:  # a number of more digits than Python prints, or the caller's own object
+        return f"{type(value).__name__} ({error})"
+
+
+def as_sizes(name: str, sizes: object) -> tuple[int, int, int]:
+    """Three sizes of an array, such as (H, W, C).
+
+    Raises:
+        InputError: Something else than three whole numbers from 1 to `LARGEST_SIZE`.
+    """
+    if not isinstance(sizes, list | tuple | np.ndarray) or np.shape(np.asarray(sizes, object)) != (3,):
+        raise InputError(f"{name}: expected three whole numbers such as (H, W, C), found {shown(sizes)}; pass three.")
+    for size in sizes:
+        check_whole(name, size, most=LARGEST_SIZE)
+    height, width, channels = (int(size) for size in sizes)
+    return height, width, channels
+
+
+def check_squares(name: str, values: np.ndarray) -> None:
+    """Checks that numbers are finite, and their squared distances too in float32.
+
+    Raises:
+        InputError: NaN, infinity, or a number beyond `LARGEST_NUMBER`.
+    """
+    check_finite(name, values)
+    if values.size and (largest := float(np.abs(values).max())) > LARGEST_NUMBER:
+        raise InputError(f"{name}: expected numbers of at most {LARGEST_NUMBER:g}, found {largest:g}; scale them.")
 
 
 def check_finite(name: str, values: np.ndarray) -> None:

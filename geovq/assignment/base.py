@@ -5,7 +5,6 @@ file of its own, and list it in `geovq.tokenizer.file`, so that tokenizers can b
 """
 
 import abc
-import math
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple, Self
 
@@ -17,7 +16,7 @@ from geovq.batching.chunks import Progress
 from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.geometry.measured import Geometry
 from geovq.numerics.additive import MAX_QUANTIZERS
-from geovq.validation import InputError
+from geovq.validation import InputError, as_array, check_real, shown
 
 
 class Codebook(NamedTuple):
@@ -221,7 +220,7 @@ def check_assigner(assigner: Assigner, num_quantizers: int, *, any_size: bool = 
     """
     if not isinstance(assigner, Assigner):
         raise InputError(
-            f"assigner: expected an assigner such as geovq.Joint() or geovq.Whitened(), found {assigner!r}; make one."
+            f"assigner: expected an assigner such as geovq.Joint() or geovq.Whitened(), found {shown(assigner)}; make one."
         )
     if num_quantizers > assigner.max_quantizers:
         raise InputError(
@@ -255,7 +254,9 @@ def check_dampings(dampings: tuple[float, ...]) -> tuple[float, ...]:
     Raises:
         InputError: None, or some that are negative or not finite.
     """
-    found = tuple(float(value) for value in dampings)
-    if not found or not all(0 <= value < math.inf for value in found):
-        raise InputError(f"dampings: expected one or more finite numbers of at least 0, found {dampings}; change them.")
-    return found
+    found = as_array("dampings", dampings)
+    if found.ndim != 1 or not found.size or (check_real("dampings", found) < 0).any():
+        raise InputError(
+            f"dampings: expected one or more finite numbers of at least 0, found {shown(dampings)}; change them."
+        )
+    return tuple(float(value) for value in found)

@@ -26,7 +26,7 @@ from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.batching.run import run
 from geovq.metric.band import Lattice, check_spacing, has_blocks, is_large
 from geovq.numerics.additive import sum_codes
-from geovq.validation import InputError, check_whole
+from geovq.validation import InputError, check_whole, shown
 
 _SPACING = 3
 """Distance in tokens of those that are tried together on large grids."""
@@ -58,7 +58,7 @@ class Greedy(ImageAssigner):
         check_spacing(0, self.spacing)
         if not isinstance(self.initial, Assigner) or isinstance(self.initial, MeasuredAssigner):
             raise InputError(
-                f"initial: expected an assigner without statistics, such as geovq.Joint(), found {self.initial!r}; pass "
+                f"initial: expected an assigner without statistics, such as geovq.Joint(), found {shown(self.initial)}; pass "
                 "tokens of others as start=..."
             )
 

@@ -15,7 +15,7 @@ from geovq.assignment.problem import Problem, cost_memory
 from geovq.assignment.subspace import leading_directions
 from geovq.decoder.adapters import Decoder
 from geovq.metric.band import Lattice, check_blocks, check_spacing, has_blocks, is_large, make_lattice
-from geovq.validation import InputError, check_seed, check_whole
+from geovq.validation import InputError, check_seed, check_whole, shown
 
 _RADIUS = 1
 
@@ -68,7 +68,7 @@ class Joint(GaussNewtonAssigner):
     def _check_band(self) -> None:
         if isinstance(self.radius, str) and self.radius != "auto":
             raise InputError(
-                f'radius: expected a whole number, None or "auto", found {self.radius!r}; choose one of them.'
+                f'radius: expected a whole number, None or "auto", found {shown(self.radius)}; choose one of them.'
             )
         if isinstance(self.radius, int | np.integer) and (self.probes is not None or self.directions is not None):
             raise InputError("radius: expected a radius, probes or directions, found two of them; leave one out.")

@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from geovq.batching.processes import own_mesh
-from geovq.validation import InputError
+from geovq.validation import InputError, shown
 
 Options = tuple[tuple[str, str], ...]
 
@@ -96,13 +96,15 @@ def settle(plan: Plan = DEFAULT_PLAN) -> Settled:
         InputError: Not a Plan, fewer than one pass, or memory that is no positive whole number of bytes.
     """
     if not isinstance(plan, Plan):
-        raise InputError(f"plan: expected a geovq.Plan, found {plan!r}; pass Plan(passes=...) or Plan(memory=...).")
+        raise InputError(
+            f"plan: expected a geovq.Plan, found {shown(plan)}; pass Plan(passes=...) or Plan(memory=...)."
+        )
     if plan.passes is not None and not _is_positive(plan.passes):
-        raise InputError(f"plan: expected at least 1 pass at once, found {plan.passes!r}; pass a whole number.")
+        raise InputError(f"plan: expected at least 1 pass at once, found {shown(plan.passes)}; pass a whole number.")
     if plan.memory is not None and not _is_positive(plan.memory):
         raise InputError(
-            f"plan: expected memory as a whole number of bytes, found {plan.memory!r}; pass for example Plan(memory=2 << 30) "
-            "for 2 GiB."
+            f"plan: expected memory as a whole number of bytes, found {shown(plan.memory)}; pass for example "
+            "Plan(memory=2 << 30) for 2 GiB."
         )
     passes = 512 if jax.default_backend() == "cpu" else 16384
     return Settled(

@@ -43,7 +43,7 @@ def check_recipe(recipe: Recipe, d: int) -> None:
         InputError: Unknown name or composition, numbers that are not whole, or more quantizers than the codebook can have.
     """
     check_choice("codebook", recipe.name, CODEBOOKS)
-    check_whole("num_codes", recipe.num_codes, 0)
+    check_whole("num_codes", recipe.num_codes, 0, 1 << 24, "ask for fewer codes")
     check_whole("num_quantizers", recipe.num_quantizers)
     check_seed(recipe.seed)
     check_choice("composition", recipe.composition, COMPOSITIONS)

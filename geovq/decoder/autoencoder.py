@@ -21,7 +21,7 @@ from geovq.decoder.checks import check_decoder, check_rows_apart
 from geovq.decoder.conventions.diagnosis import check_grid_axes, reconstruct_or_explain
 from geovq.decoder.conventions.reconstructions import check_reconstructions
 from geovq.decoder.conventions.roundtrip import call
-from geovq.validation import InputError, as_intensities, check_finite
+from geovq.validation import InputError, as_intensities, check_finite, check_squares
 
 BATCH = 256
 """Images of a batch at most; large ones are fewer, as a plan's memory says."""
@@ -68,7 +68,7 @@ def encode_images(
     )
     if latents.ndim != 4:
         raise InputError(f"encode: expected latents (n, h, w, d), found {latents.shape}; give them the axes of a grid.")
-    check_finite("latents", latents)
+    check_squares("latents", latents)
     return latents
 
 

@@ -1,7 +1,6 @@
 """Measured statistics as arrays and numbers by name, for files, and back."""
 
 import typing
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -9,12 +8,9 @@ import scipy.sparse
 
 from geovq.geometry.measured import Geometry, Means, MeasuredTokens, Statistics
 from geovq.graph.csr import check_graph
-from geovq.validation import InputError, check_whole
+from geovq.validation import InputError
 
 _GRAPHS = ("straight", "geodesic")
-LARGEST_SIDE = 1 << 16
-"""Pixels of a side of an image, or channels, at most."""
-
 _PARTS = ("data", "indices", "indptr")
 
 _Record = TypeVar("_Record", bound=tuple)
@@ -52,20 +48,6 @@ def from_arrays(arrays: dict[str, np.ndarray], numbers: dict[str, float]) -> Sta
         if set(kind._fields) == set(fields):
             return check_fields(kind(**fields))
     raise InputError(f"expected {', '.join(Geometry._fields)}, found {', '.join(sorted(fields))}")
-
-
-def read_shape(name: str, sizes: Sequence[int]) -> tuple[int, int, int]:
-    """Height, width and channels, as JSON has them.
-
-    Raises:
-        InputError: Other numbers than three whole ones from 1 to `LARGEST_SIDE`.
-    """
-    if not isinstance(sizes, Sequence) or len(sizes) != 3:
-        raise InputError(f"{name}: expected three whole numbers, found {sizes!r}; make the file again.")
-    for size in sizes:
-        check_whole(name, size, most=LARGEST_SIDE, remedy="make the file again")
-    height, width, channels = sizes
-    return height, width, channels
 
 
 def check_fields(record: _Record) -> _Record:

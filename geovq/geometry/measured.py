@@ -19,7 +19,7 @@ from geovq.graph.deduplicate import group_means, merge_duplicates
 from geovq.graph.neighbours import nearest_neighbours
 from geovq.metric.batched import mean_metrics, token_metrics
 from geovq.metric.edge_lengths import measure_edges
-from geovq.validation import InputError, check_whole
+from geovq.validation import check_choice, check_whole
 
 COMPONENTS = ("bridge", "drop")
 
@@ -137,8 +137,7 @@ def check_graph_options(num_neighbours: int, components: str) -> None:
     Raises:
         InputError: With what was found.
     """
-    if components not in COMPONENTS:
-        raise InputError(f"components: expected one of {', '.join(COMPONENTS)}, found {components!r}.")
+    check_choice("components", components, COMPONENTS)
     check_whole("num_neighbours", num_neighbours)
 
 

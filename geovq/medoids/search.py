@@ -20,7 +20,7 @@ from geovq.medoids.cost import Objective, with_exact_sums
 from geovq.medoids.nearest import label_nodes, load_kernels, nearest
 from geovq.medoids.seeding import seed_medoids
 from geovq.medoids.voronoi import voronoi
-from geovq.validation import InputError, check_finite, check_seed, check_whole
+from geovq.validation import InputError, as_array, check_real, check_seed, check_whole, shown
 
 Progress = Callable[[str, int, float], None]
 """Called with the phase ("seed", "swap" or "voronoi"), its candidates or rounds so far, and the cost."""
@@ -150,10 +150,10 @@ def check_search(power: int, max_candidates: int | str | None, max_seconds: floa
         InputError: Names the option, its range and its value.
     """
     check_whole("power", power, 1, 2)
-    if max_candidates is not None and max_candidates != "auto":
+    if max_candidates is not None and not (isinstance(max_candidates, str) and max_candidates == "auto"):
         check_whole("max_candidates", max_candidates, 0, remedy='give a number, None or "auto"')
     if max_seconds is not None and not (isinstance(max_seconds, (int, float)) and max_seconds >= 0):
-        raise InputError(f"max_seconds: expected a number >= 0, found {max_seconds!r}; give a time or None.")
+        raise InputError(f"max_seconds: expected a number >= 0, found {shown(max_seconds)}; give a time or None.")
 
 
 def _check_connected(graph: csr_array) -> None:
@@ -168,10 +168,10 @@ def _check_connected(graph: csr_array) -> None:
 def _check_weights(weights: np.ndarray | None, n: int) -> Float[np.ndarray, " n"]:
     if weights is None:
         return np.ones(n)
-    weights = np.asarray(weights, dtype=np.float64)
+    weights = as_array("weights", weights)
     if weights.shape != (n,):
         raise InputError(f"weights: expected shape ({n},), one for each node, found {weights.shape}; pass one a node.")
-    check_finite("weights", weights)
+    weights = check_real("weights", weights).astype(np.float64)
     if (weights < 0).any() or not weights.any():
         raise InputError(
             f"weights: expected values >= 0 and some > 0, found values in [{weights.min():g}, {weights.max():g}]; "

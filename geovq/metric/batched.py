@@ -23,7 +23,10 @@ from geovq.decoder.adapters import Decoder, as_partial
 from geovq.decoder.checks import check_changes, check_decoder
 from geovq.metric.pullback import grid_metric, pullback_metric
 from geovq.metric.sketched import Sketching
-from geovq.validation import InputError, check_finite, check_points, check_whole
+from geovq.validation import InputError, as_array, check_points, check_real, check_seed, check_whole
+
+MOST_PROBES = 1 << 16
+"""Of a sketch; exact metrics take less long before."""
 
 _EXACT = "take None for exact metrics"
 
@@ -136,7 +139,7 @@ def sketches(
     Raises:
         InputError: As `token_metrics`.
     """
-    check_whole("probes", probes, remedy=_EXACT)
+    _check_sketch(probes, seed)
     latents = _check_latents(latents)
     decode = as_partial(decode)
     check_decoder(decode, latents)
@@ -186,7 +189,7 @@ def mean_metrics(
     if probes is None:
         sums = run_summed(ExactMetric(), decode, latents, plan=plan, progress=progress)
     else:
-        check_whole("probes", probes, remedy=_EXACT)
+        _check_sketch(probes, seed)
         sketched, draws = Sketching(probes, seed, factor=False), np.arange(len(latents), dtype=np.uint32)
         sums = sketched.run_summed(decode, latents, draws, plan=plan, progress=progress)
     check_changes(decode, latents, sums)
@@ -201,17 +204,20 @@ def check_grids(grids: Num[np.ndarray, "n h w d"]) -> Float[np.ndarray, "n h w d
     Raises:
         InputError: Another rank, an empty set, NaN or infinity.
     """
-    grids = np.asarray(grids)
+    grids = as_array("latents", grids)
     if grids.ndim != 4 or grids.size == 0:
         raise InputError(f"latents: expected non-empty grids (n, h, w, d), found shape {grids.shape}; add the axes.")
-    if grids.dtype not in (np.float32, np.float64):
-        grids = grids.astype(np.float32)
-    check_finite("latents", grids)
-    return grids
+    found = check_real("latents", grids)
+    return found if grids.dtype in (np.float32, np.float64) else found.astype(np.float32)
+
+
+def _check_sketch(probes: int, seed: int) -> None:
+    check_whole("probes", probes, most=MOST_PROBES, remedy=_EXACT)
+    check_seed(seed)
 
 
 def _check_latents(latents: np.ndarray) -> np.ndarray:
-    latents = np.asarray(latents)
+    latents = as_array("latents", latents)
     return check_points("latents", latents) if latents.ndim == 2 else check_grids(latents)
 
 
@@ -219,7 +225,7 @@ def _metrics(
     decode: Decoder, latents: np.ndarray, probes: int | None, seed: int, plan: Plan, progress: Progress | None
 ) -> np.ndarray:
     if probes is not None:
-        check_whole("probes", probes, remedy=_EXACT)
+        _check_sketch(probes, seed)
     decode = as_partial(decode)
     check_decoder(decode, latents)
     if probes is None:

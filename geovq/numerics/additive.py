@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from geovq.validation import InputError, as_array, check_finite
+from geovq.validation import InputError, as_array, check_real, check_squares
 
 MAX_QUANTIZERS = 64
 """Codes of a token at most. Time and memory grow in proportion to them; an array with a longer first axis nearly always has its
@@ -29,7 +29,8 @@ def as_quantizers(codes: Float[np.ndarray, "..."]) -> Float[np.ndarray, "S K d"]
         raise InputError(
             f"codes: expected shape (K, d), or (S, K, d) with S at most {MAX_QUANTIZERS}, found {codes.shape}; reshape them."
         )
-    check_finite("codes", codes)
+    codes = check_real("codes", codes)
+    check_squares("codes", codes)
     return np.asarray(codes if codes.ndim == 3 else codes[None], np.float32)
 
 
@@ -46,7 +47,8 @@ def additive_codes(groups: Float[np.ndarray, "S K _"] | Sequence[np.ndarray]) ->
     Raises:
         InputError: No group, groups of another rank or with different K, NaN or infinity.
     """
-    arrays = [np.asarray(group) for group in groups]
+    several = groups if isinstance(groups, list | tuple) else np.atleast_1d(as_array("groups", groups))
+    arrays = [as_array("groups", group) for group in several]
     shapes = [array.shape for array in arrays]
     if not arrays or any(len(shape) != 2 for shape in shapes) or len({shape[0] for shape in shapes}) > 1:
         raise InputError(
@@ -56,7 +58,7 @@ def additive_codes(groups: Float[np.ndarray, "S K _"] | Sequence[np.ndarray]) ->
     ends = np.cumsum([0, *(shape[1] for shape in shapes)])
     found = np.zeros((len(arrays), shapes[0][0], ends[-1]), np.float32)
     for s, array in enumerate(arrays):
-        found[s, :, ends[s] : ends[s + 1]] = array
+        found[s, :, ends[s] : ends[s + 1]] = check_real("groups", array)
     return as_quantizers(found)
 
 

@@ -5,7 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from geovq.validation import InputError, as_array, check_real, check_seed, check_whole
+from geovq.validation import InputError, as_array, check_real, check_seed, check_whole, shown
+
+_MOST_RESAMPLES = 1_000_000
 
 _DRAWS = 1_000_000
 """Values that are drawn at once."""
@@ -62,7 +64,7 @@ def check_resampling(n_resamples: int, level: float, seed: int) -> None:
     Raises:
         InputError: Fewer than one resample, a level outside (0, 1), or no seed.
     """
-    check_whole("n_resamples", n_resamples)
+    check_whole("n_resamples", n_resamples, most=_MOST_RESAMPLES)
     check_seed(seed)
     if isinstance(level, bool) or not isinstance(level, int | float | np.number) or not 0 < level < 1:
-        raise InputError(f"level: expected a number in (0, 1), found {level!r}; 0.95 is usual.")
+        raise InputError(f"level: expected a number in (0, 1), found {shown(level)}; 0.95 is usual.")

@@ -189,7 +189,7 @@ def kernel_distances(
     Source: Bińkowski, Sutherland, Arbel & Gretton, "Demystifying MMD GANs", ICLR 2018.
     """
     real, generated = _check_features(real, generated)
-    check_whole("subsets", subsets)
+    check_whole("subsets", subsets, most=1_000_000)
     check_whole("size", size, 2)
     check_seed(seed)
     size, rng = min(size, len(real), len(generated)), np.random.default_rng(seed)

@@ -6,12 +6,23 @@ from jaxtyping import Float, Int
 
 from geovq.batching.chunks import map_chunks
 from geovq.numerics.linalg import quadratic_form
-from geovq.validation import InputError, check_finite, check_points, check_tokens
+from geovq.validation import (
+    InputError,
+    as_array,
+    check_points,
+    check_real,
+    check_squares,
+    check_tokens,
+    check_whole,
+)
 
 SMOOTHING = 0.5
 """Added to the count of every code before frequencies are taken (Krichevsky and Trofimov, 1981)."""
 
 TOKENS_AT_ONCE = 4096
+
+_MOST_CODES = 1 << 24
+"""Codes that are counted at most."""
 
 _quadratic_form = jax.jit(quadratic_form)
 
@@ -119,11 +130,11 @@ def metric_errors(
         InputError: Shapes differ, another rank, no tokens, NaN or infinity.
     """
     moves = _moves(latents, quantized)
-    metrics = np.asarray(metrics)
+    metrics = as_array("metrics", metrics)
     wanted = (*moves.shape, moves.shape[1])
     if metrics.shape != wanted:
         raise InputError(f"metrics: expected one (d, d) a latent, {wanted}, found {metrics.shape}; reshape them.")
-    check_finite("metrics", metrics)
+    metrics = check_real("metrics", metrics)
     return np.asarray(map_chunks(_quadratic_form, moves, metrics, chunk=TOKENS_AT_ONCE))
 
 
@@ -134,6 +145,8 @@ def _moves(latents: np.ndarray, quantized: np.ndarray) -> Float[np.ndarray, "n d
             f"quantized: expected the shape of the latents, {latents.shape}, found {quantized.shape}; "
             "pass the code that each latent became."
         )
+    check_squares("latents", latents)
+    check_squares("quantized", quantized)
     return quantized - latents
 
 
@@ -142,6 +155,8 @@ def _counts(tokens: Int[np.ndarray, "..."], num_codes: int) -> Int[np.ndarray, "
 
 
 def _check_tokens(name: str, tokens: np.ndarray, num_codes: int) -> Int[np.ndarray, "n ..."]:
-    if np.size(tokens) == 0:
+    check_whole("num_codes", num_codes, most=_MOST_CODES)
+    tokens = as_array(name, tokens)
+    if tokens.size == 0 or tokens.ndim == 0:
         raise InputError(f"{name}: expected at least one token, found shape {np.shape(tokens)}; pass some.")
     return check_tokens(tokens, num_codes, name)

@@ -14,7 +14,7 @@ from geovq.decoder.autoencoder import encode_images
 from geovq.scores.reconstruction import psnr
 from geovq.tokenizer.defaults import Probes
 from geovq.tokenizer.tokenizer import Tokenizer
-from geovq.validation import InputError, check_images
+from geovq.validation import InputError, check_images, shown
 
 
 class BetterTokens(NamedTuple):
@@ -78,7 +78,7 @@ def better_tokens(
     images = check_images(images)
     if assigner is not None and not (isinstance(assigner, Assigner) and assigner.needs_images):
         raise InputError(
-            f"assigner: expected one that looks at the images, geovq.Joint(), Amortised() or Greedy(), found {assigner!r}; "
+            f"assigner: expected one that looks at the images, geovq.Joint(), Amortised() or Greedy(), found {shown(assigner)}; "
             "choose one, or None."
         )
     tokenizer = Tokenizer.from_codes(

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from geovq.assignment.base import Assigner, Codebook
 from geovq.numerics.additive import as_quantizers, sum_codes
-from geovq.validation import InputError, as_array, check_finite, check_tokens
+from geovq.validation import InputError, as_array, check_real, check_squares, check_tokens
 
 Grid = tuple[int, int] | None
 """(h, w) of the only grids that are taken; None where all are."""
@@ -23,14 +23,17 @@ def as_codebook(codebook: Codebook) -> Codebook:
     Raises:
         InputError: Codes or metrics of other shapes, or not finite.
     """
-    codes, metrics = as_quantizers(codebook.codes), np.asarray(codebook.position_metrics, np.float32)
+    if not isinstance(codebook, Codebook):
+        raise InputError(
+            f"codebook: expected a geovq.Codebook, found {type(codebook).__name__}; make one of codes and metrics."
+        )
+    codes, metrics = as_quantizers(codebook.codes), as_array("position_metrics", codebook.position_metrics)
     d = codes.shape[-1]
     if metrics.ndim != 4 or metrics.shape[2:] != (d, d):
         raise InputError(
             f"position_metrics: expected shape (h, w, {d}, {d}), found {metrics.shape}; pass those of the codes."
         )
-    check_finite("position_metrics", metrics)
-    return Codebook(codes, metrics)
+    return Codebook(codes, check_real("position_metrics", metrics).astype(np.float32))
 
 
 def some_latents(codebook: Codebook, grid: tuple[int, int]) -> Float[np.ndarray, "2 h w d"]:
@@ -83,8 +86,8 @@ def as_latents(
 def _finite(name: str, values: np.ndarray) -> Float[np.ndarray, "..."]:
     """The same as float32, in which all have to be finite."""
     with np.errstate(over="ignore"):
-        values = values.astype(np.float32, copy=False)
-    check_finite(name, values)
+        values = check_real(name, values).astype(np.float32, copy=False)
+    check_squares(name, values)
     return values
 
 

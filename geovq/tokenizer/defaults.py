@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 from geovq.assignment.base import Assigner
 from geovq.assignment.joint import Joint
+from geovq.metric.batched import MOST_PROBES
 from geovq.validation import check_whole
 
 Probes = int | Literal["auto"] | None
@@ -110,8 +111,8 @@ def check_probes(probes: Probes) -> None:
     Raises:
         InputError: With what was found.
     """
-    if probes != "auto" and probes is not None:
-        check_whole("probes", probes, remedy='take None for exact metrics, or "auto"')
+    if probes is not None and not (isinstance(probes, str) and probes == "auto"):
+        check_whole("probes", probes, most=MOST_PROBES, remedy='take None for exact metrics, or "auto"')
 
 
 def choose_counts(

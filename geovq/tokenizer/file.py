@@ -22,10 +22,10 @@ from geovq.assignment.nearest import Nearest
 from geovq.assignment.stencils import TokenStencils
 from geovq.assignment.whitened import Whitened
 from geovq.decoder.adapters import as_partial
-from geovq.geometry.arrays import check_fields, read_shape
+from geovq.geometry.arrays import check_fields
 from geovq.geometry.placed_codes import CodeField
 from geovq.storage import digest, load_arrays, save_arrays
-from geovq.validation import InputError, check_tokens, refusing
+from geovq.validation import InputError, as_sizes, check_tokens, refusing
 
 _KIND = "geovq.tokenizer"
 _VERSION = 5
@@ -120,9 +120,7 @@ def load_tokenizer(path: str | os.PathLike, decode: Callable) -> Stored:
         assigner = _assigner(path, meta["assigner"], arrays)
         if isinstance(assigner, Geodesic) and assigner.field is not None:
             check_tokens(assigner.field.labels, codebook.num_codes + 1, "labels")  # the last is no code
-        return Stored(
-            codebook, assigner, read_shape("image_shape", meta["image_shape"]), _under(arrays, "probe"), decode
-        )
+        return Stored(codebook, assigner, as_sizes("image_shape", meta["image_shape"]), _under(arrays, "probe"), decode)
 
 
 class Summary(NamedTuple):
@@ -153,7 +151,7 @@ def summarize(path: str | os.PathLike) -> Summary:
             codebook.num_codes,
             codebook.codes.shape[-1],
             describe_assigner(_assigner(path, meta["assigner"], arrays)),
-            read_shape("image_shape", meta["image_shape"]),
+            as_sizes("image_shape", meta["image_shape"]),
             None if source is None else Source(str(source["path"]), str(source["sha256"])),
         )
 

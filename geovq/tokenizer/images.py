@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from geovq.decoder.sizes import Sizes, pad_to_stride
-from geovq.validation import InputError, as_array, check_images, check_length, check_pixels, check_whole
+from geovq.validation import InputError, as_array, as_sizes, check_images, check_length, check_pixels
 
 
 def as_pixels(images: np.ndarray, sizes: Sizes, *, pad: bool = False) -> Num[np.ndarray, "n H W C"]:
@@ -94,11 +94,7 @@ def as_image_shape(shape: Sequence[int], sizes: Sizes) -> tuple[int, ...]:
     Raises:
         InputError: No three whole numbers, or as `check_image_shape`.
     """
-    found = tuple(shape)
-    if len(found) != 3:
-        raise InputError(f"image_shape: expected (H, W, C), found {shape!r}; pass three numbers.")
-    for size in found:
-        check_whole("image_shape", size)
+    found = as_sizes("image_shape", shape)
     check_image_shape("image_shape", found, sizes)
     return found
 

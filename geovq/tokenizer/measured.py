@@ -10,11 +10,11 @@ from jaxtyping import Float, UInt8
 
 from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.decoder.autoencoder import check_codes
-from geovq.geometry.arrays import from_arrays, read_shape, to_arrays
+from geovq.geometry.arrays import from_arrays, to_arrays
 from geovq.geometry.measured import Geometry, Statistics
 from geovq.storage import load_arrays, save_arrays
 from geovq.tokenizer.fingerprint import check_fingerprint, fingerprint_vae
-from geovq.validation import InputError, check_pixels, check_points, refusing
+from geovq.validation import InputError, as_sizes, check_pixels, check_points, refusing
 
 _KIND = "geovq.measured"
 _VERSION = 1
@@ -82,8 +82,8 @@ class Measured:
             found = cls(
                 check_points("latents", latents),
                 from_arrays(arrays, meta["numbers"]),
-                read_shape("image_shape", meta["image_shape"]),
-                read_shape("latent_shape", meta["latent_shape"]),
+                as_sizes("image_shape", meta["image_shape"]),
+                as_sizes("latent_shape", meta["latent_shape"]),
                 crops,
                 {"image": image, "latents": encoded},
             )

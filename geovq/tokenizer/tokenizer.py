@@ -30,7 +30,7 @@ from geovq.tokenizer.images import as_crop, as_image_shape, as_pixels, check_ima
 from geovq.tokenizer.lists import assign_list, decode_list, dequantize_list, encode_list
 from geovq.tokenizer.measured import Measured
 from geovq.tokenizer.parts import Parts, Vae, assemble
-from geovq.validation import check_images, check_seed, is_list_of_arrays
+from geovq.validation import as_array, as_sizes, check_images, check_seed, is_list_of_arrays
 
 
 class Tokenizer:
@@ -64,7 +64,7 @@ class Tokenizer:
         """
         encode, decode, codebook = as_partial(encode, "encode"), as_partial(decode, "decode"), as_codebook(codebook)
         positions, d = codebook.position_metrics.shape[:2], codebook.codes.shape[-1]
-        vae = Vae(encode, decode, find_sizes(encode, decode, tuple(map(int, image_shape)), positions, d), d)
+        vae = Vae(encode, decode, find_sizes(encode, decode, as_sizes("image_shape", image_shape), positions, d), d)
         check_assigner(assigner, codebook.num_quantizers, any_size=vae.any_size)
         check_measured(assigner, codebook)
         check_codes(encode, decode, some_latents(codebook, vae.sizes.grid), vae.sizes.image_shape)
@@ -327,8 +327,8 @@ class Tokenizer:
         check_seed(seed)
         check_assigner(assigner, self.num_quantizers, any_size=self.stride is not None)
         if images is not None:
-            images = np.asarray(images)
-            check_images(images[:1], self.image_shape)  # the drawn ones are checked where they are measured
+            images = as_array("images", images)  # the drawn ones are checked where they are measured
+            check_images(images[:1] if images.ndim else images, self.image_shape)
         training = Training(self._parts.vae.encode, images, geometry, seed)
         return self._of(assemble(self._parts.vae, self.codebook, assigner, training, plan, progress))
 

@@ -245,7 +245,7 @@ def test_few_images_are_enough(name, distinct, images):
         ({"num_quantizers": "2"}, "num_quantizers: expected a whole number of at least 1, found '2'"),
         ({"probes": True}, "probes: expected a whole number"),
         ({"seed": -1}, "seed: expected a whole number in 0.."),
-        ({"num_codes": 8.0}, "num_codes: expected a whole number of at least 0, found 8.0"),
+        ({"num_codes": 8.0}, "num_codes: expected a whole number in 0..16777216, found 8.0"),
     ],
 )
 def test_bad_options_are_refused(options, message, images):
