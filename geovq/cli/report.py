@@ -111,8 +111,7 @@ def _curves(
 ) -> dict[str, list[tuple[float, float]]]:
     """Bits a pixel and PSNR by the name of what has tokens, and of WebP files."""
     found, assigners = {}, [*compared.values(), tokenizer.assigner]
-    total = (tokenizer.num_quantizers - 1) * len(assigners) * len(images)
-    with Progress("tokens of fewer codes", total, "images") as progress:
+    with Progress("tokens of fewer codes", None, "images") as progress:
         for system, assigner in zip(systems[1:], assigners, strict=True):
             fewer = rates.points_of_fewer_codes(tokenizer, assigner, images, plan, progress)
             found[system.name] = [*fewer, (bits, rates.mean_psnr(images, system.images))]
@@ -126,7 +125,9 @@ def _explore(tokenizer: Tokenizer, images: Sequence[np.ndarray], own: System, pl
     with Progress("explore", count, "images") as progress:
         for i in range(count):
             grid, (image,) = own.tokens[i], check_images(images[i][None])
-            found[i] = explore(tokenizer, image, own.images[i], grid, spread_tokens(grid.shape, _ROWS, _COLUMNS), plan)
+            found[i] = explore(
+                tokenizer, image, own.images[i], grid, spread_tokens(grid.shape[:2], _ROWS, _COLUMNS), plan
+            )
             progress(1)
     return found
 

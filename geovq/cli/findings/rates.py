@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import PIL.Image
 
-from geovq.assignment.base import Assigner, Codebook, MeasuredAssigner
+from geovq.assignment.base import Assigner, Codebook
 from geovq.batching.plan import Plan
 from geovq.cli.findings.systems import bits_per_pixel, with_tokens
 from geovq.scores.reconstruction import psnr
@@ -36,12 +36,13 @@ def points_of_fewer_codes(
 
     Args:
         tokenizer: With S codes a token.
-        assigner: How they are chosen. One with statistics of its own codes has no such points.
+        assigner: How they are chosen. One that runs the decoder has no such points, as each would take as long as all codes.
         images: As for `reconstruct`.
         plan: How much at once.
         progress: Called with the images done, each once for each number of codes.
     """
-    if isinstance(assigner, MeasuredAssigner):
+    passes = assigner.passes((*tokenizer.grid, tokenizer.codebook.codes.shape[-1]), tokenizer.codebook)
+    if passes.forward + passes.reverse:
         return []
     found = []
     for count in range(1, tokenizer.num_quantizers):

@@ -99,8 +99,8 @@ def rate_section(
     )
     said = [
         "Means over the same images. Tokens with fewer codes have the first codes of each token alone, and the mean of the "
-        "others. WebP files are counted with their headers. Tokens cost log2 of the number of codes each; an entropy coder "
-        "would need less.",
+        "others; ways that run the decoder are shown with all codes only. WebP files are counted with their headers. Tokens "
+        "cost log2 of the number of codes each; an entropy coder would need less.",
         "The autoencoder without tokens is no upper limit: tokens that are chosen for the decoded image can beat the latents "
         "that the encoder gives.",
     ]
