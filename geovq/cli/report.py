@@ -37,7 +37,7 @@ from geovq.validation import check_images
 _EXPLORED = 3
 """Images whose tokens can be explored."""
 
-_ROWS, _COLUMNS = 3, 4
+_ROWS, _COLUMNS = 3, 3
 """Tokens of each that can be."""
 
 
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
     compared = _compared(tokenizer, options.assigners)
     page = make_page(tokenizer, shown, compared, plan)
     title = f"{options.tokenizer.name} on images of {options.images.name}"
-    origin = _origin(summary, shown, time.monotonic() - began)
+    origin = _origin(tokenizer, summary, shown, time.monotonic() - began)
     data = render(page._replace(title=title, sections=[*page.sections, origin])).encode()
     write_bytes(options.out, data)
     took = as_time(time.monotonic() - began)
@@ -71,7 +71,7 @@ def make_page(tokenizer: Tokenizer, shown: Sequence[Shown], compared: Mapping[st
     images = [each.image for each in shown]
     with Progress("tokens", (len(compared) + 2) * len(images), "images") as progress:
         systems = reconstruct(tokenizer, images, compared, plan, progress)
-    scores = {each.key: scores_of(images, each) for each in systems}
+    scores = {each.key: scores_of(images, each.images) for each in systems}
     bits = {each.key: bits_per_pixel(tokenizer, each) for each in systems}
     own, own_bits = systems[-1], bits[OWN]
     assert own_bits is not None  # it has tokens
@@ -84,7 +84,7 @@ def make_page(tokenizer: Tokenizer, shown: Sequence[Shown], compared: Mapping[st
         [
             sections.wipes(shown, systems),
             sections.errors(shown, systems),
-            sections.rate_section(curves, scores, own, own_bits),
+            sections.rate_section(images, curves, systems, scores, own_bits),
             sections.codebook_section(tokenizer, own, draw_codes(tokenizer, own.tokens, plan)),
             sections.tokens_section(tokenizer, shown, own),
             explorer_section(tokenizer, _explore(tokenizer, images, own, plan), shown),
@@ -108,13 +108,14 @@ def _curves(
     systems: Sequence[System],
     bits: float,
     plan: Plan,
-) -> dict[str, list[tuple[float, float]]]:
-    """Bits a pixel and PSNR by the name of what has tokens, and of WebP files."""
-    found, assigners = {}, [*compared.values(), tokenizer.assigner]
+) -> dict[str, list[rates.Point]]:
+    """By the name of what has tokens, and of WebP files."""
+    found: dict[str, list[rates.Point]] = {}
+    assigners = [*compared.values(), tokenizer.assigner]
     with Progress("tokens of fewer codes", None, "images") as progress:
         for system, assigner in zip(systems[1:], assigners, strict=True):
             fewer = rates.points_of_fewer_codes(tokenizer, assigner, images, plan, progress)
-            found[system.name] = [*fewer, (bits, rates.mean_psnr(images, system.images))]
+            found[system.name] = [*fewer, rates.Point(bits, system.images)]
     webp = rates.points_of_webp(images, bits)
     return found | ({"WebP files": webp} if webp else {})
 
@@ -132,12 +133,12 @@ def _explore(tokenizer: Tokenizer, images: Sequence[np.ndarray], own: System, pl
     return found
 
 
-def _origin(summary: Summary, shown: Sequence[Shown], seconds: float) -> Section:
+def _origin(tokenizer: Tokenizer, summary: Summary, shown: Sequence[Shown], seconds: float) -> Section:
     """How it came about, last."""
     source = summary.autoencoder
     facts = [
         ("Command", same_command()),
-        ("Tokenizer", f"{summary.assigner}, sha256 {summary.sha256[:16]}"),
+        ("Tokenizer", f"{describe_assigner(tokenizer.assigner)}, sha256 {summary.sha256[:16]}"),
         ("Autoencoder", "not named" if source is None else f"{source.path}, sha256 {source.sha256[:16]}"),
         ("Images", ", ".join(f"{name} ({image.shape[0]}x{image.shape[1]})" for name, image in shown)),
         *origin_facts(),

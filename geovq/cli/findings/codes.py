@@ -29,13 +29,13 @@ class CodePictures(NamedTuple):
     """Decoded in their mean context: the token and those around it."""
 
 
-def count_codes(tokens: Sequence[Int[np.ndarray, "h w S"]], num_codes: int) -> Int[np.ndarray, "S K"]:
+def count_codes(tokens: Sequence[Int[np.ndarray, "_ _ S"]], num_codes: int) -> Int[np.ndarray, "S K"]:
     """How often each code of each quantizer occurs."""
     flat = np.concatenate([each.reshape(-1, each.shape[2]) for each in tokens])
     return np.stack([np.bincount(column, minlength=num_codes) for column in flat.T])
 
 
-def draw_codes(tokenizer: Tokenizer, tokens: Sequence[Int[np.ndarray, "h w S"]], plan: Plan) -> list[CodePictures]:
+def draw_codes(tokenizer: Tokenizer, tokens: Sequence[Int[np.ndarray, "_ _ S"]], plan: Plan) -> list[CodePictures]:
     """The codes of every quantizer, by falling use.
 
     A code's context is the mean of the latents around its uses, position by position; of a code that is not used it is the
@@ -57,7 +57,7 @@ def draw_codes(tokenizer: Tokenizer, tokens: Sequence[Int[np.ndarray, "h w S"]],
 
 
 def mean_contexts(
-    tokenizer: Tokenizer, tokens: Sequence[Int[np.ndarray, "h w S"]], quantizer: int
+    tokenizer: Tokenizer, tokens: Sequence[Int[np.ndarray, "_ _ S"]], quantizer: int
 ) -> Float[np.ndarray, "K y x d"]:
     """For each code of a quantizer the mean grid of latents around it, with it in the middle, index (y // 2, x // 2)."""
     codes = tokenizer.codebook.codes

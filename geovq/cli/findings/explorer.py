@@ -10,7 +10,7 @@ from geovq.cli.findings.neighbours import EUCLIDEAN, PULLBACK, Explored, Neighbo
 from geovq.cli.findings.systems import OWN, Shown
 from geovq.cli.page import charts
 from geovq.cli.page.content import Section
-from geovq.cli.page.pictures import picture
+from geovq.cli.page.pictures import picture, thumbnail
 from geovq.tokenizer.tokenizer import Tokenizer
 
 _QUALITY = 85
@@ -28,8 +28,8 @@ def explorer_section(
         data.append({"tokens": [_choices(each, count, grid, (height, width)) for each in tokens]})
     said = (
         "Choose a token, then one of the codes that are nearest to its own: in latent space (Euclidean), or by what they do to "
-        "the decoded image (pullback). The picture shows the image with that code. Numbers under a code say how much the image "
-        "changes: the root of the summed squared differences of intensities in [0, 1]."
+        "the decoded image (pullback). The picture shows the image with that code. Its change is the root of the summed squared "
+        "differences of intensities in [0, 1]."
     )
     found = _all_neighbours(explored)
     truth = np.array([each.change for each in found])
@@ -40,6 +40,7 @@ def explorer_section(
     correlations = [float(spearmanr(distances, truth).statistic) for distances, _ in panels.values()]
     content: dict[str, Any] = {
         "said": said,
+        "thumbs": [thumbnail(shown[i].image, shown[i].name, 96) for i in explored],
         "images": images,
         "data": data,
         "chart": charts.predictions(panels, truth, correlations),
@@ -80,7 +81,8 @@ def _choices(each: Explored, count: int, grid: tuple[int, int], size: tuple[int,
     groups = []
     for (quantizer, measure), found in each.nearest.items():
         which = f"Code {quantizer + 1} of {count}, " if count > 1 else ""
-        title = f"{which}nearest by {measure} distance"
+        mean = sum(n.change for n in found) / len(found)
+        title = f"{which}nearest by {measure} distance: mean change {mean:.2g}"
         groups.append({"title": title, "options": [_option(n, each.psnr) for n in found]})
     patch = picture(each.patch, "", quality=_QUALITY).source
     middle = (
@@ -89,7 +91,7 @@ def _choices(each: Explored, count: int, grid: tuple[int, int], size: tuple[int,
     )
     own = {
         "own": True,
-        "label": "as it is",
+        "label": ["as it is"],
         "patch": patch,
         "said": f"The image as it is has {each.psnr:.2f} dB.",
     }
@@ -105,7 +107,7 @@ def _option(found: Neighbour, before: float) -> dict[str, Any]:
     )
     return {
         "own": False,
-        "label": f"code {found.code}: {found.change:.2g}",
+        "label": [f"code {found.code}", f"change {found.change:.2g}"],
         "patch": patch,
         "said": said,
     }

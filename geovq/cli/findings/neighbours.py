@@ -1,6 +1,6 @@
 """What a token's image would be with other codes, and which codes two measures call near.
 
-A change of one token reaches only so far, so it is decoded in a window of the grid, and added to the whole image.
+A change of one token hardly reaches beyond some others, so it is decoded in a window of the grid, and added to the whole image.
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from geovq.decoder.autoencoder import decode_latents
 from geovq.numerics.additive import sum_codes
 from geovq.tokenizer.tokenizer import Tokenizer
 
-_WINDOW = 13
+_WINDOW = 9
 """Rows and columns of tokens that are decoded, where grids may have any size."""
 
 _AROUND = 3
 """Tokens around the one that changes which are shown."""
 
-NEAREST = 5
+NEAREST = 4
 """Codes that are shown for each measure."""
 
 EUCLIDEAN, PULLBACK = "Euclidean", "pullback"
@@ -90,56 +90,75 @@ def explore(
         at: Rows and columns of tokens.
         plan: How much at once.
     """
-    return [_explore(tokenizer, image, restored, tokens, place, plan) for place in at]
+    decode, stride = single(tokenizer.decoder), tokenizer.stride
+    asked = [_ask(decode, tokenizer.codebook.codes, tokens, place, whole=stride is None) for place in at]
+    decoded = decode_latents(tokenizer.decoder, np.concatenate([each.grids for each in asked]), plan=plan)
+    ends = np.cumsum([len(each.grids) for each in asked])
+    return [
+        _answer(each, images, image, restored, tokens)
+        for each, images in zip(asked, np.split(decoded, ends), strict=False)
+    ]
 
 
-def _explore(
-    tokenizer: Tokenizer,
-    image: np.ndarray,
-    restored: np.ndarray,
-    tokens: np.ndarray,
-    at: tuple[int, int],
-    plan: Plan,
-) -> Explored:
-    codes, own = tokenizer.codebook.codes, tokens[at]
-    rows, columns = (_window(i, side) for i, side in zip(at, tokens.shape[:2], strict=True))
-    if tokenizer.stride is None:
-        rows, columns = slice(0, tokens.shape[0]), slice(0, tokens.shape[1])
+class _Question(NamedTuple):
+    """What is to be decoded for a token."""
+
+    at: tuple[int, int]
+    window: tuple[slice, slice]
+    """Rows and columns of the grid that are decoded."""
+    distances: dict[tuple[int, str], Float[np.ndarray, " K"]]
+    chosen: dict[tuple[int, str], Int[np.ndarray, " m"]]
+    pairs: list[tuple[int, int]]
+    """Quantizers and codes, each once."""
+    grids: Float[np.ndarray, "n y x d"]
+    """The window as it is, then with each of the pairs."""
+
+
+def _ask(decode: Partial, codes: np.ndarray, tokens: np.ndarray, at: tuple[int, int], *, whole: bool) -> _Question:
+    """The nearest codes of the first and the last quantizer; `whole` where the decoder takes one size of grids."""
+    sides, own = tokens.shape[:2], tokens[at]
+    rows, columns = (slice(0, side) if whole else _window(i, side) for i, side in zip(at, sides, strict=True))
     latents = sum_codes(codes, tokens[rows, columns])
     inside = (at[0] - rows.start, at[1] - columns.start)
-    metric = np.asarray(_own_metric(single(tokenizer.decoder), latents, *map(np.int32, inside)))
-
-    steps = {s: codes[s] - codes[s][own[s]] for s in {0, len(codes) - 1}}  # (K, d) each
-    distances = {(s, EUCLIDEAN): np.linalg.norm(step, axis=1) for s, step in steps.items()}
+    metric = np.asarray(_own_metric(decode, latents, *map(np.int32, inside)))
+    steps = {s: codes[s] - codes[s][own[s]] for s in sorted({0, len(codes) - 1})}  # (K, d) each
+    distances = {}
     for s, step in steps.items():
+        distances[s, EUCLIDEAN] = np.linalg.norm(step, axis=1)
         distances[s, PULLBACK] = np.sqrt(np.maximum(np.einsum("kd,de,ke->k", step, metric, step), 0))
-    chosen = {key: _nearest(found, int(own[key[0]])) for key, found in sorted(distances.items())}
-
+    chosen = {key: _nearest(found, int(own[key[0]])) for key, found in distances.items()}
     pairs = sorted({(s, int(code)) for (s, _), found in chosen.items() for code in found})
     grids = np.repeat(latents[None], len(pairs) + 1, axis=0)
     for grid, (s, code) in zip(grids[1:], pairs, strict=True):
         grid[inside] += steps[s][code]
-    decoded = decode_latents(tokenizer.decoder, grids, plan=plan)
-    stride = [side // count for side, count in zip(image.shape, tokens.shape[:2], strict=False)]
-    window = tuple(slice(part.start * by, part.stop * by) for part, by in zip((rows, columns), stride, strict=True))
-    shown = tuple(_shown(i, side, by) for i, side, by in zip(at, tokens.shape[:2], stride, strict=True))
+    return _Question(at, (rows, columns), distances, chosen, pairs, grids)
 
-    neighbours = {}
-    for (s, code), changed in zip(pairs, decoded[1:], strict=True):
+
+def _answer(
+    asked: _Question, decoded: np.ndarray, image: np.ndarray, restored: np.ndarray, tokens: np.ndarray
+) -> Explored:
+    """What decoded windows say."""
+    strides = [side // count for side, count in zip(image.shape, tokens.shape[:2], strict=False)]
+    window = tuple(slice(part.start * by, part.stop * by) for part, by in zip(asked.window, strides, strict=True))
+    shown = tuple(_shown(i, side, by) for i, side, by in zip(asked.at, tokens.shape, strides, strict=False))
+    found = {}
+    for (s, code), changed in zip(asked.pairs, decoded[1:], strict=True):
         other = restored.copy()
         other[window] = np.clip(other[window] + changed - decoded[0], 0, 1)
-        neighbours[s, code] = Neighbour(
+        found[s, code] = Neighbour(
             s,
             code,
-            float(distances[s, EUCLIDEAN][code]),
-            float(distances[s, PULLBACK][code]),
+            float(asked.distances[s, EUCLIDEAN][code]),
+            float(asked.distances[s, PULLBACK][code]),
             float(np.linalg.norm(other - restored)),
             _psnr(image, other),
             other[shown],
         )
-    box = (shown[0].start, shown[1].start, shown[0].stop - shown[0].start, shown[1].stop - shown[1].start)
-    nearest = {key: [neighbours[key[0], int(code)] for code in found] for key, found in chosen.items()}
-    return Explored(*at, tuple(map(int, own)), box, restored[shown], _psnr(image, restored), nearest)
+    rows, columns = shown
+    box = (rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
+    nearest = {(s, measure): [found[s, int(code)] for code in codes] for (s, measure), codes in asked.chosen.items()}
+    own = tuple(map(int, tokens[asked.at]))
+    return Explored(*asked.at, own, box, restored[shown], _psnr(image, restored), nearest)
 
 
 @jax.jit

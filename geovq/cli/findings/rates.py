@@ -1,21 +1,30 @@
-"""Rate against distortion on a few images: with fewer codes a token, and of WebP files."""
+"""Rates of a few images, and what they decode to: with fewer codes a token, and as WebP files."""
 
 import io
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
+from jaxtyping import Float
 
 from geovq.assignment.base import Assigner, Codebook
 from geovq.batching.plan import Plan
 from geovq.cli.findings.systems import bits_per_pixel, with_tokens
-from geovq.scores.reconstruction import psnr
 from geovq.tokenizer.tokenizer import Tokenizer
-from geovq.validation import check_images
 
-_QUALITIES = (0, 1, 2, 5, 10, 20, 35, 50, 65, 80, 90)
+_QUALITIES = (0, 5, 20, 50, 80, 90)
 _FARTHEST = 3
 """Times the largest rate of tokens up to which WebP files are shown."""
+
+
+class Point(NamedTuple):
+    """One rate."""
+
+    bits: float
+    """A pixel."""
+    images: list[Float[np.ndarray, "H W C"]]
+    """What they decode to, in [0, 1]."""
 
 
 def fewer_codes(codebook: Codebook, count: int) -> Codebook:
@@ -31,8 +40,8 @@ def points_of_fewer_codes(
     images: Sequence[np.ndarray],
     plan: Plan,
     progress: Callable[[int], None],
-) -> list[tuple[float, float]]:
-    """Bits a pixel and PSNR with 1 to S - 1 codes a token.
+) -> list[Point]:
+    """With 1 to S - 1 codes a token.
 
     Args:
         tokenizer: With S codes a token.
@@ -56,12 +65,12 @@ def points_of_fewer_codes(
         system = with_tokens(fewer, "", "", images, plan, progress)
         bits = bits_per_pixel(fewer, system)
         assert bits is not None  # there are tokens
-        found.append((bits, mean_psnr(images, system.images)))
+        found.append(Point(bits, system.images))
     return found
 
 
-def points_of_webp(images: Sequence[np.ndarray], most: float) -> list[tuple[float, float]]:
-    """Bits a pixel of WebP files, headers included, and PSNR, by rising bits.
+def points_of_webp(images: Sequence[np.ndarray], most: float) -> list[Point]:
+    """WebP files, headers included, by rising bits.
 
     Args:
         images: (H, W, C) bytes.
@@ -71,21 +80,15 @@ def points_of_webp(images: Sequence[np.ndarray], most: float) -> list[tuple[floa
     found = []
     for quality in _QUALITIES:
         sizes, decoded = zip(*(_through_webp(image, quality) for image in images), strict=True)
-        found.append((8 * sum(sizes) / pixels, mean_psnr(images, decoded)))
-    return sorted(point for point in found if point[0] <= _FARTHEST * most)
-
-
-def mean_psnr(images: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
-    """Mean over images, dB."""
-    originals = [check_images(image[None])[0] for image in images]
-    return float(psnr(originals, [check_images(image[None])[0] for image in others]).mean())
+        found.append(Point(8 * sum(sizes) / pixels, list(decoded)))
+    return [point for point in found if point.bits <= _FARTHEST * most]
 
 
 def _through_webp(image: np.ndarray, quality: int) -> tuple[int, np.ndarray]:
-    """Bytes of the file, and what it decodes to; a grey image as three equal colours."""
+    """Bytes of the file, and what it decodes to; an image without three colours is grey."""
     file = io.BytesIO()
     colours = image if image.shape[2] == 3 else image.mean(axis=2, keepdims=True).astype(np.uint8).repeat(3, axis=2)
     PIL.Image.fromarray(colours).save(file, "WEBP", quality=quality, method=6)
-    decoded = np.asarray(PIL.Image.open(file).convert("RGB"))
-    same = decoded if image.shape[2] == 3 else decoded.mean(axis=2, keepdims=True).round().astype(np.uint8)
+    decoded = np.asarray(PIL.Image.open(file).convert("RGB"), np.float32) / 255
+    same = decoded if image.shape[2] == 3 else decoded.mean(axis=2, keepdims=True)
     return file.tell(), np.broadcast_to(same, image.shape)

@@ -65,5 +65,5 @@ def score_table(
         rows.append((system.name, values))
     n = len(systems[0].images)
     caption = f"Means over {n} image{'s' * (n > 1)}, with 95% bootstrap intervals over images"
-    columns = [MEANINGS[name] for name in (*names, "bits", "usage", "perplexity")]
-    return ScoreTable(caption, "system", columns, rows)
+    meanings = [MEANINGS[name] for name in (*names, "bits", "usage", "perplexity")]
+    return ScoreTable(caption, "system", meanings, rows)

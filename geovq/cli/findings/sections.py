@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from geovq.cli.findings.codes import CodePictures, count_codes
-from geovq.cli.findings.systems import AUTOENCODER, OWN, Shown, System
+from geovq.cli.findings.rates import Point
+from geovq.cli.findings.systems import AUTOENCODER, OWN, Shown, System, scores_of
 from geovq.cli.page import charts
 from geovq.cli.page.content import Picture, Section
 from geovq.cli.page.pictures import LOSSLESS, code_colours, error_map, heat, picture, sheet, thumbnail, token_map
@@ -16,6 +17,9 @@ ORIGINAL = "original"
 
 _QUALITY = 85
 """Of pictures in which nobody looks for small differences."""
+
+_AXES = {"PSNR": "PSNR, dB (higher is better)", "LPIPS": "LPIPS (lower is better)"}
+"""Scores of which there are charts, with the labels of their axes."""
 
 _COLUMNS = 32
 """Codes of a row of a sheet."""
@@ -78,25 +82,36 @@ def errors(shown: Sequence[Shown], systems: Sequence[System]) -> Section:
 
 
 def rate_section(
-    curves: Mapping[str, Sequence[tuple[float, float]]],
+    images: Sequence[np.ndarray],
+    curves: Mapping[str, Sequence[Point]],
+    systems: Sequence[System],
     scores: Mapping[str, Mapping[str, np.ndarray]],
-    own: System,
     bits: float,
 ) -> Section:
-    """Rate against distortion.
+    """Rate against distortion: a chart for PSNR, and one for LPIPS where it is installed.
 
     Args:
-        curves: Bits a pixel and PSNR by name.
+        images: The originals.
+        curves: By name.
+        systems: The autoencoder first, the tokenizer's own tokens last.
         scores: By system and score, one for each image.
-        own: The tokenizer's own tokens.
-        bits: Their bits a pixel.
+        bits: A pixel, of the tokens.
     """
-    here = ("this tokenizer", bits, float(scores[own.key]["PSNR"].mean()))
-    chart = charts.rates(
-        [charts.Curve(name, points) for name, points in curves.items()],
-        ("autoencoder, no tokens", float(scores[AUTOENCODER]["PSNR"].mean())),
-        here,
-    )
+    known = {id(each.images): scores[each.key] for each in systems}
+    found = {
+        name: [(point.bits, known.get(id(point.images)) or scores_of(images, point.images)) for point in points]
+        for name, points in curves.items()
+    }
+    drawn = []
+    for score in _AXES:
+        if score in scores[OWN]:
+            points = [
+                charts.Curve(name, [(rate, float(each[score].mean())) for rate, each in some])
+                for name, some in found.items()
+            ]
+            limit = ("autoencoder, no tokens", float(scores[AUTOENCODER][score].mean()))
+            here = ("this tokenizer", bits, float(scores[OWN][score].mean()))
+            drawn.append(charts.rates(_AXES[score], points, limit, here))
     said = [
         "Means over the same images. Tokens with fewer codes have the first codes of each token alone, and the mean of the "
         "others; ways that run the decoder are shown with all codes only. WebP files are counted with their headers. Tokens "
@@ -104,7 +119,7 @@ def rate_section(
         "The autoencoder without tokens is no upper limit: tokens that are chosen for the decoded image can beat the latents "
         "that the encoder gives.",
     ]
-    return Section("rate", "Rate against distortion", "charts.html", {"paragraphs": said, "charts": [chart]})
+    return Section("rate", "Rate against distortion", "charts.html", {"paragraphs": said, "charts": drawn})
 
 
 def codebook_section(tokenizer: Tokenizer, own: System, pictures: Sequence[CodePictures]) -> Section:

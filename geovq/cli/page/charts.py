@@ -34,26 +34,27 @@ class Curve(NamedTuple):
     """Whether each point has a mark."""
 
 
-def rates(curves: Sequence[Curve], limit: tuple[str, float], best: tuple[str, float, float]) -> str:
+def rates(score: str, curves: Sequence[Curve], limit: tuple[str, float], best: tuple[str, float, float]) -> str:
     """Quality over bits a pixel.
 
     Args:
-        curves: Bits a pixel and PSNR in dB.
-        limit: Name and PSNR of what has no rate, drawn as a line.
-        best: Name, bits and PSNR of the point that the page is about.
+        score: Label of the vertical axis.
+        curves: Bits a pixel and the score.
+        limit: Name and score of what has no rate, drawn as a line.
+        best: Name, bits and score of the point that the page is about.
     """
-    with _figure("rates") as (figure, axis):
+    with _figure(score) as (figure, axis):
         for curve, colour, marker in zip(curves, SERIES, _MARKERS, strict=False):
             axis.plot(
                 *zip(*curve.points, strict=True), "-", color=colour, marker=marker, markersize=4, label=curve.name
             )
         axis.axhline(limit[1], color=_INK, linestyle="--", linewidth=1, label=limit[0])
         axis.plot(*best[1:], "o", markersize=12, markerfacecolor="none", markeredgecolor=_INK, label=best[0])
-        axis.set(xlabel="bits a pixel", ylabel="PSNR, dB")
+        axis.set(xlabel="bits a pixel", ylabel=score)
         axis.set_xlim(left=0)
         axis.legend(fontsize=7)
-        points = "; ".join(f"{c.name}: " + ", ".join(f"{x:.3g} bits {y:.2f} dB" for x, y in c.points) for c in curves)
-        return _svg(figure, "Rate against distortion", f"{points}; {limit[0]}: {limit[1]:.2f} dB")
+        points = "; ".join(f"{c.name}: " + ", ".join(f"{y:.4g} at {x:.3g} bits" for x, y in c.points) for c in curves)
+        return _svg(figure, f"{score}, against bits a pixel", f"{points}; {limit[0]}: {limit[1]:.4g}")
 
 
 def usage(counts: Int[np.ndarray, "S K"]) -> str:
@@ -127,7 +128,7 @@ def _figure(
     import matplotlib
     from matplotlib.figure import Figure  # without pyplot: no window, no state
 
-    options = {
+    options: Any = {  # of rcParams
         "svg.fonttype": "none",
         "svg.hashsalt": name,
         "font.size": 8,

@@ -16,6 +16,16 @@ function show(image, key) {
 
 for (const image of document.querySelectorAll("img[data-copy]")) show(image, image.dataset.copy);
 
+// Pickers: radio buttons with a name, whose value is the number of an image.
+
+function picked(name) {
+  return document.querySelector(`input[name=${name}]:checked`).value;
+}
+
+function onPick(name, act) {
+  for (const each of document.querySelectorAll(`input[name=${name}]`)) each.addEventListener("change", act);
+}
+
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
   made.append(...children);
@@ -23,10 +33,6 @@ function element(name, properties = {}, ...children) {
 }
 
 // Wipes: the left version lies over the right one, and is cut at the place where the slider is.
-
-function chosenImage() {
-  return document.querySelector("input[name=image]:checked").value;
-}
 
 function setUpWipe(wipe) {
   const [stage, slider, caption] = [".stage", "input[type=range]", ".caption"].map((each) => wipe.querySelector(each));
@@ -39,8 +45,8 @@ function setUpWipe(wipe) {
   }
 
   function choose() {
-    show(left, `${chosenImage()}/${leftChoice.value}`);
-    show(right, `${chosenImage()}/${rightChoice.value}`);
+    show(left, `${picked("image")}/${leftChoice.value}`);
+    show(right, `${picked("image")}/${rightChoice.value}`);
     caption.textContent = `Left: ${left.alt}. Right: ${right.alt}.`;
   }
 
@@ -56,7 +62,7 @@ function setUpWipe(wipe) {
   stage.addEventListener("pointermove", drag);
   leftChoice.addEventListener("change", choose);
   rightChoice.addEventListener("change", choose);
-  for (const each of document.querySelectorAll("input[name=image]")) each.addEventListener("change", choose);
+  onPick("image", choose);
   place();
   choose();
 }
@@ -82,7 +88,8 @@ function setUpExplorer(explorer, data) {
   function optionButton(token, option, closer) {
     const picture = element("img", { src: option.patch, alt: "", className: "pixels" });
     picture.style.transformOrigin = token.middle;
-    const button = element("button", { type: "button" }, element("span", {}, picture), option.label);
+    const label = option.label.flatMap((line) => [line, element("br")]).slice(0, -1);
+    const button = element("button", { type: "button" }, element("span", {}, picture), ...label);
     button.setAttribute("aria-pressed", String(option.own));
     button.addEventListener("click", () => take(token, option, button, closer));
     return element("li", {}, button);
@@ -118,8 +125,11 @@ function setUpExplorer(explorer, data) {
     change.hidden = true;
   }
 
+  const turn = () => (explorer.hidden = explorer.dataset.number !== picked("explored"));
+  onPick("explored", turn);
   for (const button of buttons) button.addEventListener("click", () => open(button));
   open(buttons[0]);
+  turn();
 }
 
 const explored = document.getElementById("explorer-data");

@@ -12,6 +12,8 @@ from geovq.cli.page.content import Picture
 LOSSLESS = 100
 """Quality with which an image is kept to the bit."""
 
+_TINY = 1e-12
+
 _GAP = 2
 """Pixels between the patches of a sheet."""
 
@@ -85,14 +87,13 @@ def heat(values: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W 3"]:
 
 
 def code_colours(codes: Float[np.ndarray, "K d"]) -> Float[np.ndarray, "K 3"]:
-    """A colour for each code, alike where codes are: their ranks along their first three principal directions."""
+    """A colour for each code, alike where codes are: green, red and blue by their first three principal directions."""
     centred = codes - codes.mean(axis=0)
     _, _, directions = np.linalg.svd(centred, full_matrices=False)
-    along = np.zeros((len(codes), 3), np.float32)
     found = centred @ directions[:3].T
-    along[:, : found.shape[1]] = found
-    ranks = along.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
-    return (0.1 + 0.8 * ranks / max(1, len(codes) - 1)).astype(np.float32)
+    along = np.zeros((len(codes), 3), np.float32)
+    along[:, : found.shape[1]] = found / max(float(found[:, 0].std()), _TINY)
+    return 0.5 + 0.5 * np.tanh(along[:, [1, 0, 2]])
 
 
 def token_map(tokens: Int[np.ndarray, "h w"], colours: Float[np.ndarray, "K 3"]) -> Float[np.ndarray, "h w 3"]:

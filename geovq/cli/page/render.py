@@ -50,7 +50,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["score"] = as_score
+    environment.filters |= {"score": as_score, "interval": as_interval}
     files = importlib.resources.files("geovq.cli.page")
     return environment.get_template("page.html").render(
         page=page,
@@ -72,9 +72,12 @@ def check_packages() -> None:
 
 
 def as_score(value: Interval | float | None) -> str:
-    """A cell: four significant digits, with the interval if there is one; a dash for nothing."""
+    """A mean with four significant digits; a dash for nothing."""
     if value is None:
         return "-"
-    if isinstance(value, Interval):
-        return f"{value.mean:.4g} ({value.low:.4g} to {value.high:.4g})"
-    return f"{value:.4g}"
+    return f"{value.mean if isinstance(value, Interval) else value:.4g}"
+
+
+def as_interval(value: Interval | float | None) -> str:
+    """The ends of an interval; nothing where there is none."""
+    return f"{value.low:.4g} to {value.high:.4g}" if isinstance(value, Interval) else ""
