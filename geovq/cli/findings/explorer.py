@@ -28,24 +28,27 @@ def explorer_section(
         data.append({"tokens": [_choices(each, count, grid, (height, width)) for each in tokens]})
     said = (
         "Choose a token, then one of the codes that are nearest to its own: in latent space (Euclidean), or by what they do to "
-        "the decoded image (pullback). The picture shows the image with that code. Its change is the root of the summed squared "
-        "differences of intensities in [0, 1]."
+        "the decoded image (pullback). The picture shows the image with that code. The number under a code says how much the "
+        "image changes: the root of the summed squared differences of intensities in [0, 1]."
     )
     found = _all_neighbours(explored)
     truth = np.array([each.change for each in found])
-    panels = {
+    measures = {
         EUCLIDEAN: (np.array([each.euclidean for each in found]), "latent units"),
         PULLBACK: (np.array([each.pullback for each in found]), "intensity"),
     }
-    correlations = [float(spearmanr(distances, truth).statistic) for distances, _ in panels.values()]
+    drawn = [
+        charts.prediction(name, distances, unit, truth, float(spearmanr(distances, truth).statistic))
+        for name, (distances, unit) in measures.items()
+    ]
     content: dict[str, Any] = {
         "said": said,
         "thumbs": [thumbnail(shown[i].image, shown[i].name, 96) for i in explored],
         "images": images,
         "data": data,
-        "chart": charts.predictions(panels, truth, correlations),
+        "charts": drawn,
         "chart_title": "Which distance knows what the image will do?",
-        "chart_said": f"Each of the {len(found):,} points is one of the codes above, in the place of a token's own.",
+        "chart_said": f"Each of the {len(found):,} points is one of the codes above in the place of a token's own.",
     }
     return Section("explorer", "Explore: other codes for a token", "explorer.html", content)
 
@@ -107,7 +110,7 @@ def _option(found: Neighbour, before: float) -> dict[str, Any]:
     )
     return {
         "own": False,
-        "label": [f"code {found.code}", f"change {found.change:.2g}"],
+        "label": [f"code {found.code}", f"{found.change:.2g}"],
         "patch": patch,
         "said": said,
     }

@@ -4,7 +4,7 @@ import contextlib
 import html
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,29 +72,26 @@ def usage(counts: Int[np.ndarray, "S K"]) -> str:
         return _svg(figure, "How often each code is used", f"Codes in use: {used}.")
 
 
-def predictions(
-    panels: Mapping[str, tuple[Float[np.ndarray, " n"], str]],
-    truth: Float[np.ndarray, " n"],
-    correlations: Sequence[float],
+def prediction(
+    name: str, distances: Float[np.ndarray, " n"], unit: str, truth: Float[np.ndarray, " n"], correlation: float
 ) -> str:
-    """How well distances between codes predict the change of the image.
+    """How well a distance between codes predicts the change of the image.
 
     Args:
-        panels: Distances and their unit by the name of the measure.
+        name: Of the measure.
+        distances: One for each other code.
+        unit: Of the distances.
         truth: Change of the image, in intensity.
-        correlations: Rank correlation of each measure with the truth.
+        correlation: Rank correlation of both.
     """
-    with _figure("predictions", columns=len(panels), width=6.2) as (figure, axes):
-        for axis, (name, (distances, unit)), found, colour in zip(
-            axes, panels.items(), correlations, SERIES, strict=False
-        ):
-            axis.plot(distances, truth, ".", color=colour, markersize=4)
-            axis.set(xlabel=f"{name} distance, {unit}", title=f"{name}: rank correlation {found:.2f}")
-            axis.set_xlim(left=0)
-            axis.set_ylim(bottom=0)
-        axes[0].set_ylabel("change of the image, intensity")
-        said = "; ".join(f"{name}: {found:.2f}" for name, found in zip(panels, correlations, strict=True))
-        return _svg(figure, "Distance between codes against the change of the image", f"Rank correlations: {said}.")
+    with _figure(f"prediction {name}", height=2.8) as (figure, axis):
+        axis.plot(distances, truth, ".", color=SERIES[0], markersize=4)
+        axis.set(xlabel=f"{name} distance, {unit}", ylabel="change of the image, intensity")
+        axis.set(title=f"{name}: rank correlation {correlation:.2f}")
+        axis.set_xlim(left=0)
+        axis.set_ylim(bottom=0)
+        said = f"Rank correlation {correlation:.2f}."
+        return _svg(figure, f"{name} distance between codes against the change of the image", said)
 
 
 def lines(title: str, curves: Sequence[Curve], across: str, up: str, *, log: bool = False) -> str:
@@ -121,9 +118,7 @@ def lines(title: str, curves: Sequence[Curve], across: str, up: str, *, log: boo
 
 
 @contextlib.contextmanager
-def _figure(
-    name: str, *, columns: int = 1, width: float = _WIDTH, height: float = _HEIGHT
-) -> Iterator[tuple[Any, Any]]:
+def _figure(name: str, *, height: float = _HEIGHT) -> Iterator[tuple[Any, Any]]:
     """A figure in the page's colours that is closed afterwards; the name keeps its ids from those of other charts."""
     import matplotlib
     from matplotlib.figure import Figure  # without pyplot: no window, no state
@@ -142,12 +137,11 @@ def _figure(
         **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK),
     }
     with matplotlib.rc_context(options):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        axis = figure.subplots()
         figure.patch.set_visible(False)
-        axes = figure.subplots(1, columns, sharey=columns > 1)
-        for axis in np.atleast_1d(axes):
-            axis.patch.set_visible(False)
-        yield figure, axes
+        axis.patch.set_visible(False)
+        yield figure, axis
 
 
 def _svg(figure: Any, title: str, description: str) -> str:

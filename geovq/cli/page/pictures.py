@@ -93,7 +93,7 @@ def code_colours(codes: Float[np.ndarray, "K d"]) -> Float[np.ndarray, "K 3"]:
     found = centred @ directions[:3].T
     along = np.zeros((len(codes), 3), np.float32)
     along[:, : found.shape[1]] = found / max(float(found[:, 0].std()), _TINY)
-    return 0.5 + 0.5 * np.tanh(along[:, [1, 0, 2]])
+    return 0.5 + 0.4 * np.tanh(along[:, [1, 0, 2]] / 1.5)
 
 
 def token_map(tokens: Int[np.ndarray, "h w"], colours: Float[np.ndarray, "K 3"]) -> Float[np.ndarray, "h w 3"]:

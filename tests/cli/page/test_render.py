@@ -54,8 +54,10 @@ def test_charts_have_the_pages_colours_and_say_what_they_show(rng):
     assert not re.search(r"#0000[01]\d", usage)
     assert 'aria-label="How often each code is used. Codes in use: 2 of 3."' in usage
     values = rng.random(5).astype(np.float32)
-    panels = {"Euclidean": (values, "units"), "pullback": (values, "intensity")}
-    assert "Rank correlations: Euclidean: 0.50; pullback: 1.00." in charts.predictions(panels, values, [0.5, 1.0])
+    found = charts.prediction("pullback", values, "intensity", values, 1.0)
+    assert (
+        'aria-label="pullback distance between codes against the change of the image. Rank correlation 1.00."' in found
+    )
     rates = charts.rates("PSNR", [charts.Curve("Nearest", [(1, 20.0)])], ("no tokens", 25.0), ("this", 1, 20.0))
     assert 'aria-label="PSNR, against bits a pixel. Nearest: 20 at 1 bits; no tokens: 25"' in rates
 
