@@ -1,4 +1,4 @@
-"""The command line: `geovq fit | encode | decode | score | export | info`. May import everything; JAX when a command runs."""
+"""The command line: `geovq fit | encode | decode | score | report | export | info`. May import all; JAX when a command runs."""
 
 import lazy_loader
 

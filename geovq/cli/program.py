@@ -22,6 +22,7 @@ A first run, from a folder of weights and a folder of photographs:
   geovq encode photos.npz photographs --out tokens
   geovq decode photos.npz tokens --out images
   geovq score photos.npz photographs
+  geovq report photos.npz --images photographs --out report.html
 
 Every command explains itself: geovq fit --help. docs/corpus.md has the whole way.
 """
@@ -89,6 +90,18 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     _add_distributed(parser)
 
 
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    _add_tokenizer(parser)
+    parser.add_argument("--images", required=True, type=pathlib.Path, help=_SOURCE)
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("report.html"), help="the page (report.html)")
+    parser.add_argument("--at-most", type=int, default=6, help="images that are shown, drawn at random (6)")
+    parser.add_argument("--crop", type=int, default=256, help="pixels of a side of what is shown of each at most (256)")
+    said = "ways to choose tokens that are shown beside the tokenizer's own (nearest whitened)"
+    parser.add_argument("--assigners", nargs="*", choices=ASSIGNERS, default=("nearest", "whitened"), help=said)
+    parser.add_argument("--seed", type=int, default=0, help="of the draw (0)")
+    _add_assigner(parser, None)
+
+
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("tokens", type=pathlib.Path, help="folder that encode wrote")
     parser.add_argument("--stream", type=pathlib.Path, help="one flat file of integers; FILE.json beside it says which")
@@ -130,6 +143,7 @@ _COMMANDS = {
     "encode": ("write the tokens of images to disk", _add_encode),
     "decode": ("write the images of tokens as PNG files", _add_decode),
     "score": ("say how well images come back: PSNR, SSIM, LPIPS", _add_score),
+    "report": ("write one page that shows what the tokens do to images", _add_report),
     "export": ("write tokens as one flat file of integers, or as Parquet", _add_export),
     "info": ("say what a tokenizer's file or a folder of tokens holds", _add_info),
 }

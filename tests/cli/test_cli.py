@@ -41,11 +41,13 @@ except SystemExit:
 
 def test_help_loads_no_jax_and_names_all_commands():
     found = subprocess.run([sys.executable, "-c", ASK_HELP], capture_output=True, text=True, check=True).stdout
-    assert all(f"\n    {command} " in found for command in ("fit", "encode", "decode", "score", "export", "info"))
+    assert all(
+        f"\n    {command} " in found for command in ("fit", "encode", "decode", "score", "report", "export", "info")
+    )
     assert not {"jax", "scipy", "sklearn", "grain", "PIL"} & {*found.splitlines()[-1].split()}
 
 
-@pytest.mark.parametrize("command", ["fit", "encode", "decode", "score", "export", "info"])
+@pytest.mark.parametrize("command", ["fit", "encode", "decode", "score", "report", "export", "info"])
 def test_every_command_has_help(command):
     found = geovq(command, "--help")
     assert found.returncode == 0
