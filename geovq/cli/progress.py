@@ -4,7 +4,7 @@ import sys
 import time
 from typing import Self
 
-from train.run.interruption import stop_if_asked
+from geovq.cli.interruption import stop_if_asked
 
 _SECONDS = 5.0
 

@@ -17,6 +17,7 @@ from jaxtyping import PyTree
 from geovq.batching import processes
 from geovq.batching.plan import fast_options
 from geovq.batching.processes import batch_on_devices, on_all_devices, on_own_devices, rows_of
+from geovq.cli.interruption import asked_to_stop, careful
 from geovq.cli.progress import Progress
 from geovq.validation import InputError
 from train.data.datasets import epoch_order
@@ -24,7 +25,6 @@ from train.loop.log import append, truncate
 from train.loop.schedule import Schedule
 from train.loop.task import State, Task
 from train.run.checkpoint import Checkpoints
-from train.run.interruption import asked_to_stop, careful
 
 _SETTLE_EVERY = 20
 """Calls that may run ahead of the reading of their results."""

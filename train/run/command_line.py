@@ -14,12 +14,12 @@ try:
 except ModuleNotFoundError:
     sys.exit("error: this program needs more than the library alone: pip install 'geovq[train]'")
 
+from geovq.cli.interruption import leave, working
 from geovq.validation import InputError
 from train.config.checks import check_config
 from train.config.options import PRESETS, STUDY, Config
 from train.run.folder import Run
 from train.run.huge_pages import use_huge_pages
-from train.run.interruption import leave, working
 from train.run.options_file import lost_config, stored_config
 from train.run.provenance import program_name
 

@@ -16,13 +16,13 @@ import optax
 import pytest
 
 from geovq.cli import progress
+from geovq.cli.interruption import working
 from geovq.validation import InputError
 from train.config.options import VAEOptions
 from train.loop import loop
 from train.loop.schedule import Schedule
 from train.loop.task import GradientTask, Task
 from train.run.checkpoint import Checkpoints
-from train.run.interruption import working
 
 DATA = np.arange(10, dtype=np.float32) / 10
 

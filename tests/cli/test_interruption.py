@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from geovq.cli import interruption
 from tests.programs import program
-from train.run import interruption
 
 TERMINATED = 1 << (signal.SIGTERM - 1)
 
