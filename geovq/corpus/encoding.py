@@ -1,6 +1,6 @@
 """Images of a corpus to tokens on disk, shard after shard; a stopped or killed call goes on and ends with the same bytes.
 
-Images are encoded in chunks, which depend on the shard alone: so a call that goes on encodes the same images together.
+Images are encoded in chunks, which depend on the shard and the plan alone, so a call that goes on encodes the same together.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geovq.batching.plan import DEFAULT_PLAN, Plan
+from geovq.batching.plan import DEFAULT_PLAN, Plan, settle
 from geovq.batching.processes import Part, on_its_own
 from geovq.batching.processes import part as part_of_process
 from geovq.corpus.records import ImageShard, Record, fingerprint, read_records
@@ -23,8 +23,11 @@ from geovq.tokenizer.images import check_image_shape
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError
 
-_PIXELS, _PIXELS_THROUGH_DECODER = 1 << 21, 1 << 18
-"""Pixels of a chunk, 32 images of 256x256; and for assigners that run the decoder, 4 of them."""
+_PIXELS = 1 << 21
+"""Pixels of a chunk: 32 images of 256x256."""
+
+_PIXELS_OF_PASS = 128
+"""Pixels of a chunk at most for each of a plan's passes, for assigners that run the decoder: an image of 256x256 on a CPU."""
 
 _RECORDS = 4096
 """Images of a chunk at most, however small."""
@@ -147,9 +150,7 @@ def _encode_shard(work: _Work, shard: ImageShard, number: int) -> None:
     path = _part_path(work.folder, number)
     found = _load_part(path)
     saved = time.monotonic()
-    runs_decoder = work.tokenizer.assigner.needs_images or work.tokenizer.assigner.needs_metrics
-    pixels = _PIXELS_THROUGH_DECODER if runs_decoder else _PIXELS
-    for chunk in _chunks(read_records(shard, found.num_read), pixels):
+    for chunk in _chunks(read_records(shard, found.num_read), _chunk_pixels(work)):
         more = _encode_chunk(work, chunk)
         found = found.followed_by(more)
         work.progress(len(more.names), len(more.left_out))
@@ -161,6 +162,13 @@ def _encode_shard(work: _Work, shard: ImageShard, number: int) -> None:
             saved = time.monotonic()
     write_shard(work.folder, number, work.header, found)
     path.unlink(missing_ok=True)
+
+
+def _chunk_pixels(work: _Work) -> int:
+    """Pixels of a chunk, after which a call can stop."""
+    assigner = work.tokenizer.assigner
+    runs_decoder = assigner.needs_images or assigner.needs_metrics
+    return min(_PIXELS, _PIXELS_OF_PASS * settle(work.plan).passes) if runs_decoder else _PIXELS
 
 
 def _chunks(records: Iterable[Record], pixels: int) -> Iterator[list[Record]]:
