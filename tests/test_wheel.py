@@ -62,7 +62,20 @@ def test_the_wheel_has_the_packages_and_their_types_and_no_tests(wheel):
     metadata = {name for name in names if ".dist-info/" in name}
     assert names - metadata == wanted
     assert {"geovq/py.typed", "geovq/__init__.pyi", "geovq/tokenizer/__init__.pyi", "train/pipeline.py"} <= wanted
-    assert {name.split("/", 1)[1] for name in metadata} == {"METADATA", "WHEEL", "RECORD", "licenses/LICENSE"}
+    assert {name.split("/", 1)[1] for name in metadata} == {
+        "METADATA",
+        "WHEEL",
+        "RECORD",
+        "entry_points.txt",
+        "licenses/LICENSE",
+    }
+
+
+def test_the_command_geovq_is_installed(installed, tmp_path):
+    command = (installed / "bin/geovq").read_text().partition("\n")[2]
+    found = outside(tmp_path, installed, "-c", command, "--help")
+    assert found.returncode == 0, found.stderr
+    assert "Turns a trained autoencoder into a discrete tokenizer." in found.stdout
 
 
 def test_importing_the_installed_package_is_quick_and_loads_nothing_heavy(installed, tmp_path):
