@@ -48,8 +48,9 @@ class GPTConfig:
     rotary: bool = False
     """Whether queries and keys are rotated by their row and column (2-D rotary positions), instead of learned vectors that are
     added; heads then have a multiple of 4 channels."""
-    rematerialize: bool = False
-    """Whether training computes the inside of each block again for the gradient instead of keeping it: less memory, more work."""
+    rematerialize: bool | None = None
+    """Whether training computes the inside of each block again for the gradient instead of keeping it: less memory, more work.
+    None does so for sequences that are longer than 128 positions."""
     num_quantizers: int = 1
     """Codes S of a token, each 0..K-1."""
     code_layout: CodeLayout = "sequence"

@@ -17,7 +17,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
-from geovq.models.attention import rotary_angles, rotate, self_attention
+from geovq.models.attention import DENSE, rotary_angles, rotate, self_attention
 from geovq.models.config import GPTConfig
 from geovq.models.gpt_block import SCALE, Block, Perceptron
 from geovq.models.gpt_checks import check_config, check_shapes
@@ -94,7 +94,8 @@ class GPT(nnx.Module):
         self, x: Float[Array, "rows width"], n: int, keys: Sequence | Key[Array, " layers"]
     ) -> Float[Array, "rows width"]:
         """The stream of n sequences after all blocks; each has a key for its dropout, or None."""
-        if not self.config.rematerialize:
+        again = self.config.rematerialize
+        if not (self.config.num_positions > DENSE if again is None else again):
             for block, key in zip(self.blocks, keys, strict=True):
                 x = block(x, n, self._attend, key=key)
             return x

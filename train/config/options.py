@@ -159,8 +159,8 @@ class GPTOptions(TrainingOptions):
     """Matrix products in half precision: faster on accelerators, not on CPUs."""
     rotary: bool = False
     """Rotate queries and keys by row and column, instead of adding learned vectors for them."""
-    rematerialize: bool = False
-    """Compute the inside of each block again for the gradient: large grids in a quarter of the memory."""
+    rematerialize: bool | None = None
+    """Compute the inside of each block again for the gradient, in a quarter of the memory; None: of more than 128 positions."""
     code_layout: CodeLayout = "sequence"
     """Tokens of several codes. sequence: each code has a position; heads: each token has one, whose codes follow each other."""
     epochs: Annotated[int, between(1, 10**6)] = 100
@@ -258,7 +258,7 @@ PRESETS = {
     ),
     "photographs": Config(
         finetune=FinetuneOptions(epochs=(4,), batch_size=8, learning_rate=1e-4, weight_decay=0.0, max_val_images=100),
-        gpt=GPTOptions(batch_size=32, rematerialize=True),
+        gpt=GPTOptions(batch_size=32),
     ),
 }
 """demo: the built-in digits, a minute on two cores. quick: FashionMNIST within 40 minutes on two cores. full: the study.
