@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
@@ -132,8 +133,7 @@ CASES: dict[str, Case] = {
     ),
     "better_tokens": Case(geovq.better_tokens, {"encode": encode, "decode": decode, "codes": CODES, "images": X}),
     "pullback_metrics": Case(
-        geovq.pullback_metrics,
-        {"decode": geovq.single(decode), "z": LATENTS, "probes": 3, "seed": 0, "plan": Plan()},
+        geovq.pullback_metrics, {"decode": jnp.tanh, "z": POINTS, "probes": 3, "seed": 0, "plan": Plan()}, is_metric
     ),
     "token_metrics": Case(
         geovq.token_metrics,

@@ -139,11 +139,10 @@ def sketches(
     Raises:
         InputError: As `token_metrics`.
     """
-    _check_sketch(probes, seed)
+    sketched = _sketching(probes, seed, factor=True)
     latents = _check_latents(latents)
     decode = as_partial(decode)
     check_decoder(decode, latents)
-    sketched = Sketching(probes, seed, factor=True)
     found = sketched.run(decode, latents, _same_draw(latents), plan=plan, progress=progress)
     check_changes(decode, latents, found)
     return found.reshape(len(latents), probes, -1)
@@ -189,8 +188,7 @@ def mean_metrics(
     if probes is None:
         sums = run_summed(ExactMetric(), decode, latents, plan=plan, progress=progress)
     else:
-        _check_sketch(probes, seed)
-        sketched, draws = Sketching(probes, seed, factor=False), np.arange(len(latents), dtype=np.uint32)
+        sketched, draws = _sketching(probes, seed, factor=False), np.arange(len(latents), dtype=np.uint32)
         sums = sketched.run_summed(decode, latents, draws, plan=plan, progress=progress)
     check_changes(decode, latents, sums)
     means = sums / len(latents)
@@ -211,9 +209,15 @@ def check_grids(grids: Num[np.ndarray, "n h w d"]) -> Float[np.ndarray, "n h w d
     return found if grids.dtype in (np.float32, np.float64) else found.astype(np.float32)
 
 
-def _check_sketch(probes: int, seed: int) -> None:
+def _sketching(probes: int, seed: int, *, factor: bool) -> Sketching:
+    """How latents are sketched; numbers of NumPy become Python's, for compiled functions are found again by them.
+
+    Raises:
+        InputError: Numbers that are not whole or out of range.
+    """
     check_whole("probes", probes, most=MOST_PROBES, remedy=_EXACT)
     check_seed(seed)
+    return Sketching(int(probes), int(seed), factor)
 
 
 def _check_latents(latents: np.ndarray) -> np.ndarray:
@@ -224,14 +228,12 @@ def _check_latents(latents: np.ndarray) -> np.ndarray:
 def _metrics(
     decode: Decoder, latents: np.ndarray, probes: int | None, seed: int, plan: Plan, progress: Progress | None
 ) -> np.ndarray:
-    if probes is not None:
-        _check_sketch(probes, seed)
+    sketched = None if probes is None else _sketching(probes, seed, factor=False)
     decode = as_partial(decode)
     check_decoder(decode, latents)
-    if probes is None:
+    if sketched is None:
         found = run(ExactMetric(), decode, latents, plan=plan, progress=progress)
     else:
-        sketched = Sketching(probes, seed, factor=False)
         found = sketched.run(decode, latents, _same_draw(latents), plan=plan, progress=progress)
     check_changes(decode, latents, found)
     return found

@@ -237,5 +237,5 @@ def test_plans_and_probes_that_do_nothing_are_refused():
     with pytest.raises(InputError, match="at least 1 pass at once, found 0"):
         pullback_metrics(wave, np.zeros((2, 3)), plan=Plan(passes=0))
     for function in (token_metrics, sketches, mean_metrics):
-        with pytest.raises(InputError, match="probes: expected a whole number of at least 1, found 0; take None"):
+        with pytest.raises(InputError, match=r"probes: expected a whole number in 1\.\.65536, found 0; take None"):
             function(wave, np.zeros((2, 1, 1, 3)), probes=0)

@@ -37,7 +37,7 @@ def test_bootstrap_interval_has_the_width_that_the_central_limit_theorem_gives(r
         (np.zeros(0), {}, "values: expected a non-empty array"),
         (np.array([np.inf]), {}, "values: expected finite values"),
         (np.ones(3), {"level": 1.0}, r"level: expected a number in \(0, 1\), found 1.0"),
-        (np.ones(3), {"n_resamples": 0}, "n_resamples: expected a whole number of at least 1, found 0"),
+        (np.ones(3), {"n_resamples": 0}, "n_resamples: expected a whole number in 1..1000000, found 0"),
     ],
 )
 def test_unfit_bootstrap_input_is_refused(values, options, message):

@@ -150,7 +150,7 @@ def test_sketched_mean_metrics_come_near_the_exact_ones():
         ({"own_tokens": np.zeros((11, H, W), int)}, "own_tokens: expected 12 grids, one for each image, found 11"),
         ({"own_tokens": np.zeros((12, H * W), int)}, r"tokens: expected shape \(n, 2, 2\)"),
         ({"assigner": Whitened()}, "assigner: expected one that looks at the images"),
-        ({"probes": 0}, "probes: expected a whole number of at least 1, found 0"),
+        ({"probes": 0}, "probes: expected a whole number in 1..65536, found 0"),
         ({"images": IMAGES * 255}, "images: "),
     ],
 )

@@ -116,8 +116,8 @@ def test_a_plan_bounds_the_bytes():
 def test_what_does_not_fit_and_other_shapes_are_refused():
     tokenizer = Tokenizer(encode, decode, CODEBOOK, assigner=Joint(), image_shape=(4, 4, 1))
     for shape, message in (
-        ((4, 4), r"image_shape: expected \(H, W, C\), found \(4, 4\)"),
-        ((4, 4, 0), "image_shape: expected a whole number of at least 1, found 0"),
+        ((4, 4), r"image_shape: expected three whole numbers such as \(H, W, C\), found \(4, 4\)"),
+        ((4, 4, 0), "image_shape: expected a whole number in 1..65536, found 0"),
         ((8, 8, 1), r"image_shape: expected shape \(4, 4, 1\), the only one that this VAE takes, found \(8, 8, 1\)"),
     ):
         with pytest.raises(InputError, match=message):

@@ -157,7 +157,7 @@ def test_something_else_than_measurements_is_refused():
         ({"max_images": 0}, "max_images: expected a whole number of at least 1"),
         ({"max_tokens": 2.5}, "max_tokens: expected a whole number of at least 1"),
         ({"components": "join"}, "components: expected one of bridge, drop"),
-        ({"probes": 0}, "probes: expected a whole number of at least 1, found 0"),
+        ({"probes": 0}, "probes: expected a whole number in 1..65536, found 0"),
         ({"seed": -1}, "seed: expected a whole number in 0.."),
         ({"plan": Plan(passes=0)}, "plan: expected at least 1 pass"),
     ],
