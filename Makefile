@@ -18,6 +18,7 @@ HASTE := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emit
 
 demo: $(INSTALLED)
 	.venv/bin/python -m train.pipeline --preset demo
+	.venv/bin/python -m train.report --run runs/demo
 
 test: $(INSTALLED)
 	.venv/bin/ruff format --check .

@@ -280,7 +280,7 @@ def rendered(text: str) -> str:
 def tree() -> str:
     """The map of the code: a line for every package and module, with the first line of its docstring."""
     lines = []
-    for folder in ("geovq", "train", "benchmarks"):
+    for folder in ("geovq", "train", "benchmarks", "examples"):
         for path in sorted(_HERE.joinpath(folder).rglob("*.py"), key=_position):
             package = path.name == "__init__.py"
             where = path.parent if package else path

@@ -57,10 +57,11 @@ def test_the_wheel_has_the_packages_and_their_types_and_no_tests(wheel):
         path.relative_to(ROOT).as_posix()
         for package in ("geovq", "train")
         for path in (ROOT / package).rglob("*")
-        if path.suffix in (".py", ".pyi") or path.name == "py.typed"
+        if path.suffix in (".py", ".pyi", ".html", ".css", ".js") or path.name == "py.typed"
     }
     metadata = {name for name in names if ".dist-info/" in name}
     assert names - metadata == wanted
+    assert {"geovq/cli/page/page.js", "geovq/cli/page/templates/page.html"} <= wanted
     assert {"geovq/py.typed", "geovq/__init__.pyi", "geovq/tokenizer/__init__.pyi", "train/pipeline.py"} <= wanted
     assert {name.split("/", 1)[1] for name in metadata} == {
         "METADATA",

@@ -36,7 +36,8 @@ def run(run: Run) -> None:
     for name in STAGES:
         print(f"  {name:9} {run.fingerprint(name)[:16]}  {run.seconds(name):8.1f} s")
     print(f"{run.folder}: complete, {time.monotonic() - started:.1f} s in this call")
-    print(f"Open {run.folder}/report.html: the tables, the reconstructions and the samples.", flush=True)
+    print(f"Open {run.folder}/report.html: the scores, the learning curves, the reconstructions and the samples.")
+    print(f"next: python -m train.report --run {run.folder} adds what the tokens do to some images.", flush=True)
 
 
 def needs(config: Config) -> tuple[str, ...]:

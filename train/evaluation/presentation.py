@@ -1,11 +1,11 @@
 """A run's results as a person reads them: tables on the terminal, and one page with the pictures."""
 
-import dataclasses
-import json
 from typing import Any
 
-from geovq.storage import read_record
-from train.evaluation.report import save_page, text_table
+from geovq.cli.page.render import render
+from geovq.storage import write_bytes
+from train.evaluation.page import origin, page_of
+from train.evaluation.report import text_table
 from train.run.folder import Run
 
 RECONSTRUCTION_COLUMNS = {
@@ -19,11 +19,6 @@ RECONSTRUCTION_COLUMNS = {
     "latent_error": "latent²",
     "metric_error": "ΔᵀGΔ",
     "geodesic_error": "geodesic",
-}
-PICTURES = {
-    "reconstructions.png": "Reconstructions of test images",
-    "codes.png": "The most used codes, each decoded from a grid of nothing else",
-    "samples.png": "Samples by class",
 }
 Tables = dict[str, tuple[list[str], list[list[object]]]]
 
@@ -66,15 +61,6 @@ def save_report(run: Run) -> None:
     Raises:
         InputError: The file cannot be written.
     """
-    pictures = {text: run.folder / name for name, text in PICTURES.items() if (run.folder / name).exists()}
-    results = read_record(run.folder / "results.json")
-    meta = results["meta"]
-    made = [[name, str(meta[name])] for name in ("schedule", "date", "machine", "device", "command")]
-    legend = {"What the scores are": (["score", "meaning"], [[name, text] for name, text in meta["protocol"].items()])}
-    found = tables(results["rows"]) | legend | {"How they came about": (["", ""], made)}
-    options = json.dumps(dataclasses.asdict(run.config), indent=2)
-    save_page(run.folder / "report.html", f"GeoVQ run {run.folder.name}", found, pictures, options)
-    print(
-        f"\nresults: {run.folder}/results.json, report.html, {', '.join(path.name for path in pictures.values())}",
-        flush=True,
-    )
+    page = page_of(run)
+    write_bytes(run.folder / "report.html", render(page._replace(sections=[*page.sections, origin(run)])).encode())
+    print(f"\nresults: {run.folder}/results.json, report.html", flush=True)

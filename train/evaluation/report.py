@@ -1,7 +1,5 @@
-"""What a person looks at: picture grids, plain tables, and one self-contained HTML page for a run."""
+"""What a person looks at: picture grids and plain tables."""
 
-import base64
-import html
 import io
 import os
 import pathlib
@@ -83,46 +81,6 @@ def text_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         for row in cells
     ]
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
-
-
-def save_page(
-    path: str | os.PathLike,
-    title: str,
-    tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[object]]]],
-    pictures: Mapping[str, pathlib.Path],
-    notes: str,
-) -> None:
-    """Saves one HTML file with tables and pictures inside it.
-
-    Args:
-        path: The file to write.
-        title: Its heading.
-        tables: Headings and rows by caption.
-        pictures: PNG files by caption.
-        notes: Preformatted text at the end.
-
-    Raises:
-        InputError: The file cannot be written.
-    """
-    parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>", _STYLE]
-    parts.append(f"<h1>{html.escape(title)}</h1>")
-    for caption, (columns, rows) in tables.items():
-        head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
-        body = "".join("<tr>" + "".join(f"<td>{html.escape(cell(v))}</td>" for v in row) + "</tr>" for row in rows)
-        parts.append(f"<h2>{html.escape(caption)}</h2><table><tr>{head}</tr>{body}</table>")
-    for caption, picture in pictures.items():
-        data = base64.b64encode(picture.read_bytes()).decode()
-        text = html.escape(caption)
-        parts.append(f'<h2>{text}</h2><img alt="{text}" src="data:image/png;base64,{data}">')
-    parts.append(f"<h2>Options</h2><pre>{html.escape(notes)}</pre></html>")
-    write_bytes(path, "\n".join(parts).encode())
-
-
-_STYLE = """<style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem }
-table { border-collapse: collapse } td, th { border-bottom: 1px solid #ccc; padding: .2rem .7rem; text-align: left }
-img { image-rendering: pixelated; max-width: 100% } pre { background: #f4f4f4; padding: 1rem; overflow: auto }
-</style>"""
 
 
 def cell(value: object) -> str:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from geovq.validation import InputError
-from train.evaluation.report import save_grid, save_page, text_table
+from train.evaluation.report import save_grid, text_table
 
 
 def test_grid_shows_the_pixels(tmp_path):
@@ -35,14 +35,3 @@ def test_rows_that_make_no_picture_are_refused(rows, tmp_path):
 def test_table_aligns_numbers_right():
     table = text_table(["name", "value"], [["a", 1.23456], ["longer", None]])
     assert table.splitlines() == ["name    value", "-------------", "a       1.235", "longer      -"]
-
-
-def test_page_is_self_contained_and_escaped(tmp_path):
-    picture = save_grid(tmp_path / "g.png", {"a": np.zeros((1, 2, 2, 1))})
-    save_page(tmp_path / "p.html", "A <run>", {"T": (["x"], [[1.5]])}, {"P": picture}, "a < b")
-    text = (tmp_path / "p.html").read_text()
-    assert "A &lt;run&gt;" in text
-    assert "a &lt; b" in text
-    assert "<td>1.5</td>" in text
-    assert 'src="data:image/png;base64,iVBOR' in text
-    assert "http" not in text

@@ -1,0 +1,77 @@
+"""Makes the page of a run once more, with what its tokens do to some test images.
+
+    python -m train.report --run runs/demo
+    python -m train.report --run runs/quick --data-dir DIR --codebook metric --assigner joint --at-most 8
+
+Needs what train.evaluate needs, and its results. Writes RUN/report.html: sliders, maps of errors, rates, codes, tokens and an
+explorer for one codebook and assigner, then pictures, learning curves and all scores of the run. Takes a minute.
+"""
+
+import dataclasses
+import time
+
+from train.run.command_line import parse, run_program
+from train.run.folder import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is asked of this program alone."""
+
+    codebook: str | None = None
+    """One of the run's codebooks; the Transformer's if not given."""
+    assigner: str = "joint"
+    """How its tokens are chosen."""
+    at_most: int = 6
+    """Test images that are shown."""
+
+
+def write(run: Run, request: Request) -> None:
+    """Writes the page, and says how long it took.
+
+    Raises:
+        InputError: No results, no such codebook or assigner, or a file that cannot be written.
+    """
+    from geovq.assignment.nearest import Nearest
+    from geovq.assignment.whitened import Whitened
+    from geovq.batching.plan import DEFAULT_PLAN
+    from geovq.cli.findings.systems import Shown
+    from geovq.cli.page.pictures import as_bytes
+    from geovq.cli.page.render import render
+    from geovq.cli.progress import as_time
+    from geovq.cli.report import make_page
+    from geovq.storage import write_bytes
+    from train.evaluation.page import origin, page_of
+    from train.stages import inputs, tokenizers
+
+    began = time.monotonic()
+    told = page_of(run)
+    data = inputs.images(run.config.data)
+    tokenizer = tokenizers.of_codebook(run, request.codebook or run.config.gpt.codebook, request.assigner)
+    images = data.dataset.test_images[: request.at_most]
+    shown = [Shown(f"test image {i}", as_bytes(image)) for i, image in enumerate(images)]
+    own = type(tokenizer.assigner)
+    compared = {kind.__name__: kind() for kind in (Nearest, Whitened) if kind is not own}
+    found = make_page(tokenizer, shown, compared, DEFAULT_PLAN)
+    parts = [
+        each._replace(title=f"{each.title}, of the images above") if each.anchor == "scores" else each
+        for each in found.sections
+    ]
+    mine = [
+        each._replace(anchor=f"run-{each.anchor}", title=f"The run: {each.title.lower()}") for each in told.sections
+    ]
+    page = told._replace(first=found.first, sections=[*parts, *mine, origin(run)], pictures=found.pictures)
+    content = render(page).encode()
+    write_bytes(run.folder / "report.html", content)
+    took = as_time(time.monotonic() - began)
+    print(f"wrote {run.folder}/report.html, {len(content) / 1e6:.1f} MB, {len(shown)} images, in {took}", flush=True)
+
+
+def main() -> None:
+    """Runs the program."""
+    run, request = parse(__doc__, ("data",), Request(), needs=("vae", "codebook", "gpt", "evaluate"), bound=False)
+    write(run, request)
+
+
+if __name__ == "__main__":
+    run_program(main)
