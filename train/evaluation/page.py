@@ -13,7 +13,7 @@ from geovq.cli.page import charts
 from geovq.cli.page.content import Number, Page, Picture, Score, ScoreTable, Section
 from geovq.cli.page.pictures import picture
 from geovq.scores.intervals import Interval
-from geovq.storage import read_json
+from geovq.storage import read_record
 from train.run.folder import Run
 
 _NAMES = {
@@ -44,7 +44,7 @@ def page_of(run: Run) -> Page:
     Raises:
         InputError: No results, or a damaged file.
     """
-    results = read_json(run.folder / "results.json")
+    results = read_record(run.folder / "results.json")
     rows, meta = results["rows"], results["meta"]
     shown = [(text, run.folder / name) for name, text in _PICTURES.items() if (run.folder / name).exists()]
     tables = {"tables": score_tables(rows, meta["protocol"])}
@@ -58,7 +58,7 @@ def page_of(run: Run) -> Page:
 
 def origin(run: Run) -> Section:
     """How the results came about, with all options."""
-    meta = read_json(run.folder / "results.json")["meta"]
+    meta = read_record(run.folder / "results.json")["meta"]
     facts = [(name, str(meta[name])) for name in ("schedule", "date", "machine", "device", "command")]
     versions = ", ".join(f"{name} {version}" for name, version in meta["versions"].items())
     notes = json.dumps(dataclasses.asdict(run.config), indent=2)
