@@ -2,9 +2,9 @@
 
 import argparse
 
+from geovq.cli.interruption import end_stopped, stoppable
 from geovq.cli.loading import load, plan_of
 from geovq.cli.progress import Progress
-from geovq.cli.stopping import end_stopped, stoppable
 from geovq.corpus.decoding import decode_corpus
 from geovq.corpus.token_folder import open_tokens
 from geovq.tokenizer.file import summarize

@@ -6,9 +6,9 @@ import sys
 import time
 
 from geovq.batching import processes
+from geovq.cli.interruption import end_stopped, stoppable
 from geovq.cli.loading import load, plan_of
 from geovq.cli.progress import Progress, as_time
-from geovq.cli.stopping import end_stopped, stoppable
 from geovq.corpus.encoding import count_images, encode_corpus
 from geovq.corpus.sources import open_images
 from geovq.corpus.token_folder import open_tokens

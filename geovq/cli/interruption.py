@@ -5,12 +5,17 @@ A signal does not raise where a callback of JAX may swallow it, unless nothing b
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NoReturn
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+STOPPED = 130
+"""Status of a command of geovq that was asked to stop."""
 
 _EXIT_STATUS = 128
 """To which the number of the signal is added."""
@@ -68,6 +73,13 @@ def careful() -> Iterator[None]:
         _State.careful = False
 
 
+@contextlib.contextmanager
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """Gives a function that says whether to stop, for a loop that asks it after every chunk."""
+    with working(), careful():
+        yield asked_to_stop
+
+
 def asked_to_stop() -> bool:
     """Whether a signal came."""
     return _State.asked > 0
@@ -77,6 +89,21 @@ def stop_if_asked() -> None:
     """Raises KeyboardInterrupt where a signal came and was swallowed, unless a loop asks for itself."""
     if _State.asked and not _State.careful:
         raise KeyboardInterrupt
+
+
+def same_command() -> str:
+    """The command line of this process, for geovq."""
+    return shlex.join(["geovq", *sys.argv[1:]])
+
+
+def end_stopped(done: str) -> NoReturn:
+    """Ends a command of geovq that was stopped.
+
+    Args:
+        done: How far it came.
+    """
+    print(f"stopped after {done}; this goes on:\n  {same_command()}", flush=True)
+    raise SystemExit(STOPPED)
 
 
 def leave(said: str) -> None:
@@ -90,7 +117,7 @@ def leave(said: str) -> None:
 def _handle(number: int, frame: types.FrameType | None) -> None:
     again, _State.asked, _State.signal = bool(_State.asked), number, signal.Signals(number)
     if again or not _State.working:
-        leave("stopped at once; the same command goes on from the last checkpoint." if again else "interrupted.")
+        leave("stopped at once; the same command goes on from what was saved." if again else "interrupted.")
     if not _State.careful:
         raise KeyboardInterrupt
-    print("stopping after this step; once more stops at once.", file=sys.stderr, flush=True)
+    print("stopping after what is at hand; once more stops at once.", file=sys.stderr, flush=True)

@@ -2,8 +2,6 @@
 
 import argparse
 import pathlib
-import shlex
-import sys
 
 from geovq.assignment.amortised import Amortised
 from geovq.assignment.base import Assigner
@@ -100,8 +98,3 @@ def plan_of(options: argparse.Namespace) -> Plan:
     if not 0 < options.memory < float("inf"):
         raise InputError(f"memory: expected GiB above 0, found {options.memory:g}; pass --memory 4, say.")
     return DEFAULT_PLAN._replace(memory=int(options.memory * (1 << 30)))
-
-
-def same_command() -> str:
-    """What goes on with this."""
-    return shlex.join(["geovq", *sys.argv[1:]])

@@ -24,7 +24,8 @@ from geovq.cli.findings.systems import (
     reconstruct,
     scores_of,
 )
-from geovq.cli.loading import load, make_assigner, plan_of, same_command
+from geovq.cli.interruption import same_command
+from geovq.cli.loading import load, make_assigner, plan_of
 from geovq.cli.page.content import Page, Section
 from geovq.cli.page.render import check_packages, render
 from geovq.cli.progress import Progress, as_time

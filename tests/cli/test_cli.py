@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from geovq.cli.stopping import stoppable
+from geovq.cli.interruption import stoppable
 from geovq.corpus import encoding
 from geovq.corpus.token_folder import open_tokens
 from geovq.tokenizer.file import summarize
