@@ -54,7 +54,7 @@ def _draw(
         row[0].set(title=f"{name}: the roll from the side", xticks=[], yticks=[], aspect="equal")
         row[1].scatter(along, points[:, 1], c=each, s=4, cmap="tab20")
         row[1].set(title="unrolled", xticks=[], yticks=[])
-    figure.savefig(path, dpi=100, metadata={"Software": None})
+    figure.savefig(path, dpi=70, metadata={"Software": None})
 
 
 if __name__ == "__main__":

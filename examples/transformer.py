@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Trains both networks, prints nats a token before and after, and draws samples of every digit."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--steps", type=int, default=1500, help="of the autoencoder's training (1500)")
-    parser.add_argument("--gpt-steps", type=int, default=1000, help="of the Transformer's training (1000)")
+    parser.add_argument("--gpt-steps", type=int, default=500, help="of the Transformer's training (500)")
     parser.add_argument("--num-codes", type=int, default=64, help="codes (64)")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("transformer.png"), help="the picture")
     options = parser.parse_args(arguments)

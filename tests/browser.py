@@ -23,6 +23,9 @@ _OPTIONS = (
 DESKTOP, PHONE = (1200, 900), (390, 844)
 """Width and height of the window."""
 
+_SECONDS = 180
+"""That a script may take: axe-core looks at every element."""
+
 _SERIOUS = ("serious", "critical")
 
 
@@ -80,6 +83,13 @@ class Browser:
         return self.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser with an empty profile; tests skip where there is none."""
+    with start_browser(tmp_path_factory.mktemp("profile")) as found:
+        yield found
+
+
 @contextlib.contextmanager
 def start_browser(profile: pathlib.Path) -> Iterator[Browser]:
     """A browser with an empty profile; skips the test where there is none.
@@ -98,6 +108,7 @@ def start_browser(profile: pathlib.Path) -> Iterator[Browser]:
         options.add_argument(each)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=paths[1]))
+    driver.set_script_timeout(_SECONDS)
     try:
         yield Browser(driver)
     finally:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.typechecker import annotations_off, typechecker
 
-pytest_plugins = ["tests.runs"]
+pytest_plugins = ["tests.browser", "tests.runs"]
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.browser import DESKTOP, PHONE, start_browser
+from tests.browser import DESKTOP, PHONE
 from tests.cli.programs import geovq
 
 BYTES = 8_000_000
@@ -18,12 +18,6 @@ def page(work, tmp_path_factory):
     assert found.returncode == 0, found.stderr
     assert f"wrote {path}, 0." in found.stdout
     return path
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with start_browser(tmp_path_factory.mktemp("profile")) as found:
-        yield found
 
 
 def test_the_page_is_one_small_file_with_all_parts_in_order(page):

@@ -26,7 +26,7 @@ def sentence(tokenizer: Tokenizer, shown: Sequence[Shown], scores: Scores, bits:
     quality, alone = scores[OWN]["PSNR"].mean(), scores[AUTOENCODER]["PSNR"].mean()
     return (
         f"An image of {height}x{width} pixels becomes {h}x{w} tokens of {of}, {bits:.3g} bits a pixel, and comes back "
-        f"with {quality:.2f} dB; the autoencoder without tokens reaches {alone:.2f} dB on the same {_images(len(shown))}."
+        f"with {quality:.2f} dB; the autoencoder without tokens reaches {alone:.2f} dB (means over {_images(len(shown))})."
     )
 
 
