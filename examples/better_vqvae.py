@@ -29,7 +29,7 @@ class VQVAE(nnx.Module):
     def quantize(self, latents: Float[Array, "n h w d"]) -> Float[Array, "n h w d"]:
         """The nearest codes."""
         codes = self.codes.get_value()
-        distances = jnp.sum((latents[..., None, :] - codes) ** 2, axis=-1)
+        distances = jnp.sum((latents[..., None, :] - codes[None, None, None]) ** 2, axis=-1)
         return codes[jnp.argmin(distances, axis=-1)]
 
 

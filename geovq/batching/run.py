@@ -118,7 +118,7 @@ def run_program(
     """`run` of a program: arguments, results and errors are the same."""
     call, shared, chunk = _prepare(program, shared, rows, rows[0].shape[1:], plan)
 
-    def function(*some: np.ndarray) -> Any:
+    def function(*some: Any) -> Any:
         return program(call, shared, *divided(some, call.plan.mesh))
 
     return map_chunks(

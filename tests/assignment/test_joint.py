@@ -340,7 +340,7 @@ def test_a_decoder_whose_tokens_have_no_pixels_of_their_own_has_no_band(case):
         (lambda: Nearest(sweeps=-1), "sweeps: expected a whole number of at least 0"),
         (lambda: Joint(jacobians=0), "jacobians: expected a whole number"),
         (lambda: Joint(dampings=()), "dampings: expected one or more finite numbers of at least 0"),
-        (lambda: Joint(dampings=(0.1, np.inf)), "dampings: expected one or more finite numbers"),
+        (lambda: Joint(dampings=(0.1, np.inf)), "dampings: expected finite values"),
         (lambda: Joint(corrections=-1), "corrections: expected a whole number of at least 0"),
         (lambda: Greedy(candidates=True), "candidates: expected a whole number"),
         (lambda: Greedy(sweeps=1.5), "sweeps: expected a whole number"),  # type: ignore[arg-type]

@@ -16,8 +16,10 @@ TERMINATED = 1 << (signal.SIGTERM - 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_while_a_program_starts_is_one_line(number, tmp_path):
+def test_a_signal_while_a_program_starts_is_one_line(number, tmp_path, request):
     command = [sys.executable, "-m", "train.vae", "--dataset", "digits", "--run", str(tmp_path / "run")]
+    before = signal.signal(number, signal.SIG_DFL)  # a shell's background jobs, and what they start, ignore Ctrl-C
+    request.addfinalizer(lambda: signal.signal(number, before))
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env=os.environ | {"GLIBC_TUNABLES": ""}
     ) as started:

@@ -32,7 +32,7 @@ def programs() -> list[str]:
 def test_help_shows_the_commands_and_loads_no_jax():
     names = programs()
     stages = {f"train.{path.stem}" for path in (ROOT / "train").glob("*.py")} - {"train.__init__"}
-    assert len(stages) == 9
+    assert len(stages) == 10
     assert {name for name in names if name.startswith("train.")} == stages
     asked = subprocess.run([sys.executable, "-c", ASK_ALL, *names], capture_output=True, text=True, timeout=300)
     assert asked.returncode == 0, asked.stderr
