@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple, get_args
 
 from geovq.codebook.names import CODEBOOKS, COMPOSITIONS, OF_MEANS, CodebookName, CompositionName
 from geovq.numerics.additive import MAX_QUANTIZERS
-from geovq.validation import InputError, check_choice, check_seed, check_whole
+from geovq.validation import InputError, check_choice, check_seed, check_whole, shown
 
 StatisticsName = Literal["means", "tokens", "graph"]
 """What is measured of latents: mean metrics; metrics of tokens too; the graph between these tokens too."""
@@ -52,7 +52,7 @@ def check_recipe(recipe: Recipe, d: int) -> None:
     if recipe.num_quantizers > most:
         raise InputError(
             f"num_quantizers: expected 1..{most} for the codebook {recipe.name} and {d} latent dimensions, found "
-            f"{recipe.num_quantizers}; take fewer, or one of {', '.join(OF_MEANS)}."
+            f"{shown(recipe.num_quantizers)}; take fewer, or one of {', '.join(OF_MEANS)}."
         )
 
 

@@ -6,6 +6,7 @@ by `geovq.medoids.voronoi` where the budget ends the swaps early or numba is not
 
 import functools
 import math
+import sys
 import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -152,7 +153,9 @@ def check_search(power: int, max_candidates: int | str | None, max_seconds: floa
     check_whole("power", power, 1, 2)
     if max_candidates is not None and not (isinstance(max_candidates, str) and max_candidates == "auto"):
         check_whole("max_candidates", max_candidates, 0, remedy='give a number, None or "auto"')
-    if max_seconds is not None and not (isinstance(max_seconds, (int, float)) and max_seconds >= 0):
+    if max_seconds is not None and not (
+        isinstance(max_seconds, (int, float)) and (0 <= max_seconds <= sys.float_info.max or max_seconds == math.inf)
+    ):
         raise InputError(f"max_seconds: expected a number >= 0, found {shown(max_seconds)}; give a time or None.")
 
 

