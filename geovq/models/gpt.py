@@ -113,7 +113,7 @@ class GPT(nnx.Module):
     def positions(self) -> Float[Array, "positions width"]:
         """What is added at every position: learned rows of its row and column in the grid, and of which code of a token it is."""
         config = self.config
-        added = jnp.zeros((config.length, config.width))
+        added = jnp.zeros((config.length, config.width), self.codes[...].dtype)
         if not config.rotary:
             added = (self.rows[...][:, None] + self.columns[...][None]).reshape(config.length, -1)
         if config.num_positions == config.length:

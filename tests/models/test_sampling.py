@@ -70,7 +70,7 @@ def test_half_precision_is_cached_in_half_precision():
 def test_double_precision_changes_no_sample(bfloat16):
     """`jax_enable_x64` gives other defaults to dtypes that the code leaves open: it leaves none open."""
     settings: dict[str, Any] = {"labels": np.array([0, 2, 1]), "top_k": 5, "top_p": 0.9, "guidance": 2.0}
-    sizes: dict[str, Any] = {"class_dropout": 0.1, "bfloat16": bfloat16}
+    sizes: dict[str, Any] = {"class_dropout": 0.1, "bfloat16": bfloat16, "rotary": bfloat16}
     wanted = sample(make(3, scale=20.0, **sizes), KEY, 3, **settings)
     with jax.enable_x64(True):
         model = make(3, scale=20.0, **sizes)
