@@ -124,12 +124,14 @@ def test_scores_say_what_they_mean(browser, page):
     [
         (("--at-most", 0), "at_most: expected a whole number of at least 1"),
         (("--crop", 4), "expected crops of at least 8x8 pixels"),
+        (("--crop", 48, "--seed", 1), "expected at most 3,000 pixels on a page, found more after 2 images"),
         (("--images", "nowhere"), "nowhere: expected a folder of images"),
         (("--out", "."), ".: expected a file to write, found a folder"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(work, words, message, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("geovq.cli.findings.systems.MOST_PIXELS", 3000)
     found = geovq("report", work / "photos.npz", "--images", work / "photographs", *words)
     assert found.returncode == 2
     assert found.stderr.count("\n") == 1, found.stderr

@@ -17,8 +17,8 @@ _CONTEXT = 5
 _AROUND = 1
 """Tokens around it that are shown."""
 
-MOST = 1024
-"""Codes of a quantizer that are shown."""
+MOST, QUANTIZERS = 1024, 4
+"""Codes of a quantizer that are shown, and quantizers."""
 
 
 class CodePictures(NamedTuple):
@@ -36,7 +36,7 @@ def count_codes(tokens: Sequence[Int[np.ndarray, "_ _ S"]], num_codes: int) -> I
 
 
 def draw_codes(tokenizer: Tokenizer, tokens: Sequence[Int[np.ndarray, "_ _ S"]], plan: Plan) -> list[CodePictures]:
-    """The codes of every quantizer, by falling use.
+    """The codes of the first quantizers, by falling use.
 
     A code's context is the mean of the latents around its uses, position by position; of a code that is not used it is the
     mean of all. In its middle stands the mean of the latents that the code is part of.
@@ -48,7 +48,7 @@ def draw_codes(tokenizer: Tokenizer, tokens: Sequence[Int[np.ndarray, "_ _ S"]],
     """
     counts = count_codes(tokens, tokenizer.num_codes)
     pictures = []
-    for s, row in enumerate(counts):
+    for s, row in enumerate(counts[:QUANTIZERS]):
         order = np.argsort(-row, kind="stable")[:MOST]
         contexts = mean_contexts(tokenizer, tokens, s)[order]
         decoded = decode_latents(tokenizer.decoder, contexts, plan=plan)

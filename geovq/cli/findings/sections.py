@@ -127,7 +127,7 @@ def codebook_section(tokenizer: Tokenizer, own: System, pictures: Sequence[CodeP
     counts = count_codes(own.tokens, tokenizer.num_codes)
     sheets = []
     for s, (codes, patches) in enumerate(pictures):
-        which = f"Code {s + 1} of {len(pictures)} of a token" if len(pictures) > 1 else "All codes"
+        which = f"Code {s + 1} of {len(counts)} of a token" if len(counts) > 1 else "All codes"
         number = f"all {len(codes):,}" if len(codes) == tokenizer.num_codes else f"the {len(codes):,} most used"
         title = f"{which}: {number}, the most used first"
         alt = f"{len(codes):,} small pictures in rows of {_COLUMNS}, one for each code, by falling use"

@@ -21,6 +21,10 @@ AUTOENCODER, OWN = "autoencoder", "own"
 """Keys of what every page shows: no tokens, and the tokenizer's own assigner."""
 
 
+MOST_PIXELS = 2_500_000
+"""Of all images of a page: every version of each is in the file."""
+
+
 class Shown(NamedTuple):
     """An image of the page."""
 
@@ -49,13 +53,20 @@ def crop_images(shards: Sequence[ImageShard], sizes: Sizes, side: int, at_most: 
         seed: Of the draw.
 
     Raises:
-        InputError: Images smaller than a token, or than the only size that is taken; none that can be read.
+        InputError: Images smaller than a token, or than the only size that is taken; none that can be read; more than fit on a
+            page.
     """
     check_whole("crop", side)
-    found = []
+    found, pixels = [], 0
     for record in sample_images(shards, at_most, seed):
         assert record.image is not None  # those without are not drawn
         found.append(Shown(record.name, _crop(record.name, record.image, sizes, side)))
+        pixels += found[-1].image[..., 0].size
+        if pixels > MOST_PIXELS:
+            raise InputError(
+                f"images: expected at most {MOST_PIXELS:,} pixels on a page, found more after {len(found):,} images; take fewer "
+                "with --at-most, or smaller crops with --crop."
+            )
     if not found:
         raise InputError("images: expected images that can be read, found none; check the folder.")
     return found
