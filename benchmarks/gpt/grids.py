@@ -43,7 +43,7 @@ def _bytes_of_step(options: GPTOptions, grid: tuple[int, int]) -> int:
 
     batch = batch_of(options.batch_size, grid)
     task = task_of(model_of(options, grid), options, batch)
-    steps: Any = loop.compile_steps(task.step)
+    steps: Any = loop.compile_steps(task)
     lowered = steps.lower(task.initial_state(), [jax.random.key(0)], [tuple(batch)])
     found: Any = lowered.compile().memory_analysis()
     return found.temp_size_in_bytes

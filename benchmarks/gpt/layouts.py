@@ -95,7 +95,7 @@ def _train(options: GPTOptions, tokens: dict[str, np.ndarray], num_codes: int, r
     )
     epochs = Epochs.of(len(tokens["train"]), options)
     task = GPTTask(GPT(config, rngs=nnx.Rngs(options.seed)), tokens, options, epochs)
-    call, seconds = loop.compile_steps(task.step), []
+    call, seconds = loop.compile_steps(task), []
     state: Any = jax.tree.map(jnp.array, task.initial_state())
     for number in range(epochs.steps):
         epoch, at = divmod(number, epochs.steps_per_epoch)

@@ -67,7 +67,7 @@ def steps_of(model: Any, options: GPTOptions, batch: Batch, count: int) -> Calla
     from train.loop import loop
 
     task = task_of(model, options, batch)
-    call = loop.compile_steps(task.step)
+    call = loop.compile_steps(task)
     state = jax.tree.map(jnp.array, task.initial_state())
 
     def some_steps() -> None:

@@ -65,7 +65,7 @@ def train(
             f"{label}.batch_size: expected a multiple of the {devices.size} devices, found {schedule.batch_size}; "
             "every device takes as many rows of a step."
         )
-    steps = compile_steps(task.step, devices)
+    steps = compile_steps(task, devices)
     first = on_all_devices(task.initial_state(), devices)
     names = _names_of_means(task, first)
     state: dict[str, Any] = {
@@ -130,7 +130,7 @@ def _names_of_means(task: Task, state: State) -> list[str]:
     return sorted(jax.eval_shape(task.step, state, jax.random.key(0), *one)[1])
 
 
-def compile_steps(step: Callable, devices: Mesh | None = None) -> Callable:
+def compile_steps(task: Task, devices: Mesh | None = None) -> Callable:
     """A function of a state and, for some steps one after the other, their keys and batches; the means come stacked.
 
     With several devices each has the state, and its part of a batch's rows; XLA sums their gradients.
@@ -138,14 +138,16 @@ def compile_steps(step: Callable, devices: Mesh | None = None) -> Callable:
 
     def steps(state: State, keys: list[jax.Array], batches: list[tuple[Any, ...]]) -> tuple[State, Any]:
         if len(keys) == 1:
-            state, means = step(state, keys[0], *batches[0])
+            state, means = task.step(state, keys[0], *batches[0])
             return state, jax.tree.map(lambda x: x[None], means)
         stacked = jax.tree.map(lambda *x: jnp.stack(x), *zip(keys, batches, strict=True))
-        return jax.lax.scan(lambda state, x: step(state, x[0], *x[1]), state, stacked)
+        return jax.lax.scan(lambda state, x: task.step(state, x[0], *x[1]), state, stacked)
 
-    # On a CPU the compiler's faster convolutions make a step of a VAE take two thirds of the time.
+    # On a CPU the compiler's faster convolutions make a step of a VAE take two thirds of the time. A Transformer's takes longer with
+    # these options.
+    options = dict(fast_options()) if task.convolves else {}
     everywhere = None if devices is None else NamedSharding(devices, PartitionSpec())
-    return jax.jit(steps, donate_argnums=0, out_shardings=everywhere, compiler_options=dict(fast_options()))
+    return jax.jit(steps, donate_argnums=0, out_shardings=everywhere, compiler_options=options)
 
 
 def _finish_epoch(

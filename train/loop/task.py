@@ -20,6 +20,9 @@ Means = Mapping[str, jax.Array]
 class Task(abc.ABC):
     """A network that is trained."""
 
+    convolves: bool = True
+    """Whether it has convolutions, for which a step is compiled in another way on a CPU."""
+
     @abc.abstractmethod
     def initial_state(self) -> State:
         """The state before the first step. The loop takes over the memory of its arrays."""

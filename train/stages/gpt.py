@@ -28,6 +28,8 @@ _ROWS_KEY = 2**32 - 1
 class GPTTask(GradientTask):
     """A Transformer on tokens, with classes or without; "loss", by which the best parameters are kept, is in nats per token."""
 
+    convolves = False
+
     def __init__(self, gpt: GPT, tokens: Mapping[str, np.ndarray], options: GPTOptions, schedule: Schedule):
         """The task.
 
