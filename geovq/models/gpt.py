@@ -17,11 +17,14 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
-from geovq.models.attention import DENSE, rotary_angles, rotate, self_attention
+from geovq.models.attention import rotary_angles, rotate, self_attention
 from geovq.models.config import GPTConfig
 from geovq.models.gpt_block import SCALE, Block, Perceptron
 from geovq.models.gpt_checks import check_config, check_shapes
 from geovq.validation import InputError
+
+_KEPT_PER_CHANNEL, _MOST_KEPT = 4 * 36, 4 << 30
+"""Bytes that a block keeps for the gradient by the channel of a position (measured), and that all blocks keep by default."""
 
 _AT_ONCE, _CODES, _LOGITS = 500, 1 << 15, 1 << 24
 """Sequences, codes and logits (64 MiB) of a pass without gradients at most."""
@@ -95,7 +98,7 @@ class GPT(nnx.Module):
     ) -> Float[Array, "rows width"]:
         """The stream of n sequences after all blocks; each has a key for its dropout, or None."""
         again = self.config.rematerialize
-        if not (self.config.num_positions > DENSE if again is None else again):
+        if not (_KEPT_PER_CHANNEL * x.size * len(self.blocks) > _MOST_KEPT if again is None else again):
             for block, key in zip(self.blocks, keys, strict=True):
                 x = block(x, n, self._attend, key=key)
             return x

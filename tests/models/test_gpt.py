@@ -5,6 +5,7 @@ import optax
 import pytest
 from flax import nnx
 
+from geovq.models import gpt as module
 from geovq.models.config import GPTConfig
 from geovq.models.gpt import GPT, cross_entropy, drop_labels, loss, token_nats
 from geovq.validation import InputError
@@ -38,14 +39,16 @@ def test_equals_reference(labels, sizes):
 SEVERAL = jnp.array([[[0, 1], [2, 3], [4, 0], [1, 1]], [[6, 6], [0, 5], [2, 2], [3, 4]]])
 """Tokens of a 2x2 grid, with two codes each."""
 
+THREE = jnp.concatenate([SEVERAL, (SEVERAL.sum(axis=-1, keepdims=True) + 1) % 7], axis=-1)
+
 LAYOUTS = [{"code_layout": "sequence"}, {"code_layout": "heads"}]
 
 
 @pytest.mark.parametrize("rotary", [False, True])
-@pytest.mark.parametrize("sizes", [{"num_quantizers": 1}, *({"num_quantizers": 2, **layout} for layout in LAYOUTS)])
+@pytest.mark.parametrize("sizes", [{"num_quantizers": 1}, *({"num_quantizers": 3, **layout} for layout in LAYOUTS)])
 def test_several_codes_and_rotary_positions_equal_reference(sizes, rotary):
     model = make(3, scale=20.0, grid=(2, 2), rotary=rotary, **sizes)
-    tokens = SEVERAL[..., 0] if sizes["num_quantizers"] == 1 else SEVERAL
+    tokens = THREE[..., 0] if sizes["num_quantizers"] == 1 else THREE
     params = jax.tree.map(np.float64, nnx.to_pure_dict(nnx.state(model)))
     for i, logits in enumerate(model(tokens, LABELS[:2])):
         expected = reference.gpt_logits(
@@ -75,6 +78,18 @@ def test_probabilities_of_several_codes_sum_to_one(layout):
     model = make(num_codes=3, grid=(1, 2), scale=20.0, num_quantizers=2, **layout)
     every = jnp.stack(jnp.meshgrid(*[jnp.arange(3)] * 4), -1).reshape(-1, 2, 2)
     assert jnp.exp(-token_nats(model, every).sum(axis=(1, 2))).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_blocks_are_computed_again_where_they_would_keep_too_much(monkeypatch):
+    def is_looped(**sizes):
+        model = make(**sizes)
+        return "scan" in str(jax.make_jaxpr(lambda tokens: model(tokens))(TOKENS))
+
+    assert not is_looped()
+    assert is_looped(rematerialize=True)
+    monkeypatch.setattr(module, "_MOST_KEPT", 0)
+    assert is_looped()
+    assert not is_looped(rematerialize=False)
 
 
 def test_computing_again_changes_neither_the_loss_nor_its_gradient():

@@ -160,7 +160,7 @@ class GPTOptions(TrainingOptions):
     rotary: bool = False
     """Rotate queries and keys by row and column, instead of adding learned vectors for them."""
     rematerialize: bool | None = None
-    """Compute the inside of each block again for the gradient, in a quarter of the memory; None: of more than 128 positions."""
+    """Compute the inside of each block again for the gradient, in a quarter of the memory; None: where that is above 4 GiB."""
     code_layout: CodeLayout = "sequence"
     """Tokens of several codes. sequence: each code has a position; heads: each token has one, whose codes follow each other."""
     epochs: Annotated[int, between(1, 10**6)] = 100

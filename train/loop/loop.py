@@ -143,8 +143,8 @@ def compile_steps(task: Task, devices: Mesh | None = None) -> Callable:
         stacked = jax.tree.map(lambda *x: jnp.stack(x), *zip(keys, batches, strict=True))
         return jax.lax.scan(lambda state, x: task.step(state, x[0], *x[1]), state, stacked)
 
-    # On a CPU the compiler's faster convolutions make a step of a VAE take two thirds of the time. A Transformer's takes longer with
-    # these options.
+    # On a CPU the compiler's faster convolutions make a step of a VAE take two thirds of the time; one of a Transformer takes
+    # longer with them.
     options = dict(fast_options()) if task.convolves else {}
     everywhere = None if devices is None else NamedSharding(devices, PartitionSpec())
     return jax.jit(steps, donate_argnums=0, out_shardings=everywhere, compiler_options=options)
