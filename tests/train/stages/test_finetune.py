@@ -1,7 +1,6 @@
 """Fine-tuning: it improves reconstruction, on own or given tokens, with or without LPIPS, and when it was killed."""
 
 import dataclasses
-import json
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 from geovq.scores import reconstruction as scores
-from geovq.storage import load_arrays
+from geovq.storage import load_arrays, read_record, write_record
 from geovq.validation import InputError
 from tests.programs import program
 from tests.runs import CHEAP_JOINT, ROUNDS, succeed
@@ -125,9 +124,9 @@ def test_samples_want_a_decoder_for_the_present_codes(expected, tmp_path):
     options = FinetuneOptions(epochs=(1,), rounds=1, batch_size=256, max_val_images=40)
     made = Run(tmp_path / "stale", dataclasses.replace(expected[1].config, finetune=options, sample=sampled))
     finetune.run(made, expected[1])
-    record = json.loads((made.folder / "finetune/stage.json").read_text())
+    record = read_record(made.folder / "finetune/stage.json")
     record["inputs"]["codebook"] = "another"
-    (made.folder / "finetune/stage.json").write_text(json.dumps(record))
+    write_record(made.folder / "finetune/stage.json", record)
     with pytest.raises(
         InputError, match="expected a decoder that was fine-tuned for the present codebook, found one for"
     ):

@@ -75,7 +75,10 @@ def test_photographs_look_better_and_the_result_is_loaded_in_three_lines(sources
     [
         ({"images": None}, "expected --tokenizer, --autoencoder and --images together"),
         ({"autoencoder": "nowhere"}, "nowhere: expected a folder with a model's files, found none"),
-        ({"tokenizer": "nowhere.npz"}, "nowhere.npz: expected a file of arrays, found"),
+        (
+            {"tokenizer": "nowhere.npz"},
+            "nowhere.npz: expected a .npz file of arrays written by this project, found none",
+        ),
         ({"images": "nowhere"}, "nowhere: expected"),
         ({"crop": 33}, "crop: expected a multiple of the autoencoder's stride (4, 4), found 33"),
         ({"crop": 100}, "expected images of at least 100x100 pixels"),
