@@ -1,9 +1,11 @@
 """Every public function with one argument that is something else: a result that is sound, or InputError, and nothing else."""
 
+import contextlib
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -298,9 +300,18 @@ def run(name: str, seeds: range) -> None:
             attempt(CASES[name], name, seed)
 
 
+SETTINGS: dict[str, Callable[[], contextlib.AbstractContextManager]] = {
+    "defaults": contextlib.nullcontext,
+    "jax_enable_x64": lambda: jax.enable_x64(True),
+    "jax_debug_nans": lambda: jax.debug_nans(True),
+}
+"""What users set for their own programs; jax_numpy_rank_promotion="raise" holds in all tests."""
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_good_arguments_give_sound_results(name):
-    with warnings.catch_warnings():
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_good_arguments_give_sound_results(setting, name):
+    with warnings.catch_warnings(), SETTINGS[setting]():
         warnings.simplefilter("ignore")
         assert CASES[name].holds(CASES[name].call(**CASES[name].good), **CASES[name].good)
 
