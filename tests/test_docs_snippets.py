@@ -15,7 +15,8 @@ import PIL.Image
 import pytest
 from flax import nnx
 
-from geovq.corpus.token_shards import Header, Shard, begin, finish, write_shard
+from geovq.corpus.token_files import Header
+from geovq.corpus.token_shards import Shard, begin, finish, write_shard
 from geovq.decoder.conventions.adaptation import ConventionWarning
 from geovq.models.config import AutoencoderKLConfig
 from geovq.models.tiny_autoencoder import TinyAutoencoder

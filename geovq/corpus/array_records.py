@@ -6,7 +6,7 @@ from typing import Any
 
 from geovq.corpus.image_files import decode_record
 from geovq.corpus.records import HEAD, ImageShard, Record, import_grain
-from geovq.validation import InputError
+from geovq.validation import InputError, refusing
 
 
 class ArrayRecord(ImageShard):
@@ -33,12 +33,21 @@ class ArrayRecord(ImageShard):
 
     def read(self, start: int, stop: int) -> list[Record]:
         """Reads and decodes them."""
-        return [decode_record(f"{self.name}/{i:09}", self._source[i], None) for i in range(start, stop)]
+        return [self._read(i) for i in range(start, stop)]
 
     def identity(self) -> bytes:
         """The file's size and first bytes."""
         with self._path.open("rb") as file:
             return f"{self._path.stat().st_size}".encode() + file.read(HEAD)
+
+    def _read(self, number: int) -> Record:
+        name = f"{self.name}/{number:09}"
+        try:
+            with refusing(name, "a whole record", "write the file again"):
+                data = self._source[number]
+        except InputError as error:
+            return Record(name, None, None, str(error))
+        return decode_record(name, data, None)
 
 
 def record_shards(path: pathlib.Path, name: str) -> list[ImageShard]:
@@ -48,12 +57,8 @@ def record_shards(path: pathlib.Path, name: str) -> list[ImageShard]:
         InputError: It is no array_record file, or grain is not installed.
     """
     shard = ArrayRecord(path, name)
-    try:
+    with refusing(str(path), "an array_record file", "write the file again"):
         count = len(shard)
-    except InputError:
-        raise
-    except Exception as error:  # the reader has many
-        raise InputError(f"{path}: expected an array_record file, found: {error}; write the file again.") from error
     if not count:
         raise InputError(f"{path}: expected records, found none; check the file.")
     return [shard]

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from geovq.corpus.records import HEAD, ImageShard, Record
-from geovq.validation import InputError
+from geovq.validation import InputError, refusing
 
 ROWS_OF_SHARD = 8192
 
@@ -121,13 +121,9 @@ def array_shards(path: pathlib.Path, name: str) -> list[ImageShard]:
     Raises:
         InputError: Another file, or an array that is not of bytes.
     """
-    try:
+    with refusing(str(path), "an .npy of images, or an .npz with an array named images", "write the file again"):
         rows: Rows = _Npy(path) if path.suffix == ".npy" else _Npz(path)
         labels = None if path.suffix == ".npy" else _load_labels(path)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path}: expected an .npy of images, or an .npz with an array named images, found: {error}; write the file again."
-        ) from error
     shape = rows.shape
     if rows.dtype != np.uint8 or len(shape) not in (3, 4) or 0 in shape:
         raise InputError(

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from geovq.storage import read_json, write_json
+from geovq.storage import read_record, write_record
 from geovq.validation import InputError
 
 
@@ -20,8 +20,7 @@ def claim(folder: pathlib.Path, name: str, made_from: Mapping[str, Any]) -> None
         InputError: It was begun with something else, has other files, or cannot be written.
     """
     if (folder / name).exists():
-        found = read_json(folder / name)
-        found = found if isinstance(found, dict) else {}
+        found = read_record(folder / name)
         changed = [key for key, value in made_from.items() if found.get(key) != value]
         if changed:
             raise InputError(
@@ -37,4 +36,4 @@ def claim(folder: pathlib.Path, name: str, made_from: Mapping[str, Any]) -> None
         raise InputError(
             f"{folder}: expected no such folder, or an empty one, found {min(others)} in it; choose another."
         )
-    write_json(folder / name, dict(made_from))
+    write_record(folder / name, dict(made_from))

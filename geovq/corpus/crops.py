@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from geovq.corpus.folder import as_paths
 from geovq.corpus.pixels import read_image, read_size
-from geovq.validation import InputError, check_whole
+from geovq.validation import InputError, check_seed, check_whole
 
 
 def draw_crops(
@@ -43,7 +43,7 @@ def draw_crops(
     """
     height, width = _as_size(size)
     check_whole("n", n)
-    check_whole("seed", seed, 0)
+    check_seed(seed)
     paths = as_paths(folder_or_paths)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(paths))

@@ -16,7 +16,8 @@ from geovq.batching.plan import DEFAULT_PLAN, Plan, settle
 from geovq.batching.processes import Part, on_its_own
 from geovq.batching.processes import part as part_of_process
 from geovq.corpus.records import ImageShard, Record, fingerprint, read_records
-from geovq.corpus.token_shards import Header, LeftOut, Shard, Tokens, begin, finish, has_shard, read_shard, write_shard
+from geovq.corpus.token_files import Header
+from geovq.corpus.token_shards import LeftOut, Shard, Tokens, begin, finish, has_shard, read_shard, write_shard
 from geovq.storage import load_arrays, save_arrays, turn
 from geovq.tokenizer.file import describe_assigner
 from geovq.tokenizer.images import check_image_shape
@@ -139,7 +140,7 @@ def count_images(shards: Sequence[ImageShard], folder: pathlib.Path) -> tuple[in
         shard = shards[number]
         if has_shard(folder, number):
             found, _ = read_shard(folder, number)
-            here = whole = len(found["names"]) + len(found["left_out"])
+            here = whole = len(found.names) + len(found.left_out)
         else:
             here, whole = _load_part(_part_path(folder, number)).num_read, len(shard)
         done, total = done + here, total + whole

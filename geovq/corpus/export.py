@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from geovq.corpus.token_files import smallest_dtype
 from geovq.corpus.token_folder import TokenFolder
-from geovq.corpus.token_shards import smallest_dtype
 from geovq.storage import write_json
 from geovq.validation import InputError
 

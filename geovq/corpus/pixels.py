@@ -3,18 +3,16 @@
 import contextlib
 import io
 import os
-import struct
 import threading
 import types
 import warnings
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
-from geovq.validation import InputError
+from geovq.validation import InputError, refusing
 
 _FORMATS = ("PNG", "JPEG", "WEBP")
 """Decoders that may see a file; its first bytes say which, whatever its name ends with."""
@@ -27,9 +25,6 @@ _ORIENTATION = 0x0112
 
 _OPENING = threading.Lock()
 """What warnings do is changed for the whole process, so one thread at a time changes it."""
-
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error, zlib.error)
-"""Errors of a damaged file: Pillow lets those of its parsers through."""
 
 
 def read_image(path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"]:
@@ -70,27 +65,21 @@ def read_size(path: str | os.PathLike) -> tuple[int, int]:
 def _open(file: str | os.PathLike | io.BytesIO, name: str) -> Iterator[Any]:
     """An image of Pillow; what goes wrong here or inside the block becomes an error that names the file."""
     pil = _pillow().Image
-    try:
-        with _OPENING, warnings.catch_warnings():
-            warnings.simplefilter("error", pil.DecompressionBombWarning)
-            opened = pil.open(file, formats=_FORMATS)  # reads the header alone
-        with opened as image:
-            _check_single(name, image)
-            yield image
-    except InputError:
-        raise
-    except (pil.DecompressionBombWarning, pil.DecompressionBombError) as error:
-        raise InputError(
-            f"{name}: expected at most {pil.MAX_IMAGE_PIXELS:,} pixels, found: {error}; make it smaller, "
-            "or set PIL.Image.MAX_IMAGE_PIXELS if you trust the file."
-        ) from error
-    except FileNotFoundError as error:
-        raise InputError(f"{name}: expected an image file, found nothing; pass a path of `find_images`.") from error
-    except _BROKEN as error:
-        raise InputError(
-            f"{name}: expected a whole PNG, JPEG or WebP file, found: {error}; "
-            "copy it again, convert it, or leave it out."
-        ) from error
+    with refusing(name, "a whole PNG, JPEG or WebP file", "copy it again, convert it, or leave it out"):
+        try:
+            with _OPENING, warnings.catch_warnings():
+                warnings.simplefilter("error", pil.DecompressionBombWarning)
+                opened = pil.open(file, formats=_FORMATS)  # reads the header alone
+            with opened as image:
+                _check_single(name, image)
+                yield image
+        except (pil.DecompressionBombWarning, pil.DecompressionBombError) as error:
+            raise InputError(
+                f"{name}: expected at most {pil.MAX_IMAGE_PIXELS:,} pixels, found: {error}; make it smaller, "
+                "or set PIL.Image.MAX_IMAGE_PIXELS if you trust the file."
+            ) from error
+        except FileNotFoundError as error:
+            raise InputError(f"{name}: expected an image file, found nothing; pass a path of `find_images`.") from error
 
 
 def _check_single(name: str, image: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from geovq.corpus.records import ImageShard, Record, read_chosen
-from geovq.validation import InputError, check_whole
+from geovq.validation import InputError, check_seed, check_whole
 
 
 class Sample(NamedTuple):
@@ -47,7 +47,7 @@ def sample_crops(
     """
     check_whole("size", size)
     check_whole("n", n)
-    check_whole("seed", seed, 0)
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     order = rng.permutation(sum(len(shard) for shard in shards))
     positions = rng.random((n, 2))
@@ -90,7 +90,7 @@ def sample_images(shards: Sequence[ImageShard], at_most: int, seed: int = 0) -> 
         seed: Of the draw.
     """
     check_whole("at_most", at_most)
-    check_whole("seed", seed, 0)
+    check_seed(seed)
     order = np.random.default_rng(seed).permutation(sum(len(shard) for shard in shards))
     for record in read_chosen(shards, order):
         if record.image is not None:

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from geovq.corpus.folder import SUFFIXES
 from geovq.corpus.image_files import decode_record
 from geovq.corpus.records import HEAD, ImageShard, Record
-from geovq.validation import InputError
+from geovq.validation import InputError, refusing
 
 _LABELS = ("cls", "txt")
 """What a label's name ends with; the first that there is counts."""
@@ -86,13 +86,11 @@ def tar_shards(path: pathlib.Path, name: str) -> list[ImageShard]:
 
 @functools.lru_cache(maxsize=_INDICES)
 def _read_index(path: pathlib.Path) -> _Index:
-    try:
-        with tarfile.open(path, "r:") as file:
-            members = {member.name: (member.offset_data, member.size) for member in file if member.isreg()}
-    except (OSError, tarfile.TarError) as error:
-        raise InputError(
-            f"{path}: expected a whole tar without compression, found: {error}; write the file again."
-        ) from error
+    with (
+        refusing(str(path), "a whole tar without compression", "write the file again"),
+        tarfile.open(path, "r:") as file,
+    ):
+        members = {member.name: (member.offset_data, member.size) for member in file if member.isreg()}
     names = [name for name in members if name.lower().endswith(SUFFIXES)]
     places = [(*members[name], *_label_of(name, members)) for name in names]
     return _Index(names, np.array(places, np.int64).reshape(-1, 4))

@@ -7,12 +7,13 @@ import itertools
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, overload
+from typing import NamedTuple, overload
 
 import numpy as np
 from jaxtyping import Integer
 
-from geovq.corpus.token_shards import Entry, Header, LeftOut, Tokens, read_index, read_shard, shard_path
+from geovq.corpus.token_files import Contents, Entry, Header
+from geovq.corpus.token_shards import LeftOut, Tokens, read_index, read_shard, shard_path
 from geovq.validation import InputError
 
 
@@ -40,7 +41,7 @@ class TokenFolder(Sequence[Image]):
         self.header, self.entries, self._folder = header, entries, folder
         self._ends = list(itertools.accumulate((entry.images for entry in entries), initial=0))
         self._streams: dict[int, np.ndarray] = {}
-        self._names: tuple[int, dict[str, Any], np.ndarray] | None = None
+        self._names: tuple[int, Contents, np.ndarray] | None = None
 
     def __repr__(self) -> str:
         """Images, tokens and codes in one line."""
@@ -85,7 +86,7 @@ class TokenFolder(Sequence[Image]):
         """Images of the corpus that have no tokens, and why."""
         for number, entry in enumerate(self.entries):
             if entry.left_out:
-                yield from (LeftOut(*each) for each in self._contents(number)[0]["left_out"])
+                yield from (LeftOut(*each) for each in self._contents(number)[0].left_out)
 
     @overload
     def __getitem__(self, index: int) -> Image: ...
@@ -103,12 +104,9 @@ class TokenFolder(Sequence[Image]):
         number = bisect.bisect_right(self._ends, index) - 1
         i = index - self._ends[number]
         found, offsets = self._contents(number)
-        shape = (*found["grids"][i], self.num_quantizers)
-        tokens = self.stream(number)[offsets[i] : offsets[i + 1]].reshape(shape)
-        height, width = found["sizes"][i]
-        return Image(
-            found["names"][i], tokens if shape[-1] > 1 else tokens[..., 0], found["labels"][i], (height, width)
-        )
+        shape = (*found.grids[i], self.num_quantizers)
+        tokens = self._checked(number, self.stream(number)[offsets[i] : offsets[i + 1]]).reshape(shape)
+        return Image(found.names[i], tokens if shape[-1] > 1 else tokens[..., 0], found.labels[i], found.sizes[i])
 
     def __iter__(self) -> Iterator[Image]:
         """All images in order."""
@@ -159,9 +157,9 @@ class TokenFolder(Sequence[Image]):
                 rows = stream.reshape(-1, *shape)
             else:
                 found, offsets = self._contents(number)
-                starts = [offsets[i] for i, each in enumerate(found["grids"]) if tuple(each) == grid]
+                starts = [offsets[i] for i, each in enumerate(found.grids) if each == grid]
                 rows = stream[np.add.outer(np.array(starts, int), np.arange(np.prod(shape)))].reshape(-1, *shape)
-            array[done : done + len(rows)] = rows
+            array[done : done + len(rows)] = self._checked(number, rows)
             done += len(rows)
         return array
 
@@ -171,8 +169,8 @@ class TokenFolder(Sequence[Image]):
         found = [
             label
             for number in range(self.num_shards)
-            for label, each in zip(*(self._contents(number)[0][name] for name in ("labels", "grids")), strict=True)
-            if tuple(each) == grid
+            for label, each in zip(self._contents(number)[0].labels, self._contents(number)[0].grids, strict=True)
+            if each == grid
         ]
         return None if all(label is None for label in found) else found
 
@@ -200,18 +198,28 @@ class TokenFolder(Sequence[Image]):
         said = ", ".join(f"{h}x{w} ({count:,} images)" for (h, w), count in most[:5])
         return said + (f" and {len(most) - 5} others" if len(most) > 5 else "") if said else "none"
 
-    def _contents(self, number: int) -> tuple[dict[str, Any], np.ndarray]:
+    def _contents(self, number: int) -> tuple[Contents, np.ndarray]:
         """The JSON of a shard, and where the tokens of its images begin and end."""
         if self._names is None or self._names[0] != number:
             found, sha256 = read_shard(self._folder, number)
-            if sha256 != self.entries[number].sha256_of_names:
+            entry = self.entries[number]
+            if (sha256, found.counted, len(found.left_out)) != (entry.sha256_of_names, entry.grids, entry.left_out):
                 raise InputError(
                     f"{shard_path(self._folder, number)}: expected what the index names, found another file; encode into a new "
                     "folder."
                 )
-            numbers = [self.num_quantizers * h * w for h, w in found["grids"]]
+            numbers = [self.num_quantizers * h * w for h, w in found.grids]
             self._names = number, found, np.concatenate([[0], np.cumsum(numbers)]).astype(int)
         return self._names[1:]
+
+    def _checked(self, number: int, tokens: np.ndarray) -> np.ndarray:
+        """The same tokens of a shard, if all are codes."""
+        if tokens.size and (largest := int(tokens.max())) >= self.num_codes:
+            path = shard_path(self._folder, number).with_suffix(".bin")
+            raise InputError(
+                f"{path}: expected codes below {self.num_codes}, found {largest}; encode into a new folder."
+            )
+        return tokens
 
 
 def open_tokens(folder: str | os.PathLike) -> TokenFolder:

@@ -9,18 +9,18 @@ A shard is there when its JSON is, which is written last; every file is whole or
 and a killed one goes on with the shards that are missing.
 """
 
-import collections
 import hashlib
 import json
 import pathlib
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Integer
 
 from geovq.corpus.claims import claim
-from geovq.storage import read_json, write_bytes, write_json
-from geovq.validation import InputError, check_whole
+from geovq.corpus.token_files import Contents, Entry, Header, as_contents, as_entry, as_header
+from geovq.storage import read_record, reading, write_bytes, write_record
+from geovq.validation import InputError, refusing
 
 INDEX = "index.json"
 
@@ -28,27 +28,6 @@ _KIND, _VERSION = "geovq.tokens", 1
 
 Tokens = Integer[np.ndarray, "h w"] | Integer[np.ndarray, "h w S"]
 """Of an image; with the axis S where a token has several codes."""
-
-
-class Header(NamedTuple):
-    """What all shards of a folder have in common."""
-
-    tokenizer: str
-    """SHA-256 of the tokenizer's file."""
-    assigner: str
-    """How tokens were chosen."""
-    num_codes: int
-    """K, of each quantizer."""
-    num_quantizers: int
-    """S, the codes of a token."""
-    images: str
-    """By which the corpus is known again, see `geovq.corpus.records.fingerprint`."""
-    num_shards: int
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Of the integers on disk."""
-        return smallest_dtype(self.num_codes)
 
 
 class LeftOut(NamedTuple):
@@ -82,25 +61,6 @@ class Shard(NamedTuple):
             self.labels + more.labels,
             self.left_out + more.left_out,
         )
-
-
-class Entry(NamedTuple):
-    """What the index says of a shard."""
-
-    images: int
-    left_out: int
-    grids: list[tuple[int, int, int]]
-    """Height and width of every grid that occurs, and how often."""
-    sha256: str
-    """Of its tokens."""
-    sha256_of_names: str
-    """Of its JSON."""
-
-
-def smallest_dtype(count: int) -> np.dtype:
-    """The smallest unsigned integers, little-endian, that hold 0..count-1."""
-    check_whole("count", count)
-    return np.min_scalar_type(count - 1).newbyteorder("<")
 
 
 def begin(folder: pathlib.Path, header: Header) -> None:
@@ -143,19 +103,16 @@ def write_shard(folder: pathlib.Path, number: int, header: Header, shard: Shard)
     write_bytes(path, json.dumps(found, separators=(",", ":")).encode())
 
 
-def read_shard(folder: pathlib.Path, number: int) -> tuple[dict[str, Any], str]:
+def read_shard(folder: pathlib.Path, number: int) -> tuple[Contents, str]:
     """The content of a shard's JSON, and its checksum.
 
     Raises:
         InputError: It is missing or another file.
     """
     path = shard_path(folder, number)
-    found = read_json(path)
-    if not isinstance(found, dict) or found.keys() != {"names", "grids", "sizes", "labels", "left_out", "sha256"}:
-        raise InputError(
-            f"{path}: expected names and grids of a shard, found another file; remove it and encode again."
-        )
-    return found, hashlib.sha256(path.read_bytes()).hexdigest()
+    with reading(path, "names and grids of a shard", "remove it and encode again") as file:
+        data = file.read()
+        return as_contents(json.loads(data)), hashlib.sha256(data).hexdigest()
 
 
 def finish(folder: pathlib.Path) -> None:
@@ -164,14 +121,12 @@ def finish(folder: pathlib.Path) -> None:
     Raises:
         InputError: A shard is missing.
     """
-    index = read_json(folder / INDEX)
+    index = read_record(folder / INDEX)
     entries = []
     for number in range(index["num_shards"]):
         found, sha256 = read_shard(folder, number)
-        grids = collections.Counter(map(tuple, found["grids"]))
-        counts = [(*grid, count) for grid, count in sorted(grids.items())]
-        entries.append(Entry(len(found["names"]), len(found["left_out"]), counts, found["sha256"], sha256)._asdict())
-    write_json(folder / INDEX, index | {"shards": entries})
+        entries.append(Entry(len(found.names), len(found.left_out), found.counted, found.sha256, sha256)._asdict())
+    write_record(folder / INDEX, index | {"shards": entries})
 
 
 def read_index(folder: pathlib.Path) -> tuple[Header, list[Entry]]:
@@ -185,19 +140,18 @@ def read_index(folder: pathlib.Path) -> tuple[Header, list[Entry]]:
         raise InputError(
             f"{folder}: expected a folder of tokens, found no {INDEX} in it; pass what `geovq encode` wrote."
         )
-    found = read_json(path)
-    wanted = {"kind", "version", *Header._fields}
-    if (
-        not isinstance(found, dict)
-        or not wanted <= found.keys()
-        or (found["kind"], found["version"]) != (_KIND, _VERSION)
-    ):
+    found = read_record(path)
+    if (found.get("kind"), found.get("version")) != (_KIND, _VERSION):
         raise InputError(f"{path}: expected an index of tokens of this version, found another file; encode again.")
-    header = Header(*(found[name] for name in Header._fields))
-    if "shards" not in found:
-        there = sum(has_shard(folder, number) for number in range(header.num_shards))
-        raise InputError(
-            f"{folder}: expected all of its {header.num_shards} shards, found {there} and no end; run the command again that "
-            "began it."
-        )
-    return header, [Entry(**entry) for entry in found["shards"]]
+    with refusing(str(path), "an index of tokens", "encode again"):
+        header = as_header(found)
+        if "shards" not in found:
+            there = sum(path.stem.isdigit() for path in folder.glob("*.json"))
+            raise InputError(
+                f"{folder}: expected all of its {header.num_shards} shards, found {there} and no end; run the command again "
+                "that began it."
+            )
+        entries = [as_entry(entry) for entry in found["shards"]]
+        if len(entries) != header.num_shards:
+            raise ValueError(f"{header.num_shards} shards expected, {len(entries)} found")
+    return header, entries

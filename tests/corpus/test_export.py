@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from geovq.corpus.export import export_parquet, export_stream
+from geovq.corpus.token_files import Header
 from geovq.corpus.token_folder import open_tokens
-from geovq.corpus.token_shards import Header, Shard, begin, finish, write_shard
+from geovq.corpus.token_shards import Shard, begin, finish, write_shard
 from geovq.validation import InputError
 
 

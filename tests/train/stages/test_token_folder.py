@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 
+from geovq.corpus.token_files import Header
 from geovq.corpus.token_folder import open_tokens
-from geovq.corpus.token_shards import Header, Shard, begin, finish, write_shard
+from geovq.corpus.token_shards import Shard, begin, finish, write_shard
 from geovq.models.gpt import token_nats
 from geovq.models.sampling import sample
 from geovq.validation import InputError
