@@ -174,7 +174,7 @@ def _fit(autoencoder: str, path: pathlib.Path) -> pathlib.Path:
         vae = load_autoencoder(autoencoder)
         crops = np.load(write_images(path.with_suffix(".crops.npy"), _CROPS))
         tokenizer = Tokenizer.fit(vae.encode, vae.decode, crops, num_codes=_CODES, assigner=Whitened())
-        tokenizer.save(path, autoencoder=name_source(autoencoder, tokenizer))
+        tokenizer.save(path, autoencoder=name_source(autoencoder, vae))
     return path
 
 

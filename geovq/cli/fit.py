@@ -47,6 +47,6 @@ def run(options: argparse.Namespace) -> None:
             plan=plan,
             progress=progress,
         )
-    tokenizer.save(options.out, autoencoder=name_source(options.autoencoder, tokenizer), plan=plan)
+    tokenizer.save(options.out, autoencoder=name_source(options.autoencoder, vae), plan=plan)
     print(f"{tokenizer!r}\nwrote {options.out} in {as_time(time.monotonic() - began)}")
     print(f"next: geovq encode {options.out} {options.images} --out tokens")

@@ -10,7 +10,9 @@ from geovq.assignment.joint import Joint
 from geovq.assignment.nearest import Nearest
 from geovq.assignment.whitened import Whitened
 from geovq.batching.plan import DEFAULT_PLAN, Plan
+from geovq.models.autoencoder_kl import AutoencoderKL
 from geovq.models.autoencoders import load_autoencoder
+from geovq.models.tiny_autoencoder import TinyAutoencoder
 from geovq.tokenizer.file import Source, Summary, parameters_digest, summarize
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError
@@ -80,11 +82,11 @@ def make_assigner(name: str, perceptual: float) -> Assigner:
     return Whitened() if name == "whitened" else Nearest()
 
 
-def name_source(path: str, tokenizer: Tokenizer) -> Source:
-    """What a tokenizer's file says of its autoencoder."""
+def name_source(path: str, vae: TinyAutoencoder | AutoencoderKL) -> Source:
+    """What a tokenizer's file says of its autoencoder, which was read from the path."""
     given = pathlib.Path(path).expanduser()
     known = given.absolute().as_posix() if given.parent.is_dir() else path
-    return Source(known, parameters_digest(tokenizer.encoder, tokenizer.decoder))
+    return Source(known, parameters_digest(vae.encode, vae.decode))
 
 
 def plan_of(options: argparse.Namespace) -> Plan:

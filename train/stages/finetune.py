@@ -8,6 +8,7 @@ import numpy as np
 from geovq.batching.chunks import map_chunks
 from geovq.decoder.autoencoder import BATCH
 from geovq.scores.reconstruction import psnr
+from geovq.tokenizer.file import Source
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError, check_images
 from train.config.assigners import make_assigner
@@ -61,6 +62,7 @@ def fine_tune(
     images: Parts,
     stage: Stage,
     given: Mapping[str, Grids] | None = None,
+    autoencoder: Source | None = None,
 ) -> None:
     """Rounds of training; the best tokenizer becomes tokenizer.npz in the stage's folder, and the stage is complete.
 
@@ -70,6 +72,7 @@ def fine_tune(
         images: The images.
         stage: At work.
         given: Tokens of all "train" and "val" images, on which all rounds train.
+        autoencoder: Which the file is to name, so that the command `geovq` finds it.
     """
     assigners = [make_assigner(name, options.probes) for name in options.assigners]
     tokenizer = tokenizer.replace(assigner=assigners[-1])
@@ -82,7 +85,7 @@ def fine_tune(
         if cost >= best:
             break
         best, best_tokenizer, kept = cost, tokenizer, number
-    best_tokenizer.save(stage.folder / "tokenizer.npz", decoder=True)
+    best_tokenizer.save(stage.folder / "tokenizer.npz", decoder=True, autoencoder=autoencoder)
     stage.finish("finetune/tokenizer.npz")
     print(f"finetune: kept round {kept} -> {stage.folder / 'tokenizer.npz'}", flush=True)
 

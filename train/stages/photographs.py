@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from geovq.cli.loading import name_source
 from geovq.corpus.crops import draw_crops
 from geovq.corpus.folder import find_images
 from geovq.models.autoencoders import load_autoencoder
@@ -68,7 +69,7 @@ def run(run: Run, sources: Sources) -> None:
     }
     stage = run.begin("finetune", ("finetune",), made_from)
     if stage is not None:
-        fine_tune(options, tokenizer, images, stage)
+        fine_tune(options, tokenizer, images, stage, autoencoder=name_source(sources.autoencoder, vae))
         if tokenizer.assigner != make_assigner(options.assigners[-1], options.probes):
             print(
                 f"finetune: saved with {options.assigners[-1]}; the tokenizer had {describe_assigner(tokenizer.assigner)}",

@@ -7,10 +7,13 @@ from flax import nnx
 
 from geovq.assignment.whitened import Whitened
 from geovq.corpus.crops import draw_crops
+from geovq.corpus.pixels import read_image
+from geovq.corpus.token_folder import open_tokens
 from geovq.models.autoencoders import load_autoencoder
 from geovq.models.config import TinyAutoencoderConfig
 from geovq.models.tiny_autoencoder import TinyAutoencoder
 from geovq.tokenizer.tokenizer import Tokenizer
+from tests.cli.programs import geovq
 from tests.runs import program
 
 FLAGS = [
@@ -65,6 +68,10 @@ def test_photographs_look_better_and_the_result_is_loaded_in_three_lines(sources
     crops = draw_crops(sources / "photographs", 48, 5)  # another size than it was trained on
     errors = [((t.decode(t.encode(crops)) - crops / 255) ** 2).mean() for t in (tuned, before)]
     assert errors[0] < 0.8 * errors[1]
+    encoded = geovq("encode", tmp_path / "run/finetune/tokenizer.npz", sources / "photographs", "--out", tmp_path / "t")
+    assert encoded.returncode == 0, encoded.stderr
+    (tokens,) = (image.tokens for image in open_tokens(tmp_path / "t") if image.name == "0.png")
+    np.testing.assert_array_equal(tokens, tuned.encode(read_image(sources / "photographs/0.png")[None])[0])
     again = program("finetune", *flags(sources), "--run", str(tmp_path / "run"), *FLAGS)
     assert "finetune: complete, skipped" in again.stdout
 
