@@ -252,7 +252,8 @@ def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta:
     dtypes = {name: dtype_name(array) for name, array in arrays.items() if array is not bits[name]}
     label = json.dumps({"meta": dict(meta), "sha256": sha, **({"dtypes": dtypes} if dtypes else {})})
     buffer = io.BytesIO()
-    np.savez(buffer, **bits, **{_META: np.array(label)})  # objects have no digest
+    members: dict[str, Any] = {**bits, _META: np.array(label)}
+    np.savez(buffer, **members)  # no pickles: objects have no digest
     write_bytes(path, buffer.getbuffer())
     return sha
 

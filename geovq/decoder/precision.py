@@ -52,7 +52,9 @@ def _call(function: Partial, batch: AnyArray) -> Any:
             raise
         for dtype in _precisions(function, batch.dtype):
             try:
-                return function(batch.astype(dtype))
+                # NumPy's arithmetic makes float32 of bfloat16.
+                given = jnp.asarray(batch) if dtype == jnp.bfloat16 else batch
+                return function(given.astype(dtype))
             except (TypeError, ValueError) as other:
                 if not _refuses_precision(other):
                     raise
