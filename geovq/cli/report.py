@@ -1,6 +1,7 @@
 """geovq report: one page that shows what a tokenizer does to images."""
 
 import argparse
+import math
 import time
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +10,8 @@ import numpy as np
 from geovq.assignment.base import Assigner
 from geovq.batching.plan import Plan
 from geovq.cli.findings import opening, rates, sections
+from geovq.cli.findings.cloud import MOST_TOKENS, Cloud, make_cloud
+from geovq.cli.findings.cloud_section import cloud_section
 from geovq.cli.findings.codes import draw_codes
 from geovq.cli.findings.explorer import explorer_section
 from geovq.cli.findings.neighbours import Explored, explore, spread_tokens
@@ -60,7 +63,13 @@ def run(options: argparse.Namespace) -> None:
     print(f"wrote {options.out}, {len(data) / 1e6:.1f} MB, {len(shown):,} images, in {took}")
 
 
-def make_page(tokenizer: Tokenizer, shown: Sequence[Shown], compared: Mapping[str, Assigner], plan: Plan) -> Page:
+def make_page(
+    tokenizer: Tokenizer,
+    shown: Sequence[Shown],
+    compared: Mapping[str, Assigner],
+    plan: Plan,
+    more: Sequence[np.ndarray] = (),
+) -> Page:
     """All that the page says of the tokenizer, in its order.
 
     Args:
@@ -68,6 +77,7 @@ def make_page(tokenizer: Tokenizer, shown: Sequence[Shown], compared: Mapping[st
         shown: The images.
         compared: Other assigners by their names.
         plan: How much at once.
+        more: Images that are not shown, whose tokens are in the cloud of latents.
     """
     images = [each.image for each in shown]
     with Progress("tokens", (len(compared) + 2) * len(images), "images") as progress:
@@ -89,6 +99,7 @@ def make_page(tokenizer: Tokenizer, shown: Sequence[Shown], compared: Mapping[st
             sections.codebook_section(tokenizer, own, draw_codes(tokenizer, own.tokens, plan)),
             sections.tokens_section(tokenizer, shown, own),
             explorer_section(tokenizer, _explore(tokenizer, images, own, plan), shown),
+            cloud_section(_cloud(tokenizer, [*images, *more], plan)),
             Section("scores", "All scores", "scores.html", {"tables": [score_table(tokenizer, systems, scores, bits)]}),
         ],
         sections.pictures_of(shown, systems, scores),
@@ -132,6 +143,13 @@ def _explore(tokenizer: Tokenizer, images: Sequence[np.ndarray], own: System, pl
             )
             progress(1)
     return found
+
+
+def _cloud(tokenizer: Tokenizer, images: Sequence[np.ndarray], plan: Plan) -> Cloud:
+    """Of some tokens of the images."""
+    count = min(MOST_TOKENS, sum(math.prod(tokenizer.sizes.grid_of(image.shape[:2])) for image in images))
+    with Progress("latents", count, "tokens") as progress:
+        return make_cloud(tokenizer, images, plan, progress)
 
 
 def _origin(tokenizer: Tokenizer, summary: Summary, shown: Sequence[Shown], seconds: float) -> Section:

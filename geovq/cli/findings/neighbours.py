@@ -6,13 +6,12 @@ A change of one token hardly reaches beyond some others, so it is decoded in a w
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from geovq.batching.plan import Plan
+from geovq.cli.findings.windows import Window, own_metric, window_of
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import decode_latents
 from geovq.numerics.additive import sum_codes
@@ -104,8 +103,8 @@ class _Question(NamedTuple):
     """What is to be decoded for a token."""
 
     at: tuple[int, int]
-    window: tuple[slice, slice]
-    """Rows and columns of the grid that are decoded."""
+    window: Window
+    """What is decoded."""
     distances: dict[tuple[int, str], Float[np.ndarray, " K"]]
     chosen: dict[tuple[int, str], Int[np.ndarray, " m"]]
     pairs: list[tuple[int, int]]
@@ -116,11 +115,9 @@ class _Question(NamedTuple):
 
 def _ask(decode: Partial, codes: np.ndarray, tokens: np.ndarray, at: tuple[int, int], *, whole: bool) -> _Question:
     """The nearest codes of the first and the last quantizer; `whole` where the decoder takes one size of grids."""
-    sides, own = tokens.shape[:2], tokens[at]
-    rows, columns = (slice(0, side) if whole else _window(i, side) for i, side in zip(at, sides, strict=True))
-    latents = sum_codes(codes, tokens[rows, columns])
-    inside = (at[0] - rows.start, at[1] - columns.start)
-    metric = np.asarray(_own_metric(decode, latents, *map(np.int32, inside)))
+    own, window = tokens[at], window_of(at, tokens.shape[:2], None if whole else _WINDOW)
+    latents = sum_codes(codes, tokens[window.rows, window.columns])
+    metric = np.asarray(own_metric(decode, latents, *map(np.int32, window.inside)))
     steps = {s: codes[s] - codes[s][own[s]] for s in sorted({0, len(codes) - 1})}  # (K, d) each
     distances = {}
     for s, step in steps.items():
@@ -130,8 +127,8 @@ def _ask(decode: Partial, codes: np.ndarray, tokens: np.ndarray, at: tuple[int, 
     pairs = sorted({(s, int(code)) for (s, _), found in chosen.items() for code in found})
     grids = np.repeat(latents[None], len(pairs) + 1, axis=0)
     for grid, (s, code) in zip(grids[1:], pairs, strict=True):
-        grid[inside] += steps[s][code]
-    return _Question(at, (rows, columns), distances, chosen, pairs, grids)
+        grid[window.inside] += steps[s][code]
+    return _Question(at, window, distances, chosen, pairs, grids)
 
 
 def _answer(
@@ -139,7 +136,8 @@ def _answer(
 ) -> Explored:
     """What decoded windows say."""
     strides = [side // count for side, count in zip(image.shape, tokens.shape[:2], strict=False)]
-    window = tuple(slice(part.start * by, part.stop * by) for part, by in zip(asked.window, strides, strict=True))
+    parts = (asked.window.rows, asked.window.columns)
+    window = tuple(slice(part.start * by, part.stop * by) for part, by in zip(parts, strides, strict=True))
     shown = tuple(_shown(i, side, by) for i, side, by in zip(asked.at, tokens.shape, strides, strict=False))
     found = {}
     for (s, code), changed in zip(asked.pairs, decoded[1:], strict=True):
@@ -161,27 +159,10 @@ def _answer(
     return Explored(*asked.at, own, box, restored[shown], _psnr(image, restored), nearest)
 
 
-@jax.jit
-def _own_metric(
-    decode: Partial, latents: Float[Array, "h w d"], row: Int[Array, ""], column: Int[Array, ""]
-) -> Float[Array, "d d"]:
-    """JᵀJ of one token in its context, by d forward-mode products."""
-    jacobian = jax.jacfwd(lambda z: decode(latents.at[row, column].set(z)))(latents[row, column])
-    columns = jacobian.reshape(-1, jacobian.shape[-1])
-    return jnp.matmul(columns.T, columns, precision="highest")
-
-
 def _nearest(distances: Float[np.ndarray, " K"], own: int) -> Int[np.ndarray, " m"]:
     """Codes by rising distance, without the token's own."""
     order = np.argsort(distances, kind="stable")
     return order[order != own][:NEAREST]
-
-
-def _window(i: int, side: int) -> slice:
-    """Tokens that are decoded with token i, of a side of the grid."""
-    size = min(_WINDOW, side)
-    start = min(max(0, i - _WINDOW // 2), side - size)
-    return slice(start, start + size)
 
 
 def _shown(i: int, side: int, stride: int) -> slice:

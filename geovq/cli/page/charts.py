@@ -23,6 +23,15 @@ _MARKERS = "osD^vP"
 _WIDTH, _HEIGHT = 4.6, 3.1
 """Inches. Small, so that the letters stay readable on a phone."""
 
+_CLOUD_HEIGHT = 4.6
+"""The same of a cloud."""
+
+_CLASSES = 6
+"""Shades of a cloud."""
+
+_EDGES = (1.1, 0.6, 0.35, 0.2)
+"""Widths of the quarters of the edges of a cloud, the shortest first, in points."""
+
 
 class Curve(NamedTuple):
     """Points of a chart."""
@@ -32,6 +41,14 @@ class Curve(NamedTuple):
     """By rising first coordinate."""
     marked: bool = True
     """Whether each point has a mark."""
+
+
+class Shade(NamedTuple):
+    """A number of each point of a cloud, shown as its shade."""
+
+    name: str
+    values: Float[np.ndarray, " m"]
+    """At least 0."""
 
 
 def rates(score: str, curves: Sequence[Curve], limit: tuple[str, float], best: tuple[str, float, float]) -> str:
@@ -114,6 +131,54 @@ def lines(title: str, curves: Sequence[Curve], across: str, up: str, *, log: boo
         if len(curves) > 1:
             axis.legend(fontsize=7)
         said = "; ".join(f"{c.name}: from {c.points[0][1]:.4g} to {c.points[-1][1]:.4g}" for c in curves)
+        return _svg(figure, title, said)
+
+
+def cloud(
+    title: str,
+    points: Float[np.ndarray, "m 2"],
+    shade: Shade,
+    edges: Int[np.ndarray, "e 2"],
+    lengths: Float[np.ndarray, " e"],
+    paths: Sequence[Int[np.ndarray, " r"]],
+) -> str:
+    """A graph in the plane, with paths in it.
+
+    Args:
+        title: Of the chart.
+        points: Where its nodes are.
+        shade: Of the nodes, in classes of equal ratios.
+        edges: Pairs of nodes.
+        lengths: Of the edges; the shorter, the thicker.
+        paths: Nodes that they go through.
+    """
+    import matplotlib
+
+    low, high = np.maximum(np.quantile(shade.values, (0.02, 0.98)), 1e-6)
+    classes = np.geomspace(low, max(high, 1.1 * low), _CLASSES + 1)
+    norm = matplotlib.colors.BoundaryNorm(classes, _CLASSES)
+    colours = matplotlib.colormaps["viridis"].resampled(_CLASSES)
+    with _figure(title, height=_CLOUD_HEIGHT) as (figure, axis):
+        for some, width in zip(np.array_split(edges[np.argsort(lengths, kind="stable")], 4), _EDGES, strict=True):
+            ends = np.full((len(some), 3, 2), np.nan)  # a gap after each edge
+            ends[:, :2] = points[some]
+            axis.plot(*ends.reshape(-1, 2).T, color=_INK, alpha=0.5, linewidth=width, zorder=1)
+        nodes = axis.scatter(
+            *points.T, s=9, c=np.clip(shade.values, low, classes[-1]), norm=norm, cmap=colours, edgecolors=_INK, zorder=2
+        )
+        nodes.set_linewidth(0.3)
+        for i, (path, colour, marker) in enumerate(zip(paths, SERIES[1:], _MARKERS, strict=False), 1):
+            axis.plot(
+                *points[path].T, color=colour, marker=marker, markersize=4, linewidth=1.8, label=f"path {i}", zorder=3
+            )
+        axis.set(title=title, xlabel="first main direction", ylabel="second main direction", xticks=[], yticks=[])
+        axis.grid(visible=False)
+        figure.colorbar(
+            nodes, ax=axis, label=shade.name, format="%.2g", location="bottom", aspect=40, pad=0.02, extend="both"
+        )
+        if paths:
+            axis.legend(fontsize=7)
+        said = f"{len(points):,} nodes, {len(edges):,} edges; {shade.name}: mostly {low:.2g} to {high:.2g}."
         return _svg(figure, title, said)
 
 

@@ -1,0 +1,67 @@
+"""The cloud of latents as a part of a page."""
+
+import numpy as np
+
+from geovq.cli.findings.cloud import LINE, NUM_NEIGHBOURS, Cloud, Film, main_directions
+from geovq.cli.findings.neighbours import EUCLIDEAN, PULLBACK
+from geovq.cli.page import charts
+from geovq.cli.page.content import Section
+from geovq.cli.page.pictures import picture, sheet
+
+_QUALITY = 90
+
+_ORDER = {LINE: LINE, EUCLIDEAN: "shortest path, Euclidean", PULLBACK: "shortest path, pullback"}
+"""Rows of a route, with what they are called."""
+
+
+def cloud_section(cloud: Cloud) -> Section:
+    """Two charts of the graph, and film strips of the routes."""
+    directions, parts = main_directions(cloud.latents)
+    points = np.zeros((len(cloud.latents), 2))
+    points[:, : len(directions[:2])] = (cloud.latents - cloud.latents.mean(axis=0)) @ directions[:2].T
+    units = {EUCLIDEAN: "latent units", PULLBACK: "change of the image"}
+    drawn = [
+        charts.cloud(
+            f"{name} graph: thick edges are short, by {units[name]}",
+            points,
+            charts.Shade("magnification, intensity per latent unit", cloud.magnifications),
+            cloud.edges,
+            lengths,
+            [films[name].nodes for films in cloud.routes],
+        )
+        for name, lengths in cloud.lengths.items()
+    ]
+    low, high = np.quantile(cloud.magnifications, (0.05, 0.95))
+    said = [
+        f"Each point is the latent of one of {len(cloud.latents):,} tokens, drawn at random and shown along the two directions in "
+        f"which latents differ most ({100 * parts[:2].sum():.0f} % of the variance). Its shade is the magnification: by how much "
+        "the image changes for a step of one latent unit, root mean square over directions. Nine tokens of ten have "
+        f"{low:.2g} to {high:.2g}.",
+        f"Both graphs join each token to its {NUM_NEIGHBOURS} nearest in latent space. The left one measures an edge by its length "
+        "in latent space, the right one by the change of the decoded image. The coloured lines are the shortest paths between "
+        "three pairs of tokens.",
+    ]
+    routes = [
+        {
+            "title": f"Path {i}",
+            "films": [
+                picture(sheet(films[name].frames, len(films[name].frames)), _caption(name, films[name]), quality=_QUALITY)
+                for name in _ORDER
+            ],
+        }
+        for i, films in enumerate(cloud.routes, 1)
+    ]
+    films_said = (
+        "The ends of a path are tokens near the two ends of one of the main directions. The latent of the first end moves to that "
+        "of the other, while the tokens around it stay as they are; each picture is as far from the one before as the others "
+        "are. A path of the graph has to go through other tokens, whose metrics were measured among their own neighbours, so it "
+        "need not change this image less than the straight line."
+    )
+    content = {"paragraphs": said, "charts": drawn, "films_said": films_said, "routes": routes}
+    return Section("latents", "The latents and their geometry", "latents.html", content)
+
+
+def _caption(name: str, film: Film) -> str:
+    between = len(film.nodes) - 2
+    through = f", through {between} token{'s' * (between > 1)}" if between else ""
+    return f"{_ORDER[name]}{through}: the image changes by {film.length:.3g} in all"

@@ -1,0 +1,45 @@
+"""A token with those around it: a window of the grid, in which the decoder runs in a fraction of the time of the whole image."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, Int
+
+
+class Window(NamedTuple):
+    """A part of a grid."""
+
+    rows: slice
+    columns: slice
+    inside: tuple[int, int]
+    """Row and column of the token in it."""
+
+
+def window_of(at: tuple[int, int], grid: tuple[int, int], size: int | None) -> Window:
+    """The window with a token as near to its middle as the grid's border allows.
+
+    Args:
+        at: Row and column of the token.
+        grid: Rows and columns of all tokens.
+        size: Rows and columns of the window at most; None takes the whole grid.
+    """
+    rows, columns = (_part(i, side, size or side) for i, side in zip(at, grid, strict=True))
+    return Window(rows, columns, (at[0] - rows.start, at[1] - columns.start))
+
+
+@jax.jit
+def own_metric(
+    decode: Partial, latents: Float[Array, "h w d"], row: Int[Array, ""], column: Int[Array, ""]
+) -> Float[Array, "d d"]:
+    """JᵀJ of one token in its context, by d forward-mode products."""
+    jacobian = jax.jacfwd(lambda z: decode(latents.at[row, column].set(z)))(latents[row, column])
+    columns = jacobian.reshape(-1, jacobian.shape[-1])
+    return jnp.matmul(columns.T, columns, precision="highest")
+
+
+def _part(i: int, side: int, size: int) -> slice:
+    size = min(size, side)
+    start = min(max(0, i - size // 2), side - size)
+    return slice(start, start + size)
