@@ -3,8 +3,9 @@
     python -m train.report --run runs/demo
     python -m train.report --run runs/quick --data-dir DIR --codebook metric --assigner joint --at-most 8
 
-Needs what train.evaluate needs, and its results. Writes RUN/report.html: sliders, maps of errors, rates, codes, tokens and an
-explorer for one codebook and assigner, then pictures, learning curves and all scores of the run. Takes a minute.
+Needs what train.evaluate needs, and its results. Writes RUN/report.html: sliders, maps of errors, rates, codes, tokens, an
+explorer and the latents for one codebook and assigner; pictures, learning curves, samples and all scores of the run. Takes a
+minute.
 """
 
 import dataclasses
@@ -12,6 +13,9 @@ import time
 
 from train.run.command_line import parse, run_program
 from train.run.folder import Run
+
+_CLOUD = 64
+"""Test images whose latents are in the cloud."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +45,8 @@ def write(run: Run, request: Request) -> None:
     from geovq.cli.progress import as_time
     from geovq.cli.report import make_page
     from geovq.storage import write_bytes
-    from train.evaluation.page import origin, page_of
+    from train.evaluation.guided import draw_guided, samples_section
+    from train.evaluation.page import both, origin, page_of
     from train.stages import inputs, tokenizers
 
     began = time.monotonic()
@@ -52,15 +57,8 @@ def write(run: Run, request: Request) -> None:
     shown = [Shown(f"test image {i}", as_bytes(image)) for i, image in enumerate(images)]
     own = type(tokenizer.assigner)
     compared = {kind.__name__: kind() for kind in (Nearest, Whitened) if kind is not own}
-    found = make_page(tokenizer, shown, compared, DEFAULT_PLAN)
-    parts = [
-        each._replace(title=f"{each.title}, of the images above") if each.anchor == "scores" else each
-        for each in found.sections
-    ]
-    mine = [
-        each._replace(anchor=f"run-{each.anchor}", title=f"The run: {each.title.lower()}") for each in told.sections
-    ]
-    page = told._replace(first=found.first, sections=[*parts, *mine, origin(run)], pictures=found.pictures)
+    found = make_page(tokenizer, shown, compared, DEFAULT_PLAN, list(as_bytes(data.dataset.test_images[:_CLOUD])))
+    page = both(told, found, samples_section(draw_guided(run, data.dataset)), origin(run))
     content = render(page).encode()
     write_bytes(run.folder / "report.html", content)
     took = as_time(time.monotonic() - began)

@@ -23,7 +23,7 @@ def page(work, tmp_path_factory):
 def test_the_page_is_one_small_file_with_all_parts_in_order(page):
     html = page.read_text()
     assert len(html.encode()) < BYTES
-    parts = ("compare", "errors", "rate", "codebook", "tokens", "explorer", "scores", "origin")
+    parts = ("compare", "errors", "rate", "codebook", "tokens", "explorer", "latents", "scores", "origin")
     places = [html.index(f'<section id="{part}"') for part in parts]
     assert places == sorted(places)
     assert html.count('class="numbers"') == 1
@@ -109,6 +109,18 @@ def test_the_explorer_shows_the_codes_of_a_token_and_the_image_with_one(browser,
     browser.run("arguments[0].click()", browser.find("input[name=explored]")[1])
     assert [each.get_attribute("data-number") for each in browser.find(".explorer:not([hidden])")] == ["1"]
     assert browser.complaints() == []
+
+
+def test_the_latents_are_drawn_twice_and_each_path_is_decoded_in_three_ways(browser, page):
+    browser.open(page)
+    assert len(browser.find("#latents svg")) == 2
+    captions = [each.text for each in browser.find("#latents .film figcaption")]
+    assert [each.split(":")[0].split(", through")[0] for each in captions[:3]] == [
+        "straight line",
+        "shortest path, Euclidean",
+        "shortest path, pullback",
+    ]
+    assert len(captions) == 9
 
 
 def test_scores_say_what_they_mean(browser, page):

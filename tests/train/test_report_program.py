@@ -9,7 +9,10 @@ from tests.programs import program
 from tests.runs import run_of, succeed
 from train.evaluation.page import curves, page_of
 
-PARTS = ["run-pictures", "run-curves", "run-scores", "origin"]
+PARTS = [
+    *("compare", "errors", "rate", "codebook", "tokens", "explorer"),
+    *("run-pictures", "run-curves", "samples", "latents", "run-scores", "scores", "origin"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +33,9 @@ def test_the_page_has_the_parts_of_a_tokenizer_and_of_the_run(browser, reported)
         assert browser.complaints() == []
         assert browser.requests() == []
     sections = [each.get_attribute("id") for each in browser.find("main > section")]
-    assert sections[:2] == ["compare", "errors"]
-    assert sections[-4:] == PARTS
+    assert sections == PARTS
     assert len(browser.find("#run-curves svg")) == 7
+    assert len(browser.find("#samples tbody tr")) == 10
 
 
 def test_an_evaluated_run_has_a_page_without_images(browser, whole):

@@ -164,7 +164,13 @@ def cloud(
             ends[:, :2] = points[some]
             axis.plot(*ends.reshape(-1, 2).T, color=_INK, alpha=0.5, linewidth=width, zorder=1)
         nodes = axis.scatter(
-            *points.T, s=9, c=np.clip(shade.values, low, classes[-1]), norm=norm, cmap=colours, edgecolors=_INK, zorder=2
+            *points.T,
+            s=9,
+            c=np.clip(shade.values, low, classes[-1]),
+            norm=norm,
+            cmap=colours,
+            edgecolors=_INK,
+            zorder=2,
         )
         nodes.set_linewidth(0.3)
         for i, (path, colour, marker) in enumerate(zip(paths, SERIES[1:], _MARKERS, strict=False), 1):

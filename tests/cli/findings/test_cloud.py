@@ -1,5 +1,7 @@
 """The cloud of latents: compared with the decoder by differences, with straight lines, and with a slow shortest path."""
 
+import itertools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -43,7 +45,9 @@ def test_windows_hold_their_token_and_stay_in_the_grid():
 def test_magnifications_are_changes_of_the_image_by_small_steps(tokenizer, images, cloud):
     decode, eps = single(tokenizer.decoder), 1e-2
     (grid,) = np.asarray(tokenizer.encoder(jnp.asarray(images[1][None] / 255.0, jnp.float32)))
-    (at,) = [tuple(map(int, at)) for at in np.ndindex(grid.shape[:2]) if (grid[at] == cloud.latents).all(axis=1).any()][:1]
+    (at,) = [tuple(map(int, at)) for at in np.ndindex(grid.shape[:2]) if (grid[at] == cloud.latents).all(axis=1).any()][
+        :1
+    ]
     changes = []
     for axis in np.eye(4, dtype=np.float32):
         ends = [grid.copy() for _ in range(2)]
@@ -64,10 +68,12 @@ def test_paths_are_the_shortest_of_their_graph(cloud):
     assert len(cloud.routes) == 3
     for films in cloud.routes:
         for name in (EUCLIDEAN, PULLBACK):
-            weights = {tuple(edge): length for edge, length in zip(cloud.edges.tolist(), cloud.lengths[name], strict=True)}
+            weights = {
+                tuple(edge): length for edge, length in zip(cloud.edges.tolist(), cloud.lengths[name], strict=True)
+            }
             nodes = films[name].nodes
             assert (nodes[0], nodes[-1]) == tuple(films[LINE].nodes)
-            length = sum(weights[min(a, b), max(a, b)] for a, b in zip(nodes[:-1], nodes[1:], strict=True))
+            length = sum(weights[min(a, b), max(a, b)] for a, b in itertools.pairwise(nodes))
             graph = np.full((AT_MOST, AT_MOST), np.inf)
             for (a, b), weight in weights.items():
                 graph[a, b] = graph[b, a] = weight
