@@ -25,6 +25,7 @@ from train.loop.log import append, truncate
 from train.loop.schedule import Schedule
 from train.loop.task import State, Task
 from train.run.checkpoint import Checkpoints
+from train.run.events import events
 
 _SETTLE_EVERY = 20
 """Calls that may run ahead of the reading of their results."""
@@ -45,7 +46,7 @@ def train(
     """Trains, or goes on from the newest whole checkpoint; the last one holds the best parameters as its entry "best".
 
     Args:
-        folder: Gets checkpoints/ and metrics.jsonl, one line an epoch.
+        folder: Gets checkpoints/ and metrics.jsonl, one line an epoch, and tensorboard/ where events were asked for.
         label: Shown with the progress.
         task: What is trained.
         schedule: How long.
@@ -96,7 +97,7 @@ def train(
             state = found.state | {"train": on_all_devices(found.state["train"], devices)}
             print(f"{label}: going on from step {found.step:,} of {schedule.steps:,}", flush=True)
         truncate(log, int(state["step"]))
-        with Progress(label, schedule.steps, "steps", int(state["step"])) as progress:
+        with events(log) as write_event, Progress(label, schedule.steps, "steps", int(state["step"])) as progress:
             validated: dict[str, float] = {}
 
             def tell(means: Mapping[str, float]) -> None:
@@ -108,6 +109,7 @@ def train(
                 )
                 row = _validate(state, names, task, schedule)
                 append(log, row)
+                write_event(row)
                 validated = {name: value for name, value in row.items() if name.startswith("val_")}
                 tell({})
                 save()

@@ -17,7 +17,7 @@ except ModuleNotFoundError:
 from geovq.cli.interruption import leave, working
 from geovq.validation import InputError
 from train.config.checks import check_config
-from train.config.options import PRESETS, STUDY, Config
+from train.config.options import PRESETS, STUDY, Config, TrainingOptions
 from train.run.folder import Run
 from train.run.huge_pages import use_huge_pages
 from train.run.options_file import lost_config, stored_config
@@ -88,6 +88,7 @@ def parse(
             _help(bool, "One of several processes, which share the work; docs/scaling.md says how."),
             False,
         ),
+        *_trainings(default, sections),
         ("extra", Annotated[type(extra), tyro.conf.arg(name="")], extra),
     ]
     program = dataclasses.make_dataclass(
@@ -106,6 +107,10 @@ def parse(
         from geovq.batching import processes  # late: it brings jax
 
         processes.join()
+    if getattr(parsed, "tensorboard", False):
+        from train.run import events  # late: it brings jax
+
+        events.ask()
     config = dataclasses.replace(default, **{name: getattr(parsed, name) for name in sections})
     check_config(config, sections)
     run = Run(folder, config)
@@ -183,6 +188,14 @@ def _folder_and_preset(presets: tuple[str, ...], default: str) -> tuple[pathlib.
     found, _ = early.parse_known_args()
     preset = found.preset if found.preset in presets else None
     return pathlib.Path(found.run or f"runs/{preset or default}"), preset
+
+
+def _trainings(default: Config, sections: tuple[str, ...]) -> list[tuple[str, Any, bool]]:
+    """The flags of programs that train."""
+    if not any(isinstance(getattr(default, name), TrainingOptions) for name in sections):
+        return []
+    said = "Write the numbers of metrics.jsonl for TensorBoard too, to RUN/STAGE/tensorboard; needs geovq[tensorboard]."
+    return [("tensorboard", _help(bool, said), False)]
 
 
 def _help(kind: Any, text: str) -> Any:

@@ -33,12 +33,13 @@ def cloud_section(cloud: Cloud) -> Section:
     ]
     low, high = np.quantile(cloud.magnifications, (0.05, 0.95))
     said = [
-        f"Each point is the latent of one of {len(cloud.latents):,} tokens, drawn at random. It is shown along the two directions "
-        f"in which latents differ most ({100 * parts[:2].sum():.0f} % of the variance). Its shade is the magnification: the change "
-        "of the image for a step of one latent unit, root mean square over directions. Nine tokens of ten have "
-        f"{low:.2g} to {high:.2g}.",
-        f"Both graphs join each token to its {NUM_NEIGHBOURS} nearest in latent space. The first measures an edge by its length in "
-        "latent space, the second by the change of the decoded image. Coloured lines are shortest paths between pairs of tokens.",
+        f"Each point is the latent of one of {len(cloud.latents):,} tokens, drawn at random. It is shown along the two "
+        f"directions in which latents differ most ({100 * parts[:2].sum():.0f} % of the variance). Its shade is the "
+        "magnification: the change of the image for a step of one latent unit, root mean square over directions. Nine tokens of "
+        f"ten have {low:.2g} to {high:.2g}.",
+        f"Both graphs join each token to its {NUM_NEIGHBOURS} nearest in latent space. The first measures an edge by its "
+        "length in latent space, the second by the change of the decoded image. Coloured lines are shortest paths between "
+        "pairs of tokens.",
     ]
     routes = [
         {
@@ -53,10 +54,10 @@ def cloud_section(cloud: Cloud) -> Section:
         for i, films in enumerate(cloud.routes, 1)
     ]
     films_said = (
-        "The ends of a path are tokens near the two ends of a main direction. The latent of the first end moves to the latent of "
-        "the other, and the tokens around it stay as they are. Each picture differs from the one before by the same amount. A path "
-        "of the graph goes through other tokens, whose metrics hold among their own neighbours, so it can change this image more "
-        "than the straight line does."
+        "The ends of a path are tokens near the two ends of a main direction. The latent of the first end moves to the latent "
+        "of the other, and the tokens around it stay as they are. Each picture differs from the one before by the same amount. "
+        "A path of the graph goes through other tokens, whose metrics hold among their own neighbours, so it can change this "
+        "image more than the straight line does."
     )
     content = {"paragraphs": said, "charts": drawn, "films_said": films_said, "routes": routes}
     return Section("latents", "The latents and their geometry", "latents.html", content)
