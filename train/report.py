@@ -1,7 +1,7 @@
 """Makes the page of a run once more, with what its tokens do to some test images.
 
     python -m train.report --run runs/demo
-    python -m train.report --run runs/quick --data-dir DIR --codebook metric --assigner joint --at-most 8
+    python -m train.report --run runs/quick --data-dir DIR --codebook metric --assigner joint --max-images 8
 
 Needs what train.evaluate needs, and its results. Writes RUN/report.html: sliders, maps of errors, rates, codes, tokens, an
 explorer and the latents for one codebook and assigner; pictures, learning curves, samples and all scores of the run. Takes a
@@ -26,7 +26,7 @@ class Request:
     """One of the run's codebooks; the Transformer's if not given."""
     assigner: str = "joint"
     """How its tokens are chosen."""
-    at_most: int = 6
+    max_images: int = 6
     """Test images that are shown."""
 
 
@@ -53,7 +53,7 @@ def write(run: Run, request: Request) -> None:
     told = page_of(run)
     data = inputs.images(run.config.data)
     tokenizer = tokenizers.of_codebook(run, request.codebook or run.config.gpt.codebook, request.assigner)
-    images = data.dataset.test_images[: request.at_most]
+    images = data.dataset.test_images[: request.max_images]
     shown = [Shown(f"test image {i}", as_bytes(image)) for i, image in enumerate(images)]
     own = type(tokenizer.assigner)
     compared = {kind.__name__: kind() for kind in (Nearest, Whitened) if kind is not own}

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
             vae.decode,
             sample.crops,
             num_codes=options.num_codes,
-            num_quantizers=options.quantizers,
+            num_quantizers=options.num_quantizers,
             codebook=options.codebook,
             composition=options.composition,
             assigner=assigner,

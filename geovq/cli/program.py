@@ -18,7 +18,7 @@ _EXTRA = ("PIL", "grain", "tqdm", "pyarrow")
 _EPILOG = """\
 A first run, from a folder of weights and a folder of photographs:
 
-  geovq fit --autoencoder weights/taesd --images photographs --num-codes 1024 --quantizers 2 --out photos.npz
+  geovq fit --autoencoder weights/taesd --images photographs --num-codes 1024 --num-quantizers 2 --out photos.npz
   geovq encode photos.npz photographs --out tokens
   geovq decode photos.npz tokens --out images
   geovq score photos.npz photographs
@@ -54,7 +54,7 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
     add("--images", required=True, type=pathlib.Path, help=_SOURCE)
     add("--out", required=True, type=pathlib.Path, help="the tokenizer's file, .npz; an older one is replaced")
     add("--num-codes", type=int, default=512, help="codes K of each quantizer (512)")
-    add("--quantizers", type=int, default=1, help="codes S of a token (1); 2 or 4 for 16 channels")
+    add("--num-quantizers", type=int, default=1, help="codes S of a token (1); 2 or 4 for 16 channels")
     add("--codebook", choices=CODEBOOKS, default="whitened", help="how codes are fitted (whitened)")
     add("--composition", choices=COMPOSITIONS, default="residual", help="of several codes (residual)")
     add("--crop", type=int, default=256, help="pixels of a side of the crops that it is fitted to (256)")
@@ -84,7 +84,7 @@ def _add_decode(parser: argparse.ArgumentParser) -> None:
 def _add_score(parser: argparse.ArgumentParser) -> None:
     _add_tokenizer(parser)
     parser.add_argument("images", type=pathlib.Path, help=_SOURCE)
-    parser.add_argument("--at-most", type=int, default=100, help="images that are scored, drawn at random (100)")
+    parser.add_argument("--max-images", type=int, default=100, help="images that are scored, drawn at random (100)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (0)")
     _add_assigner(parser, None)
     _add_distributed(parser)
@@ -94,7 +94,7 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     _add_tokenizer(parser)
     parser.add_argument("--images", required=True, type=pathlib.Path, help=_SOURCE)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("report.html"), help="the page (report.html)")
-    parser.add_argument("--at-most", type=int, default=6, help="images that are shown, drawn at random (6)")
+    parser.add_argument("--max-images", type=int, default=6, help="images that are shown, drawn at random (6)")
     parser.add_argument("--crop", type=int, default=256, help="pixels of a side of what is shown of each at most (256)")
     said = "ways to choose tokens that are shown beside the tokenizer's own (nearest whitened)"
     parser.add_argument("--assigners", nargs="*", choices=ASSIGNERS, default=("nearest", "whitened"), help=said)

@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
     check_writable(options.out)
     shards = open_images(options.images)
     (tokenizer, summary), plan = load(options), plan_of(options)
-    shown = crop_images(shards, tokenizer.sizes, options.crop, options.at_most, options.seed)
+    shown = crop_images(shards, tokenizer.sizes, options.crop, options.max_images, options.seed)
     compared = _compared(tokenizer, options.assigners)
     page = make_page(tokenizer, shown, compared, plan)
     title = f"{options.tokenizer.name} on images of {options.images.name}"

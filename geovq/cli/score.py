@@ -33,11 +33,11 @@ def run(options: argparse.Namespace) -> None:
         scores["LPIPS"] = lpips
     else:
         print("LPIPS is left out: pip install 'geovq[lpips]'")
-    total = min(options.at_most, sum(len(shard) for shard in shards))
+    total = min(options.max_images, sum(len(shard) for shard in shards))
     # A row for each image: bits a pixel, then every score with tokens, and every score without; NaN where there is no image.
     with processes.on_its_own() as part, Progress("score", -(-total // part.count), "images") as progress:
         rows = np.full((-(-total // part.count), 1 + 2 * len(scores)), np.nan)
-        drawn = sample_images(shards, options.at_most, options.seed)
+        drawn = sample_images(shards, options.max_images, options.seed)
         for i, record in enumerate(itertools.islice(drawn, part.index, None, part.count)):
             rows[i] = _score(record, tokenizer, list(scores.values()), plan)
             progress(1)

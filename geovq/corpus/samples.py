@@ -81,22 +81,22 @@ def sample_crops(
     return Sample(np.stack([found[i] for i in range(n)]), len(chosen), small, unreadable)
 
 
-def sample_images(shards: Sequence[ImageShard], at_most: int, seed: int = 0) -> Iterator[Record]:
+def sample_images(shards: Sequence[ImageShard], max_images: int, seed: int = 0) -> Iterator[Record]:
     """Images drawn at random that can be read, one after the other.
 
     Args:
         shards: Of the corpus.
-        at_most: How many; all where there are fewer, in random order.
+        max_images: How many; all where there are fewer, in random order.
         seed: Of the draw.
     """
-    check_whole("at_most", at_most)
+    check_whole("max_images", max_images)
     check_seed(seed)
     order = np.random.default_rng(seed).permutation(sum(len(shard) for shard in shards))
     for record in read_chosen(shards, order):
         if record.image is not None:
             yield record
-            at_most -= 1
-        if not at_most:
+            max_images -= 1
+        if not max_images:
             return
 
 

@@ -76,7 +76,7 @@ def test_photographs_become_tokens_and_images_again(work, tokens, tmp_path):
 
 
 def test_scores_are_printed_for_tokens_and_without(work):
-    found = geovq("score", work / "photos.npz", work / "photographs", "--at-most", 2)
+    found = geovq("score", work / "photos.npz", work / "photographs", "--max-images", 2)
     assert found.returncode == 0, found.stderr
     assert "2 images, 0.0469 bits a pixel, Whitened()" in found.stdout
     assert "autoencoder alone: PSNR dB" in found.stdout
@@ -172,7 +172,7 @@ def test_signals_that_are_ignored_stay_so():
             "score photos.npz photographs --assigner whitened --perceptual 1",
             "perceptual: expected an assigner that runs",
         ),
-        ("score photos.npz photographs --at-most 0", "at_most: expected a whole number of at least 1"),
+        ("score photos.npz photographs --max-images 0", "max_images: expected a whole number of at least 1"),
         ("info nowhere", "nowhere: expected a .npz file of arrays"),
         ("fit --autoencoder nowhere --images photographs --out x.npz", "nowhere: expected"),
         ("fit --autoencoder vae --images nowhere --out x.npz", "nowhere: expected a folder of images"),
@@ -218,9 +218,9 @@ def test_a_folder_that_cannot_be_written_is_one_line_and_the_same_command_goes_o
 def test_weights_that_have_moved_are_asked_for(work):
     moved = pathlib.Path(shutil.move(work / "vae", work / "moved"))
     try:
-        found = geovq("score", work / "photos.npz", work / "photographs", "--at-most", 1)
+        found = geovq("score", work / "photos.npz", work / "photographs", "--max-images", 1)
         assert "If its weights are elsewhere now, pass --autoencoder." in found.stderr
-        found = geovq("score", work / "photos.npz", work / "photographs", "--at-most", 1, "--autoencoder", moved)
+        found = geovq("score", work / "photos.npz", work / "photographs", "--max-images", 1, "--autoencoder", moved)
         assert found.returncode == 0, found.stderr
     finally:
         shutil.move(moved, work / "vae")

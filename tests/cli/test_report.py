@@ -13,7 +13,7 @@ BYTES = 8_000_000
 @pytest.fixture(scope="module")
 def page(work, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
-    words = ("--images", work / "photographs", "--out", path, "--at-most", 2, "--crop", 40)
+    words = ("--images", work / "photographs", "--out", path, "--max-images", 2, "--crop", 40)
     found = geovq("report", work / "photos.npz", *words)
     assert found.returncode == 0, found.stderr
     assert f"wrote {path}, 0." in found.stdout
@@ -134,7 +134,7 @@ def test_scores_say_what_they_mean(browser, page):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--at-most", 0), "at_most: expected a whole number of at least 1"),
+        (("--max-images", 0), "max_images: expected a whole number of at least 1"),
         (("--crop", 4), "expected crops of at least 8x8 pixels"),
         (("--crop", 48, "--seed", 1), "expected at most 3,000 pixels on a page, found more after 2 images"),
         (("--images", "nowhere"), "nowhere: expected a folder of images"),

@@ -19,7 +19,7 @@ PARTS = [
 def reported(whole, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report") / "run"
     shutil.copytree(whole, folder)
-    printed = succeed("report", folder, "--assigner", "whitened", "--codebook", "kmeans", "--at-most", "2")
+    printed = succeed("report", folder, "--assigner", "whitened", "--codebook", "kmeans", "--max-images", "2")
     assert f"wrote {folder}/report.html, 0." in printed
     return folder
 

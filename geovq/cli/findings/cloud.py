@@ -73,7 +73,7 @@ def make_cloud(
     plan: Plan,
     progress: Callable[[int], None] = lambda count: None,
     *,
-    at_most: int = MOST_TOKENS,
+    max_tokens: int = MOST_TOKENS,
     seed: int = 0,
 ) -> Cloud:
     """The cloud of some tokens of images.
@@ -85,12 +85,12 @@ def make_cloud(
         images: (H, W, C), bytes, of sizes that it takes.
         plan: How much at once.
         progress: Called with the tokens done.
-        at_most: Number of tokens, drawn at random.
+        max_tokens: Number of tokens, drawn at random.
         seed: Of the draw.
     """
     grids = [encode_images(tokenizer.encoder, image[None], plan=plan)[0] for image in images]
     every = [(i, *at) for i, grid in enumerate(grids) for at in np.ndindex(grid.shape[:2])]
-    places = draw(np.array(every), at_most, seed)
+    places = draw(np.array(every), max_tokens, seed)
     merged = merge_duplicates(np.stack([grids[i][row, column] for i, row, column in places]))
     _, firsts = np.unique(merged.index, return_index=True)
     size = _CONTEXT if tokenizer.stride else None

@@ -42,14 +42,14 @@ class System(NamedTuple):
     """Empty for the autoencoder without tokens."""
 
 
-def crop_images(shards: Sequence[ImageShard], sizes: Sizes, side: int, at_most: int, seed: int) -> list[Shown]:
+def crop_images(shards: Sequence[ImageShard], sizes: Sizes, side: int, max_images: int, seed: int) -> list[Shown]:
     """Crops from the middle of images drawn at random, of sides that the stride divides.
 
     Args:
         shards: Of a corpus.
         sizes: What the tokenizer takes; where it takes one size alone, crops have it.
         side: Pixels of the height and the width at most.
-        at_most: Number of images.
+        max_images: Number of images.
         seed: Of the draw.
 
     Raises:
@@ -58,14 +58,14 @@ def crop_images(shards: Sequence[ImageShard], sizes: Sizes, side: int, at_most: 
     """
     check_whole("crop", side)
     found, pixels = [], 0
-    for record in sample_images(shards, at_most, seed):
+    for record in sample_images(shards, max_images, seed):
         assert record.image is not None  # those without are not drawn
         found.append(Shown(record.name, _crop(record.name, record.image, sizes, side)))
         pixels += found[-1].image[..., 0].size
         if pixels > MOST_PIXELS:
             raise InputError(
                 f"images: expected at most {MOST_PIXELS:,} pixels on a page, found more after {len(found):,} images; take fewer "
-                "with --at-most, or smaller crops with --crop."
+                "with --max-images, or smaller crops with --crop."
             )
     if not found:
         raise InputError("images: expected images that can be read, found none; check the folder.")

@@ -14,7 +14,7 @@ from geovq.cli.findings.windows import window_of
 from geovq.decoder.adapters import single
 from tests.reference import shortest_paths
 
-AT_MOST = 30
+MAX_TOKENS = 30
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,8 @@ def images():
 @pytest.fixture(scope="module")
 def cloud(tokenizer, images):
     done: list[int] = []
-    found = make_cloud(tokenizer, images, DEFAULT_PLAN, done.append, at_most=AT_MOST)
-    assert sum(done) == AT_MOST
+    found = make_cloud(tokenizer, images, DEFAULT_PLAN, done.append, max_tokens=MAX_TOKENS)
+    assert sum(done) == MAX_TOKENS
     return found
 
 
@@ -74,7 +74,7 @@ def test_paths_are_the_shortest_of_their_graph(cloud):
             nodes = films[name].nodes
             assert (nodes[0], nodes[-1]) == tuple(films[LINE].nodes)
             length = sum(weights[min(a, b), max(a, b)] for a, b in itertools.pairwise(nodes))
-            graph = np.full((AT_MOST, AT_MOST), np.inf)
+            graph = np.full((MAX_TOKENS, MAX_TOKENS), np.inf)
             for (a, b), weight in weights.items():
                 graph[a, b] = graph[b, a] = weight
             assert length == pytest.approx(shortest_paths(graph)[nodes[0], nodes[-1]], rel=1e-5)
