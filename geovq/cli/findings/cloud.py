@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from geovq.batching.plan import Plan
 from geovq.cli.findings.neighbours import EUCLIDEAN, PULLBACK
-from geovq.cli.findings.windows import own_metric, window_of
+from geovq.cli.findings.windows import own_metric, pixels_around, window_of
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import decode_latents, encode_images
 from geovq.geometry.measured import MeasuredTokens, connect_tokens, draw
@@ -32,6 +32,9 @@ LINE = "straight line"
 _CONTEXT = 5
 """Rows and columns of the grid around a token that are decoded, where grids may have any size."""
 
+_AROUND = 1
+"""Tokens around it that are shown."""
+
 _TAIL = 0.05
 """Part of the tokens that lie beyond either end of a route, along its direction."""
 
@@ -48,9 +51,9 @@ class Film(NamedTuple):
     nodes: Int[np.ndarray, " r"]
     """Tokens that it goes through, by their number in the cloud."""
     frames: Float[np.ndarray, "f H W C"]
-    """Images of it, as far from each other as they can be."""
+    """Images of it around the token that changes, each as far from the one before as the others are."""
     length: float
-    """By how much the image changes in all, in intensity."""
+    """By how much the whole window changes in all, in intensity."""
 
 
 class Cloud(NamedTuple):
@@ -153,5 +156,7 @@ def _film(
     images = decode_latents(tokenizer.decoder, grids, plan=plan)
     steps = np.linalg.norm(np.diff(images.reshape(len(images), -1), axis=0), axis=1)
     along = np.concatenate([[0], np.cumsum(steps)])
-    chosen = [int(np.abs(along - at).argmin()) for at in np.linspace(0, along[-1], _FRAMES)]
-    return Film(nodes, images[chosen], float(along[-1]))
+    chosen = [int(np.abs(along - length).argmin()) for length in np.linspace(0, along[-1], _FRAMES)]
+    sizes = zip(at, context.shape, images.shape[1:], strict=False)
+    rows, columns = (pixels_around(i, side, pixels // side, _AROUND) for i, side, pixels in list(sizes)[:2])
+    return Film(nodes, images[chosen][:, rows, columns], float(along[-1]))

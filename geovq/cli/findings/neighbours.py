@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 from jaxtyping import Float, Int
 
 from geovq.batching.plan import Plan
-from geovq.cli.findings.windows import Window, own_metric, window_of
+from geovq.cli.findings.windows import Window, own_metric, pixels_around, window_of
 from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import decode_latents
 from geovq.numerics.additive import sum_codes
@@ -138,7 +138,9 @@ def _answer(
     strides = [side // count for side, count in zip(image.shape, tokens.shape[:2], strict=False)]
     parts = (asked.window.rows, asked.window.columns)
     window = tuple(slice(part.start * by, part.stop * by) for part, by in zip(parts, strides, strict=True))
-    shown = tuple(_shown(i, side, by) for i, side, by in zip(asked.at, tokens.shape, strides, strict=False))
+    shown = tuple(
+        pixels_around(i, side, by, _AROUND) for i, side, by in zip(asked.at, tokens.shape, strides, strict=False)
+    )
     found = {}
     for (s, code), changed in zip(asked.pairs, decoded[1:], strict=True):
         other = restored.copy()
@@ -163,11 +165,6 @@ def _nearest(distances: Float[np.ndarray, " K"], own: int) -> Int[np.ndarray, " 
     """Codes by rising distance, without the token's own."""
     order = np.argsort(distances, kind="stable")
     return order[order != own][:NEAREST]
-
-
-def _shown(i: int, side: int, stride: int) -> slice:
-    """Pixels that are shown of a change of token i."""
-    return slice(max(0, i - _AROUND) * stride, min(side, i + _AROUND + 1) * stride)
 
 
 def _psnr(image: np.ndarray, other: np.ndarray) -> float:

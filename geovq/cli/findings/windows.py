@@ -29,6 +29,11 @@ def window_of(at: tuple[int, int], grid: tuple[int, int], size: int | None) -> W
     return Window(rows, columns, (at[0] - rows.start, at[1] - columns.start))
 
 
+def pixels_around(i: int, side: int, stride: int, around: int) -> slice:
+    """Pixels of token i of a side of a grid and of some tokens around it, as far as the grid goes."""
+    return slice(max(0, i - around) * stride, min(side, i + around + 1) * stride)
+
+
 @jax.jit
 def own_metric(
     decode: Partial, latents: Float[Array, "h w d"], row: Int[Array, ""], column: Int[Array, ""]

@@ -87,6 +87,7 @@ def test_films_of_a_route_begin_and_end_alike_and_a_line_is_no_shorter_than_its_
         for film in films.values():
             np.testing.assert_allclose(film.frames[[0, -1]], line[[0, -1]], atol=1e-6)
             assert film.length >= np.linalg.norm(line[-1] - line[0]) - 1e-5
+            assert film.frames.shape == line.shape
 
 
 def test_ends_lie_on_the_main_directions(rng):
