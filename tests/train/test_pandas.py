@@ -13,7 +13,7 @@ def test_results_and_logs_load_in_one_line_each(whole):
     pytest.importorskip("pandas", reason="pandas is not installed; pip install 'geovq[dev]'")
     text = PAGE.read_text()
     (block,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    (pivot,) = re.findall(r"`(scores\.pivot[^`]*)`", text)
+    (pivot,) = re.findall(r"`(scores\.query[^`]*)`", text)
     names: dict = {}
     exec(block.replace("runs/demo", str(whole)), names)
     rows = json.loads((whole / "results.json").read_text())["rows"]

@@ -157,6 +157,8 @@ def _film(
     steps = np.linalg.norm(np.diff(images.reshape(len(images), -1), axis=0), axis=1)
     along = np.concatenate([[0], np.cumsum(steps)])
     chosen = [int(np.abs(along - length).argmin()) for length in np.linspace(0, along[-1], _FRAMES)]
-    sizes = zip(at, context.shape, images.shape[1:], strict=False)
-    rows, columns = (pixels_around(i, side, pixels // side, _AROUND) for i, side, pixels in list(sizes)[:2])
+    rows, columns = (
+        pixels_around(i, side, pixels // side, _AROUND)
+        for i, side, pixels in zip(at, context.shape, images.shape[1:], strict=False)
+    )
     return Film(nodes, images[chosen][:, rows, columns], float(along[-1]))
