@@ -162,10 +162,10 @@ def cloud(
         for some, width in zip(np.array_split(edges[np.argsort(lengths, kind="stable")], 4), _EDGES, strict=True):
             ends = np.full((len(some), 3, 2), np.nan)  # a gap after each edge
             ends[:, :2] = points[some]
-            axis.plot(*ends.reshape(-1, 2).T, color=_INK, alpha=0.5, linewidth=width, zorder=1)
+            axis.plot(*ends.reshape(-1, 2).T, color=_INK, alpha=0.35, linewidth=width, zorder=1)
         nodes = axis.scatter(
             *points.T,
-            s=9,
+            s=14,
             c=np.clip(shade.values, low, classes[-1]),
             norm=norm,
             cmap=colours,
