@@ -140,7 +140,7 @@ def cloud(
     shade: Shade,
     edges: Int[np.ndarray, "e 2"],
     lengths: Float[np.ndarray, " e"],
-    paths: Sequence[Int[np.ndarray, " r"]],
+    paths: Sequence[Int[np.ndarray, " _"]],
 ) -> str:
     """A graph in the plane, with paths in it.
 

@@ -90,6 +90,16 @@ def test_films_of_a_route_begin_and_end_alike_and_a_line_is_no_shorter_than_its_
             assert film.frames.shape == line.shape
 
 
+def test_the_section_says_what_each_film_is(cloud):
+    routes = cloud_section(cloud).content["routes"]
+    assert [route["title"] for route in routes] == ["Path 1", "Path 2", "Path 3"]
+    for route, films in zip(routes, cloud.routes, strict=True):
+        for picture, film in zip(route["films"], (films[name] for name in (LINE, EUCLIDEAN, PULLBACK)), strict=True):
+            assert picture.alt.endswith(f"the image changes by {film.length:.3g} in all")
+            between = len(film.nodes) - 2
+            assert ("through" in picture.alt) == (between > 0)
+
+
 def test_ends_lie_on_the_main_directions(rng):
     latents = rng.normal(size=(100, 3)).astype(np.float32) * [10, 3, 1e-6]
     directions, parts = main_directions(latents)

@@ -15,12 +15,9 @@ NAMES = ("one", "two")
 
 @pytest.fixture
 def dataset(rng):
-    parts = [
-        part
-        for count in (30, 2, 5)
-        for part in (rng.integers(0, 256, (count, 4, 4, 1), dtype=np.uint8), np.zeros(count, np.int32))
-    ]
-    return Dataset(*parts, NAMES)
+    train, val, test = (rng.integers(0, 256, (count, 4, 4, 1), dtype=np.uint8) for count in (30, 2, 5))
+    labels = [np.zeros(len(part), np.int32) for part in (train, val, test)]
+    return Dataset(train, labels[0], val, labels[1], test, labels[2], NAMES)
 
 
 @pytest.fixture
