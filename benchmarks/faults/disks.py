@@ -1,0 +1,103 @@
+"""Full and read-only disks, in every work: one line, and with room again the same command ends with the same bits."""
+
+import errno
+import os
+import pathlib
+import resource
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable
+from typing import Literal
+
+from benchmarks.faults.going_on import compare, go_on
+from benchmarks.faults.programs import Finished, attempt, command_line, refusal
+from benchmarks.faults.trials import Trial
+from benchmarks.faults.watch import Seen, watching
+from benchmarks.faults.works import Place, Work, begin
+
+Disk = Literal["full", "read-only"]
+
+_SECONDS = 600
+"""After which a process is given up."""
+
+_GROWS = ("open", "os.mkdir", "os.link", "os.symlink")
+"""Operations that a full disk refuses."""
+
+
+def fails(disk: Disk, start: int) -> tuple[Seen, Callable[[], bool]]:
+    """What a disk does from its operation `start` on, and whether it did so."""
+    lock, count, failed = threading.Lock(), 0, False
+
+    def seen(event: str, path: pathlib.Path) -> None:
+        nonlocal count, failed
+        with lock:
+            count += 1
+            if count > start and (disk == "read-only" or event in _GROWS):
+                failed = True
+                number = errno.ENOSPC if disk == "full" else errno.EROFS
+                raise OSError(number, os.strerror(number), str(path))
+
+    return seen, lambda: failed
+
+
+def on_disk(work: Work, works: tuple[Work, ...], place: Place, disk: Disk, start: int) -> Trial | None:
+    """A work on a disk that fails from one of its operations on; then the same command on a good one.
+
+    Returns:
+        None where the work has fewer operations.
+    """
+    seen, failed = fails(disk, start)
+    with tempfile.TemporaryDirectory(dir=place.folder) as folder:
+        run = pathlib.Path(folder) / "run"
+        begin(work, works, place, run)
+        with watching(pathlib.Path(folder), seen):
+            found = attempt(work.program, *work.command(run, place.inputs))
+        if not failed():
+            return None
+        return _mended(work, place, run, found, f"the disk is {disk} from operation {start + 1} on")
+
+
+def on_read_only(work: Work, place: Place) -> Trial:
+    """A complete work on a read-only disk, which has nothing to write."""
+    seen, _ = fails("read-only", 0)
+    what = "complete, on a read-only disk"
+    with tempfile.TemporaryDirectory(dir=place.folder) as folder:
+        run = pathlib.Path(folder) / "run"
+        shutil.copytree(place.whole(work), run)
+        with watching(pathlib.Path(folder), seen):
+            found = attempt(work.program, *work.command(run, place.inputs))
+        return _mended(work, place, run, found, what)
+
+
+def with_limit(work: Work, works: tuple[Work, ...], place: Place, size: int) -> Trial:
+    """A work in a process that cannot write files larger than `size` bytes; then without that limit."""
+    with tempfile.TemporaryDirectory(dir=place.folder) as folder:
+        run = pathlib.Path(folder) / "run"
+        begin(work, works, place, run)
+        command = command_line(work.program, work.command(run, place.inputs))
+        environment = os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parents[2])}
+        ended = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            env=environment,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+        )
+        found = Finished(ended.returncode, ended.stdout, ended.stderr)
+        return _mended(work, place, run, found, f"no file can be larger than {size:,} bytes")
+
+
+def _mended(work: Work, place: Place, run: pathlib.Path, found: Finished, what: str) -> Trial:
+    """What became of a work on a bad disk, once it is mended."""
+    if found.returncode == 0:
+        return compare(work, place, run, what)
+    said = refusal(found.stderr)
+    if found.returncode != 2 or said is None:
+        return Trial(work.name, what, "anything else", f"status {found.returncode}: {found.stderr}")
+    after = go_on(work, place, run, what)
+    if after.outcome == "same":
+        return Trial(work.name, what, "refused", said)
+    return after._replace(outcome="anything else", said=f"{said}; on a good disk then: {after.said}")

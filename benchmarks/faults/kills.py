@@ -1,0 +1,156 @@
+"""Processes that are killed at random moments; the same command goes on, and ends with the same bits."""
+
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from benchmarks.faults.going_on import compare
+from benchmarks.faults.programs import command_line
+from benchmarks.faults.trials import Trial
+from benchmarks.faults.works import Place, Work, begin
+
+SECONDS = 600
+"""A process that takes longer than this is a failure."""
+
+SIGNALS = (signal.SIGKILL, signal.SIGTERM)
+
+_STOPPED = 130
+"""Status of a geovq command that was asked to stop and has said how far it came."""
+
+_ASKED = 128
+"""To which other programs add the signal."""
+
+
+class Ended(NamedTuple):
+    """How a process ended that was killed, or had ended before."""
+
+    returncode: int
+    said: str
+
+
+def kill(process: subprocess.Popen, at_work: Callable[[], bool] | None, after: float, number: signal.Signals) -> Ended:
+    """Sends a signal to a process and waits for its end.
+
+    Args:
+        process: With pipes for what it says.
+        at_work: Asked until it is true; None to count from the start.
+        after: Seconds from then on.
+        number: The signal.
+
+    Raises:
+        TimeoutError: It was not at work in time.
+    """
+    if at_work is not None:
+        deadline = time.monotonic() + SECONDS
+        while not at_work() and process.poll() is None:
+            if time.monotonic() > deadline:
+                process.kill()
+                raise TimeoutError("expected a process at work, found one that waits")
+            time.sleep(0.01)
+    time.sleep(after)
+    process.send_signal(number)
+    printed, said = process.communicate(timeout=SECONDS)
+    return Ended(process.returncode, f"{printed}{said}")
+
+
+def was_killed(ended: Ended) -> bool:
+    """Whether the signal ended the process, at once or after it had saved, and not an error of its own."""
+    return "Traceback" not in ended.said and ended.returncode in (
+        _STOPPED,
+        *(-number for number in SIGNALS),
+        *(_ASKED + number for number in SIGNALS),
+    )
+
+
+def kill_often(work: Work, works: tuple[Work, ...], place: Place, kills: int, seed: int) -> list[Trial]:
+    """Kills a work's command again and again; each time that it has ended well, its folder is compared and it begins anew.
+
+    Args:
+        work: The work.
+        works: All works.
+        place: Where they are.
+        kills: How often.
+        seed: Of moments and signals.
+    """
+    dice, trials, waiting = random.Random(seed), [], []
+    with tempfile.TemporaryDirectory(dir=place.folder) as folder:
+        cache = _own_cache(pathlib.Path(folder))
+        run, seconds = pathlib.Path(folder) / "run", _seconds(work, works, place, pathlib.Path(folder), cache)
+        while len(trials) + len(waiting) < kills or waiting:
+            if not run.exists():
+                begin(work, works, place, run)
+            last = len(trials) + len(waiting) == kills
+            process, began = _start(work, place, run, cache), time.time()
+            number = dice.choice(SIGNALS)
+            early, after = dice.random() < 0.2, dice.uniform(0, 0.6) * seconds[1]
+            what = f"{number.name} {after:.2f} s after {'the start' if early else 'the first file'}"
+            if last:
+                printed, said = process.communicate(timeout=SECONDS)
+                ended = Ended(process.returncode, f"{printed}{said}")
+            elif early:
+                ended = kill(process, None, dice.random() * seconds[0], number)
+            else:
+                ended = kill(process, lambda run=run, began=began: _changed(run, began), after, number)
+            if ended.returncode == 0:
+                found = compare(work, place, run, "")
+                trials += [Trial(work.name, each, found.outcome, found.said) for each in waiting]
+                waiting = []
+                shutil.rmtree(run)
+            elif not last and was_killed(ended):
+                waiting.append(what)
+            else:
+                said = f"status {ended.returncode}: {ended.said}"
+                trials += [Trial(work.name, each, "anything else", said) for each in [*waiting, what]]
+                waiting = []
+                shutil.rmtree(run)
+    return trials[:kills]
+
+
+def _own_cache(folder: pathlib.Path) -> pathlib.Path:
+    """A cache of compiled functions with what the environment's has, because a kill may leave half an entry."""
+    cache, shared = folder / "compiled", os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if shared and pathlib.Path(shared).is_dir():
+        shutil.copytree(shared, cache, copy_function=os.link)
+    return cache
+
+
+def _seconds(
+    work: Work, works: tuple[Work, ...], place: Place, folder: pathlib.Path, cache: pathlib.Path
+) -> tuple[float, float]:
+    """Seconds until a work's process writes its first file, and from then on."""
+    run = folder / "timed"
+    begin(work, works, place, run)
+    began, process, first = time.time(), _start(work, place, run, cache), None
+    while process.poll() is None:
+        first = time.time() if first is None and _changed(run, began) else first
+        time.sleep(0.01)
+    ended = time.time()
+    process.communicate(timeout=SECONDS)
+    shutil.rmtree(run)
+    first = ended if first is None else first
+    return first - began, ended - first
+
+
+def _changed(folder: pathlib.Path, since: float) -> bool:
+    """Whether a file below a folder is younger."""
+    try:
+        return any(path.stat().st_mtime > since for path in folder.rglob("*") if path.is_file())
+    except FileNotFoundError:  # it was renamed meanwhile
+        return True
+
+
+def _start(work: Work, place: Place, run: pathlib.Path, cache: pathlib.Path) -> subprocess.Popen:
+    environment = os.environ | {
+        "PYTHONPATH": str(pathlib.Path(__file__).parents[2]),
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    command = command_line(work.program, work.command(run, place.inputs))
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)

@@ -1,0 +1,362 @@
+"""Readers of every kind of file, each with a good file of its kind."""
+
+import functools
+import gzip
+import hashlib
+import io
+import json
+import pathlib
+import struct
+import tarfile
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from unittest import mock
+
+import jax.numpy as jnp
+import numpy as np
+import PIL.Image
+from flax import nnx
+from jax.tree_util import Partial
+
+from benchmarks.faults.spoiling import spoil_arrays, spoil_bytes, spoil_gzip, spoil_json, spoil_safetensors, spoil_text
+from geovq.assignment.amortised import Amortised
+from geovq.assignment.base import Codebook
+from geovq.assignment.clusters import ImageClusters
+from geovq.assignment.geodesic import Geodesic
+from geovq.corpus import token_shards
+from geovq.corpus.pixels import read_image
+from geovq.corpus.records import read_records
+from geovq.corpus.sources import open_images
+from geovq.corpus.token_folder import open_tokens
+from geovq.geometry.placed_codes import CodeField
+from geovq.models.autoencoder_kl import AutoencoderKL
+from geovq.models.autoencoders import load_autoencoder
+from geovq.models.config import AutoencoderKLConfig, TinyAutoencoderConfig
+from geovq.models.pretrained import CONFIG, WEIGHTS
+from geovq.models.tiny_autoencoder import TinyAutoencoder
+from geovq.storage import digest, load_arrays, read_json, read_record, save_arrays, write_record, write_results
+from geovq.tokenizer.checks import as_codebook
+from geovq.tokenizer.file import Stored, load_tokenizer, save_tokenizer
+from geovq.tokenizer.fingerprint import check_fingerprint
+from geovq.tokenizer.fitting import measure
+from geovq.tokenizer.measured import Measured
+from geovq.validation import InputError
+from train.config.options import Config
+from train.data import datasets
+from train.loop.log import append, truncate
+from train.run.checkpoint import Checkpoints
+from train.run.folder import Run
+from train.run.options_file import save_config, stored_config
+
+Spoil = Callable[[np.random.Generator, pathlib.Path], None]
+
+FINGERPRINT = {"image": np.full((1, 2, 2, 1), 0.5, np.float32), "latents": np.zeros((1, 1, 1, 2), np.float32)}
+CODEBOOK = Codebook(np.arange(6, dtype=np.float32).reshape(1, 3, 2), np.ones((1, 1, 2, 2), np.float32))
+CROPS = np.random.default_rng(0).integers(20, 240, (50, 2, 4, 1), dtype=np.uint8)
+
+FIELD = CodeField(
+    np.zeros((5, 2), np.float32),
+    np.ones((5, 2, 2), np.float32),
+    np.array([0, 1, 2, 3, 0]),
+    np.array([1, 1, 1, np.inf, 1], np.float32),
+    num_neighbours=2,
+)
+CLUSTERS = ImageClusters(
+    np.zeros((2, 1, 2), np.float32),
+    np.zeros((2, 1, 2, 1, 2), np.float32),
+    np.zeros((1, 2, 2), np.float32),
+    np.zeros((1, 2, 2), np.float32),
+    CODEBOOK.codes,
+)
+
+
+class Reader(NamedTuple):
+    """A reader of one kind of file."""
+
+    write: Callable[[pathlib.Path], pathlib.Path]
+    """Writes a good file into a folder, with what else it needs, and says which it is; of `FOLDERS`, a folder of them."""
+    spoil: Spoil
+    """Spoils the file as a stranger could: what carries a checksum gets the right one."""
+    read: Callable[[pathlib.Path], Any]
+    sealed: bool = True
+    """Whether every change of its bytes has to be noticed: by its own checksum, or by one that we keep of it."""
+
+
+def by_bytes(spoil: Callable[[np.random.Generator, bytes], bytes]) -> Spoil:
+    """A file that is spoiled by its bytes alone."""
+
+    def spoiled(rng: np.random.Generator, path: pathlib.Path) -> None:
+        path.write_bytes(spoil(rng, path.read_bytes()))
+
+    return spoiled
+
+
+def _reseal(rng: np.random.Generator, path: pathlib.Path) -> None:
+    """Spoils arrays or meta of an archive, under their right checksum; or its bytes."""
+    how = int(rng.integers(5))
+    if how == 0:
+        path.write_bytes(spoil_bytes(rng, path.read_bytes()))
+        return
+    arrays, meta = load_arrays(path)
+    if how < 3:
+        arrays = spoil_arrays(rng, arrays)
+    else:
+        changed = spoil_json(rng, meta)
+        meta = changed if isinstance(changed, dict) else meta
+    save_arrays(path, arrays, meta)
+
+
+def _tokenizer(assigner: Any) -> Callable[[pathlib.Path], pathlib.Path]:
+    def write(folder: pathlib.Path) -> pathlib.Path:
+        save_tokenizer(folder / "t.npz", CODEBOOK, assigner, (2, 2, 1), FINGERPRINT, _scaled(np.ones(2)))
+        return folder / "t.npz"
+
+    return write
+
+
+def _scaled(parameters: np.ndarray) -> Partial:
+    return Partial(lambda scale, z: z * scale.sum(), parameters)
+
+
+def _read_tokenizer(path: pathlib.Path) -> Stored:
+    found = load_tokenizer(path, _scaled(np.zeros(2)))
+    assert as_codebook(found.codebook).codes.shape[-1] == found.codebook.position_metrics.shape[-1]
+    check_fingerprint(FINGERPRINT, found.fingerprint, str(path), "load the VAE that the tokenizer was fitted to")
+    return found
+
+
+@functools.cache
+def _model(kind: str) -> TinyAutoencoder | AutoencoderKL:
+    if kind == "tiny":
+        config = TinyAutoencoderConfig(4, 4, (1, 1, 2), (2, 1, 1), scaling_factor=0.5, shift_factor=0.25)
+        return TinyAutoencoder(config, rngs=nnx.Rngs(0))
+    return AutoencoderKL(AutoencoderKLConfig((4, 8), 1, 3, 2), rngs=nnx.Rngs(0))
+
+
+def _weights(kind: str, spoiled: str) -> Callable[[pathlib.Path], pathlib.Path]:
+    def write(folder: pathlib.Path) -> pathlib.Path:
+        _model(kind).save_pretrained(folder)
+        return folder / spoiled
+
+    return write
+
+
+def _written(name: str, content: Callable[[], bytes]) -> Callable[[pathlib.Path], pathlib.Path]:
+    def write(folder: pathlib.Path) -> pathlib.Path:
+        (folder / name).write_bytes(content())
+        return folder / name
+
+    return write
+
+
+def _picture(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+_IDX_SHAPES = ((5100, 28, 28), (5100,), (4, 28, 28), (4,))
+"""Of training images and labels, more than the 5,000 that are held out, and of test images and labels."""
+
+
+def _idx(shape: tuple[int, ...]) -> bytes:
+    return bytes([0, 0, 8, len(shape)]) + b"".join(struct.pack(">i", n) for n in shape) + bytes(np.prod(shape))
+
+
+def _idx_files(folder: pathlib.Path) -> pathlib.Path:
+    files = list(datasets.SOURCES["mnist"].files)
+    for name, shape in zip(files, _IDX_SHAPES, strict=True):
+        (folder / f"{name}.gz").write_bytes(gzip.compress(_idx(shape), mtime=0))
+    return folder / f"{files[0]}.gz"
+
+
+def _read_idx(path: pathlib.Path) -> datasets.Dataset:
+    """As the official files, which have other checksums."""
+    source = datasets.SOURCES["mnist"]
+    shas = [hashlib.sha256(_idx(shape)).hexdigest() for shape in _IDX_SHAPES]
+    ours = source._replace(files=dict(zip(source.files, shas, strict=True)))
+    with mock.patch.dict(datasets.SOURCES, {"mnist": ours}):
+        return datasets.load("mnist", path.parent)
+
+
+def _measurements(folder: pathlib.Path) -> pathlib.Path:
+    _measured().save(folder / "m.npz")
+    return folder / "m.npz"
+
+
+@functools.cache
+def _measured() -> Measured:
+    return measure(_encode, _decode, CROPS, statistics="graph", num_neighbours=4, seed=3)
+
+
+def _encode(images: Any) -> Any:
+    """Mean and contrast of each half: (n, 1, 2, 2) latents of (n, 2, 4, 1) images."""
+    rows = images.reshape(-1, 2, 2, 2).mean(axis=3)
+    return jnp.stack([rows.mean(axis=1), rows[:, 0] - rows[:, 1]], axis=-1)[:, None]
+
+
+def _decode(latents: Any) -> Any:
+    """Each latent makes both rows of its half; squared, so that the metric is not constant."""
+    mean, contrast = latents[:, 0, :, :1], latents[:, 0, :, 1:]
+    rows = jnp.concatenate([mean**2 + contrast / 2, mean**2 - contrast / 2], axis=2)
+    return jnp.repeat(rows.swapaxes(1, 2), 2, axis=2)[..., None]
+
+
+def _results(folder: pathlib.Path) -> pathlib.Path:
+    write_results(folder / "r.json", {"seeds": [1], "command": "x"}, [{"score": "psnr", "value": 1.5}])
+    return folder / "r.json"
+
+
+def _options(folder: pathlib.Path) -> pathlib.Path:
+    save_config(folder, Config())
+    return folder / "config.json"
+
+
+def _stage(folder: pathlib.Path) -> pathlib.Path:
+    Run(folder, Config()).begin("vae", ("data", "vae"), {})
+    (folder / "config.json").unlink()
+    return folder / "vae/stage.json"
+
+
+def _record(folder: pathlib.Path) -> pathlib.Path:
+    write_record(folder / "r.json", {"options": {"vae": {"epochs": 3}}, "outputs": None})
+    return folder / "r.json"
+
+
+_LOG_ROWS: list[dict[str, float]] = [{"epoch": epoch, "step": epoch, "train_loss": 1 / epoch} for epoch in (1, 2, 3)]
+
+
+def _log(folder: pathlib.Path) -> pathlib.Path:
+    for row in _LOG_ROWS:
+        append(folder / "metrics.jsonl", row)
+    return folder / "metrics.jsonl"
+
+
+def _read_log(path: pathlib.Path) -> list[str]:
+    """Refuses a log of which a line is left out: the program goes on with the others."""
+    truncate(path, 3)
+    lines = path.read_text().splitlines()
+    whole = [json.dumps({**row, "sha256": digest({}, row)}) for row in _LOG_ROWS]
+    if len(lines) < 3 and all(line in whole for line in lines):
+        raise InputError(f"{path}: expected lines of their sha256, found others, which are left out.")
+    return lines
+
+
+def _image_reader(kind: str) -> Reader:
+    return Reader(_written(f"i.{kind}", lambda: _picture(kind)), by_bytes(spoil_bytes), read_image, sealed=False)
+
+
+def _corpus(kind: str) -> Callable[[pathlib.Path], pathlib.Path]:
+    pixels = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+
+    def write(folder: pathlib.Path) -> pathlib.Path:
+        path = folder / f"c.{kind}"
+        if kind == "npy":
+            np.save(path, pixels)
+        elif kind == "npz":
+            np.savez(path, images=pixels, labels=np.arange(3))
+        else:
+            with tarfile.open(path, "w") as file:
+                for i in range(3):
+                    data = _picture("png")
+                    member = tarfile.TarInfo(f"{i}.png")
+                    member.size = len(data)
+                    file.addfile(member, io.BytesIO(data))
+        return path
+
+    return write
+
+
+def _read_corpus(path: pathlib.Path) -> list[Any]:
+    """All images; one that cannot be read is refused here as `geovq encode` names it."""
+    found = [record for shard in open_images(path) for record in read_records(shard)]
+    for record in found:
+        if record.image is None:
+            raise InputError(record.error)
+    return found
+
+
+def _corpus_reader(kind: str) -> Reader:
+    return Reader(_corpus(kind), by_bytes(spoil_bytes), _read_corpus, sealed=False)
+
+
+READERS: dict[str, Reader] = {
+    "arrays": Reader(_measurements, by_bytes(spoil_bytes), load_arrays),
+    "tokenizer, geodesic": Reader(_tokenizer(Geodesic(field=FIELD)), _reseal, _read_tokenizer),
+    "tokenizer, amortised": Reader(_tokenizer(Amortised(clusters=CLUSTERS)), _reseal, _read_tokenizer),
+    "measured": Reader(_measurements, _reseal, Measured.load),
+    "TAESD, weights": Reader(
+        _weights("tiny", WEIGHTS),
+        by_bytes(spoil_safetensors),
+        lambda path: load_autoencoder(path.parent),
+        sealed=False,
+    ),
+    "TAESD, config": Reader(
+        _weights("tiny", CONFIG), by_bytes(spoil_text), lambda path: load_autoencoder(path.parent), sealed=False
+    ),
+    "AutoencoderKL, config": Reader(
+        _weights("kl", CONFIG),
+        by_bytes(spoil_text),
+        lambda path: AutoencoderKL.from_pretrained(path.parent),
+        sealed=False,
+    ),
+    "IDX": Reader(_idx_files, by_bytes(spoil_gzip), _read_idx),
+    "JSON": Reader(_results, by_bytes(spoil_text), read_json, sealed=False),
+    "results": Reader(_results, by_bytes(spoil_text), read_record),
+    "options": Reader(_options, by_bytes(spoil_text), lambda path: stored_config(path.parent)),
+    "stage": Reader(_stage, by_bytes(spoil_text), lambda path: stored_config(path.parents[1])),
+    "log": Reader(_log, by_bytes(spoil_bytes), _read_log),
+    "record": Reader(_record, by_bytes(spoil_text), read_record),
+    **{f"{kind} image": _image_reader(kind) for kind in ("png", "jpeg", "webp")},
+    **{f"{kind} of images": _corpus_reader(kind) for kind in ("npy", "npz", "tar")},
+}
+"""Files. Those of a corpus need grain."""
+
+
+def _tokens(folder: pathlib.Path) -> pathlib.Path:
+    header = token_shards.Header("tokenizer", "Whitened()", 300, 1, "images", 2)
+    path, rng = folder / "tokens", np.random.default_rng(2)
+    token_shards.begin(path, header)
+    for number in range(2):
+        grids = [rng.integers(0, 300, (2, 3)).astype(np.int32) for _ in range(2)]
+        shard = token_shards.Shard([f"{number}a.png", f"{number}b.png"], grids, [(16, 24)] * 2, ["a", "b"], [])
+        token_shards.write_shard(path, number, header, shard)
+    token_shards.finish(path)
+    return path
+
+
+def _read_tokens(path: pathlib.Path) -> list[Any]:
+    found = open_tokens(path)
+    found.verify()
+    return [found.header, list(found)]
+
+
+def _checkpoint(folder: pathlib.Path) -> pathlib.Path:
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        checkpoints.save(1, {"a": np.arange(12, dtype=np.float32), "b": {"c": np.ones((3, 4), np.float64)}})
+    return folder / "checkpoints"
+
+
+def _read_checkpoint(path: pathlib.Path) -> Any:
+    import warnings
+
+    like = {"a": np.zeros(12, np.float32), "b": {"c": np.zeros((3, 4), np.float64)}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they name a damaged step, as the error does
+        with Checkpoints(path) as checkpoints:
+            found = checkpoints.restore(like)
+    if found is None:
+        raise InputError(f"{path}: expected a checkpoint, found none.")
+    return found
+
+
+def _in_folder(rng: np.random.Generator, path: pathlib.Path) -> None:
+    files = sorted(each for each in path.rglob("*") if each.is_file())
+    by_bytes(spoil_bytes)(rng, files[int(rng.integers(len(files)))])
+
+
+FOLDERS: dict[str, Reader] = {
+    "tokens": Reader(_tokens, _in_folder, _read_tokens),
+    "checkpoint": Reader(_checkpoint, _in_folder, _read_checkpoint),
+}
+"""Folders of files that belong together; any of them is spoiled."""

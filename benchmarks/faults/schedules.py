@@ -1,0 +1,62 @@
+"""How much of benchmarks.faults is tried."""
+
+import dataclasses
+from typing import Literal
+
+from benchmarks.faults.works import CORPUS, SMOKE, STAGES, Work
+
+ScheduleName = Literal["full", "smoke"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How many faults of each class."""
+
+    works: tuple[Work, ...]
+    """What they are tried on, in an order in which each finds what it needs."""
+    every: int
+    """Of the copies at file operations, one of so many is gone on with."""
+    kills: int
+    """Of processes, for each work."""
+    corruptions: int
+    """For each kind of file."""
+    kinds: tuple[str, ...] | None
+    """Kinds of files; None for all."""
+    runs: int
+    """Damaged folders of each work."""
+    lines: int
+    """Wrong command lines."""
+    processes: int
+    """Of those, so many are started as processes, too."""
+    starts: tuple[int, ...]
+    """Operations from which on disks fail."""
+    limits: tuple[int, ...]
+    """Bytes of the largest file that a process can write."""
+
+
+SCHEDULES: dict[ScheduleName, Schedule] = {
+    "full": Schedule(
+        works=(*STAGES, *CORPUS),
+        every=1,
+        kills=8,
+        corruptions=96,
+        kinds=None,
+        runs=24,
+        lines=400,
+        processes=30,
+        starts=(0, 1, 2, 4, 8, 16, 32, 64, 128),
+        limits=(1_000, 20_000),
+    ),
+    "smoke": Schedule(
+        works=SMOKE,
+        every=40,
+        kills=1,
+        corruptions=6,
+        kinds=("record", "options", "png image"),
+        runs=1,
+        lines=12,
+        processes=1,
+        starts=(0, 5),
+        limits=(),
+    ),
+}
