@@ -1,48 +1,21 @@
 """The project's programs as a user sees them: most are called in the tests' process, because to start one takes seconds."""
 
-import contextlib
-import importlib
-import io
 import pathlib
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from typing import NamedTuple
-from unittest import mock
 
-from train.run.command_line import run_program
+from benchmarks.faults.programs import Finished, call
 
 _SECONDS = 300
 """A process that takes longer than this is a failure."""
 
 
-class Finished(NamedTuple):
-    """How a program ended."""
-
-    returncode: object
-    stdout: str
-    stderr: str
-
-
 def program(name: str, *flags: str) -> Finished:
     """Runs `python -m train.NAME FLAGS` in this process, without huge pages."""
-    module = importlib.import_module(f"train.{name}")
-    printed, said = io.StringIO(), io.StringIO()
-    with (
-        mock.patch.object(sys, "argv", [module.__file__, *flags]),
-        mock.patch.object(sys, "unraisablehook", sys.unraisablehook),
-        mock.patch("train.run.command_line.use_huge_pages"),
-        contextlib.redirect_stdout(printed),
-        contextlib.redirect_stderr(said),
-    ):
-        try:
-            run_program(module.main)
-            code: object = 0
-        except SystemExit as ended:
-            code = ended.code
-    return Finished(code, printed.getvalue(), said.getvalue())
+    return call(f"train.{name}", *flags)
 
 
 def process(name: str, *flags: str) -> Finished:

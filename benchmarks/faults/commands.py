@@ -9,14 +9,14 @@ import subprocess
 import tempfile
 import types
 import typing
-from collections.abc import Iterator
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
 from benchmarks.faults.programs import GEOVQ, Finished, attempt, command_line, refusal
 from benchmarks.faults.trials import Trial
-from benchmarks.faults.works import STAGES, Place
+from benchmarks.faults.works import STAGES, Place, Work
 from train.config.options import Config
 from train.config.ranges import Range
 
@@ -86,13 +86,7 @@ _GEOVQ = {
 }
 """Right words of every command of geovq."""
 
-_WRONG_FILES = {
-    "nothing there": "{scratch}/nowhere",
-    "an empty file": "{scratch}/empty",
-    "a text": "{scratch}/text.npz",
-    "an empty folder": "{scratch}/folder",
-    "a picture": "{inputs}/images/0.png",
-}
+_WRONG_FILES = ("{scratch}/nowhere", "{scratch}/empty", "{scratch}/text.npz", "{scratch}/folder")
 """What may stand where a program reads something else."""
 
 _BAD_NUMBERS = {
@@ -101,6 +95,10 @@ _BAD_NUMBERS = {
     "report": ("--at-most", "--crop", "--seed"),
 }
 """Whole numbers that geovq takes."""
+
+
+_AT_MOST = {"fit": (), "score": ("--at-most",), "report": ("--at-most", "--crop")}
+"""Those of them that may be as large as one likes."""
 
 
 class Line(NamedTuple):
@@ -118,9 +116,16 @@ def all_lines() -> list[Line]:
     return [*_of_train(), *_of_geovq(), *_of_benchmarks()]
 
 
-def chosen(number: int, seed: int = 0) -> list[Line]:
-    """So many of them, drawn at random, of every program as many as possible."""
-    rng, lines = np.random.default_rng(seed), all_lines()
+def chosen(number: int, works: Sequence[Work] = STAGES, seed: int = 0) -> list[Line]:
+    """So many of them, drawn at random, of every program as many as possible.
+
+    Args:
+        number: Of command lines.
+        works: Those that are there; programs that need another one are left out.
+        seed: Of the draw.
+    """
+    made = {None, *(work.name for work in works)}
+    rng, lines = np.random.default_rng(seed), [line for line in all_lines() if _NEEDED.get(line.program) in made]
     turns: dict[str, int] = {}
     ranked = []
     for index in rng.permutation(len(lines)):
@@ -188,7 +193,7 @@ def _of_geovq() -> Iterator[Line]:
         yield Line(GEOVQ, (command,), "required")
         for i, word in enumerate(words):
             if word.startswith("{inputs}"):
-                for wrong in _WRONG_FILES.values():
+                for wrong in _WRONG_FILES if word.endswith("/images") else (*_WRONG_FILES, "{inputs}/images/0.png"):
                     yield Line(GEOVQ, (*words[:i], wrong, *words[i + 1 :]), wrong.rsplit("/", 1)[1])
             if word.startswith("{out}"):
                 yield Line(GEOVQ, (*words[:i], "{scratch}/empty/x", *words[i + 1 :]), "empty")
@@ -196,7 +201,8 @@ def _of_geovq() -> Iterator[Line]:
                 yield Line(GEOVQ, (*words[:i], taken, *words[i + 1 :]), taken.rsplit("/", 1)[1])
         for flag in _BAD_NUMBERS.get(command, ()):
             for number in ("x", "1.5", "-1", "1e3", "", "9" * 400):
-                yield Line(GEOVQ, (*words, flag, number), flag.strip("-").replace("-", "_"))
+                if flag not in _AT_MOST[command] or not number.startswith("9"):
+                    yield Line(GEOVQ, (*words, flag, number), flag.strip("-").replace("-", "_"))
         if command not in ("export", "info"):
             for memory in ("x", "nan", "0", "-2", "inf"):
                 yield Line(GEOVQ, (*words, "--memory", memory), "memory")
@@ -257,11 +263,12 @@ def _judge(line: Line, what: str, found: Finished) -> Trial:
 
 
 def _of_parser(found: Finished) -> str | None:
-    """What argparse or tyro says: a usage, and one error below it or in a frame."""
-    said: Any = found.stderr or found.stdout
-    if "Traceback" in said:
-        return None
+    """What argparse says, a usage and one error below it; or tyro, an error in a frame."""
+    said = found.stderr or found.stdout
     lines = said.strip().splitlines()
-    if lines and ": error: " in lines[-1] and said.startswith("usage:"):
+    if "Traceback" in said or not lines:
+        return None
+    if said.startswith("usage:") and ": error: " in lines[-1]:
         return lines[-1]
-    return " ".join(lines) if (lines and "Parsing error" in said) or "Unrecognized" in said else None
+    framed = " ".join(line.strip("|│─╭╮╰╯+- ") for line in lines)
+    return framed if "For full helptext" in framed else None

@@ -109,7 +109,8 @@ def _operations(work: Work, schedule: Schedule, place: Place, workers: Workers) 
 
 
 def _killed(schedule: Schedule, place: Place, workers: Workers) -> list[Trial]:
-    calls = [(work, schedule.works, place, schedule.kills, seed) for seed, work in enumerate(schedule.works)]
+    works = schedule.works if schedule.kills else ()
+    calls = [(work, schedule.works, place, schedule.kills, seed) for seed, work in enumerate(works)]
     return [trial for trials in workers.map(kills.kill_often, calls) for trial in trials]
 
 
@@ -129,9 +130,9 @@ def _runs(schedule: Schedule, place: Place, workers: Workers) -> list[Trial]:
 
 
 def _lines(schedule: Schedule, place: Place, workers: Workers) -> list[Trial]:
-    lines = commands.chosen(schedule.lines)
+    lines = commands.chosen(schedule.lines, schedule.works)
     calls = [(place, line, False) for line in lines]
-    calls += [(place, line, True) for line in commands.chosen(schedule.processes, seed=1)]
+    calls += [(place, line, True) for line in commands.chosen(schedule.processes, schedule.works, seed=1)]
     return workers.map(commands.try_line, calls)
 
 

@@ -54,6 +54,8 @@ def _main_of(program: str) -> tuple[Callable[[], None], str]:
     if program == GEOVQ:
         return importlib.import_module("geovq.cli.program").main, GEOVQ
     module: Any = importlib.import_module(program)
+    if hasattr(module, "__path__"):
+        module = importlib.import_module(f"{program}.__main__")
     return lambda: run_program(module.main), module.__file__
 
 

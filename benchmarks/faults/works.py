@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.faults.programs import GEOVQ, Finished, attempt
 from geovq.storage import digest, read_record, stored_digest
 from geovq.validation import InputError
+from train.run.fingerprint import fingerprint
 
 
 class Work(NamedTuple):
@@ -188,7 +189,9 @@ def _succeed(found: Finished) -> None:
 
 
 def content(folder: pathlib.Path) -> dict[str, str]:
-    """What a folder says, by path: of arrays, records and checkpoints their content, without times; of other files every byte.
+    """What a folder says, by path: of arrays and records their content, without times; of other files every byte.
+
+    Of checkpoints the best parameters count: an older step may remain whose removal was interrupted.
 
     Raises:
         InputError: A damaged file.
@@ -197,17 +200,10 @@ def content(folder: pathlib.Path) -> dict[str, str]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.name == "checkpoints" and path.is_dir():
-            found[name] = _of_checkpoints(path)
+            found[name] = fingerprint(path)
         elif path.is_file() and "checkpoints" not in path.relative_to(folder).parts[:-1] and path.name != ".lock":
             found[name] = _of_file(path)
     return found
-
-
-def _of_checkpoints(folder: pathlib.Path) -> str:
-    from train.run.fingerprint import fingerprint
-
-    steps = sorted(path.name for path in folder.iterdir())
-    return f"{', '.join(steps)}: {fingerprint(folder)}"
 
 
 def _of_file(path: pathlib.Path) -> str:

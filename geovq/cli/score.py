@@ -21,11 +21,13 @@ from geovq.scores.reconstruction import lpips, psnr, ssim
 from geovq.tokenizer.file import describe_assigner
 from geovq.tokenizer.images import as_pixels
 from geovq.tokenizer.tokenizer import Tokenizer
-from geovq.validation import InputError, check_images
+from geovq.validation import InputError, check_images, check_seed, check_whole
 
 
 def run(options: argparse.Namespace) -> None:
     """Prints means over images, with tokens and with the autoencoder alone."""
+    check_whole("at_most", options.at_most)
+    check_seed(options.seed)
     shards = open_images(options.images)
     (tokenizer, _), plan = load(options), plan_of(options)
     scores = {"PSNR dB": psnr, "SSIM": ssim}

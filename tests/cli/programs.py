@@ -1,15 +1,11 @@
 """The program `geovq` as a user sees it: called in the tests' process, because to start one takes seconds; or started."""
 
-import contextlib
-import io
 import os
 import pathlib
 import subprocess
 import sys
-from unittest import mock
 
-from geovq.cli.program import main
-from tests.programs import Finished
+from benchmarks.faults.programs import Finished, call
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -18,18 +14,7 @@ COMMAND = [sys.executable, "-m", "geovq.cli.program"]
 
 def geovq(*words: object) -> Finished:
     """Runs the program in this process."""
-    printed, said = io.StringIO(), io.StringIO()
-    with (
-        mock.patch.object(sys, "argv", ["geovq", *map(str, words)]),
-        contextlib.redirect_stdout(printed),
-        contextlib.redirect_stderr(said),
-    ):
-        try:
-            main()
-            code: object = 0
-        except SystemExit as ended:
-            code = ended.code
-    return Finished(code, printed.getvalue(), said.getvalue())
+    return call("geovq", *words)
 
 
 def start(*words: object) -> subprocess.Popen:
