@@ -29,6 +29,9 @@ _UNFINISHED = ".tmp"
 _META = "__meta__"
 _SHA256 = "sha256"
 
+_DIGITS = 64
+"""Of a checksum."""
+
 _REGISTERED = 2
 """What NumPy's `isbuiltin` says of a dtype that another package has registered, such as bfloat16."""
 
@@ -228,8 +231,11 @@ def read_record(path: str | os.PathLike) -> dict[str, Any]:
     values, remedy = read_json(path), "restore it from a copy, or remove it and run the step that writes it"
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a JSON object, found {type(values).__name__}; {remedy}.")
-    sha = values.pop(_SHA256, None)
-    if sha is not None and sha != digest({}, values):
+    sha, last = values.pop(_SHA256, None), next(reversed(values.values()), None)
+    renamed = (
+        sha is None and isinstance(last, str) and len(last) == _DIGITS
+    )  # what wrote the file put the checksum last
+    if renamed or (sha is not None and sha != digest({}, values)):
         raise InputError(f"{path}: expected content of its sha256, found that it was changed; {remedy}.")
     return values
 

@@ -11,9 +11,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from benchmarks.faults.readers import READERS, Reader
+from benchmarks.faults.corruptions import corrupt_files
+from benchmarks.faults.readers import FOLDERS, READERS, Reader
 from benchmarks.faults.spoiling import NESTED, refused
 from geovq.storage import MOST_JSON, load_arrays
+from tests.typechecker import annotations_off
 from train.data import datasets
 
 pytest.importorskip("grain")
@@ -39,6 +41,15 @@ def fuzz(reader: Reader, folder: pathlib.Path, seeds: range) -> list[str]:
 def test_spoiled_files_are_read_or_refused(name, tmp_path):
     said = fuzz(READERS[name], tmp_path, range(20))
     assert said or name == "log", "nothing that was spoiled was refused"  # lines of a log are left out
+
+
+@pytest.mark.parametrize(
+    "name", [*READERS, *FOLDERS.keys() - {"checkpoint"}]
+)  # Orbax's threads fail later, in other tests
+def test_damaged_files_are_read_as_before_or_refused(name):
+    with annotations_off():  # they look at tokens of a folder that may be damaged
+        found = corrupt_files(name, range(24))
+    assert [trial for trial in found if trial.outcome == "anything else"] == []
 
 
 @pytest.mark.slow
@@ -112,6 +123,12 @@ BOMBS: dict[str, tuple[str, bytes]] = {
         ),
     ),
     "a picture of 10^10 pixels": ("png image", png_of(10**5)),
+    "an unfinished .npy header": (
+        "npy of images",
+        (lambda text: b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text)(
+            b"{'descr': '|u1', 'shape': (((" + b" " * 40
+        ),
+    ),
     "nothing": ("arrays", b""),
 }
 

@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 import json
+import logging
 import multiprocessing
 import pathlib
 import shutil
@@ -24,6 +25,12 @@ _AT_ONCE = 8
 """Seeds of one call that damages files."""
 
 
+def _begin() -> None:
+    """What a program does for itself: what libraries log of errors that they also raise is not shown."""
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 class Workers:
     """Calls of functions in some processes, or in this one."""
 
@@ -35,7 +42,10 @@ class Workers:
         """
         self._pool = (
             concurrent.futures.ProcessPoolExecutor(
-                number, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=_TASKS
+                number,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_begin,
+                max_tasks_per_child=_TASKS,
             )
             if number
             else None

@@ -234,6 +234,8 @@ def _log(folder: pathlib.Path) -> pathlib.Path:
 
 def _read_log(path: pathlib.Path) -> list[str]:
     """Refuses a log of which a line is left out: the program goes on with the others."""
+    if not path.exists():
+        raise InputError(f"{path}: expected a log, found none.")
     truncate(path, 3)
     lines = path.read_text().splitlines()
     whole = [json.dumps({**row, "sha256": digest({}, row)}) for row in _LOG_ROWS]

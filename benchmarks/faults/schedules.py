@@ -56,7 +56,7 @@ SCHEDULES: dict[ScheduleName, Schedule] = {
         runs=1,
         lines=16,
         processes=1,
-        starts=(0, 5),
+        starts=(3,),
         limits=(),
     ),
 }

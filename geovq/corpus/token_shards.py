@@ -140,7 +140,12 @@ def read_index(folder: pathlib.Path) -> tuple[Header, list[Entry]]:
         raise InputError(
             f"{folder}: expected a folder of tokens, found no {INDEX} in it; pass what `geovq encode` wrote."
         )
-    found = read_record(path)
+    try:
+        found = read_record(path)
+    except InputError as error:
+        raise InputError(
+            f"{path}: expected an index of tokens of this version, found a damaged file; encode into a new folder."
+        ) from error
     if (found.get("kind"), found.get("version")) != (_KIND, _VERSION):
         raise InputError(f"{path}: expected an index of tokens of this version, found another file; encode again.")
     with refusing(str(path), "an index of tokens", "encode again"):

@@ -128,6 +128,40 @@ def test_another_index_is_refused(tmp_path, content):
         open_tokens(tmp_path)
 
 
+def test_no_flipped_bit_of_an_index_is_read(folder):
+    path, _ = folder
+    finish(path)
+    index = path / "index.json"
+    whole = index.read_bytes()
+    for position in range(0, len(whole), 3):
+        data = bytearray(whole)
+        data[position] ^= 1 << position % 8
+        index.write_bytes(data)
+        with pytest.raises(InputError, match=r"index\.json: expected an index of tokens of this version"):
+            open_tokens(path)
+
+
+def test_an_index_from_before_it_had_a_checksum_is_read(folder):
+    path, _ = folder
+    finish(path)
+    values = json.loads((path / "index.json").read_text())
+    del values["sha256"]
+    (path / "index.json").write_text(json.dumps(values))
+    assert len(open_tokens(path)) == 4
+    values["shards"][0]["more"] = 1
+    (path / "index.json").write_text(json.dumps(values))
+    with pytest.raises(InputError, match=r"index\.json: expected an index of tokens, .*TypeError"):
+        open_tokens(path)
+
+
+def test_an_index_is_finished_again(folder):
+    path, _ = folder
+    finish(path)
+    whole = (path / "index.json").read_bytes()
+    finish(path)
+    assert (path / "index.json").read_bytes() == whole
+
+
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "missing"])
 def test_damaged_tokens_are_refused(folder, damage):
     path, _ = folder

@@ -128,7 +128,8 @@ def run_program(main: Callable[[], None]) -> None:
     """
     if not {"-h", "--help"} & {*sys.argv}:
         use_huge_pages()
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs the tracebacks of errors that it also raises
+    for name in ("absl", "asyncio"):  # Orbax and its tasks log the tracebacks of errors that it also raises
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     sys.unraisablehook = _report_unraisable
     try:
         with working():
