@@ -127,7 +127,7 @@ def chosen(number: int, works: Sequence[Work] = STAGES, seed: int = 0) -> list[L
     made = {None, *(work.name for work in works)}
     rng, lines = np.random.default_rng(seed), [line for line in all_lines() if _NEEDED.get(line.program) in made]
     turns: dict[str, int] = {}
-    ranked = []
+    ranked: list[tuple[int, int, Line]] = []
     for index in rng.permutation(len(lines)):
         program = _kind(lines[index])
         turns[program] = turns.get(program, 0) + 1
@@ -215,8 +215,8 @@ def _of_geovq() -> Iterator[Line]:
 
 def _of_benchmarks() -> Iterator[Line]:
     for name in _BENCHMARKS:
-        yield Line(f"benchmarks.{name}", ("--nonsense",), "error")  # perhaps of a missing option
-        yield Line(f"benchmarks.{name}", ("stray",), "error")
+        yield Line(f"benchmarks.{name}", ("--nonsense",), "")  # or of a missing option
+        yield Line(f"benchmarks.{name}", ("stray",), "")
 
 
 def make_scratch(place: Place) -> None:

@@ -1,5 +1,6 @@
 """Processes that are killed at random moments; the same command goes on, and ends with the same bits."""
 
+import functools
 import os
 import pathlib
 import random
@@ -79,7 +80,9 @@ def kill_often(work: Work, works: tuple[Work, ...], place: Place, kills: int, se
         kills: How often.
         seed: Of moments and signals.
     """
-    dice, trials, waiting = random.Random(seed), [], []
+    dice = random.Random(seed)
+    trials: list[Trial] = []
+    waiting: list[str] = []  # kills of the present folder
     with tempfile.TemporaryDirectory(dir=place.folder) as folder:
         cache = _own_cache(pathlib.Path(folder))
         run, seconds = pathlib.Path(folder) / "run", _seconds(work, works, place, pathlib.Path(folder), cache)
@@ -97,7 +100,7 @@ def kill_often(work: Work, works: tuple[Work, ...], place: Place, kills: int, se
             elif early:
                 ended = kill(process, None, dice.random() * seconds[0], number)
             else:
-                ended = kill(process, lambda run=run, began=began: _changed(run, began), after, number)
+                ended = kill(process, functools.partial(_changed, run, began), after, number)
             if ended.returncode == 0:
                 found = compare(work, place, run, "")
                 trials += [Trial(work.name, each, found.outcome, found.said) for each in waiting]

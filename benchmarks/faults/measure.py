@@ -2,21 +2,24 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 import json
 import logging
 import multiprocessing
 import pathlib
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from benchmarks.common.harness import kept
+from benchmarks.common.harness import Cell, kept
 from benchmarks.common.rows import Row, row
 from benchmarks.faults import commands, corruptions, disks, kills, operations
 from benchmarks.faults.readers import FOLDERS, READERS
 from benchmarks.faults.schedules import Schedule
 from benchmarks.faults.trials import Trial, count
 from benchmarks.faults.works import Place, Work, make_whole
+from train.run.command_line import report_unraisable
 
 _TASKS = 200
 """Calls of a worker, after which another takes its place: each leaves compiled functions behind."""
@@ -26,7 +29,8 @@ _AT_ONCE = 8
 
 
 def _begin() -> None:
-    """What a program does for itself: what libraries log of errors that they also raise is not shown."""
+    """As a program does for itself: what Orbax says of errors that it also raises is not shown, nor what its readers say later."""
+    sys.unraisablehook = report_unraisable
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
@@ -84,7 +88,7 @@ def rows_of(schedule: Schedule, folder: pathlib.Path, workers: Workers) -> list[
     found: list[Row] = []
     for name, part in _parts(schedule, place, workers):
         path = folder / "parts" / f"{name.replace(' ', '-').replace(',', '')}.npz"
-        rows, _ = kept(path, {"schedule": repr(dataclasses.asdict(schedule))}, lambda part=part: (part(), {}))
+        rows, _ = kept(path, {"schedule": repr(dataclasses.asdict(schedule))}, functools.partial(_cell, part))
         missed = sum(each["score"] == "miss" for each in rows)
         tried = sum(int(each["value"]) for each in rows if each["score"] == "tried")
         print(f"faults: {name}, {tried:,} tried, {missed} missed", flush=True)
@@ -95,16 +99,20 @@ def rows_of(schedule: Schedule, folder: pathlib.Path, workers: Workers) -> list[
     return found
 
 
+def _cell(part: Callable[[], list[Row]]) -> Cell:
+    return part(), {}
+
+
 def _parts(schedule: Schedule, place: Place, workers: Workers) -> Iterator[tuple[str, Callable[[], list[Row]]]]:
     """Every part by its name; one that is not called costs nothing."""
     for work in schedule.works:
-        yield f"operations, {work.name}", lambda work=work: _operations(work, schedule, place, workers)
+        yield f"operations, {work.name}", functools.partial(_operations, work, schedule, place, workers)
     yield "kills", lambda: count("kill", _killed(schedule, place, workers))
     yield "files", lambda: count("corruption of a file", _files(schedule, workers))
     yield "runs", lambda: count("corruption in a run", _runs(schedule, place, workers))
     yield "command lines", lambda: count("command line", _lines(schedule, place, workers))
-    for disk in ("full", "read-only"):
-        yield f"{disk} disk", lambda disk=disk: count(f"{disk} disk", _disks(disk, schedule, place, workers))
+    yield "full disk", lambda: count("full disk", _disks("full", schedule, place, workers))
+    yield "read-only disk", lambda: count("read-only disk", _disks("read-only", schedule, place, workers))
 
 
 def _operations(work: Work, schedule: Schedule, place: Place, workers: Workers) -> list[Row]:
@@ -135,7 +143,7 @@ def _files(schedule: Schedule, workers: Workers) -> list[Trial]:
 
 
 def _runs(schedule: Schedule, place: Place, workers: Workers) -> list[Trial]:
-    calls = [(work, place, seed) for work in schedule.works for seed in range(schedule.runs)]
+    calls = [(work, place, seed) for work in schedule.damaged for seed in range(schedule.runs)]
     return workers.map(corruptions.corrupt_run, calls)
 
 

@@ -22,8 +22,10 @@ class Schedule:
     """For each kind of file."""
     kinds: tuple[str, ...] | None
     """Kinds of files; None for all."""
+    damaged: tuple[Work, ...]
+    """Works whose complete folders are damaged: those that know again what they have written."""
     runs: int
-    """Damaged folders of each work."""
+    """Damaged folders of each of them."""
     lines: int
     """Wrong command lines."""
     processes: int
@@ -41,6 +43,7 @@ SCHEDULES: dict[ScheduleName, Schedule] = {
         kills=8,
         corruptions=96,
         kinds=None,
+        damaged=(*STAGES, CORPUS[0]),
         runs=16,
         lines=400,
         processes=30,
@@ -53,7 +56,8 @@ SCHEDULES: dict[ScheduleName, Schedule] = {
         kills=0,
         corruptions=6,
         kinds=("record", "options", "png image"),
-        runs=1,
+        damaged=SMOKE[1:],
+        runs=2,
         lines=16,
         processes=1,
         starts=(3,),

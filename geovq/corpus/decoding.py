@@ -1,5 +1,6 @@
 """Tokens on disk to images in PNG files; a stopped or killed call goes on with the files that are missing."""
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
@@ -58,7 +59,9 @@ def decode_corpus(
         done += len(chunk)
         progress(len(chunk))
         if stop():
-            break
+            return done
+    for left in (*folder.glob(f".{_CLAIM}.*"), *folder.rglob(".*.png.*.tmp")):  # of calls that were killed
+        left.unlink(missing_ok=True)
     return done
 
 
@@ -97,7 +100,8 @@ def _write_png(path: pathlib.Path, pixels: np.ndarray) -> None:
         PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(unfinished, "PNG")
         unfinished.replace(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
         raise InputError(
             f"{path}: expected to write it, found: {error.strerror or error}; free space or choose another folder, and run the "
             "same command again."

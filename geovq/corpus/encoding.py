@@ -17,7 +17,8 @@ from geovq.batching.processes import Part, on_its_own
 from geovq.batching.processes import part as part_of_process
 from geovq.corpus.records import ImageShard, Record, fingerprint, read_records
 from geovq.corpus.token_files import Header
-from geovq.corpus.token_shards import LeftOut, Shard, Tokens, begin, finish, has_shard, read_shard, write_shard
+from geovq.corpus.token_folder import open_tokens
+from geovq.corpus.token_shards import INDEX, LeftOut, Shard, Tokens, begin, finish, has_shard, read_shard, write_shard
 from geovq.storage import load_arrays, save_arrays, turn
 from geovq.tokenizer.file import describe_assigner
 from geovq.tokenizer.images import check_image_shape
@@ -98,8 +99,8 @@ def encode_corpus(
         How it ended.
 
     Raises:
-        InputError: The folder holds tokens of another tokenizer or of other images; images of other channels, or without `pad`
-            of sides that the stride does not divide; a full disk.
+        InputError: The folder holds tokens of another tokenizer or of other images, or complete ones that were changed; images
+            of other channels, or without `pad` of sides that the stride does not divide; a full disk.
     """
     assigner = describe_assigner(tokenizer.assigner)
     counts = tokenizer.num_codes, tokenizer.num_quantizers
@@ -122,9 +123,11 @@ def encode_corpus(
     with turn() as mine:
         complete = all(has_shard(folder, number) for number in range(len(shards)))
         if complete and mine:
-            for left in folder.glob(".[0-9]*"):  # of calls that were killed
+            for left in (*folder.glob(".[0-9]*"), *folder.glob(f".{INDEX}.*")):  # of calls that were killed
                 left.unlink(missing_ok=True)
             finish(folder)
+            if not images + left_out:  # there was nothing to do: is what is there as it was?
+                open_tokens(folder).verify()
     return Encoded(images, left_out, complete)
 
 

@@ -12,7 +12,7 @@ and a killed one goes on with the shards that are missing.
 import hashlib
 import json
 import pathlib
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Integer
@@ -116,17 +116,34 @@ def read_shard(folder: pathlib.Path, number: int) -> tuple[Contents, str]:
 
 
 def finish(folder: pathlib.Path) -> None:
-    """Writes all shards into the index: the folder is complete.
+    """Writes all shards into the index: the folder is complete. One that was complete stays as it is.
 
     Raises:
-        InputError: A shard is missing.
+        InputError: A shard is missing, or is another one than the index of a complete folder names.
     """
-    index = read_record(folder / INDEX)
+    index = _read_index(folder / INDEX)
     entries = []
     for number in range(index["num_shards"]):
         found, sha256 = read_shard(folder, number)
-        entries.append(Entry(len(found.names), len(found.left_out), found.counted, found.sha256, sha256)._asdict())
-    write_record(folder / INDEX, index | {"shards": entries})
+        entries.append(Entry(len(found.names), len(found.left_out), found.counted, found.sha256, sha256))
+    with refusing(str(folder / INDEX), "an index of tokens", "encode into a new folder"):
+        known = [as_entry(entry) for entry in index["shards"]] if "shards" in index else entries
+        for number, (entry, wanted) in enumerate(zip(entries, known, strict=True)):
+            if entry != wanted:
+                raise InputError(
+                    f"{shard_path(folder, number)}: expected what the index names, found another file; encode into a new folder."
+                )
+    if "shards" not in index:
+        write_record(folder / INDEX, index | {"shards": [entry._asdict() for entry in entries]})
+
+
+def _read_index(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        return read_record(path)
+    except InputError as error:
+        raise InputError(
+            f"{path}: expected an index of tokens of this version, found a damaged file; encode into a new folder."
+        ) from error
 
 
 def read_index(folder: pathlib.Path) -> tuple[Header, list[Entry]]:
@@ -140,12 +157,7 @@ def read_index(folder: pathlib.Path) -> tuple[Header, list[Entry]]:
         raise InputError(
             f"{folder}: expected a folder of tokens, found no {INDEX} in it; pass what `geovq encode` wrote."
         )
-    try:
-        found = read_record(path)
-    except InputError as error:
-        raise InputError(
-            f"{path}: expected an index of tokens of this version, found a damaged file; encode into a new folder."
-        ) from error
+    found = _read_index(path)
     if (found.get("kind"), found.get("version")) != (_KIND, _VERSION):
         raise InputError(f"{path}: expected an index of tokens of this version, found another file; encode again.")
     with refusing(str(path), "an index of tokens", "encode again"):

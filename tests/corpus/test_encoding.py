@@ -123,10 +123,43 @@ def test_a_killed_call_goes_on_and_ends_with_the_same_bytes(tokenizer, folder, t
             except Killed:
                 kills += 1
     assert kills
-    found = contents(tmp_path / "killed")
-    assert {name: data for name, data in found.items() if not name.startswith(".index.json.")} == contents(
-        tmp_path / "whole"
-    )
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_a_complete_folder_is_not_written_again(tokenizer, folder, tmp_path, monkeypatch):
+    shards = open_images(folder)
+    encode_corpus(tokenizer, "sha", shards, tmp_path / "out", pad=True)
+
+    def read_only(*_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("geovq.storage._write", read_only)
+    assert encode_corpus(tokenizer, "sha", shards, tmp_path / "out", pad=True) == (0, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("00001.json", r"00001\.json: expected what the index names, found another file"),
+        ("00001.bin", r"00001\.bin: expected the tokens that were written, found others"),
+        ("index.json", r"index\.json: expected an index of tokens of this version, found a damaged file"),
+    ],
+)
+def test_a_changed_file_of_a_complete_folder_is_refused_and_not_sealed(name, message, tokenizer, folder, tmp_path):
+    shards = open_images(folder)
+    encode_corpus(tokenizer, "sha", shards, tmp_path / "out", pad=True)
+    path = tmp_path / "out" / name
+    if name == "index.json":
+        changed = path.read_bytes().replace(b'"images": 2', b'"images": 3', 1)
+    elif name.endswith("json"):
+        changed = path.read_bytes().replace(b'.png"', b'.pnG"', 1)
+    else:
+        changed = bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:]
+    assert changed != path.read_bytes()
+    path.write_bytes(changed)
+    for _ in range(2):
+        with pytest.raises(InputError, match=message):
+            encode_corpus(tokenizer, "sha", shards, tmp_path / "out", pad=True)
 
 
 def test_sizes_that_the_stride_does_not_divide_are_refused_by_name(tokenizer, folder, tmp_path):

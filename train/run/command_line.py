@@ -130,7 +130,7 @@ def run_program(main: Callable[[], None]) -> None:
         use_huge_pages()
     for name in ("absl", "asyncio"):  # Orbax and its tasks log the tracebacks of errors that it also raises
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    sys.unraisablehook = _report_unraisable
+    sys.unraisablehook = report_unraisable
     try:
         with working():
             main()
@@ -175,7 +175,7 @@ def _long(argument: str) -> str:
     return f"{_SHORT.get(name, name)}{equals}{value}"
 
 
-def _report_unraisable(unraisable: Any) -> None:
+def report_unraisable(unraisable: Any) -> None:
     """The system's report, without what each of Orbax's readers says after one of them has failed and been reported."""
     if str(unraisable.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
