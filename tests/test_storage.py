@@ -15,6 +15,7 @@ from geovq.storage import (
     stored_digest,
     write_bytes,
     write_json,
+    write_record,
     write_results,
 )
 from geovq.validation import InputError
@@ -129,6 +130,14 @@ def test_pickles_are_refused(tmp_path):
     np.savez(path, a=np.array([{"an": "object"}], dtype=object))
     with pytest.raises(InputError, match="cannot be read"):
         load_arrays(path)
+
+
+def test_a_record_whose_checksum_has_another_name_is_refused(tmp_path):
+    path = tmp_path / "r.json"
+    write_record(path, {"epochs": 3})
+    path.write_text(path.read_text().replace("sha256", "sha257").replace("3", "4", 1))
+    with pytest.raises(InputError, match=r"r\.json: expected content of its sha256, found that it was changed"):
+        read_record(path)
 
 
 def test_missing_file_is_named(tmp_path):

@@ -79,8 +79,8 @@ _GEOVQ = {
     ),
     "encode": (_TOKENIZER, "{inputs}/images", "--out", "{out}/tokens"),
     "decode": (_TOKENIZER, "{inputs}/tokens", "--out", "{out}/images"),
-    "score": (_TOKENIZER, "{inputs}/images", "--at-most", "1"),
-    "report": (_TOKENIZER, "--images", "{inputs}/images", "--out", "{out}/page.html", "--at-most", "1"),
+    "score": (_TOKENIZER, "{inputs}/images", "--max-images", "1"),
+    "report": (_TOKENIZER, "--images", "{inputs}/images", "--out", "{out}/page.html", "--max-images", "1"),
     "export": ("{inputs}/tokens", "--stream", "{out}/stream"),
     "info": (_TOKENIZER,),
 }
@@ -91,13 +91,13 @@ _WRONG_FILES = ("{scratch}/nowhere", "{scratch}/empty", "{scratch}/text.npz", "{
 
 _BAD_NUMBERS = {
     "fit": ("--num-codes", "--quantizers", "--crop", "--crops", "--seed"),
-    "score": ("--at-most", "--seed"),
-    "report": ("--at-most", "--crop", "--seed"),
+    "score": ("--max-images", "--seed"),
+    "report": ("--max-images", "--crop", "--seed"),
 }
 """Whole numbers that geovq takes."""
 
 
-_AT_MOST = {"fit": (), "score": ("--at-most",), "report": ("--at-most", "--crop")}
+_AT_MOST = {"fit": (), "score": ("--max-images",), "report": ("--max-images", "--crop")}
 """Those of them that may be as large as one likes."""
 
 

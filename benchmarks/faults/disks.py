@@ -3,9 +3,9 @@
 import errno
 import os
 import pathlib
-import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -76,15 +76,16 @@ def with_limit(work: Work, works: tuple[Work, ...], place: Place, size: int) -> 
     with tempfile.TemporaryDirectory(dir=place.folder) as folder:
         run = pathlib.Path(folder) / "run"
         begin(work, works, place, run)
-        command = command_line(work.program, work.command(run, place.inputs))
+        _, *words = command_line(work.program, work.command(run, place.inputs))
+        limit = f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
+        limited = f"import os, resource, sys; {limit}; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
         environment = os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parents[2])}
         ended = subprocess.run(
-            command,
+            [sys.executable, "-c", limited, *words],
             capture_output=True,
             text=True,
             timeout=_SECONDS,
             env=environment,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
         )
         found = Finished(ended.returncode, ended.stdout, ended.stderr)
         return _mended(work, place, run, found, f"no file can be larger than {size:,} bytes")

@@ -29,7 +29,7 @@ _AT_ONCE = 8
 
 
 def _begin() -> None:
-    """As a program does for itself: what Orbax says of errors that it also raises is not shown, nor what its readers say later."""
+    """As a program does for itself: what Orbax says of errors that it also raises is not shown."""
     sys.unraisablehook = report_unraisable
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -72,10 +72,14 @@ class Store:
                 path.write_bytes(self.content(sha))
 
     def torn(self, before: State, now: State) -> Iterator[tuple[str, State]]:
-        """Names of files that have grown or changed since, each with the state in which only half of that was written."""
+        """Names of files that have grown or changed since, each with the state in which only half of that was written.
+
+        Files that have only got another name are left out: a kill never leaves half of those.
+        """
+        there = {*before.values(), None}
         for name, sha in now.items():
             old = before.get(name)
-            if sha is None or sha == old:
+            if sha is None or sha in there:
                 continue
             new, start = self.content(sha), self.content(old) if old else b""
             whole = len(start) if new.startswith(start) else 0

@@ -26,7 +26,7 @@ from geovq.validation import InputError, check_images, check_seed, check_whole
 
 def run(options: argparse.Namespace) -> None:
     """Prints means over images, with tokens and with the autoencoder alone."""
-    check_whole("at_most", options.at_most)
+    check_whole("max_images", options.max_images)
     check_seed(options.seed)
     shards = open_images(options.images)
     (tokenizer, _), plan = load(options), plan_of(options)

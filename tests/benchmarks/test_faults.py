@@ -86,9 +86,11 @@ def test_a_folder_is_restored_and_its_last_file_torn(tmp_path):
     store, folder = Store(tmp_path / "store"), tmp_path / "folder"
     (folder / "empty").mkdir(parents=True)
     (folder / "log").write_text("first ")
+    (folder / "old").write_text("of another name")
     before = store.take(folder)
     (folder / "log").write_text("first second")
     (folder / "new").write_text("abcd")
+    (folder / "old").rename(folder / "renamed")
     now = store.take(folder)
     store.restore(now, tmp_path / "copy")
     assert store.take(tmp_path / "copy") == now

@@ -150,7 +150,7 @@ def test_a_changed_file_of_a_complete_folder_is_refused_and_not_sealed(name, mes
     encode_corpus(tokenizer, "sha", shards, tmp_path / "out", pad=True)
     path = tmp_path / "out" / name
     if name == "index.json":
-        changed = path.read_bytes().replace(b'"images": 2', b'"images": 3', 1)
+        changed = path.read_bytes().replace(b'"left_out": 0', b'"left_out": 1', 1)
     elif name.endswith("json"):
         changed = path.read_bytes().replace(b'.png"', b'.pnG"', 1)
     else:
