@@ -5,6 +5,7 @@ import io
 import json
 import pathlib
 import struct
+import tarfile
 import tracemalloc
 import zipfile
 
@@ -99,6 +100,13 @@ def png_of(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
 
 
+def tar_claiming(size: int) -> bytes:
+    """A tar whose one member claims so many bytes and has a thousand."""
+    member = tarfile.TarInfo("a.png")
+    member.size = size
+    return member.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+
+
 HEADER = 8 * b"\0"
 BOMBS: dict[str, tuple[str, bytes]] = {
     "a header of 10^12 numbers": ("arrays", npz_claiming((10**12,))),
@@ -129,6 +137,7 @@ BOMBS: dict[str, tuple[str, bytes]] = {
             b"{'descr': '|u1', 'shape': (((" + b" " * 40
         ),
     ),
+    "a member of a terabyte": ("tar of images", tar_claiming(10**12)),
     "nothing": ("arrays", b""),
 }
 

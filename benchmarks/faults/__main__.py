@@ -1,6 +1,6 @@
 """What happens when a process is killed, a disk is full, a file is damaged, or a command line is wrong?
 
-    python -m benchmarks.faults --run runs/faults                             forty minutes on two idle cores; resumes
+    python -m benchmarks.faults --run runs/faults                             about an hour on two idle cores; resumes
     python -m benchmarks.faults --run runs/smoke --schedule smoke             a minute or two, to try it
 
 Every fault is tried on a small work, each stage of a study, `geovq encode` and `geovq decode`: a copy of its folder before every

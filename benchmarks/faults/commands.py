@@ -90,7 +90,7 @@ _WRONG_FILES = ("{scratch}/nowhere", "{scratch}/empty", "{scratch}/text.npz", "{
 """What may stand where a program reads something else."""
 
 _BAD_NUMBERS = {
-    "fit": ("--num-codes", "--quantizers", "--crop", "--crops", "--seed"),
+    "fit": ("--num-codes", "--num-quantizers", "--crop", "--crops", "--seed"),
     "score": ("--max-images", "--seed"),
     "report": ("--max-images", "--crop", "--seed"),
 }

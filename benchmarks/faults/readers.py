@@ -7,9 +7,8 @@ import io
 import json
 import pathlib
 import struct
-import tarfile
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 from unittest import mock
 
 import jax.numpy as jnp
@@ -18,16 +17,14 @@ import PIL.Image
 from flax import nnx
 from jax.tree_util import Partial
 
+from benchmarks.faults import corpora
+from benchmarks.faults.reader import Reader, by_bytes, in_folder
 from benchmarks.faults.spoiling import spoil_arrays, spoil_bytes, spoil_gzip, spoil_json, spoil_safetensors, spoil_text
 from geovq.assignment.amortised import Amortised
 from geovq.assignment.base import Codebook
 from geovq.assignment.clusters import ImageClusters
 from geovq.assignment.geodesic import Geodesic
-from geovq.corpus import token_shards
 from geovq.corpus.pixels import read_image
-from geovq.corpus.records import read_records
-from geovq.corpus.sources import open_images
-from geovq.corpus.token_folder import open_tokens
 from geovq.geometry.placed_codes import CodeField
 from geovq.models.autoencoder_kl import AutoencoderKL
 from geovq.models.autoencoders import load_autoencoder
@@ -48,8 +45,6 @@ from train.run.checkpoint import Checkpoints
 from train.run.folder import Run
 from train.run.options_file import save_config, stored_config
 
-Spoil = Callable[[np.random.Generator, pathlib.Path], None]
-
 FINGERPRINT = {"image": np.full((1, 2, 2, 1), 0.5, np.float32), "latents": np.zeros((1, 1, 1, 2), np.float32)}
 CODEBOOK = Codebook(np.arange(6, dtype=np.float32).reshape(1, 3, 2), np.ones((1, 1, 2, 2), np.float32))
 CROPS = np.random.default_rng(0).integers(20, 240, (50, 2, 4, 1), dtype=np.uint8)
@@ -68,27 +63,6 @@ CLUSTERS = ImageClusters(
     np.zeros((1, 2, 2), np.float32),
     CODEBOOK.codes,
 )
-
-
-class Reader(NamedTuple):
-    """A reader of one kind of file."""
-
-    write: Callable[[pathlib.Path], pathlib.Path]
-    """Writes a good file into a folder, with what else it needs, and says which it is; of `FOLDERS`, a folder of them."""
-    spoil: Spoil
-    """Spoils the file as a stranger could: what carries a checksum gets the right one."""
-    read: Callable[[pathlib.Path], Any]
-    sealed: bool = True
-    """Whether every change of its bytes has to be noticed: by its own checksum, or by one that we keep of it."""
-
-
-def by_bytes(spoil: Callable[[np.random.Generator, bytes], bytes]) -> Spoil:
-    """A file that is spoiled by its bytes alone."""
-
-    def spoiled(rng: np.random.Generator, path: pathlib.Path) -> None:
-        path.write_bytes(spoil(rng, path.read_bytes()))
-
-    return spoiled
 
 
 def _reseal(rng: np.random.Generator, path: pathlib.Path) -> None:
@@ -248,40 +222,6 @@ def _image_reader(kind: str) -> Reader:
     return Reader(_written(f"i.{kind}", lambda: _picture(kind)), by_bytes(spoil_bytes), read_image, sealed=False)
 
 
-def _corpus(kind: str) -> Callable[[pathlib.Path], pathlib.Path]:
-    pixels = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
-
-    def write(folder: pathlib.Path) -> pathlib.Path:
-        path = folder / f"c.{kind}"
-        if kind == "npy":
-            np.save(path, pixels)
-        elif kind == "npz":
-            np.savez(path, images=pixels, labels=np.arange(3))
-        else:
-            with tarfile.open(path, "w") as file:
-                for i in range(3):
-                    data = _picture("png")
-                    member = tarfile.TarInfo(f"{i}.png")
-                    member.size = len(data)
-                    file.addfile(member, io.BytesIO(data))
-        return path
-
-    return write
-
-
-def _read_corpus(path: pathlib.Path) -> list[Any]:
-    """All images; one that cannot be read is refused here as `geovq encode` names it."""
-    found = [record for shard in open_images(path) for record in read_records(shard)]
-    for record in found:
-        if record.image is None:
-            raise InputError(record.error)
-    return found
-
-
-def _corpus_reader(kind: str) -> Reader:
-    return Reader(_corpus(kind), by_bytes(spoil_bytes), _read_corpus, sealed=False)
-
-
 READERS: dict[str, Reader] = {
     "arrays": Reader(_measurements, by_bytes(spoil_bytes), load_arrays),
     "tokenizer, geodesic": Reader(_tokenizer(Geodesic(field=FIELD)), _reseal, _read_tokenizer),
@@ -310,27 +250,9 @@ READERS: dict[str, Reader] = {
     "log": Reader(_log, by_bytes(spoil_bytes), _read_log),
     "record": Reader(_record, by_bytes(spoil_text), read_record),
     **{f"{kind} image": _image_reader(kind) for kind in ("png", "jpeg", "webp")},
-    **{f"{kind} of images": _corpus_reader(kind) for kind in ("npy", "npz", "tar")},
+    **corpora.READERS,
 }
 """Files. Those of a corpus need grain."""
-
-
-def _tokens(folder: pathlib.Path) -> pathlib.Path:
-    header = token_shards.Header("tokenizer", "Whitened()", 300, 1, "images", 2)
-    path, rng = folder / "tokens", np.random.default_rng(2)
-    token_shards.begin(path, header)
-    for number in range(2):
-        grids = [rng.integers(0, 300, (2, 3)).astype(np.int32) for _ in range(2)]
-        shard = token_shards.Shard([f"{number}a.png", f"{number}b.png"], grids, [(16, 24)] * 2, ["a", "b"], [])
-        token_shards.write_shard(path, number, header, shard)
-    token_shards.finish(path)
-    return path
-
-
-def _read_tokens(path: pathlib.Path) -> list[Any]:
-    found = open_tokens(path)
-    found.verify()
-    return [found.header, list(found)]
 
 
 def _checkpoint(folder: pathlib.Path) -> pathlib.Path:
@@ -352,13 +274,8 @@ def _read_checkpoint(path: pathlib.Path) -> Any:
     return found
 
 
-def _in_folder(rng: np.random.Generator, path: pathlib.Path) -> None:
-    files = sorted(each for each in path.rglob("*") if each.is_file())
-    by_bytes(spoil_bytes)(rng, files[int(rng.integers(len(files)))])
-
-
 FOLDERS: dict[str, Reader] = {
-    "tokens": Reader(_tokens, _in_folder, _read_tokens),
-    "checkpoint": Reader(_checkpoint, _in_folder, _read_checkpoint),
+    **corpora.FOLDERS,
+    "checkpoint": Reader(_checkpoint, in_folder, _read_checkpoint),
 }
 """Folders of files that belong together; any of them is spoiled."""
