@@ -38,8 +38,14 @@ def study_frames(vae: Callables, train: np.ndarray, val: np.ndarray, seeds: Sequ
     for latents, functions in (("as they are", vae), ("with a channel of noise", with_noise(*vae, train[:100]))):
         mean_metric = geovq.measure(*functions, train[:MEASURED], statistics="means").statistics.mean_metric
         fields = {"case": "frames", "latents": latents, "codes": CODES}
-        plain = _scores(functions, train, val, seeds)
-        seen = _scores(in_frame(*functions, root_of(mean_metric)), train, val, seeds)
+        plain = _scores(f"latents {latents}, Euclidean neighbours", functions, train, val, seeds)
+        seen = _scores(
+            f"latents {latents}, neighbours by the mean metric",
+            in_frame(*functions, root_of(mean_metric)),
+            train,
+            val,
+            seeds,
+        )
         rows += [
             mean_row(fields | {"neighbours": "euclidean"}, "psnr", plain),
             mean_row(fields | {"neighbours": "mean metric"}, "psnr", seen),
@@ -48,7 +54,9 @@ def study_frames(vae: Callables, train: np.ndarray, val: np.ndarray, seeds: Sequ
     return rows
 
 
-def _scores(vae: Callables, train: np.ndarray, val: np.ndarray, seeds: Sequence[int]) -> Float[np.ndarray, " n"]:
+def _scores(
+    label: str, vae: Callables, train: np.ndarray, val: np.ndarray, seeds: Sequence[int]
+) -> Float[np.ndarray, " n"]:
     """PSNR of each scored image, its mean over seeds."""
     found = []
     for seed in seeds:
@@ -56,6 +64,7 @@ def _scores(vae: Callables, train: np.ndarray, val: np.ndarray, seeds: Sequence[
             *vae, train, num_codes=CODES, codebook="geodesic", assigner=geovq.Geodesic(), max_images=MEASURED, seed=seed
         )
         found.append(psnr(val, tokenizer.decode(tokenizer.encode(val))))
+        print(f"{label}, seed {seed}: {found[-1].mean():.2f} dB", flush=True)
     return np.mean(found, axis=0)
 
 
