@@ -12,6 +12,7 @@ from geovq.cli.findings.cloud_section import cloud_section
 from geovq.cli.findings.neighbours import EUCLIDEAN, PULLBACK
 from geovq.cli.findings.windows import window_of
 from geovq.decoder.adapters import single
+from geovq.metric.batched import token_metrics
 from tests.reference import shortest_paths
 
 MAX_TOKENS = 30
@@ -58,10 +59,18 @@ def test_magnifications_are_changes_of_the_image_by_small_steps(tokenizer, image
     assert cloud.magnifications[row] == pytest.approx(np.sqrt(np.mean(np.square(changes))), rel=0.05)
 
 
-def test_edges_are_measured_by_both_measures(cloud):
+def test_edges_are_measured_by_both_measures(tokenizer, images, cloud):
     steps = cloud.latents[cloud.edges[:, 0]] - cloud.latents[cloud.edges[:, 1]]
     np.testing.assert_allclose(cloud.lengths[EUCLIDEAN], np.linalg.norm(steps, axis=1), rtol=1e-5)
-    assert (cloud.lengths[PULLBACK] > 0).all()
+    grid = np.asarray(tokenizer.encoder(jnp.asarray(images[1][None] / 255.0, jnp.float32)))  # smaller than a window
+    metrics = token_metrics(single(tokenizer.decoder), grid)[0].reshape(-1, 4, 4)
+    places = [np.flatnonzero((cloud.latents == z).all(axis=1)) for z in grid.reshape(-1, 4)]
+    rows = {int(found[0]): i for i, found in enumerate(places) if len(found)}
+    inside = [e for e, ends in enumerate(cloud.edges.tolist()) if rows.keys() >= set(ends)]
+    assert inside
+    for e in inside:
+        ends = [np.sqrt(steps[e] @ metrics[rows[int(end)]] @ steps[e]) for end in cloud.edges[e]]
+        assert cloud.lengths[PULLBACK][e] == pytest.approx(np.mean(ends), rel=1e-3)
 
 
 def test_paths_are_the_shortest_of_their_graph(cloud):
