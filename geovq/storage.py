@@ -29,9 +29,6 @@ _UNFINISHED = ".tmp"
 _META = "__meta__"
 _SHA256 = "sha256"
 
-_DIGITS = 64
-"""Of a checksum."""
-
 _REGISTERED = 2
 """What NumPy's `isbuiltin` says of a dtype that another package has registered, such as bfloat16."""
 
@@ -180,7 +177,7 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 def write_record(path: str | os.PathLike, values: Mapping[str, Any]) -> None:
     """Writes a JSON object with the checksum that `read_record` compares."""
-    write_json(path, {**values, _SHA256: digest({}, values)})
+    write_json(path, seal(values))
 
 
 def write_results(path: str | os.PathLike, meta: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -223,7 +220,7 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 def read_record(path: str | os.PathLike) -> dict[str, Any]:
-    """Reads what `write_record` or `write_results` wrote, without the checksum; files from before it had one are read too.
+    """Reads what `write_record` or `write_results` wrote, without the checksum.
 
     Raises:
         InputError: As `read_json`; something else than an object; or content that is not that of the checksum.
@@ -231,13 +228,19 @@ def read_record(path: str | os.PathLike) -> dict[str, Any]:
     values, remedy = read_json(path), "restore it from a copy, or remove it and run the step that writes it"
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a JSON object, found {type(values).__name__}; {remedy}.")
-    sha, last = values.pop(_SHA256, None), next(reversed(values.values()), None)
-    renamed = (
-        sha is None and isinstance(last, str) and len(last) == _DIGITS
-    )  # what wrote the file put the checksum last
-    if renamed or (sha is not None and sha != digest({}, values)):
+    if not unseal(values):
         raise InputError(f"{path}: expected content of its sha256, found that it was changed; {remedy}.")
     return values
+
+
+def seal(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values with their checksum."""
+    return {**values, _SHA256: digest({}, values)}
+
+
+def unseal(values: dict[str, Any]) -> bool:
+    """Takes the checksum out of an object, and says whether it is that of the rest."""
+    return values.pop(_SHA256, None) == digest({}, values)
 
 
 def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> str:

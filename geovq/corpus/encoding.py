@@ -124,7 +124,8 @@ def encode_corpus(
         complete = all(has_shard(folder, number) for number in range(len(shards)))
         if complete and mine:
             for left in (*folder.glob(".[0-9]*"), *folder.glob(f".{INDEX}.*")):  # of calls that were killed
-                left.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # a disk that is read-only
+                    left.unlink()
             finish(folder)
             if not images + left_out:  # there was nothing to do: is what is there as it was?
                 open_tokens(folder).verify()

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from geovq.corpus.token_files import Contents, Entry, Header
-from geovq.corpus.token_shards import LeftOut, Tokens, read_index, read_shard, shard_path
+from geovq.corpus.token_shards import LeftOut, Tokens, damaged, read_index, read_shard, shard_path
 from geovq.validation import InputError
 
 
@@ -128,7 +128,7 @@ class TokenFolder(Sequence[Image]):
             wanted, size = count * self.header.dtype.itemsize, path.stat().st_size if path.exists() else None
             if size != wanted:
                 found = "no file" if size is None else f"{size:,} bytes"
-                raise InputError(f"{path}: expected {wanted:,} bytes, found {found}; encode into a new folder.")
+                raise damaged(self._folder, number, ".bin", f"{wanted:,} bytes", found)
             # An empty file cannot be mapped.
             self._streams[number] = np.memmap(path, self.header.dtype, "r") if count else np.empty(0, self.header.dtype)
         return self._streams[number]
@@ -183,10 +183,7 @@ class TokenFolder(Sequence[Image]):
         for number, entry in enumerate(self.entries):
             self._contents(number)
             if hashlib.sha256(self.stream(number).data).hexdigest() != entry.sha256:
-                path = shard_path(self._folder, number).with_suffix(".bin")
-                raise InputError(
-                    f"{path}: expected the tokens that were written, found others; encode into a new folder."
-                )
+                raise damaged(self._folder, number, ".bin", "the tokens that were written", "others")
 
     def _only_grid(self) -> tuple[int, int]:
         if len(self.grids) != 1:
@@ -204,10 +201,7 @@ class TokenFolder(Sequence[Image]):
             found, sha256 = read_shard(self._folder, number)
             entry = self.entries[number]
             if (sha256, found.counted, len(found.left_out)) != (entry.sha256_of_names, entry.grids, entry.left_out):
-                raise InputError(
-                    f"{shard_path(self._folder, number)}: expected what the index names, found another file; encode into a new "
-                    "folder."
-                )
+                raise damaged(self._folder, number, ".json", "what the index names", "another file")
             numbers = [self.num_quantizers * h * w for h, w in found.grids]
             self._names = number, found, np.concatenate([[0], np.cumsum(numbers)]).astype(int)
         return self._names[1:]
@@ -215,10 +209,7 @@ class TokenFolder(Sequence[Image]):
     def _checked(self, number: int, tokens: np.ndarray) -> np.ndarray:
         """The same tokens of a shard, if all are codes."""
         if tokens.size and (largest := int(tokens.max())) >= self.num_codes:
-            path = shard_path(self._folder, number).with_suffix(".bin")
-            raise InputError(
-                f"{path}: expected codes below {self.num_codes}, found {largest}; encode into a new folder."
-            )
+            raise damaged(self._folder, number, ".bin", f"codes below {self.num_codes}", f"{largest}")
         return tokens
 
 

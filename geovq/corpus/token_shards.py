@@ -11,6 +11,7 @@ and a killed one goes on with the shards that are missing.
 
 import hashlib
 import json
+import os
 import pathlib
 from typing import Any, NamedTuple, Self
 
@@ -25,6 +26,9 @@ from geovq.validation import InputError, refusing
 INDEX = "index.json"
 
 _KIND, _VERSION = "geovq.tokens", 1
+
+_MOST_NAMES = 1 << 30
+"""Bytes of a shard's JSON at most; a tar of a million images has some hundred million."""
 
 Tokens = Integer[np.ndarray, "h w"] | Integer[np.ndarray, "h w S"]
 """Of an image; with the axis S where a token has several codes."""
@@ -103,6 +107,14 @@ def write_shard(folder: pathlib.Path, number: int, header: Header, shard: Shard)
     write_bytes(path, json.dumps(found, separators=(",", ":")).encode())
 
 
+def damaged(folder: pathlib.Path, number: int, ending: str, expected: str, found: str) -> InputError:
+    """The error of a shard's file that is not what was written, with the way to write it again."""
+    path = shard_path(folder, number)
+    return InputError(
+        f"{path.with_suffix(ending)}: expected {expected}, found {found}; remove {path} and run the command again that wrote it."
+    )
+
+
 def read_shard(folder: pathlib.Path, number: int) -> tuple[Contents, str]:
     """The content of a shard's JSON, and its checksum.
 
@@ -111,6 +123,8 @@ def read_shard(folder: pathlib.Path, number: int) -> tuple[Contents, str]:
     """
     path = shard_path(folder, number)
     with reading(path, "names and grids of a shard", "remove it and encode again") as file:
+        if (size := os.fstat(file.fileno()).st_size) > _MOST_NAMES:
+            raise ValueError(f"{size:,} bytes, of at most {_MOST_NAMES:,}")
         data = file.read()
         return as_contents(json.loads(data)), hashlib.sha256(data).hexdigest()
 
@@ -130,9 +144,7 @@ def finish(folder: pathlib.Path) -> None:
         known = [as_entry(entry) for entry in index["shards"]] if "shards" in index else entries
         for number, (entry, wanted) in enumerate(zip(entries, known, strict=True)):
             if entry != wanted:
-                raise InputError(
-                    f"{shard_path(folder, number)}: expected what the index names, found another file; encode into a new folder."
-                )
+                raise damaged(folder, number, ".json", "what the index names", "another file")
     if "shards" not in index:
         write_record(folder / INDEX, index | {"shards": [entry._asdict() for entry in entries]})
 
@@ -142,7 +154,8 @@ def _read_index(path: pathlib.Path) -> dict[str, Any]:
         return read_record(path)
     except InputError as error:
         raise InputError(
-            f"{path}: expected an index of tokens of this version, found a damaged file; encode into a new folder."
+            f"{path}: expected an index of tokens of this version, found a damaged file; restore it from a copy, or "
+            "encode into a new folder."
         ) from error
 
 

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from geovq.storage import digest, reading, turn, write_bytes
+from geovq.storage import reading, seal, turn, unseal, write_bytes
 from geovq.validation import InputError
 
 
@@ -23,7 +23,7 @@ def append(log: pathlib.Path, row: Mapping[str, float]) -> None:
     with turn() as mine:
         if mine:
             with open(log, "a") as file:
-                file.write(json.dumps({**row, "sha256": digest({}, row)}) + "\n")
+                file.write(json.dumps(seal(row)) + "\n")
 
 
 def truncate(log: pathlib.Path, step: int) -> None:
@@ -43,10 +43,9 @@ def truncate(log: pathlib.Path, step: int) -> None:
 
 
 def _sound_row(line: bytes) -> dict[str, Any] | None:
-    """A line of the log, or None where it was cut off or changed; lines from before they had a checksum are taken as they are."""
+    """A line of the log, or None where it was cut off or changed."""
     try:
         row = dict(json.loads(line))
-        sha = row.pop("sha256", None)
-        return row if isinstance(row["step"], int) and sha in (None, digest({}, row)) else None
+        return row if unseal(row) and isinstance(row["step"], int) else None
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
