@@ -6,11 +6,13 @@ import time
 
 from geovq.cli.loading import make_assigner, name_source, plan_of
 from geovq.cli.progress import Progress, as_time
+from geovq.corpus.crops import MOST_CROPS
 from geovq.corpus.samples import sample_crops
 from geovq.corpus.sources import open_images
 from geovq.models.autoencoders import load_autoencoder
 from geovq.storage import check_writable
 from geovq.tokenizer.tokenizer import Tokenizer
+from geovq.validation import check_whole
 
 _LISTED = 5
 """Images that cannot be read which are named."""
@@ -19,6 +21,7 @@ _LISTED = 5
 def run(options: argparse.Namespace) -> None:
     """Fits, and says what to run next."""
     began, plan = time.monotonic(), plan_of(options)
+    check_whole("crops", options.crops, 1, MOST_CROPS)
     check_writable(options.out)
     assigner = make_assigner(options.assigner, options.perceptual)
     shards = open_images(options.images)

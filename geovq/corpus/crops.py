@@ -12,6 +12,9 @@ from geovq.corpus.folder import as_paths
 from geovq.corpus.pixels import read_image, read_size
 from geovq.validation import InputError, check_seed, check_whole
 
+MOST_CROPS = 10**7
+"""Crops of one draw, which are in memory together."""
+
 
 def draw_crops(
     folder_or_paths: str | os.PathLike | Sequence[str | os.PathLike],
@@ -42,7 +45,7 @@ def draw_crops(
         UserWarning: Some images are smaller than a crop and were left out; the message counts them.
     """
     height, width = _as_size(size)
-    check_whole("n", n)
+    check_whole("n", n, 1, MOST_CROPS)
     check_seed(seed)
     paths = as_paths(folder_or_paths)
     rng = np.random.default_rng(seed)

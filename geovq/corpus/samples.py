@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
+from geovq.corpus.crops import MOST_CROPS
 from geovq.corpus.records import ImageShard, Record, read_chosen
 from geovq.validation import InputError, check_seed, check_whole
 
@@ -46,7 +47,7 @@ def sample_crops(
         InputError: No image as large as a crop, images of different channels, or numbers that are not whole.
     """
     check_whole("size", size)
-    check_whole("n", n)
+    check_whole("n", n, 1, MOST_CROPS)
     check_seed(seed)
     rng = np.random.default_rng(seed)
     order = rng.permutation(sum(len(shard) for shard in shards))

@@ -180,6 +180,14 @@ def test_signals_that_are_ignored_stay_so():
         ("fit --autoencoder nowhere --images photographs --out x.npz", "nowhere: expected"),
         ("fit --autoencoder vae --images nowhere --out x.npz", "nowhere: expected a folder of images"),
         ("fit --autoencoder vae --images photographs --out vae", "vae: expected a file to write, found a folder"),
+        (
+            "fit --autoencoder vae --images photographs --out x.npz --crops -1",
+            "crops: expected a whole number in 1..1000",
+        ),
+        (
+            f"fit --autoencoder vae --images photographs --out x.npz --crops {10**30}",
+            "crops: expected a whole number in 1..10000000",
+        ),
         ("fit --autoencoder vae --images photographs --out x.npz --crop 4096", "of up to 51 on the shorter side"),
     ],
 )

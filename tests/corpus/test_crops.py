@@ -107,7 +107,7 @@ def test_each_image_is_read_once_and_others_not_at_all(folder, monkeypatch):
         (0, 1, 0, "size: expected a whole number of at least 1, found 0"),
         (2.5, 1, 0, "size: expected a whole number"),
         ((2, 3, 3), 1, 0, r"size: expected a number or \(height, width\)"),
-        (2, 0, 0, "n: expected a whole number of at least 1"),
+        (2, 0, 0, "n: expected a whole number in 1..10000000"),
         (2, 1, -1, "seed: expected a whole number in 0..4294967295"),
     ],
 )
