@@ -54,7 +54,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "GeoVQ: expected Python >= 3.11, found " + sys.version.split()[0] + "; give another: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check $(firstword $(INSTALLER))
-	$(VENV)/bin/python -m $(INSTALLER) install -q $(VERSIONS) -e '.[dev]'
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/python -m $(INSTALLER) install -q $(VERSIONS) -e '.[dev]'
 	touch $(INSTALLED)
 
 $(PEERS): pyproject.toml constraints.txt constraints-peers.txt

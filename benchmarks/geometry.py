@@ -95,7 +95,8 @@ def main() -> None:
     print(tables(rows))
     config = run.config
     seeds = {"split": config.data.split_seed, "vae": config.vae.seed, "studies": SEED}
-    name = "geometry" if options.parts == PARTS else "geometry_" + "_".join(options.parts)
+    parts = [part for part in PARTS if part in options.parts]
+    name = "geometry" if len(parts) == len(PARTS) else "geometry_" + "_".join(parts)
     seeds |= (
         {f"frames {number}": seed for number, seed in enumerate(options.seeds)} if "frames" in options.parts else {}
     )

@@ -15,7 +15,10 @@ from train.run.command_line import parse, run_program
 from train.run.folder import Run
 
 _CLOUD = 64
-"""Test images whose latents are in the cloud."""
+"""Test images whose latents are in the cloud, besides those that are shown."""
+
+_MOST_SHOWN = 100
+"""Test images of a page, which stays small enough to be sent."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,7 @@ def write(run: Run, request: Request) -> None:
     """Writes the page, and says how long it took.
 
     Raises:
-        InputError: No results, no such codebook or assigner, or a file that cannot be written.
+        InputError: No results, no such codebook or assigner, no images or too many, or a file that cannot be written.
     """
     from geovq.assignment.nearest import Nearest
     from geovq.assignment.whitened import Whitened
@@ -45,20 +48,23 @@ def write(run: Run, request: Request) -> None:
     from geovq.cli.progress import as_time
     from geovq.cli.report import make_page
     from geovq.storage import write_bytes
+    from geovq.validation import check_whole
     from train.evaluation.guided import draw_guided, samples_section
-    from train.evaluation.page import both, origin, page_of
+    from train.evaluation.page import combine_pages, origin, page_of
     from train.stages import inputs, tokenizers
 
     began = time.monotonic()
+    check_whole("max_images", request.max_images, 1, _MOST_SHOWN)
     told = page_of(run)
     data = inputs.images(run.config.data)
     tokenizer = tokenizers.of_codebook(run, request.codebook or run.config.gpt.codebook, request.assigner)
     images = data.dataset.test_images[: request.max_images]
     shown = [Shown(f"test image {i}", as_bytes(image)) for i, image in enumerate(images)]
+    more = list(as_bytes(data.dataset.test_images[request.max_images :][:_CLOUD]))
     own = type(tokenizer.assigner)
     compared = {kind.__name__: kind() for kind in (Nearest, Whitened) if kind is not own}
-    found = make_page(tokenizer, shown, compared, DEFAULT_PLAN, list(as_bytes(data.dataset.test_images[:_CLOUD])))
-    page = both(told, found, samples_section(draw_guided(run, data.dataset)), origin(run))
+    found = make_page(tokenizer, shown, compared, DEFAULT_PLAN, more)
+    page = combine_pages(told, found, samples_section(draw_guided(run, data.dataset)), origin(run))
     content = render(page).encode()
     write_bytes(run.folder / "report.html", content)
     took = as_time(time.monotonic() - began)

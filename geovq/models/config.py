@@ -50,7 +50,7 @@ class GPTConfig:
     added; heads then have a multiple of 4 channels."""
     rematerialize: bool | None = None
     """Whether training computes the inside of each block again for the gradient instead of keeping it: less memory, more work.
-    None does so where a batch's blocks would keep more than 4 GiB."""
+    None does so where a batch's blocks would keep more than 4 GiB, on all devices together."""
     num_quantizers: int = 1
     """Codes S of a token, each 0..K-1."""
     code_layout: CodeLayout = "sequence"

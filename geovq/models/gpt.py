@@ -23,8 +23,11 @@ from geovq.models.gpt_block import SCALE, Block, Perceptron
 from geovq.models.gpt_checks import check_config, check_shapes
 from geovq.validation import InputError
 
-_KEPT_PER_CHANNEL, _MOST_KEPT = 4 * 36, 4 << 30
-"""Bytes that a block keeps for the gradient by the channel of a position (measured), and that all blocks keep by default."""
+_KEPT_PER_CHANNEL = 4 * 36
+"""Bytes that a block keeps for the gradient, by the channel of a position: measured."""
+
+_MOST_KEPT = 4 << 30
+"""Bytes that all blocks keep together where nothing else is asked for."""
 
 _AT_ONCE, _CODES, _LOGITS = 500, 1 << 15, 1 << 24
 """Sequences, codes and logits (64 MiB) of a pass without gradients at most."""

@@ -35,6 +35,8 @@ class Guided(NamedTuple):
     """Mean root mean squared difference of these samples and their nearest training images, in intensity."""
     test_distance: float
     """The same of test images."""
+    by_class: bool = True
+    """Whether samples were asked for by class; otherwise each stands by itself."""
 
 
 def draw_guided(run: Run, dataset: Dataset, *, per_class: int = PER_CLASS) -> Guided:
@@ -63,6 +65,7 @@ def draw_guided(run: Run, dataset: Dataset, *, per_class: int = PER_CLASS) -> Gu
         dict(zip(first, nearest, strict=True)),
         float(distances.mean() / pixels),
         float(of_test.mean() / pixels),
+        options.conditional,
     )
 
 
@@ -76,14 +79,17 @@ def samples_section(guided: Guided) -> Section:
         ]
         cells.append((nearest, f"{name}, training images nearest to those without guidance"))
         rows.append((name, [picture(sheet(images, len(images)), alt) for images, alt in cells]))
+    several = len(columns) > 1
+    guidance = " Guidance above 1 makes them more clearly of their class, and less varied." if several else ""
     said = [
-        "Samples of the Transformer, decoded. Guidance above 1 makes them more clearly of their class, and less varied.",
+        f"Samples of the Transformer, decoded.{guidance}",
         "The last column has, for each sample without guidance, the training image with the smallest difference of pixels. The "
         f"samples are {guided.distance:.3g} away from theirs, root mean square in intensity; test images are "
         f"{guided.test_distance:.3g} away from theirs. Samples that were much nearer than test images would be copies.",
     ]
-    content = {"paragraphs": said, "columns": [*columns, "nearest training images"], "rows": rows}
-    return Section("samples", "Samples by class and guidance", "samples.html", content)
+    heads = ["class" if guided.by_class else "sample", *columns, "nearest training images"]
+    title = "Samples" + " by class" * guided.by_class + " and guidance" * several
+    return Section("samples", title, "samples.html", {"paragraphs": said, "columns": heads, "rows": rows})
 
 
 def _rows(images: Float[np.ndarray, "n H W C"]) -> Float[np.ndarray, "n p"]:

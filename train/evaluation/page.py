@@ -56,25 +56,25 @@ def page_of(run: Run) -> Page:
     return Page(f"GeoVQ run {run.folder.name}", _sentence(rows), _numbers(rows), [], sections, {})
 
 
-def both(told: Page, found: Page, samples: Section, last: Section) -> Page:
+def combine_pages(of_run: Page, of_images: Page, samples: Section, last: Section) -> Page:
     """The page of a run with what its tokens do to some images.
 
     Args:
-        told: Of `page_of`.
-        found: Of `geovq.cli.report.make_page`.
+        of_run: Of `page_of`.
+        of_images: Of `geovq.cli.report.make_page`.
         samples: Of the Transformer.
         last: How it came about.
     """
-    of_images, of_run = ({each.anchor: each for each in page.sections} for page in (found, told))
-    latents, scores = of_images.pop("latents"), of_images.pop("scores")
-    mine = {
-        name: each._replace(anchor=f"run-{name}", title=f"The run: {each.title.lower()}")
-        for name, each in of_run.items()
+    shown = {each.anchor: each for each in of_images.sections}
+    latents, scores = shown.pop("latents"), shown.pop("scores")
+    told = {
+        each.anchor: each._replace(anchor=f"run-{each.anchor}", title=f"The run: {each.title.lower()}")
+        for each in of_run.sections
     }
-    run_scores = mine.pop("scores")
+    run_scores = told.pop("scores")
     shown_scores = scores._replace(title=f"{scores.title}, of the images above")
-    sections = [*of_images.values(), *mine.values(), samples, latents, run_scores, shown_scores, last]
-    return told._replace(first=found.first, sections=sections, pictures=found.pictures)
+    sections = [*shown.values(), *told.values(), samples, latents, run_scores, shown_scores, last]
+    return of_run._replace(first=of_images.first, sections=sections, pictures=of_images.pictures)
 
 
 def origin(run: Run) -> Section:

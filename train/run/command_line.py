@@ -88,7 +88,7 @@ def parse(
             _help(bool, "One of several processes, which share the work; docs/scaling.md says how."),
             False,
         ),
-        *_trainings(default, sections),
+        *_tensorboard_flag(default, sections),
         ("extra", Annotated[type(extra), tyro.conf.arg(name="")], extra),
     ]
     program = dataclasses.make_dataclass(
@@ -191,7 +191,7 @@ def _folder_and_preset(presets: tuple[str, ...], default: str) -> tuple[pathlib.
     return pathlib.Path(found.run or f"runs/{preset or default}"), preset
 
 
-def _trainings(default: Config, sections: tuple[str, ...]) -> list[tuple[str, Any, bool]]:
+def _tensorboard_flag(default: Config, sections: tuple[str, ...]) -> list[tuple[str, Any, bool]]:
     """The flags of programs that train."""
     if not any(isinstance(getattr(default, name), TrainingOptions) for name in sections):
         return []

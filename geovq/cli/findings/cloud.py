@@ -51,7 +51,7 @@ class Film(NamedTuple):
     nodes: Int[np.ndarray, " r"]
     """Tokens that it goes through, by their number in the cloud."""
     frames: Float[np.ndarray, "f H W C"]
-    """Images of it around the token that changes, each as far from the one before as the others are."""
+    """Images of it around the token that changes, at about equal steps of the way."""
     length: float
     """By how much the whole window changes in all, in intensity."""
 

@@ -55,7 +55,7 @@ def cloud_section(cloud: Cloud) -> Section:
     ]
     films_said = (
         "The ends of a path are tokens near the two ends of a main direction. The latent of the first end moves to the latent "
-        "of the other, and the tokens around it stay as they are. Each picture differs from the one before by the same amount. "
+        "of the other, and the tokens around it stay as they are. The pictures are at about equal steps of the image's way. "
         "A path of the graph goes through other tokens, whose metrics hold among their own neighbours, so it can change this "
         "image more than the straight line does."
     )

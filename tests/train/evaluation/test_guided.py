@@ -52,7 +52,7 @@ def test_the_nearest_training_images_are_those_of_the_samples(run, dataset):
 
 def test_the_table_has_a_column_for_each_guidance_and_a_row_for_each_class(run, dataset):
     section = guided.samples_section(guided.draw_guided(conditional(run, 0.1), dataset))
-    assert section.content["columns"] == ["no guidance", "guidance 2", "guidance 4", "nearest training images"]
+    assert section.content["columns"] == ["class", "no guidance", "guidance 2", "guidance 4", "nearest training images"]
     assert [name for name, _ in section.content["rows"]] == list(NAMES)
     pictures = section.content["rows"][0][1]
     assert pictures[1].alt == "one, guidance 2"
@@ -60,4 +60,10 @@ def test_the_table_has_a_column_for_each_guidance_and_a_row_for_each_class(run, 
 
 
 def test_a_transformer_that_was_not_trained_for_guidance_is_sampled_without(run, dataset):
-    assert list(guided.draw_guided(conditional(run, 0.0), dataset).by_guidance) == [1.0]
+    found = guided.draw_guided(conditional(run, 0.0), dataset)
+    assert list(found.by_guidance) == [1.0]
+    section = guided.samples_section(found)
+    assert section.title == "Samples by class"
+    assert "uidance above" not in section.content["paragraphs"][0]
+    by_itself = guided.samples_section(found._replace(by_class=False))
+    assert (by_itself.title, by_itself.content["columns"][0]) == ("Samples", "sample")

@@ -1,6 +1,5 @@
 """Run folders: what is skipped, what is refused, and what the message says."""
 
-import json
 import pathlib
 import subprocess
 import sys
@@ -256,16 +255,6 @@ def test_no_flipped_bit_of_a_record_changes_an_option(tmp_path):
             assert "vae.epochs (30 there" in str(error) or "stage.json: expected the record" in str(error)  # noqa: PT017
         else:
             raise AssertionError(position)
-
-
-def test_records_from_before_they_had_a_checksum_are_read(tmp_path):
-    work(tmp_path)
-    for path in (tmp_path / "config.json", tmp_path / "vae" / "stage.json"):
-        values = json.loads(path.read_text())
-        del values["sha256"]
-        path.write_text(json.dumps(values))
-    assert stored_config(tmp_path) == DEFAULT
-    assert begin(tmp_path) is not None
 
 
 def test_a_kill_while_the_first_record_is_written_blocks_nothing(tmp_path):
