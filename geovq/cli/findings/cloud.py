@@ -14,7 +14,7 @@ from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import decode_latents, encode_images
 from geovq.geometry.measured import MeasuredTokens, connect_tokens, draw
 from geovq.graph.csr import undirected
-from geovq.graph.deduplicate import merge_duplicates
+from geovq.graph.deduplicate import group_means, merge_duplicates
 from geovq.graph.paths import node_path, resample
 from geovq.tokenizer.tokenizer import Tokenizer
 
@@ -95,27 +95,31 @@ def make_cloud(
     every = [(i, *at) for i, grid in enumerate(grids) for at in np.ndindex(grid.shape[:2])]
     places = draw(np.array(every), max_tokens, seed)
     merged = merge_duplicates(np.stack([grids[i][row, column] for i, row, column in places]))
-    _, firsts = np.unique(merged.index, return_index=True)
     size = _CONTEXT if tokenizer.stride else None
     contexts, metrics = [], []
-    for i, row, column in places[firsts]:
+    for i, row, column in places:
         window = window_of((int(row), int(column)), grids[i].shape[:2], size)
         contexts.append((grids[i][window.rows, window.columns], window.inside))
         metrics.append(own_metric(single(tokenizer.decoder), contexts[-1][0], *map(np.int32, window.inside)))
         progress(1)
-    metric = np.asarray(metrics)
-    mean = metric.mean(axis=0)
+    d = merged.points.shape[1]
+    mean = np.mean(metrics, axis=0)
+    metric = group_means(np.reshape(metrics, (len(places), -1)), merged).reshape(-1, d, d)
     tokens = MeasuredTokens(merged.points, merged.weights, metric, mean, mean[None, None])
     geometry = connect_tokens(tokens, num_neighbours=NUM_NEIGHBOURS, seed=seed)
     graphs = {EUCLIDEAN: geometry.straight, PULLBACK: geometry.geodesic}
     senders, receivers, _ = undirected(geometry.straight)
+    _, firsts = np.unique(merged.index, return_index=True)
     routes = []
     for first, last in ends_along(merged.points, ROUTES):
         paths = {LINE: np.array([first, last])}
         for name, graph in graphs.items():
             _, before = scipy.sparse.csgraph.dijkstra(graph, indices=first, return_predecessors=True)
             paths[name] = node_path(before, first, last)
-        films = {name: _film(tokenizer, merged.points, nodes, *contexts[first], plan) for name, nodes in paths.items()}
+        films = {
+            name: _film(tokenizer, merged.points, nodes, *contexts[int(firsts[first])], plan)
+            for name, nodes in paths.items()
+        }
         routes.append(films)
     return Cloud(
         merged.points,

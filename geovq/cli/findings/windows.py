@@ -3,9 +3,11 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
+
+from geovq.decoder.adapters import in_context
+from geovq.metric.pullback import pullback_metric
 
 
 class Window(NamedTuple):
@@ -38,10 +40,8 @@ def pixels_around(i: int, side: int, stride: int, around: int) -> slice:
 def own_metric(
     decode: Partial, latents: Float[Array, "h w d"], row: Int[Array, ""], column: Int[Array, ""]
 ) -> Float[Array, "d d"]:
-    """JᵀJ of one token in its context, by d forward-mode products."""
-    jacobian = jax.jacfwd(lambda z: decode(latents.at[row, column].set(z)))(latents[row, column])
-    columns = jacobian.reshape(-1, jacobian.shape[-1])
-    return jnp.matmul(columns.T, columns, precision="highest")
+    """The metric of one token in its context."""
+    return pullback_metric(in_context(decode, latents, row, column), latents[row, column])
 
 
 def _part(i: int, side: int, size: int) -> slice:
