@@ -60,7 +60,7 @@ def write(run: Run, request: Request) -> None:
     tokenizer = tokenizers.of_codebook(run, request.codebook or run.config.gpt.codebook, request.assigner)
     images = data.dataset.test_images[: request.max_images]
     shown = [Shown(f"test image {i}", as_bytes(image)) for i, image in enumerate(images)]
-    more = list(as_bytes(data.dataset.test_images[request.max_images :][:_CLOUD]))
+    more = [as_bytes(image) for image in data.dataset.test_images[request.max_images :][:_CLOUD]]
     own = type(tokenizer.assigner)
     compared = {kind.__name__: kind() for kind in (Nearest, Whitened) if kind is not own}
     found = make_page(tokenizer, shown, compared, DEFAULT_PLAN, more)
