@@ -223,7 +223,7 @@ def read_record(path: str | os.PathLike) -> dict[str, Any]:
     """Reads what `write_record` or `write_results` wrote, without the checksum.
 
     Raises:
-        InputError: As `read_json`; something else than an object; or content that is not that of the checksum.
+        InputError: As `read_json`; something else than an object; no checksum, or that of other content.
     """
     values, remedy = read_json(path), "restore it from a copy, or remove it and run the step that writes it"
     if not isinstance(values, dict):

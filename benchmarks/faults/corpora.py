@@ -1,6 +1,8 @@
 """Readers of corpora, and of their tokens on disk, each with a good one. They need grain."""
 
+import hashlib
 import io
+import json
 import pathlib
 import tarfile
 from collections.abc import Callable
@@ -9,13 +11,14 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from benchmarks.faults.reader import Reader, by_bytes, in_folder
-from benchmarks.faults.spoiling import spoil_bytes, spoil_text
+from benchmarks.faults.reader import Reader, by_bytes, in_folder, reseal_record
+from benchmarks.faults.spoiling import spoil_bytes, spoil_json
 from geovq.corpus.records import read_records
 from geovq.corpus.sources import open_images
 from geovq.corpus.token_files import Header
 from geovq.corpus.token_folder import open_tokens
-from geovq.corpus.token_shards import INDEX, Shard, begin, finish, write_shard
+from geovq.corpus.token_shards import INDEX, Shard, begin, finish, shard_path, write_shard
+from geovq.storage import read_record, write_record
 from geovq.validation import InputError
 
 
@@ -84,10 +87,30 @@ def _read_tokens(path: pathlib.Path) -> list[Any]:
     return [found.header, list(found)]
 
 
+def _reseal_names(rng: np.random.Generator, path: pathlib.Path) -> bool:
+    """Spoils the JSON of the first shard, and writes its checksum into the index; in one case of five, spoils its bytes."""
+    if rng.integers(5) == 0:
+        return by_bytes(spoil_bytes)(rng, path)
+    data = json.dumps(spoil_json(rng, json.loads(path.read_bytes()))).encode()
+    path.write_bytes(data)
+    _name_in_index(path, data)
+    return True
+
+
+def _name_in_index(path: pathlib.Path, data: bytes) -> None:
+    """Writes the checksum of the first shard's JSON into the index."""
+    index = read_record(path.parent / INDEX)
+    index["shards"][0]["sha256_of_names"] = hashlib.sha256(data).hexdigest()
+    write_record(path.parent / INDEX, index)
+
+
 READERS: dict[str, Reader] = {
     **{f"{kind} of images": _reader(kind) for kind in ("npy", "npz", "packed npz", "tar", "array_record")},
     "index of tokens": Reader(
-        lambda folder: _tokens(folder) / INDEX, by_bytes(spoil_text), lambda path: _read_tokens(path.parent)
+        lambda folder: _tokens(folder) / INDEX, reseal_record, lambda path: _read_tokens(path.parent)
+    ),
+    "names of tokens": Reader(
+        lambda folder: shard_path(_tokens(folder), 0), _reseal_names, lambda path: _read_tokens(path.parent)
     ),
 }
 

@@ -4,7 +4,6 @@ import functools
 import gzip
 import hashlib
 import io
-import json
 import pathlib
 import struct
 from collections.abc import Callable
@@ -17,9 +16,9 @@ import PIL.Image
 from flax import nnx
 from jax.tree_util import Partial
 
-from benchmarks.faults import corpora
-from benchmarks.faults.reader import Reader, by_bytes, in_folder
-from benchmarks.faults.spoiling import spoil_arrays, spoil_bytes, spoil_gzip, spoil_json, spoil_safetensors, spoil_text
+from benchmarks.faults import corpora, records
+from benchmarks.faults.reader import Reader, by_bytes, in_folder, reseal_arrays
+from benchmarks.faults.spoiling import spoil_bytes, spoil_gzip, spoil_safetensors, spoil_text
 from geovq.assignment.amortised import Amortised
 from geovq.assignment.base import Codebook
 from geovq.assignment.clusters import ImageClusters
@@ -31,19 +30,15 @@ from geovq.models.autoencoders import load_autoencoder
 from geovq.models.config import AutoencoderKLConfig, TinyAutoencoderConfig
 from geovq.models.pretrained import CONFIG, WEIGHTS
 from geovq.models.tiny_autoencoder import TinyAutoencoder
-from geovq.storage import digest, load_arrays, read_json, read_record, save_arrays, write_record, write_results
+from geovq.storage import load_arrays
 from geovq.tokenizer.checks import as_codebook
 from geovq.tokenizer.file import Stored, load_tokenizer, save_tokenizer
 from geovq.tokenizer.fingerprint import check_fingerprint
 from geovq.tokenizer.fitting import measure
 from geovq.tokenizer.measured import Measured
 from geovq.validation import InputError
-from train.config.options import Config
 from train.data import datasets
-from train.loop.log import append, truncate
 from train.run.checkpoint import Checkpoints
-from train.run.folder import Run
-from train.run.options_file import save_config, stored_config
 
 FINGERPRINT = {"image": np.full((1, 2, 2, 1), 0.5, np.float32), "latents": np.zeros((1, 1, 1, 2), np.float32)}
 CODEBOOK = Codebook(np.arange(6, dtype=np.float32).reshape(1, 3, 2), np.ones((1, 1, 2, 2), np.float32))
@@ -63,21 +58,6 @@ CLUSTERS = ImageClusters(
     np.zeros((1, 2, 2), np.float32),
     CODEBOOK.codes,
 )
-
-
-def _reseal(rng: np.random.Generator, path: pathlib.Path) -> None:
-    """Spoils arrays or meta of an archive, under their right checksum; or its bytes."""
-    how = int(rng.integers(5))
-    if how == 0:
-        path.write_bytes(spoil_bytes(rng, path.read_bytes()))
-        return
-    arrays, meta = load_arrays(path)
-    if how < 3:
-        arrays = spoil_arrays(rng, arrays)
-    else:
-        changed = spoil_json(rng, meta)
-        meta = changed if isinstance(changed, dict) else meta
-    save_arrays(path, arrays, meta)
 
 
 def _tokenizer(assigner: Any) -> Callable[[pathlib.Path], pathlib.Path]:
@@ -176,57 +156,15 @@ def _decode(latents: Any) -> Any:
     return jnp.repeat(rows.swapaxes(1, 2), 2, axis=2)[..., None]
 
 
-def _results(folder: pathlib.Path) -> pathlib.Path:
-    write_results(folder / "r.json", {"seeds": [1], "command": "x"}, [{"score": "psnr", "value": 1.5}])
-    return folder / "r.json"
-
-
-def _options(folder: pathlib.Path) -> pathlib.Path:
-    save_config(folder, Config())
-    return folder / "config.json"
-
-
-def _stage(folder: pathlib.Path) -> pathlib.Path:
-    Run(folder, Config()).begin("vae", ("data", "vae"), {})
-    (folder / "config.json").unlink()
-    return folder / "vae/stage.json"
-
-
-def _record(folder: pathlib.Path) -> pathlib.Path:
-    write_record(folder / "r.json", {"options": {"vae": {"epochs": 3}}, "outputs": None})
-    return folder / "r.json"
-
-
-_LOG_ROWS: list[dict[str, float]] = [{"epoch": epoch, "step": epoch, "train_loss": 1 / epoch} for epoch in (1, 2, 3)]
-
-
-def _log(folder: pathlib.Path) -> pathlib.Path:
-    for row in _LOG_ROWS:
-        append(folder / "metrics.jsonl", row)
-    return folder / "metrics.jsonl"
-
-
-def _read_log(path: pathlib.Path) -> list[str]:
-    """Refuses a log of which a line is left out: the program goes on with the others."""
-    if not path.exists():
-        raise InputError(f"{path}: expected a log, found none.")
-    truncate(path, 3)
-    lines = path.read_text().splitlines()
-    whole = [json.dumps({**row, "sha256": digest({}, row)}) for row in _LOG_ROWS]
-    if len(lines) < 3 and all(line in whole for line in lines):
-        raise InputError(f"{path}: expected lines of their sha256, found others, which are left out.")
-    return lines
-
-
 def _image_reader(kind: str) -> Reader:
     return Reader(_written(f"i.{kind}", lambda: _picture(kind)), by_bytes(spoil_bytes), read_image, sealed=False)
 
 
 READERS: dict[str, Reader] = {
     "arrays": Reader(_measurements, by_bytes(spoil_bytes), load_arrays),
-    "tokenizer, geodesic": Reader(_tokenizer(Geodesic(field=FIELD)), _reseal, _read_tokenizer),
-    "tokenizer, amortised": Reader(_tokenizer(Amortised(clusters=CLUSTERS)), _reseal, _read_tokenizer),
-    "measured": Reader(_measurements, _reseal, Measured.load),
+    "tokenizer, geodesic": Reader(_tokenizer(Geodesic(field=FIELD)), reseal_arrays, _read_tokenizer),
+    "tokenizer, amortised": Reader(_tokenizer(Amortised(clusters=CLUSTERS)), reseal_arrays, _read_tokenizer),
+    "measured": Reader(_measurements, reseal_arrays, Measured.load),
     "TAESD, weights": Reader(
         _weights("tiny", WEIGHTS),
         by_bytes(spoil_safetensors),
@@ -243,14 +181,9 @@ READERS: dict[str, Reader] = {
         sealed=False,
     ),
     "IDX": Reader(_idx_files, by_bytes(spoil_gzip), _read_idx),
-    "JSON": Reader(_results, by_bytes(spoil_text), read_json, sealed=False),
-    "results": Reader(_results, by_bytes(spoil_text), read_record),
-    "options": Reader(_options, by_bytes(spoil_text), lambda path: stored_config(path.parent)),
-    "stage": Reader(_stage, by_bytes(spoil_text), lambda path: stored_config(path.parents[1])),
-    "log": Reader(_log, by_bytes(spoil_bytes), _read_log),
-    "record": Reader(_record, by_bytes(spoil_text), read_record),
     **{f"{kind} image": _image_reader(kind) for kind in ("png", "jpeg", "webp")},
     **corpora.READERS,
+    **records.READERS,
 }
 """Files. Those of a corpus need grain."""
 

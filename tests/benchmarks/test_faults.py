@@ -128,3 +128,24 @@ def test_a_command_line_that_is_accepted_is_a_miss():
     assert commands._judge(line, "", Finished(0, "", "")).outcome == "anything else"
     assert commands._judge(line, "", Finished(2, "", "error: vae.width: expected 1")).outcome == "anything else"
     assert commands._judge(line, "", Finished(2, "", "error: vae.epochs: expected 1")).outcome == "refused"
+
+
+def test_only_content_that_was_sealed_again_may_be_other_content(monkeypatch):
+    careless = READERS["record"]._replace(read=lambda path: path.read_bytes(), spoil=lambda rng, path: _append(path))
+    monkeypatch.setitem(corruptions.READERS, "record", careless)
+    assert {trial.outcome for trial in corruptions.corrupt_files("record", range(5, 30, 6))} == {"anything else"}
+
+
+def _append(path) -> bool:
+    path.write_bytes(path.read_bytes() + b" ")
+    return False
+
+
+@pytest.mark.parametrize("name", ["results", "options", "stage", "record", "index of tokens", "names of tokens"])
+def test_most_spoiled_records_carry_the_right_checksum(name, tmp_path):
+    found = []
+    for seed in range(20):
+        (tmp_path / str(seed)).mkdir()
+        path = READERS[name].write(tmp_path / str(seed))
+        found.append(READERS[name].spoil(np.random.default_rng(seed), path))
+    assert 10 < sum(found) < 20

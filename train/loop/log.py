@@ -38,7 +38,7 @@ def truncate(log: pathlib.Path, step: int) -> None:
         if row is None and number < len(lines):
             print(f"{log}: line {number} is damaged and left out", flush=True)
         if row is not None and row["step"] <= step:
-            kept.append(line)
+            kept.append(line.rstrip() + b"\n")  # which a kill may have cut off
     write_bytes(log, b"".join(kept))
 
 

@@ -2,10 +2,12 @@
 
 import dataclasses
 import pathlib
+import typing
 from typing import Any
 
 from geovq.storage import read_record, write_record
 from geovq.validation import InputError
+from train.config.kinds import check_kind
 from train.config.options import Config
 from train.run.stage_record import Stage
 
@@ -67,4 +69,8 @@ def _config(path: pathlib.Path, stored: dict[str, Any]) -> Config:
 
 def _section(kind: Any, values: dict[str, Any]) -> Any:
     """A section's dataclass; JSON lists become the tuples that they were."""
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    found = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    for name, hint in typing.get_type_hints(kind, include_extras=True).items():
+        if name in found:
+            check_kind(name, hint, found[name])
+    return kind(**found)

@@ -1,5 +1,6 @@
 """One stage of a run folder, and its record: what it is made from, and, once it is complete, what it has made."""
 
+import dataclasses
 import pathlib
 import time
 from collections.abc import Mapping
@@ -7,7 +8,11 @@ from typing import Any
 
 from geovq.storage import read_record, write_record
 from geovq.validation import InputError
+from train.config.options import Config
 from train.run.fingerprint import fingerprint
+
+_LONGEST = 1e12
+"""Seconds of a stage at most, which numbers with a point hold."""
 
 
 class Stage:
@@ -41,8 +46,7 @@ class Stage:
                 f"{self._path}: expected the record of a stage, found a damaged file; restore it from a copy, or move "
                 f"{self.folder} away to make it anew."
             ) from error
-        kinds = {"options": dict, "inputs": dict, "outputs": dict | None, "seconds": float | int}
-        if record.keys() != kinds.keys() or not all(isinstance(record[name], kind) for name, kind in kinds.items()):
+        if not _is_record(record):
             raise InputError(
                 f"{self._path}: expected the record of a stage, found other content; move {self.folder} away."
             )
@@ -77,3 +81,23 @@ class Stage:
     def reopen(self) -> None:
         """The stage is not complete any more."""
         write_record(self._path, self.record | {"outputs": None})
+
+
+def _is_record(found: Mapping[str, Any]) -> bool:
+    """Whether JSON is what `Stage.begin` and `Stage.finish` write: sections of options, texts by name, and seconds."""
+    if found.keys() != {"options", "inputs", "outputs", "seconds"}:
+        return False
+    sections, inputs, outputs, seconds = (found[name] for name in ("options", "inputs", "outputs", "seconds"))
+    known = {field.name for field in dataclasses.fields(Config)}
+    return (
+        isinstance(sections, dict)
+        and all(name in known and isinstance(section, dict) for name, section in sections.items())
+        and _are_texts(inputs)
+        and (outputs is None or _are_texts(outputs))
+        and type(seconds) in (int, float)
+        and 0 <= seconds <= _LONGEST
+    )
+
+
+def _are_texts(found: object) -> bool:
+    return isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
