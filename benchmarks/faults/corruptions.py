@@ -13,12 +13,10 @@ import numpy as np
 from flax import nnx
 
 from benchmarks.faults.going_on import go_on
-from benchmarks.faults.programs import GEOVQ
 from benchmarks.faults.readers import FOLDERS, READERS, Reader
 from benchmarks.faults.spoiling import refused
 from benchmarks.faults.trials import Trial
 from benchmarks.faults.works import Place, Work
-from geovq.storage import read_record
 
 Damage = Callable[[np.random.Generator, bytes], bytes]
 
@@ -66,8 +64,8 @@ DAMAGES: dict[str, Damage] = {
     "random bytes": _scramble,
 }
 
-STRANGER = "spoiled by a stranger"
-"""Where a file carries a checksum, it is the right one."""
+AUTHOR = "spoiled by its author"
+"""In most of these cases the file carries the right checksum of its other content."""
 
 
 def corrupt_files(name: str, seeds: range) -> list[Trial]:
@@ -80,19 +78,22 @@ def corrupt_files(name: str, seeds: range) -> list[Trial]:
     reader = {**READERS, **FOLDERS}[name]
     with tempfile.TemporaryDirectory() as folder:
         path = reader.write(pathlib.Path(folder))
-        good = _bytes_of(path)
-        expected = fingerprint(reader.read(path))
-        return [_corrupt(name, reader, path, good, expected, seed) for seed in seeds]
+        good, all_files = bytes_of(path), bytes_of(pathlib.Path(folder))
+        expected, trials = fingerprint(reader.read(path)), []
+        for seed in seeds:
+            restore(pathlib.Path(folder), all_files)
+            trials.append(_corrupt(name, reader, path, good, expected, seed))
+        return trials
 
 
 def _corrupt(
     name: str, reader: Reader, path: pathlib.Path, good: Mapping[pathlib.Path, bytes], expected: str, seed: int
 ) -> Trial:
-    _restore(path, good)
-    rng, ways = np.random.default_rng(seed), [*DAMAGES, STRANGER]
+    rng, ways = np.random.default_rng(seed), [*DAMAGES, AUTHOR]
     way = ways[seed % len(ways)]
-    if way == STRANGER:
-        reader.spoil(rng, path)
+    sealed = reader.sealed
+    if way == AUTHOR:
+        sealed = sealed and not reader.spoil(rng, path)
         hit = path
     else:
         hit = sorted(good)[int(rng.integers(len(good)))]
@@ -107,20 +108,21 @@ def _corrupt(
         return Trial(name, what, "refused", said)
     if fingerprint(found[0]) == expected:
         return Trial(name, what, "same")
-    if way == STRANGER or not reader.sealed:
+    if not sealed:
         return Trial(name, what, "other content")
     return Trial(name, what, "anything else", "read as other content")
 
 
-def _bytes_of(path: pathlib.Path) -> dict[pathlib.Path, bytes]:
+def bytes_of(path: pathlib.Path) -> dict[pathlib.Path, bytes]:
+    """Contents of a file, or of all files of a folder that are not empty."""
     files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
     return {each: each.read_bytes() for each in files if each.stat().st_size}
 
 
-def _restore(path: pathlib.Path, good: Mapping[pathlib.Path, bytes]) -> None:
-    if path.is_dir():
-        for each in [each for each in path.rglob("*") if each.is_file() and each not in good]:
-            each.unlink()
+def restore(folder: pathlib.Path, good: Mapping[pathlib.Path, bytes]) -> None:
+    """Makes a folder hold these files and no others."""
+    for each in [each for each in folder.rglob("*") if each.is_file() and each not in good]:
+        each.unlink()
     for each, content in good.items():
         each.parent.mkdir(parents=True, exist_ok=True)
         each.write_bytes(content)
@@ -172,7 +174,7 @@ def corrupt_run(work: Work, place: Place, seed: int) -> Trial:
         files = sorted(path for path in run.rglob("*") if path.is_file() and path.stat().st_size)
         hit, ways = files[int(rng.integers(len(files)))], [*DAMAGES, "removed", "exchanged with another file"]
         way, name = ways[seed % len(ways)], hit.relative_to(run).as_posix()
-        unread = [name, f"{name}.damaged"]
+        damaged = [name, f"{name}.damaged"]
         if way == "removed":
             hit.unlink()
         elif way == "exchanged with another file":
@@ -181,16 +183,12 @@ def corrupt_run(work: Work, place: Place, seed: int) -> Trial:
             hit.write_bytes(other.read_bytes())
             other.write_bytes(content)
             way = f"exchanged with {other.relative_to(run)}"
-            unread += [other.relative_to(run).as_posix(), f"{other.relative_to(run)}.damaged"]
+            damaged += [other.relative_to(run).as_posix(), f"{other.relative_to(run)}.damaged"]
         else:
             hit.write_bytes(DAMAGES[way](rng, hit.read_bytes()))
-        return go_on(work, place, run, f"{name}: {way}, seed {seed}", _but(work, place, unread))
+        return go_on(work, place, run, f"{name}: {way}, seed {seed}", _unread(damaged))
 
 
-def _but(work: Work, place: Place, names: list[str]) -> tuple[str, ...]:
-    """Those of the damaged files that a stage does not read or make again; commands of geovq read all of theirs."""
-    if work.program == GEOVQ:
-        return ()
-    records = [read_record(path) for path in place.whole(work).glob("*/stage.json")]
-    outputs = {name for record in records for name in record["outputs"] or {}}
-    return tuple(name for name in names if name not in outputs)
+def _unread(names: list[str]) -> tuple[str, ...]:
+    """Returns the damaged files that may stay as they are: logs of trainings that have ended, and files that are set aside."""
+    return tuple(name for name in names if name.endswith((".damaged", "metrics.jsonl")))

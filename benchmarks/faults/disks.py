@@ -60,7 +60,7 @@ def on_disk(work: Work, works: tuple[Work, ...], place: Place, disk: Disk, start
 
 
 def on_read_only(work: Work, place: Place) -> Trial:
-    """A complete work on a read-only disk, which has nothing to write."""
+    """Runs a complete work on a read-only disk: it has nothing to write, and any status but 0 is a miss."""
     seen, _ = fails("read-only", 0)
     what = "complete, on a read-only disk"
     with tempfile.TemporaryDirectory(dir=place.folder) as folder:
@@ -68,7 +68,9 @@ def on_read_only(work: Work, place: Place) -> Trial:
         shutil.copytree(place.whole(work), run)
         with watching(pathlib.Path(folder), seen):
             found = attempt(work.program, *work.command(run, place.inputs))
-        return _mended(work, place, run, found, what)
+        if found.returncode != 0:
+            return Trial(work.name, what, "anything else", f"status {found.returncode}: {found.stderr}")
+        return compare(work, place, run, what)
 
 
 def with_limit(work: Work, works: tuple[Work, ...], place: Place, size: int) -> Trial:

@@ -11,7 +11,7 @@ from benchmarks.faults.programs import attempt
 from benchmarks.faults.states import State, Store
 from benchmarks.faults.trials import Trial
 from benchmarks.faults.watch import watching
-from benchmarks.faults.works import Place, Work, begin
+from benchmarks.faults.works import Place, Work, begin, succeed
 from geovq.storage import digest
 
 
@@ -34,6 +34,9 @@ def record(work: Work, works: tuple[Work, ...], place: Place, folder: pathlib.Pa
 
     Returns:
         All different moments, and the number of operations.
+
+    Raises:
+        InputError: The work did not end well.
     """
     store, run = Store(folder / "contents"), folder / "recorded"
     shutil.rmtree(run, ignore_errors=True)
@@ -54,7 +57,7 @@ def record(work: Work, works: tuple[Work, ...], place: Place, folder: pathlib.Pa
             last = now
 
     with watching(run, seen):
-        attempt(work.program, *work.command(run, place.inputs))
+        succeed(attempt(work.program, *work.command(run, place.inputs)))
     return list(moments.values()), operations
 
 

@@ -142,8 +142,8 @@ def make_inputs(folder: pathlib.Path, images: int = 24) -> None:
         pixels = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
         PIL.Image.fromarray(pixels).save(folder / "images" / f"{number}.png")
     fit = ("--images", folder / "images", "--num-codes", 8, "--crop", 32, "--crops", 8)
-    _succeed(attempt(GEOVQ, "fit", "--autoencoder", folder / "vae", "--out", folder / "photos.npz", *fit))
-    _succeed(
+    succeed(attempt(GEOVQ, "fit", "--autoencoder", folder / "vae", "--out", folder / "photos.npz", *fit))
+    succeed(
         attempt(
             GEOVQ,
             "encode",
@@ -171,7 +171,7 @@ def make_whole(works: tuple[Work, ...], place: Place) -> None:
             continue
         shutil.rmtree(folder, ignore_errors=True)
         begin(work, works, place, folder)
-        _succeed(attempt(work.program, *work.command(folder, place.inputs)))
+        succeed(attempt(work.program, *work.command(folder, place.inputs)))
         folder.with_name(f"{folder.name}.done").write_text("")
 
 
@@ -183,7 +183,8 @@ def begin(work: Work, works: tuple[Work, ...], place: Place, folder: pathlib.Pat
             shutil.copytree(place.whole(before), folder)
 
 
-def _succeed(found: Finished) -> None:
+def succeed(found: Finished) -> None:
+    """Raises InputError unless a program has ended well."""
     if found.returncode != 0:
         raise InputError(f"faults: expected a work without faults to end well, found: {found.stderr[-1000:]}")
 
