@@ -155,7 +155,7 @@ def remove_leftovers(folder: str | os.PathLike) -> None:
 
 
 def check_writable(path: str | os.PathLike) -> None:
-    """Refuses a file that cannot be written, before hours of work: writes another one beside it, and removes that.
+    """Refuses a file that cannot be written, before hours of work: writes another one beside it, and removes what it made.
 
     Raises:
         InputError: Its folder cannot be made or written to, or the path is a folder.
@@ -166,8 +166,11 @@ def check_writable(path: str | os.PathLike) -> None:
     with turn() as mine:
         if mine:
             trial = path.with_name(f".{path.name}.{os.getpid()}.trial")
+            made = [folder for folder in trial.parents if not folder.exists()]
             _write(trial, b"")
             trial.unlink()
+            for folder in made:
+                folder.rmdir()
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

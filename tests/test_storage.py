@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from geovq.storage import (
+    check_writable,
     digest,
     load_arrays,
     read_json,
@@ -137,6 +138,11 @@ def test_a_record_without_its_checksum_is_refused(content, tmp_path):
     path.write_text(content)
     with pytest.raises(InputError, match=r"r\.json: expected content of its sha256, found that it was changed"):
         read_record(path)
+
+
+def test_a_trial_leaves_no_folder(tmp_path):
+    check_writable(tmp_path / "a/b/c.npz")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_file_is_named(tmp_path):

@@ -1,222 +1,14 @@
-"""Wrong command lines of every program: each is refused, in a line that names what is wrong, before anything is written."""
+"""Wrong command lines: each is refused, in a line that names what is wrong, before anything is written."""
 
-import contextlib
-import dataclasses
-import os
 import pathlib
 import shutil
-import subprocess
 import tempfile
-import types
-import typing
-from collections.abc import Iterator, Sequence
-from typing import Annotated, NamedTuple
 
-import numpy as np
-
-from benchmarks.faults.programs import GEOVQ, Finished, attempt, command_line, refusal
+from benchmarks.faults.processes import finish, start
+from benchmarks.faults.programs import Finished, attempt, command_line, refusal
 from benchmarks.faults.trials import Trial
-from benchmarks.faults.works import STAGES, Place, Work
-from train.config.options import Config
-from train.config.ranges import Range
-
-_SECONDS = 300
-"""After which a process is given up."""
-
-_NUMBERS = (-1, 0, 10**12, 10**400)
-"""Of which an option's range refuses some."""
-
-_SECTIONS = {
-    "train.vae": ("data", "vae"),
-    "train.codebook": ("data", "codebook"),
-    "train.finetune": ("data", "finetune"),
-    "train.gpt": ("data", "gpt"),
-    "train.baseline": ("data", "vae", "baseline"),
-    "train.classifier": ("data", "classifier"),
-    "train.sample": ("data", "sample"),
-    "train.evaluate": ("data", "evaluate"),
-    "train.pipeline": ("data", "vae", "codebook", "gpt", "sample", "evaluate"),
-    "train.report": ("data",),
-}
-"""Programs with the sections of options that each takes."""
-
-_NEEDED = {
-    "train.codebook": "vae",
-    "train.finetune": "codebook",
-    "train.gpt": "codebook",
-    "train.sample": "samples and scores",
-    "train.evaluate": "samples and scores",
-    "train.report": "samples and scores",
-}
-"""Programs that go on from a run, and the work that has made it."""
-
-_BENCHMARKS = (
-    "encoding",
-    "generation",
-    "gpt",
-    "large",
-    "medoids",
-    "metric",
-    "pipeline",
-    "tables",
-    "vq_models",
-    "tokenizer",
-)
-
-_TOKENIZER = "{inputs}/photos.npz"
-_GEOVQ = {
-    "fit": (
-        "--autoencoder",
-        "{inputs}/vae",
-        "--images",
-        "{inputs}/images",
-        "--out",
-        "{out}/t.npz",
-        "--crop",
-        "32",
-        "--crops",
-        "4",
-    ),
-    "encode": (_TOKENIZER, "{inputs}/images", "--out", "{out}/tokens"),
-    "decode": (_TOKENIZER, "{inputs}/tokens", "--out", "{out}/images"),
-    "score": (_TOKENIZER, "{inputs}/images", "--max-images", "1"),
-    "report": (_TOKENIZER, "--images", "{inputs}/images", "--out", "{out}/page.html", "--max-images", "1"),
-    "export": ("{inputs}/tokens", "--stream", "{out}/stream"),
-    "info": (_TOKENIZER,),
-}
-"""Right words of every command of geovq."""
-
-_WRONG_FILES = ("{scratch}/nowhere", "{scratch}/empty", "{scratch}/text.npz", "{scratch}/folder")
-"""What may stand where a program reads something else."""
-
-_BAD_NUMBERS = {
-    "fit": ("--num-codes", "--num-quantizers", "--crop", "--crops", "--seed"),
-    "score": ("--max-images", "--seed"),
-    "report": ("--max-images", "--crop", "--seed"),
-}
-"""Whole numbers that geovq takes."""
-
-
-_AT_MOST = {"fit": (), "score": ("--max-images",), "report": ("--max-images", "--crop")}
-"""Those of them that may be as large as one likes."""
-
-
-class Line(NamedTuple):
-    """A wrong command line."""
-
-    program: str
-    words: tuple[str, ...]
-    """With {inputs}, {out} for a folder to write in, {scratch}, and {run} for the run that the program goes on from."""
-    named: str
-    """What the refusal has to name."""
-
-
-def all_lines() -> list[Line]:
-    """Every wrong command line that is known here."""
-    return [*_of_train(), *_of_geovq(), *_of_benchmarks()]
-
-
-def chosen(number: int, works: Sequence[Work] = STAGES, seed: int = 0) -> list[Line]:
-    """So many of them, drawn at random, of every program as many as possible.
-
-    Args:
-        number: Of command lines.
-        works: Those that are there; programs that need another one are left out.
-        seed: Of the draw.
-    """
-    made = {None, *(work.name for work in works)}
-    rng, lines = np.random.default_rng(seed), [line for line in all_lines() if _NEEDED.get(line.program) in made]
-    turns: dict[str, int] = {}
-    ranked: list[tuple[int, int, Line]] = []
-    for index in rng.permutation(len(lines)):
-        program = _kind(lines[index])
-        turns[program] = turns.get(program, 0) + 1
-        ranked.append((turns[program], len(ranked), lines[index]))
-    return [line for _, _, line in sorted(ranked, key=lambda each: each[:2])[:number]]
-
-
-def _kind(line: Line) -> str:
-    return f"{GEOVQ} {line.words[0]}" if line.program == GEOVQ else line.program
-
-
-def _of_train() -> Iterator[Line]:
-    for program, sections in _SECTIONS.items():
-        run = ("--run", "{run}" if program in _NEEDED else "{out}/run")
-        dataset = () if program in _NEEDED else ("--dataset", "digits")
-        base = (*run, *dataset)
-        yield Line(program, (*base, "--nonsense", "1"), "nonsense")
-        yield Line(program, (*base, "stray"), "stray")
-        yield Line(program, (*base, "--preset", "huge"), "huge")
-        yield Line(program, ("--run",), "run")
-        yield Line(program, ("--run", "{scratch}/empty", *dataset), "empty")
-        yield Line(program, (*run, "--dataset", "cifar"), "cifar")
-        yield Line(program, (*run, "--dataset", "mnist", "--data-dir", "{scratch}/nowhere"), "")
-        if program in _NEEDED:
-            yield Line(program, ("--run", "{scratch}/nowhere"), "nowhere")
-            yield Line(program, ("--run", "{scratch}/folder"), "folder")
-        for section in sections:
-            yield from (line._replace(words=(*base, *line.words)) for line in _of_section(program, section))
-
-
-def _of_section(program: str, section: str) -> Iterator[Line]:
-    """Values that no option of a section may have."""
-    kind = next(field.type for field in dataclasses.fields(Config) if field.name == section)
-    for name, hint in typing.get_type_hints(kind, include_extras=True).items():
-        prefix = "" if section == "data" else f"{section}."
-        flag = f"--{prefix}{name}".replace("_", "-")
-        if hint is not bool and "str" not in str(hint):
-            yield Line(program, (flag, "x"), name.replace("_", "-"))
-        if typing.get_origin(hint) is not Annotated:
-            continue
-        legal = next(each for each in hint.__metadata__ if isinstance(each, Range))
-        whole = float not in (hint.__origin__, *typing.get_args(hint.__origin__))
-        for number in _NUMBERS if whole else (*_NUMBERS[:3], float("nan"), float("inf"), 1e39):
-            if (
-                not _allows(legal, number)
-                and isinstance(hint.__origin__, type)
-                and not isinstance(hint.__origin__, types.GenericAlias)
-            ):
-                yield Line(program, (flag, str(number)), name)
-
-
-def _allows(legal: Range, number: float) -> bool:
-    with contextlib.suppress(OverflowError):
-        return bool(legal.contains(number))
-    return False
-
-
-def _of_geovq() -> Iterator[Line]:
-    for command, right in _GEOVQ.items():
-        words = (command, *right)
-        yield Line(GEOVQ, (*words, "--nonsense"), "nonsense")
-        yield Line(GEOVQ, (*words, "stray"), "stray")
-        yield Line(GEOVQ, (command,), "required")
-        for i, word in enumerate(words):
-            if word.startswith("{inputs}"):
-                for wrong in _WRONG_FILES if word.endswith("/images") else (*_WRONG_FILES, "{inputs}/images/0.png"):
-                    yield Line(GEOVQ, (*words[:i], wrong, *words[i + 1 :]), wrong.rsplit("/", 1)[1])
-            if word.startswith("{out}"):
-                yield Line(GEOVQ, (*words[:i], "{scratch}/empty/x", *words[i + 1 :]), "empty")
-                taken = "{inputs}/images" if command in ("encode", "decode") else "{scratch}/folder"
-                yield Line(GEOVQ, (*words[:i], taken, *words[i + 1 :]), taken.rsplit("/", 1)[1])
-        for flag in _BAD_NUMBERS.get(command, ()):
-            for number in ("x", "1.5", "-1", "1e3", "", "9" * 400):
-                if flag not in _AT_MOST[command] or not number.startswith("9"):
-                    yield Line(GEOVQ, (*words, flag, number), flag.strip("-").replace("-", "_"))
-        if command not in ("export", "info"):
-            for memory in ("x", "nan", "0", "-2", "inf"):
-                yield Line(GEOVQ, (*words, "--memory", memory), "memory")
-        if command in ("fit", "encode", "score", "report"):
-            yield Line(GEOVQ, (*words, "--assigner", "best"), "best")
-            yield Line(GEOVQ, (*words, "--assigner", "whitened", "--perceptual", "1"), "perceptual")
-            yield Line(GEOVQ, (*words, "--assigner", "joint", "--perceptual", "nan"), "perceptual")
-            yield Line(GEOVQ, (*words, "--assigner", "joint", "--perceptual", "-1"), "perceptual")
-
-
-def _of_benchmarks() -> Iterator[Line]:
-    for name in _BENCHMARKS:
-        yield Line(f"benchmarks.{name}", ("--nonsense",), "")  # or of a missing option
-        yield Line(f"benchmarks.{name}", ("stray",), "")
+from benchmarks.faults.works import STAGES, Place
+from benchmarks.faults.wrong_lines import NEEDED, Line, kind_of
 
 
 def make_scratch(place: Place) -> None:
@@ -237,29 +29,36 @@ def try_line(place: Place, line: Line, started: bool = False) -> Trial:
     """
     with tempfile.TemporaryDirectory(dir=place.folder) as folder:
         run = pathlib.Path(folder) / "run"
-        if line.program in _NEEDED:
-            work = next(each for each in STAGES if each.name == _NEEDED[line.program])
+        if line.program in NEEDED:
+            work = next(each for each in STAGES if each.name == NEEDED[line.program])
             shutil.copytree(place.whole(work), run)
         names = {"inputs": place.inputs, "scratch": place.folder / "scratch", "out": f"{folder}/out", "run": run}
         words = [word.format(**names) for word in line.words]
-        found = _start(line.program, words) if started else attempt(line.program, *words)
+        watched = (pathlib.Path(folder), place.inputs, place.folder / "scratch")
+        before = _files(*watched)
+        found = finish(start(command_line(line.program, words))) if started else attempt(line.program, *words)
+        after = _files(*watched)
     how = "in a process of its own: " if started else ""
-    return _judge(line, f"{how}{line.program} {' '.join(line.words)[:300]}", found)
+    what = f"{how}{line.program} {' '.join(line.words)[:300]}"
+    changed = sorted(path.name for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    if changed:
+        return Trial(
+            kind_of(line), what, "anything else", f"changed: {', '.join(changed)}; said: {found.stderr[-1000:]}"
+        )
+    return _judge(line, what, found)
 
 
-def _start(program: str, words: list[str]) -> Finished:
-    environment = os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parents[2])}
-    ended = subprocess.run(
-        command_line(program, words), capture_output=True, text=True, timeout=_SECONDS, env=environment
-    )
-    return Finished(ended.returncode, ended.stdout, ended.stderr)
+def _files(*folders: pathlib.Path) -> dict[pathlib.Path, tuple[int, int]]:
+    """Sizes and times of all files and folders below some folders."""
+    found = [path for folder in folders for path in folder.rglob("*")]
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
 
 
 def _judge(line: Line, what: str, found: Finished) -> Trial:
     said = refusal(found.stderr) or _of_parser(found)
     if found.returncode == 2 and said and line.named.replace("-", "_") in said.replace("-", "_"):
-        return Trial(_kind(line), what, "refused", said)
-    return Trial(_kind(line), what, "anything else", f"status {found.returncode}: {found.stderr[-1500:]}")
+        return Trial(kind_of(line), what, "refused", said)
+    return Trial(kind_of(line), what, "anything else", f"status {found.returncode}: {found.stderr[-1500:]}")
 
 
 def _of_parser(found: Finished) -> str | None:

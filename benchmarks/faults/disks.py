@@ -4,7 +4,6 @@ import errno
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -12,15 +11,13 @@ from collections.abc import Callable
 from typing import Literal
 
 from benchmarks.faults.going_on import compare, go_on
+from benchmarks.faults.processes import finish, start
 from benchmarks.faults.programs import Finished, attempt, command_line, refusal
 from benchmarks.faults.trials import Trial
 from benchmarks.faults.watch import Seen, watching
 from benchmarks.faults.works import Place, Work, begin
 
 Disk = Literal["full", "read-only"]
-
-_SECONDS = 600
-"""After which a process is given up."""
 
 _GROWS = ("open", "os.mkdir", "os.link", "os.symlink")
 """Operations that a full disk refuses."""
@@ -81,15 +78,7 @@ def with_limit(work: Work, works: tuple[Work, ...], place: Place, size: int) -> 
         _, *words = command_line(work.program, work.command(run, place.inputs))
         limit = f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
         limited = f"import os, resource, sys; {limit}; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-        environment = os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parents[2])}
-        ended = subprocess.run(
-            [sys.executable, "-c", limited, *words],
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            env=environment,
-        )
-        found = Finished(ended.returncode, ended.stdout, ended.stderr)
+        found = finish(start([sys.executable, "-c", limited, *words]))
         return _mended(work, place, run, found, f"no file can be larger than {size:,} bytes")
 
 

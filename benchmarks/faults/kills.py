@@ -10,33 +10,20 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from benchmarks.faults.going_on import compare
-from benchmarks.faults.programs import command_line
+from benchmarks.faults.processes import SECONDS, finish, start
+from benchmarks.faults.programs import Finished, command_line
 from benchmarks.faults.trials import Trial
 from benchmarks.faults.works import Place, Work, begin
-
-SECONDS = 600
-"""A process that takes longer than this is a failure."""
+from geovq.cli.interruption import EXIT_STATUS, STOPPED
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 
-_STOPPED = 130
-"""Status of a geovq command that was asked to stop and has said how far it came."""
 
-_ASKED = 128
-"""To which other programs add the signal."""
-
-
-class Ended(NamedTuple):
-    """How a process ended that was killed, or had ended before."""
-
-    returncode: int
-    said: str
-
-
-def kill(process: subprocess.Popen, at_work: Callable[[], bool] | None, after: float, number: signal.Signals) -> Ended:
+def kill(
+    process: subprocess.Popen, at_work: Callable[[], bool] | None, after: float, number: signal.Signals
+) -> Finished:
     """Sends a signal to a process and waits for its end.
 
     Args:
@@ -45,28 +32,26 @@ def kill(process: subprocess.Popen, at_work: Callable[[], bool] | None, after: f
         after: Seconds from then on.
         number: The signal.
 
-    Raises:
-        TimeoutError: It was not at work in time.
+    Returns:
+        How it ended; with the status `HUNG` where it was not at work in time, or did not end.
     """
     if at_work is not None:
         deadline = time.monotonic() + SECONDS
         while not at_work() and process.poll() is None:
             if time.monotonic() > deadline:
-                process.kill()
-                raise TimeoutError("expected a process at work, found one that waits")
+                return finish(process, 0)
             time.sleep(0.01)
     time.sleep(after)
     process.send_signal(number)
-    printed, said = process.communicate(timeout=SECONDS)
-    return Ended(process.returncode, f"{printed}{said}")
+    return finish(process)
 
 
-def was_killed(ended: Ended) -> bool:
+def was_killed(ended: Finished) -> bool:
     """Whether the signal ended the process, at once or after it had saved, and not an error of its own."""
-    return "Traceback" not in ended.said and ended.returncode in (
-        _STOPPED,
+    return "Traceback" not in ended.stderr and ended.returncode in (
+        STOPPED,
         *(-number for number in SIGNALS),
-        *(_ASKED + number for number in SIGNALS),
+        *(EXIT_STATUS + number for number in SIGNALS),
     )
 
 
@@ -95,8 +80,7 @@ def kill_often(work: Work, works: tuple[Work, ...], place: Place, kills: int, se
             early, after = dice.random() < 0.2, dice.uniform(0, 0.6) * seconds[1]
             what = f"{number.name} {after:.2f} s after {'the start' if early else 'the first file'}"
             if last:
-                printed, said = process.communicate(timeout=SECONDS)
-                ended = Ended(process.returncode, f"{printed}{said}")
+                ended = finish(process)
             elif early:
                 ended = kill(process, None, dice.random() * seconds[0], number)
             else:
@@ -109,7 +93,7 @@ def kill_often(work: Work, works: tuple[Work, ...], place: Place, kills: int, se
             elif not last and was_killed(ended):
                 waiting.append(what)
             else:
-                said = f"status {ended.returncode}: {ended.said}"
+                said = f"status {ended.returncode}: {ended.stdout}{ended.stderr}"
                 trials += [Trial(work.name, each, "anything else", said) for each in [*waiting, what]]
                 waiting = []
                 shutil.rmtree(run)
@@ -131,11 +115,11 @@ def _seconds(
     run = folder / "timed"
     begin(work, works, place, run)
     began, process, first = time.time(), _start(work, place, run, cache), None
-    while process.poll() is None:
+    while process.poll() is None and time.time() - began < SECONDS:
         first = time.time() if first is None and _changed(run, began) else first
         time.sleep(0.01)
     ended = time.time()
-    process.communicate(timeout=SECONDS)
+    finish(process, 1)
     shutil.rmtree(run)
     first = ended if first is None else first
     return first - began, ended - first
@@ -150,10 +134,8 @@ def _changed(folder: pathlib.Path, since: float) -> bool:
 
 
 def _start(work: Work, place: Place, run: pathlib.Path, cache: pathlib.Path) -> subprocess.Popen:
-    environment = os.environ | {
-        "PYTHONPATH": str(pathlib.Path(__file__).parents[2]),
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    command = command_line(work.program, work.command(run, place.inputs))
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return start(
+        command_line(work.program, work.command(run, place.inputs)),
+        JAX_COMPILATION_CACHE_DIR=str(cache),
+        JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
+    )

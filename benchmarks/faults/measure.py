@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.common.harness import Cell, kept
 from benchmarks.common.rows import Row, row
-from benchmarks.faults import commands, corruptions, disks, kills, operations
+from benchmarks.faults import commands, corruptions, disks, kills, operations, wrong_lines
 from benchmarks.faults.readers import FOLDERS, READERS
 from benchmarks.faults.schedules import Schedule
 from benchmarks.faults.trials import Trial, count
@@ -148,9 +148,9 @@ def _runs(schedule: Schedule, place: Place, workers: Workers) -> list[Trial]:
 
 
 def _lines(schedule: Schedule, place: Place, workers: Workers) -> list[Trial]:
-    lines = commands.chosen(schedule.lines, schedule.works)
+    lines = wrong_lines.chosen(schedule.lines, schedule.works)
     calls = [(place, line, False) for line in lines]
-    calls += [(place, line, True) for line in commands.chosen(schedule.processes, schedule.works, seed=1)]
+    calls += [(place, line, True) for line in wrong_lines.chosen(schedule.processes, schedule.works, seed=1)]
     return workers.map(commands.try_line, calls)
 
 

@@ -3,15 +3,14 @@
 import contextlib
 import importlib
 import io
-import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from unittest import mock
 
-from train.run import folder
 from train.run.command_line import run_program
+from train.run.folder import unlocked_after
 
 GEOVQ = "geovq"
 """The program that is not started by `python -m`."""
@@ -61,22 +60,11 @@ def _main_of(program: str) -> tuple[Callable[[], None], str]:
 
 def attempt(program: str, *words: object) -> Finished:
     """As `call`; an error that goes through is a status of 1 and its traceback, and the run folder is free afterwards."""
-    with _unlocked():
+    with unlocked_after():
         try:
             return call(program, *words)
         except Exception:  # whatever it is, it counts
             return Finished(1, "", traceback.format_exc())
-
-
-@contextlib.contextmanager
-def _unlocked() -> Iterator[None]:
-    """Lets go of the run folders that are locked within."""
-    before = dict(folder._LOCKED)
-    try:
-        yield
-    finally:
-        for path in folder._LOCKED.keys() - before.keys():
-            os.close(folder._LOCKED.pop(path))
 
 
 def command_line(program: str, words: Sequence[object]) -> list[str]:

@@ -17,7 +17,7 @@ _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 STOPPED = 130
 """Status of a command of geovq that was asked to stop."""
 
-_EXIT_STATUS = 128
+EXIT_STATUS = 128
 """To which the number of the signal is added."""
 
 
@@ -111,7 +111,7 @@ def leave(said: str) -> None:
     print(said, file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(_EXIT_STATUS + _State.signal)
+    os._exit(EXIT_STATUS + _State.signal)
 
 
 def _handle(number: int, frame: types.FrameType | None) -> None:

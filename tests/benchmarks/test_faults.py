@@ -2,12 +2,13 @@
 
 import errno
 import os
+import sys
 
 import numpy as np
 import pytest
 
 from benchmarks.common.rows import select, value_of
-from benchmarks.faults import commands, corruptions, tables
+from benchmarks.faults import commands, corruptions, disks, kills, processes, tables, wrong_lines
 from benchmarks.faults.measure import Workers, rows_of
 from benchmarks.faults.programs import Finished, refusal
 from benchmarks.faults.readers import READERS
@@ -15,7 +16,7 @@ from benchmarks.faults.schedules import SCHEDULES
 from benchmarks.faults.states import Store
 from benchmarks.faults.trials import OUTCOMES, Trial, count
 from benchmarks.faults.watch import watching
-from benchmarks.faults.works import difference
+from benchmarks.faults.works import SMOKE, Place, difference, make_whole
 
 pytest.importorskip("grain")
 
@@ -118,13 +119,13 @@ def test_damages_change_bytes(way):
 
 
 def test_wrong_command_lines_are_many_and_different():
-    lines = commands.all_lines()
+    lines = wrong_lines.all_lines()
     assert len(set(lines)) == len(lines) >= 400
-    assert len({line.program for line in commands.chosen(300)}) == len({line.program for line in lines})
+    assert len({line.program for line in wrong_lines.chosen(300)}) == len({line.program for line in lines})
 
 
 def test_a_command_line_that_is_accepted_is_a_miss():
-    line = commands.Line("train.vae", ("--vae.epochs", "x"), "epochs")
+    line = wrong_lines.Line("train.vae", ("--vae.epochs", "x"), "epochs")
     assert commands._judge(line, "", Finished(0, "", "")).outcome == "anything else"
     assert commands._judge(line, "", Finished(2, "", "error: vae.width: expected 1")).outcome == "anything else"
     assert commands._judge(line, "", Finished(2, "", "error: vae.epochs: expected 1")).outcome == "refused"
@@ -149,3 +150,41 @@ def test_most_spoiled_records_carry_the_right_checksum(name, tmp_path):
         path = READERS[name].write(tmp_path / str(seed))
         found.append(READERS[name].spoil(np.random.default_rng(seed), path))
     assert 10 < sum(found) < 20
+
+
+def test_a_process_that_hangs_is_killed_and_a_miss():
+    process = processes.start([sys.executable, "-c", "import time; time.sleep(600)"])
+    found = processes.finish(process, 0.1)
+    assert found.returncode == processes.HUNG
+    assert process.returncode < 0
+    line = wrong_lines.Line("train.vae", (), "epochs")
+    assert commands._judge(line, "", found).outcome == "anything else"
+    assert not kills.was_killed(found)
+
+
+def test_a_refusal_after_something_was_written_is_a_miss(tmp_path, monkeypatch):
+    def writes(program, *words):
+        (tmp_path / "scratch/new").write_text("")
+        return Finished(2, "", "error: epochs")
+
+    place = Place(tmp_path)
+    commands.make_scratch(place)
+    line = wrong_lines.Line("train.vae", (), "epochs")
+    monkeypatch.setattr(commands, "attempt", lambda *_: Finished(2, "", "error: epochs"))
+    assert commands.try_line(place, line).outcome == "refused"
+    monkeypatch.setattr(commands, "attempt", writes)
+    assert "changed: new" in commands.try_line(place, line).said
+
+
+def test_every_wrong_command_line_has_to_be_named():
+    assert all(line.named for line in wrong_lines.all_lines())
+    assert {"faults", "geometry", "photographs", "tables"} <= set(wrong_lines.benchmark_programs())
+
+
+@pytest.mark.slow
+def test_a_kill_and_a_limit_end_without_a_miss(tmp_path):
+    place, work = Place(tmp_path), SMOKE[0]
+    make_whole(SMOKE, place)
+    found = [*kills.kill_often(work, SMOKE, place, 1, 0), disks.with_limit(work, SMOKE, place, 1000)]
+    assert [trial for trial in found if trial.outcome == "anything else"] == []
+    assert len(found) == 2

@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,17 @@ def _lock(folder: pathlib.Path) -> None:
             f"{folder}: expected to be alone, found another process at work in it; wait, or choose another --run folder."
         ) from error
     _LOCKED[path] = descriptor
+
+
+@contextlib.contextmanager
+def unlocked_after() -> Iterator[None]:
+    """Lets go, at its end, of the run folders that were locked within it: for processes that run several programs."""
+    before = set(_LOCKED)
+    try:
+        yield
+    finally:
+        for path in _LOCKED.keys() - before:
+            os.close(_LOCKED.pop(path))
 
 
 def _options(config: Config, sections: tuple[str, ...]) -> dict[str, Any]:
