@@ -17,6 +17,10 @@ from benchmarks.faults.readers import FOLDERS, READERS, Reader
 from benchmarks.faults.spoiling import refused
 from benchmarks.faults.trials import Trial
 from benchmarks.faults.works import Place, Work
+from geovq.storage import read_record
+from train.run.options_file import lost_config
+
+CONFIG = "config.json"
 
 Damage = Callable[[np.random.Generator, bytes], bytes]
 
@@ -186,9 +190,25 @@ def corrupt_run(work: Work, place: Place, seed: int) -> Trial:
             damaged += [other.relative_to(run).as_posix(), f"{other.relative_to(run)}.damaged"]
         else:
             hit.write_bytes(DAMAGES[way](rng, hit.read_bytes()))
-        return go_on(work, place, run, f"{name}: {way}, seed {seed}", _unread(damaged))
+        found = go_on(work, place, run, f"{name}: {way}, seed {seed}", _unread(damaged))
+        if found.outcome == "same" and CONFIG in damaged and _used_options(run) != _used_options(place.whole(work)):
+            return found._replace(
+                outcome="anything else", said=f"{CONFIG}: other options of the stages, or still damaged"
+            )
+        return found
 
 
 def _unread(names: list[str]) -> tuple[str, ...]:
-    """Returns the damaged files that may stay as they are: logs of trainings that have ended, and files that are set aside."""
-    return tuple(name for name in names if name.endswith((".damaged", "metrics.jsonl")))
+    """Returns the damaged files that may differ: logs of trainings that have ended, what is set aside, and config.json.
+
+    The options of stages that have not begun are lost with config.json; `_used_options` compares the others.
+    """
+    return tuple(name for name in names if name.endswith((".damaged", "metrics.jsonl")) or name == CONFIG)
+
+
+def _used_options(run: pathlib.Path) -> dict[str, Any]:
+    """Returns what config.json says of the options that stages were made with."""
+    records = [read_record(path) for path in run.glob("*/stage.json")]
+    sections = {name for record in records for name in record["options"]}
+    stored = {} if lost_config(run) else read_record(run / CONFIG)
+    return {name: stored.get(name) for name in sections}

@@ -20,7 +20,7 @@ from geovq.storage import digest, load_arrays, remove_leftovers, turn
 from geovq.validation import InputError
 from train.config.options import Config
 from train.run.fingerprint import intact
-from train.run.options_file import save_config, stored_config
+from train.run.options_file import lost_config, save_config, stored_config
 from train.run.stage_record import Stage
 
 PLACES = ("data.data_dir",)
@@ -99,6 +99,8 @@ class Run:
         if not stage.empty and stage.record.get("outputs") and not self._damaged(stage, inputs):
             with contextlib.suppress(InputError, OSError):  # on a read-only disk, or where another process is at work
                 self._tidy(stage)
+                if lost_config(self.folder):
+                    save_config(self.folder, self._merged(sections))
             print(f"{name}: complete, skipped ({stage.folder})", flush=True)
             return None
         self._tidy(stage)
