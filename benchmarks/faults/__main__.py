@@ -3,10 +3,10 @@
     python -m benchmarks.faults --run runs/faults                             about an hour on two idle cores; resumes
     python -m benchmarks.faults --run runs/smoke --schedule smoke             a minute or two, to try it
 
-Every fault is tried on a small work, each stage of a study, `geovq encode` and `geovq decode`: a copy of its folder before every
-file operation, and with every file half-written, is gone on with; processes are killed at random moments; files of every kind and
-folders of complete works are damaged; disks are full or read-only from some operation on. Command lines of every program are
-wrong. Each fault has to end with the bits of an uninterrupted work, or to be refused with one clear line; files that have no
+Every fault is tried on a small job, each stage of a study, `geovq encode` and `geovq decode`: a copy of its folder before every
+file operation, and with every file half-written, is resumed; processes are killed at random moments; files of every kind and
+folders of complete jobs are damaged; disks are full or read-only from some operation on. Command lines of every program are
+wrong. Each fault has to end with the bits of an uninterrupted job, or to be refused with one clear line; files that have no
 checksum of their own may be read as the valid files that they now are. Anything else is printed with the fault and is in the
 results.
 
@@ -28,7 +28,7 @@ def main() -> None:
     """Runs the benchmark."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m benchmarks.faults", description=__doc__, formatter_class=raw)
-    parser.add_argument("--run", type=pathlib.Path, required=True, help="folder of the works and finished parts")
+    parser.add_argument("--run", type=pathlib.Path, required=True, help="folder of the jobs and finished parts")
     parser.add_argument("--schedule", choices=get_args(ScheduleName), default="full")
     parser.add_argument("--workers", type=int, default=2, help="processes at work; 0 for this one alone (2)")
     parser.add_argument("--output", type=pathlib.Path, default=FOLDER, help="folder of the results")

@@ -4,15 +4,15 @@ import pathlib
 import shutil
 import tempfile
 
+from benchmarks.faults.jobs import STAGES, Place
 from benchmarks.faults.processes import finish, start
 from benchmarks.faults.programs import Finished, attempt, command_line, refusal
 from benchmarks.faults.trials import Trial
-from benchmarks.faults.works import STAGES, Place
 from benchmarks.faults.wrong_lines import NEEDED, Line, kind_of
 
 
 def make_scratch(place: Place) -> None:
-    """What wrong command lines name."""
+    """Makes the files that wrong command lines name."""
     scratch = place.folder / "scratch"
     (scratch / "folder").mkdir(parents=True, exist_ok=True)
     (scratch / "empty").write_text("")
@@ -20,18 +20,18 @@ def make_scratch(place: Place) -> None:
 
 
 def try_line(place: Place, line: Line, started: bool = False) -> Trial:
-    """What became of a wrong command line.
+    """Tries a wrong command line and says what became of it.
 
     Args:
-        place: Of all works and the scratch folder.
+        place: Of all jobs and the scratch folder.
         line: The command.
         started: In a process of its own.
     """
     with tempfile.TemporaryDirectory(dir=place.folder) as folder:
         run = pathlib.Path(folder) / "run"
         if line.program in NEEDED:
-            work = next(each for each in STAGES if each.name == NEEDED[line.program])
-            shutil.copytree(place.whole(work), run)
+            job = next(each for each in STAGES if each.name == NEEDED[line.program])
+            shutil.copytree(place.whole(job), run)
         names = {"inputs": place.inputs, "scratch": place.folder / "scratch", "out": f"{folder}/out", "run": run}
         words = [word.format(**names) for word in line.words]
         watched = (pathlib.Path(folder), place.inputs, place.folder / "scratch")

@@ -12,11 +12,11 @@ import jax
 import numpy as np
 from flax import nnx
 
-from benchmarks.faults.going_on import go_on
+from benchmarks.faults.jobs import Job, Place
 from benchmarks.faults.readers import FOLDERS, READERS, Reader
+from benchmarks.faults.resuming import resume
 from benchmarks.faults.spoiling import refused
 from benchmarks.faults.trials import Trial
-from benchmarks.faults.works import Place, Work
 from geovq.storage import read_record
 from train.run.options_file import lost_config
 
@@ -73,7 +73,7 @@ AUTHOR = "spoiled by its author"
 
 
 def corrupt_files(name: str, seeds: range) -> list[Trial]:
-    """A good file of a kind, damaged once for each seed, and read.
+    """Damages a good file of a kind once for each seed, and reads it.
 
     Args:
         name: Of the kind.
@@ -159,12 +159,12 @@ def fingerprint(value: Any) -> str:
     return sha.hexdigest()
 
 
-def corrupt_run(work: Work, place: Place, seed: int) -> Trial:
-    """One damaged file in the folder of a complete work, and the same command once more.
+def corrupt_run(job: Job, place: Place, seed: int) -> Trial:
+    """Damages one file in the folder of a complete job, and runs the same command once more.
 
     Args:
-        work: The work.
-        place: Of all works.
+        job: The job.
+        place: Of all jobs.
         seed: Of the file and its damage.
 
     Returns:
@@ -174,7 +174,7 @@ def corrupt_run(work: Work, place: Place, seed: int) -> Trial:
     rng = np.random.default_rng([seed, 1])
     with tempfile.TemporaryDirectory(dir=place.folder) as folder:
         run = pathlib.Path(folder) / "run"
-        shutil.copytree(place.whole(work), run)
+        shutil.copytree(place.whole(job), run)
         files = sorted(path for path in run.rglob("*") if path.is_file() and path.stat().st_size)
         hit, ways = files[int(rng.integers(len(files)))], [*DAMAGES, "removed", "exchanged with another file"]
         way, name = ways[seed % len(ways)], hit.relative_to(run).as_posix()
@@ -190,8 +190,8 @@ def corrupt_run(work: Work, place: Place, seed: int) -> Trial:
             damaged += [other.relative_to(run).as_posix(), f"{other.relative_to(run)}.damaged"]
         else:
             hit.write_bytes(DAMAGES[way](rng, hit.read_bytes()))
-        found = go_on(work, place, run, f"{name}: {way}, seed {seed}", _unread(damaged))
-        if found.outcome == "same" and CONFIG in damaged and _used_options(run) != _used_options(place.whole(work)):
+        found = resume(job, place, run, f"{name}: {way}, seed {seed}", _unread(damaged))
+        if found.outcome == "same" and CONFIG in damaged and _used_options(run) != _used_options(place.whole(job)):
             return found._replace(
                 outcome="anything else", said=f"{CONFIG}: other options of the stages, or still damaged"
             )

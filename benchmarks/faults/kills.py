@@ -1,4 +1,4 @@
-"""Processes that are killed at random moments; the same command goes on, and ends with the same bits."""
+"""Processes that are killed at random moments; the same command resumes them and ends with the same bits."""
 
 import functools
 import os
@@ -11,11 +11,11 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from benchmarks.faults.going_on import compare
+from benchmarks.faults.jobs import Job, Place, begin
 from benchmarks.faults.processes import SECONDS, finish, start
 from benchmarks.faults.programs import Finished, command_line
+from benchmarks.faults.resuming import compare
 from benchmarks.faults.trials import Trial
-from benchmarks.faults.works import Place, Work, begin
 from geovq.cli.interruption import EXIT_STATUS, STOPPED
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
@@ -47,7 +47,7 @@ def kill(
 
 
 def was_killed(ended: Finished) -> bool:
-    """Whether the signal ended the process, at once or after it had saved, and not an error of its own."""
+    """Says whether the signal ended the process, at once or after it had saved, and not an error of its own."""
     return "Traceback" not in ended.stderr and ended.returncode in (
         STOPPED,
         *(-number for number in SIGNALS),
@@ -55,12 +55,12 @@ def was_killed(ended: Finished) -> bool:
     )
 
 
-def kill_often(work: Work, works: tuple[Work, ...], place: Place, kills: int, seed: int) -> list[Trial]:
-    """Kills a work's command again and again; each time that it has ended well, its folder is compared and it begins anew.
+def kill_often(job: Job, jobs: tuple[Job, ...], place: Place, kills: int, seed: int) -> list[Trial]:
+    """Kills a job's command again and again; each time that it has ended well, its folder is compared and it begins anew.
 
     Args:
-        work: The work.
-        works: All works.
+        job: The job.
+        jobs: All jobs.
         place: Where they are.
         kills: How often.
         seed: Of moments and signals.
@@ -70,12 +70,12 @@ def kill_often(work: Work, works: tuple[Work, ...], place: Place, kills: int, se
     waiting: list[str] = []  # kills of the present folder
     with tempfile.TemporaryDirectory(dir=place.folder) as folder:
         cache = _own_cache(pathlib.Path(folder))
-        run, seconds = pathlib.Path(folder) / "run", _seconds(work, works, place, pathlib.Path(folder), cache)
+        run, seconds = pathlib.Path(folder) / "run", _seconds(job, jobs, place, pathlib.Path(folder), cache)
         while len(trials) + len(waiting) < kills or waiting:
             if not run.exists():
-                begin(work, works, place, run)
+                begin(job, jobs, place, run)
             last = len(trials) + len(waiting) == kills
-            process, began = _start(work, place, run, cache), time.time()
+            process, began = _start(job, place, run, cache), time.time()
             number = dice.choice(SIGNALS)
             early, after = dice.random() < 0.2, dice.uniform(0, 0.6) * seconds[1]
             what = f"{number.name} {after:.2f} s after {'the start' if early else 'the first file'}"
@@ -86,22 +86,22 @@ def kill_often(work: Work, works: tuple[Work, ...], place: Place, kills: int, se
             else:
                 ended = kill(process, functools.partial(_changed, run, began), after, number)
             if ended.returncode == 0:
-                found = compare(work, place, run, "")
-                trials += [Trial(work.name, each, found.outcome, found.said) for each in waiting]
+                found = compare(job, place, run, "")
+                trials += [Trial(job.name, each, found.outcome, found.said) for each in waiting]
                 waiting = []
                 shutil.rmtree(run)
             elif not last and was_killed(ended):
                 waiting.append(what)
             else:
                 said = f"status {ended.returncode}: {ended.stdout}{ended.stderr}"
-                trials += [Trial(work.name, each, "anything else", said) for each in [*waiting, what]]
+                trials += [Trial(job.name, each, "anything else", said) for each in [*waiting, what]]
                 waiting = []
                 shutil.rmtree(run)
     return trials[:kills]
 
 
 def _own_cache(folder: pathlib.Path) -> pathlib.Path:
-    """A cache of compiled functions with what the environment's has, because a kill may leave half an entry."""
+    """Makes a cache of compiled functions with what the environment's has, because a kill may leave half an entry."""
     cache, shared = folder / "compiled", os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if shared and pathlib.Path(shared).is_dir():
         shutil.copytree(shared, cache, copy_function=os.link)
@@ -109,12 +109,12 @@ def _own_cache(folder: pathlib.Path) -> pathlib.Path:
 
 
 def _seconds(
-    work: Work, works: tuple[Work, ...], place: Place, folder: pathlib.Path, cache: pathlib.Path
+    job: Job, jobs: tuple[Job, ...], place: Place, folder: pathlib.Path, cache: pathlib.Path
 ) -> tuple[float, float]:
-    """Seconds until a work's process writes its first file, and from then on."""
+    """Measures the seconds until a job's process writes its first file, and from then on."""
     run = folder / "timed"
-    begin(work, works, place, run)
-    began, process, first = time.time(), _start(work, place, run, cache), None
+    begin(job, jobs, place, run)
+    began, process, first = time.time(), _start(job, place, run, cache), None
     while process.poll() is None and time.time() - began < SECONDS:
         first = time.time() if first is None and _changed(run, began) else first
         time.sleep(0.01)
@@ -126,16 +126,16 @@ def _seconds(
 
 
 def _changed(folder: pathlib.Path, since: float) -> bool:
-    """Whether a file below a folder is younger."""
+    """Says whether a file below a folder is younger."""
     try:
         return any(path.stat().st_mtime > since for path in folder.rglob("*") if path.is_file())
     except FileNotFoundError:  # it was renamed meanwhile
         return True
 
 
-def _start(work: Work, place: Place, run: pathlib.Path, cache: pathlib.Path) -> subprocess.Popen:
+def _start(job: Job, place: Place, run: pathlib.Path, cache: pathlib.Path) -> subprocess.Popen:
     return start(
-        command_line(work.program, work.command(run, place.inputs)),
+        command_line(job.program, job.command(run, place.inputs)),
         JAX_COMPILATION_CACHE_DIR=str(cache),
         JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
     )

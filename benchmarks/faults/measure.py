@@ -15,10 +15,10 @@ from typing import Any
 from benchmarks.common.harness import Cell, kept
 from benchmarks.common.rows import Row, row
 from benchmarks.faults import commands, corruptions, disks, kills, operations, wrong_lines
+from benchmarks.faults.jobs import Job, Place, make_whole
 from benchmarks.faults.readers import FOLDERS, READERS
 from benchmarks.faults.schedules import Schedule
 from benchmarks.faults.trials import Trial, count
-from benchmarks.faults.works import Place, Work, make_whole
 from train.run.command_line import report_unraisable
 
 _TASKS = 200
@@ -76,14 +76,14 @@ def rows_of(schedule: Schedule, folder: pathlib.Path, workers: Workers) -> list[
 
     Args:
         schedule: How many.
-        folder: Keeps the works, and the rows of every part that is done.
+        folder: Keeps the jobs, and the rows of every part that is done.
         workers: Do the work.
 
     Returns:
         Rows of all parts.
     """
     place = Place(folder.resolve())
-    make_whole(schedule.works, place)
+    make_whole(schedule.jobs, place)
     commands.make_scratch(place)
     found: list[Row] = []
     for name, part in _parts(schedule, place, workers):
@@ -105,8 +105,8 @@ def _cell(part: Callable[[], list[Row]]) -> Cell:
 
 def _parts(schedule: Schedule, place: Place, workers: Workers) -> Iterator[tuple[str, Callable[[], list[Row]]]]:
     """Every part by its name; one that is not called costs nothing."""
-    for work in schedule.works:
-        yield f"operations, {work.name}", functools.partial(_operations, work, schedule, place, workers)
+    for job in schedule.jobs:
+        yield f"operations, {job.name}", functools.partial(_operations, job, schedule, place, workers)
     yield "kills", lambda: count("kill", _killed(schedule, place, workers))
     yield "files", lambda: count("corruption of a file", _files(schedule, workers))
     yield "runs", lambda: count("corruption in a run", _runs(schedule, place, workers))
@@ -115,20 +115,20 @@ def _parts(schedule: Schedule, place: Place, workers: Workers) -> Iterator[tuple
     yield "read-only disk", lambda: count("read-only disk", _disks("read-only", schedule, place, workers))
 
 
-def _operations(work: Work, schedule: Schedule, place: Place, workers: Workers) -> list[Row]:
-    store = place.folder / "operations" / work.name.replace(" ", "-")
+def _operations(job: Job, schedule: Schedule, place: Place, workers: Workers) -> list[Row]:
+    store = place.folder / "operations" / job.name.replace(" ", "-")
     shutil.rmtree(store, ignore_errors=True)
-    moments, number = operations.record(work, schedule.works, place, store)
-    calls = [(work, place, store, moment) for moment in moments[:: schedule.every]]
-    trials: list[Trial] = workers.map(operations.go_on_from, calls)
+    moments, number = operations.record(job, schedule.jobs, place, store)
+    calls = [(job, place, store, moment) for moment in moments[:: schedule.every]]
+    trials: list[Trial] = workers.map(operations.resume_from, calls)
     shutil.rmtree(store)
     case = "kill at a file operation"
-    return [*count(case, trials), row({"case": case, "kind": work.name}, "operations", number)]
+    return [*count(case, trials), row({"case": case, "kind": job.name}, "operations", number)]
 
 
 def _killed(schedule: Schedule, place: Place, workers: Workers) -> list[Trial]:
-    works = schedule.works if schedule.kills else ()
-    calls = [(work, schedule.works, place, schedule.kills, seed) for seed, work in enumerate(works)]
+    jobs = schedule.jobs if schedule.kills else ()
+    calls = [(job, schedule.jobs, place, schedule.kills, seed) for seed, job in enumerate(jobs)]
     return [trial for trials in workers.map(kills.kill_often, calls) for trial in trials]
 
 
@@ -143,21 +143,21 @@ def _files(schedule: Schedule, workers: Workers) -> list[Trial]:
 
 
 def _runs(schedule: Schedule, place: Place, workers: Workers) -> list[Trial]:
-    calls = [(work, place, seed) for work in schedule.damaged for seed in range(schedule.runs)]
+    calls = [(job, place, seed) for job in schedule.damaged for seed in range(schedule.runs)]
     return workers.map(corruptions.corrupt_run, calls)
 
 
 def _lines(schedule: Schedule, place: Place, workers: Workers) -> list[Trial]:
-    lines = wrong_lines.chosen(schedule.lines, schedule.works)
+    lines = wrong_lines.chosen(schedule.lines, schedule.jobs)
     calls = [(place, line, False) for line in lines]
-    calls += [(place, line, True) for line in wrong_lines.chosen(schedule.processes, schedule.works, seed=1)]
+    calls += [(place, line, True) for line in wrong_lines.chosen(schedule.processes, schedule.jobs, seed=1)]
     return workers.map(commands.try_line, calls)
 
 
 def _disks(disk: disks.Disk, schedule: Schedule, place: Place, workers: Workers) -> list[Trial]:
-    calls = [(work, schedule.works, place, disk, start) for work in schedule.works for start in schedule.starts]
+    calls = [(job, schedule.jobs, place, disk, start) for job in schedule.jobs for start in schedule.starts]
     found = [trial for trial in workers.map(disks.on_disk, calls) if trial is not None]
     if disk == "read-only":
-        return found + workers.map(disks.on_read_only, [(work, place) for work in schedule.works])
-    limited = [(work, schedule.works, place, size) for work in schedule.works for size in schedule.limits]
+        return found + workers.map(disks.on_read_only, [(job, place) for job in schedule.jobs])
+    limited = [(job, schedule.jobs, place, size) for job in schedule.jobs for size in schedule.limits]
     return found + workers.map(disks.with_limit, limited)

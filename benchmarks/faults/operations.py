@@ -1,4 +1,4 @@
-"""Kills at every file operation: a copy of the folder before each, and one with each file half-written; all are gone on with."""
+"""Kills at every file operation: a copy of the folder before each, and one with each file half-written; all are resumed."""
 
 import pathlib
 import shutil
@@ -6,12 +6,12 @@ import tempfile
 import threading
 from typing import NamedTuple
 
-from benchmarks.faults.going_on import go_on
+from benchmarks.faults.jobs import Job, Place, begin, succeed
 from benchmarks.faults.programs import attempt
+from benchmarks.faults.resuming import resume
 from benchmarks.faults.states import State, Store
 from benchmarks.faults.trials import Trial
 from benchmarks.faults.watch import watching
-from benchmarks.faults.works import Place, Work, begin, succeed
 from geovq.storage import digest
 
 
@@ -23,12 +23,12 @@ class Moment(NamedTuple):
     state: State
 
 
-def record(work: Work, works: tuple[Work, ...], place: Place, folder: pathlib.Path) -> tuple[list[Moment], int]:
-    """Runs a work once, with copies of its folder.
+def record(job: Job, jobs: tuple[Job, ...], place: Place, folder: pathlib.Path) -> tuple[list[Moment], int]:
+    """Runs a job once, with copies of its folder.
 
     Args:
-        work: The work.
-        works: All works, for the one that it goes on from.
+        job: The job.
+        jobs: All jobs, for the one that it continues.
         place: Where these are.
         folder: The contents of the copies go there.
 
@@ -36,11 +36,11 @@ def record(work: Work, works: tuple[Work, ...], place: Place, folder: pathlib.Pa
         All different moments, and the number of operations.
 
     Raises:
-        InputError: The work did not end well.
+        InputError: The job did not end well.
     """
     store, run = Store(folder / "contents"), folder / "recorded"
     shutil.rmtree(run, ignore_errors=True)
-    begin(work, works, place, run)
+    begin(job, jobs, place, run)
     moments: dict[str, Moment] = {}
     last, operations, lock = store.take(run), 0, threading.Lock()
 
@@ -57,14 +57,14 @@ def record(work: Work, works: tuple[Work, ...], place: Place, folder: pathlib.Pa
             last = now
 
     with watching(run, seen):
-        succeed(attempt(work.program, *work.command(run, place.inputs)))
+        succeed(attempt(job.program, *job.command(run, place.inputs)))
     return list(moments.values()), operations
 
 
-def go_on_from(work: Work, place: Place, store: pathlib.Path, moment: Moment) -> Trial:
-    """Goes on from one copy, in a folder that is removed afterwards."""
+def resume_from(job: Job, place: Place, store: pathlib.Path, moment: Moment) -> Trial:
+    """Resumes one copy, in a folder that is removed afterwards."""
     with tempfile.TemporaryDirectory(dir=store) as folder:
         run = pathlib.Path(folder) / "run"
         if moment.state:
             Store(store / "contents").restore(moment.state, run)
-        return go_on(work, place, run, moment.what)
+        return resume(job, place, run, moment.what)

@@ -49,7 +49,7 @@ def call(program: str, *words: object) -> Finished:
 
 
 def _main_of(program: str) -> tuple[Callable[[], None], str]:
-    """What the program does, and the name that it sees itself under."""
+    """Returns what the program does, and the name that it sees itself under."""
     if program == GEOVQ:
         return importlib.import_module("geovq.cli.program").main, GEOVQ
     module: Any = importlib.import_module(program)
@@ -68,13 +68,13 @@ def attempt(program: str, *words: object) -> Finished:
 
 
 def command_line(program: str, words: Sequence[object]) -> list[str]:
-    """The command of a process of its own."""
+    """Returns the command of a process of its own."""
     module = "geovq.cli.program" if program == GEOVQ else program
     return [sys.executable, "-m", module, *map(str, words)]
 
 
 def refusal(said: str) -> str | None:
-    """The one line that a program refuses with; None where it says more than one error, or shows a traceback."""
+    """Returns the one line that a program refuses with; None where it says more than one error, or shows a traceback."""
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     if len(errors) != 1 or "Traceback" in said or not said.rstrip().endswith(errors[0]):
         return None

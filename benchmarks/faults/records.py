@@ -51,7 +51,7 @@ def _stage(folder: pathlib.Path) -> pathlib.Path:
 
 
 def _read_stage(path: pathlib.Path) -> list[Any]:
-    """Reads a stage as the stages do that go on from it."""
+    """Reads a stage as the stages do that continue from it."""
     config = stored_config(path.parents[1])
     run = Run(path.parents[1], config or Config())
     run.check_options(("data", "vae"))
@@ -68,7 +68,7 @@ def _log(folder: pathlib.Path) -> pathlib.Path:
 
 
 def _read_log(path: pathlib.Path) -> list[Any]:
-    """Reads a log; one of which a line is left out is refused, where a program goes on with the others."""
+    """Reads a log; one of which a line is left out is refused, where a program continues with the others."""
     if not path.exists():
         raise InputError(f"{path}: expected a log, found none.")
     truncate(path, 3)

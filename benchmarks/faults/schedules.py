@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from benchmarks.faults.works import CORPUS, SMOKE, STAGES, Work
+from benchmarks.faults.jobs import CORPUS, SMOKE, STAGES, Job
 
 ScheduleName = Literal["full", "smoke"]
 
@@ -12,18 +12,18 @@ ScheduleName = Literal["full", "smoke"]
 class Schedule:
     """How many faults of each class."""
 
-    works: tuple[Work, ...]
+    jobs: tuple[Job, ...]
     """What they are tried on, in an order in which each finds what it needs."""
     every: int
-    """Of the copies at file operations, one of so many is gone on with."""
+    """Of the copies at file operations, one of so many is resumed."""
     kills: int
-    """Of processes, for each work."""
+    """Of processes, for each job."""
     corruptions: int
     """For each kind of file."""
     kinds: tuple[str, ...] | None
     """Kinds of files; None for all."""
-    damaged: tuple[Work, ...]
-    """Works whose complete folders are damaged: those that know again what they have written."""
+    damaged: tuple[Job, ...]
+    """Jobs whose complete folders are damaged: those that know again what they have written."""
     runs: int
     """Damaged folders of each of them."""
     lines: int
@@ -38,7 +38,7 @@ class Schedule:
 
 SCHEDULES: dict[ScheduleName, Schedule] = {
     "full": Schedule(
-        works=(*STAGES, *CORPUS),
+        jobs=(*STAGES, *CORPUS),
         every=1,
         kills=8,
         corruptions=96,
@@ -51,7 +51,7 @@ SCHEDULES: dict[ScheduleName, Schedule] = {
         limits=(1_000, 20_000),
     ),
     "smoke": Schedule(
-        works=SMOKE,
+        jobs=SMOKE,
         every=40,
         kills=0,
         corruptions=6,

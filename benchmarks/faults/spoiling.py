@@ -1,7 +1,7 @@
-"""Files that nobody should have to trust: what is read, spoiled in every way that a stranger or a disk could.
+"""Untrusted files: what is read, spoiled in every way that an untrusted author or a disk could.
 
-Bytes are spoiled as a disk does. JSON, and arrays with their meta, are spoiled and sealed again with the right checksum, as a
-stranger does.
+Bytes are spoiled as a disk does. JSON, and arrays with their meta, are spoiled and sealed again with the right checksum, as an
+untrusted author does.
 """
 
 import copy

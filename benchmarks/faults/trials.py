@@ -28,7 +28,7 @@ class Trial(NamedTuple):
 
 
 def count(case: str, trials: Sequence[Trial], **fields: object) -> list[Row]:
-    """Rows of a class of fault: for each kind how many were tried and what became of them, and a row for each miss.
+    """Makes rows of a class of fault: for each kind how many were tried and what became of them, and a row for each miss.
 
     Args:
         case: The class.

@@ -11,8 +11,8 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 import benchmarks
+from benchmarks.faults.jobs import STAGES, Job
 from benchmarks.faults.programs import GEOVQ
-from benchmarks.faults.works import STAGES, Work
 from train.config.options import Config
 from train.config.ranges import Range
 
@@ -41,7 +41,7 @@ NEEDED = {
     "train.evaluate": "samples and scores",
     "train.report": "samples and scores",
 }
-"""Programs that go on from a run, and the work that has made it."""
+"""Programs that continue a run, and the job that has made it."""
 
 _REQUIRED = {
     "autoencoders": ("photographs", "autoencoders"),
@@ -97,25 +97,25 @@ class Line(NamedTuple):
 
     program: str
     words: tuple[str, ...]
-    """With {inputs}, {out} for a folder to write in, {scratch}, and {run} for the run that the program goes on from."""
+    """With {inputs}, {out} for a folder to write in, {scratch}, and {run} for the run that the program continues."""
     named: str
     """What the refusal has to name."""
 
 
 def all_lines() -> list[Line]:
-    """Every wrong command line that is known here."""
+    """Lists every wrong command line that is known here."""
     return [*_of_train(), *_of_geovq(), *_of_benchmarks()]
 
 
-def chosen(number: int, works: Sequence[Work] = STAGES, seed: int = 0) -> list[Line]:
-    """So many of them, drawn at random, of every program as many as possible.
+def chosen(number: int, jobs: Sequence[Job] = STAGES, seed: int = 0) -> list[Line]:
+    """Draws some of them at random, from all programs as evenly as possible.
 
     Args:
         number: Of command lines.
-        works: Those that are there; programs that need another one are left out.
+        jobs: Those that are there; programs that need another one are left out.
         seed: Of the draw.
     """
-    made = {None, *(work.name for work in works)}
+    made = {None, *(job.name for job in jobs)}
     rng, lines = np.random.default_rng(seed), [line for line in all_lines() if NEEDED.get(line.program) in made]
     turns: dict[str, int] = {}
     ranked: list[tuple[int, int, Line]] = []
@@ -152,7 +152,7 @@ def _of_train() -> Iterator[Line]:
 
 
 def _of_section(program: str, section: str) -> Iterator[Line]:
-    """Values that no option of a section may have."""
+    """Yields values that no option of a section may have."""
     kind = next(field.type for field in dataclasses.fields(Config) if field.name == section)
     for name, hint in typing.get_type_hints(kind, include_extras=True).items():
         prefix = "" if section == "data" else f"{section}."
@@ -214,7 +214,7 @@ def _of_benchmarks() -> Iterator[Line]:
 
 
 def benchmark_programs() -> list[str]:
-    """Names of the modules and packages of `benchmarks` that are programs."""
+    """Lists the modules and packages of `benchmarks` that are programs."""
     folder = pathlib.Path(benchmarks.__file__).parent
     modules = [path for path in folder.glob("*.py") if 'if __name__ == "__main__"' in path.read_text()]
     return sorted([*(path.stem for path in modules), *(path.parent.name for path in folder.glob("*/__main__.py"))])

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.common.rows import select, value_of
 from benchmarks.faults import commands, corruptions, disks, kills, processes, tables, wrong_lines
+from benchmarks.faults.jobs import SMOKE, Place, difference, make_whole
 from benchmarks.faults.measure import Workers, rows_of
 from benchmarks.faults.programs import Finished, refusal
 from benchmarks.faults.readers import READERS
@@ -16,7 +17,6 @@ from benchmarks.faults.schedules import SCHEDULES
 from benchmarks.faults.states import Store
 from benchmarks.faults.trials import OUTCOMES, Trial, count
 from benchmarks.faults.watch import watching
-from benchmarks.faults.works import SMOKE, Place, difference, make_whole
 
 pytest.importorskip("grain")
 
@@ -183,8 +183,8 @@ def test_every_wrong_command_line_has_to_be_named():
 
 @pytest.mark.slow
 def test_a_kill_and_a_limit_end_without_a_miss(tmp_path):
-    place, work = Place(tmp_path), SMOKE[0]
+    place, job = Place(tmp_path), SMOKE[0]
     make_whole(SMOKE, place)
-    found = [*kills.kill_often(work, SMOKE, place, 1, 0), disks.with_limit(work, SMOKE, place, 1000)]
+    found = [*kills.kill_often(job, SMOKE, place, 1, 0), disks.with_limit(job, SMOKE, place, 1000)]
     assert [trial for trial in found if trial.outcome == "anything else"] == []
     assert len(found) == 2

@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks.faults.kills import SECONDS, SIGNALS, kill, was_killed
+from benchmarks.faults.kills import SIGNALS, kill, was_killed
+from benchmarks.faults.processes import SECONDS
 from tests.cli.programs import start
 from tests.corpus.test_encoding import contents
 
@@ -34,7 +35,7 @@ def test_killed_twenty_times_it_ends_with_the_same_bytes(work, tmp_path, monkeyp
     assert process.returncode == 0, said
     seconds = time.monotonic() - began
     dice = random.Random(0)
-    ends: list[int] = []
+    ends: list[object] = []
     while len(ends) < _KILLS:
         after = dice.uniform(0, 0.3) * seconds + 3 * len(ends) % 4
         ended = kill(begin("killed"), at_work("killed"), after, dice.choice(SIGNALS))

@@ -1,4 +1,4 @@
-"""The small works that faults are tried on: every stage of a run, and the commands of geovq that write folders; seconds each."""
+"""The small jobs that faults are tried on: every stage of a run, and the commands of geovq that write folders; seconds each."""
 
 import pathlib
 import shutil
@@ -12,15 +12,15 @@ from geovq.validation import InputError
 from train.run.fingerprint import fingerprint
 
 
-class Work(NamedTuple):
+class Job(NamedTuple):
     """One command, which makes something in a folder."""
 
     name: str
     program: str
     words: tuple[str, ...]
-    """Its command line; {folder} is what it works in, {inputs} where `make_inputs` has put something."""
+    """Its command line; {folder} is the folder that it works in, {inputs} where `make_inputs` has put something."""
     after: str | None = None
-    """The work whose folder it goes on from; None for one that begins with none."""
+    """The job whose folder it continues; None for one that begins with none."""
 
     def command(self, folder: pathlib.Path, inputs: pathlib.Path) -> list[str]:
         """Its command line."""
@@ -36,9 +36,9 @@ _VAE = (
 _SAMPLE = ("--sample.per-class", "2", "--evaluate.max-images", "20")
 _ASSIGNERS = ("--evaluate.assigners", "euclidean", "whitened", "local", "geodesic")
 
-STAGES: tuple[Work, ...] = (
-    Work("vae", "train.vae", (*_RUN, *_DIGITS, *_VAE)),
-    Work(
+STAGES: tuple[Job, ...] = (
+    Job("vae", "train.vae", (*_RUN, *_DIGITS, *_VAE)),
+    Job(
         "codebook",
         "train.codebook",
         (
@@ -47,7 +47,7 @@ STAGES: tuple[Work, ...] = (
         ),
         "vae",
     ),
-    Work(
+    Job(
         "finetune",
         "train.finetune",
         (
@@ -56,7 +56,7 @@ STAGES: tuple[Work, ...] = (
         ),
         "codebook",
     ),
-    Work(
+    Job(
         "gpt",
         "train.gpt",
         (
@@ -65,13 +65,13 @@ STAGES: tuple[Work, ...] = (
         ),
         "codebook",
     ),
-    Work("samples and scores", "train.pipeline", (*_RUN, *_SAMPLE, *_ASSIGNERS), "gpt"),
-    Work(
+    Job("samples and scores", "train.pipeline", (*_RUN, *_SAMPLE, *_ASSIGNERS), "gpt"),
+    Job(
         "baseline",
         "train.baseline",
         (*_RUN, *_DIGITS, *_VAE, "--vae.epochs", "1", "--baseline.num-codes", "8"),
     ),
-    Work(
+    Job(
         "classifier",
         "train.classifier",
         (
@@ -82,23 +82,23 @@ STAGES: tuple[Work, ...] = (
 )
 """Every stage of a study, in an order in which each finds what it needs."""
 
-CORPUS: tuple[Work, ...] = (
-    Work("geovq encode", GEOVQ, ("encode", "{inputs}/photos.npz", "{inputs}/arrays", "--out", "{folder}")),
-    Work("geovq decode", GEOVQ, ("decode", "{inputs}/photos.npz", "{inputs}/tokens", "--out", "{folder}")),
+CORPUS: tuple[Job, ...] = (
+    Job("geovq encode", GEOVQ, ("encode", "{inputs}/photos.npz", "{inputs}/arrays", "--out", "{folder}")),
+    Job("geovq decode", GEOVQ, ("decode", "{inputs}/photos.npz", "{inputs}/tokens", "--out", "{folder}")),
 )
-"""Commands of geovq that fill a folder and go on with it."""
+"""Commands of geovq that fill a folder and can resume it."""
 
 _TINY = (
     *(*_RUN, *_DIGITS, "--classifier.no-mirror", "--classifier.shift", "1", "--classifier.width", "2"),
     *("--classifier.epochs", "1", "--classifier.batch-size", "1024", "--classifier.checkpoint-every", "1000"),
 )
 
-SMOKE: tuple[Work, ...] = (Work("classifier", "train.classifier", _TINY), CORPUS[0])
+SMOKE: tuple[Job, ...] = (Job("classifier", "train.classifier", _TINY), CORPUS[0])
 """For tests."""
 
 
 class Place(NamedTuple):
-    """Where the works are."""
+    """Where the jobs are."""
 
     folder: pathlib.Path
 
@@ -107,13 +107,13 @@ class Place(NamedTuple):
         """What `make_inputs` makes."""
         return self.folder / "inputs"
 
-    def whole(self, work: Work) -> pathlib.Path:
-        """The folder of a work that was never interrupted."""
-        return self.folder / "whole" / work.name.replace(" ", "-")
+    def whole(self, job: Job) -> pathlib.Path:
+        """The folder of a job that was never interrupted."""
+        return self.folder / "whole" / job.name.replace(" ", "-")
 
 
 def make_inputs(folder: pathlib.Path, images: int = 24) -> None:
-    """An autoencoder with random weights, images in arrays and as files, a tokenizer and its tokens; nothing if it is there.
+    """Makes an autoencoder with random weights, images in arrays and as files, a tokenizer and its tokens; nothing if it is there.
 
     Args:
         folder: Where they go.
@@ -158,39 +158,39 @@ def make_inputs(folder: pathlib.Path, images: int = 24) -> None:
     (folder / "done").write_text("")
 
 
-def make_whole(works: tuple[Work, ...], place: Place) -> None:
-    """Runs every work without any fault; those that are complete are left as they are.
+def make_whole(jobs: tuple[Job, ...], place: Place) -> None:
+    """Runs every job without any fault; those that are complete are left as they are.
 
     Raises:
         InputError: A program did not end well.
     """
     make_inputs(place.inputs)
-    for work in works:
-        folder = place.whole(work)
+    for job in jobs:
+        folder = place.whole(job)
         if folder.with_name(f"{folder.name}.done").exists():
             continue
         shutil.rmtree(folder, ignore_errors=True)
-        begin(work, works, place, folder)
-        succeed(attempt(work.program, *work.command(folder, place.inputs)))
+        begin(job, jobs, place, folder)
+        succeed(attempt(job.program, *job.command(folder, place.inputs)))
         folder.with_name(f"{folder.name}.done").write_text("")
 
 
-def begin(work: Work, works: tuple[Work, ...], place: Place, folder: pathlib.Path) -> None:
-    """Makes the folder that a work begins with, from the one that it goes on from."""
+def begin(job: Job, jobs: tuple[Job, ...], place: Place, folder: pathlib.Path) -> None:
+    """Makes the folder that a job begins with, from the one that it continues."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for before in works:
-        if before.name == work.after:
+    for before in jobs:
+        if before.name == job.after:
             shutil.copytree(place.whole(before), folder)
 
 
 def succeed(found: Finished) -> None:
     """Raises InputError unless a program has ended well."""
     if found.returncode != 0:
-        raise InputError(f"faults: expected a work without faults to end well, found: {found.stderr[-1000:]}")
+        raise InputError(f"faults: expected a job without faults to end well, found: {found.stderr[-1000:]}")
 
 
 def content(folder: pathlib.Path) -> dict[str, str]:
-    """What a folder says, by path: of arrays and records their content, without times; of other files every byte.
+    """Returns what a folder says, by path: of arrays and records their content, without times; of other files every byte.
 
     Of checkpoints the best parameters count: an older step may remain whose removal was interrupted.
 
@@ -220,7 +220,7 @@ def _of_file(path: pathlib.Path) -> str:
 
 
 def difference(found: dict[str, str], expected: dict[str, str], but: tuple[str, ...] = ()) -> str:
-    """How two contents differ, by path; empty where they are the same.
+    """Says how two contents differ, by path; empty where they are the same.
 
     Args:
         found: Of a folder.
