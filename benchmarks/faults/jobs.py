@@ -113,7 +113,7 @@ class Place(NamedTuple):
 
 
 def make_inputs(folder: pathlib.Path, images: int = 24) -> None:
-    """Makes an autoencoder with random weights, images in arrays and as files, a tokenizer and its tokens; nothing if it is there.
+    """Makes an autoencoder with random weights, images, a tokenizer and its tokens; none if they are there.
 
     Args:
         folder: Where they go.
