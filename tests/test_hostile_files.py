@@ -163,9 +163,10 @@ def test_bombs_take_no_memory(bomb, tmp_path):
 def test_a_folder_or_nothing_in_the_place_of_a_file_is_named(name, tmp_path):
     path = READERS[name].write(tmp_path)
     path.unlink()
-    refused(lambda: READERS[name].read(path))
-    path.mkdir()
-    assert refused(lambda: READERS[name].read(path)) or name == "stage"
+    with annotations_off():  # they look at tokens of a folder that may be damaged
+        refused(lambda: READERS[name].read(path))
+        path.mkdir()
+        assert refused(lambda: READERS[name].read(path)) or name == "stage"
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

@@ -39,6 +39,7 @@ def test_killed_twenty_times_it_ends_with_the_same_bytes(work, tmp_path, monkeyp
     while len(ends) < _KILLS:
         after = dice.uniform(0, 0.3) * seconds + 3 * len(ends) % 4
         ended = kill(begin("killed"), at_work("killed"), after, dice.choice(SIGNALS))
+        assert isinstance(ended.returncode, int)
         ends.append(ended.returncode)
         assert ended.returncode == 0 or was_killed(ended), ended
     assert {-signal.SIGKILL, 130} <= {*ends}
