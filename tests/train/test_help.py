@@ -24,7 +24,7 @@ def programs() -> list[str]:
     found = []
     for folder in ("train", "benchmarks"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            if 'if __name__ == "__main__"' in path.read_text():
+            if '\nif __name__ == "__main__"' in path.read_text():
                 found.append(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__"))
     return found
 
