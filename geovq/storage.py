@@ -210,25 +210,28 @@ def reading(path: str | os.PathLike, expected: str, remedy: str) -> Iterator[Bin
         yield file
 
 
-def read_json(path: str | os.PathLike) -> Any:
-    """Reads a JSON file of at most `MOST_JSON` bytes.
+_REMEDY = "restore it from a copy, or remove it and run the step that writes it"
+
+
+def read_json(path: str | os.PathLike, *, remedy: str = _REMEDY) -> Any:
+    """Reads a JSON file of at most `MOST_JSON` bytes; the remedy is what to do where it is damaged.
 
     Raises:
         InputError: The file is missing, larger, or not JSON.
     """
-    with reading(path, "a JSON file", "restore it from a copy, or remove it and run the step that writes it") as file:
+    with reading(path, "a JSON file", remedy) as file:
         if (size := os.fstat(file.fileno()).st_size) > MOST_JSON:
             raise ValueError(f"{size:,} bytes, of at most {MOST_JSON:,}")
         return json.loads(file.read())
 
 
-def read_record(path: str | os.PathLike) -> dict[str, Any]:
-    """Reads what `write_record` or `write_results` wrote, without the checksum.
+def read_record(path: str | os.PathLike, *, remedy: str = _REMEDY) -> dict[str, Any]:
+    """Reads what `write_record` or `write_results` wrote, without the checksum; the remedy as for `read_json`.
 
     Raises:
         InputError: As `read_json`; something else than an object; no checksum, or that of other content.
     """
-    values, remedy = read_json(path), "restore it from a copy, or remove it and run the step that writes it"
+    values = read_json(path, remedy=remedy)
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a JSON object, found {type(values).__name__}; {remedy}.")
     if not unseal(values):

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from benchmarks.common.rows import Row, Table, names_of, select
 from benchmarks.faults.trials import OUTCOMES
 
+_COUNTED = ("tried", "same bits", "refused in one line", "read as other content", "anything else")
+"""Heads of what `_counts` gives."""
+
 
 def table(rows: Sequence[Row]) -> Table:
     """One line for each class, and one for all."""
-    heads = ["fault", "on", "tried", "same bits", "refused in one line", "read as other content", "anything else"]
     cases = names_of(rows, "case")
     lines = [[case, _kinds(select(rows, case=case)), *_counts(select(rows, case=case))] for case in cases]
-    return heads, [*lines, ["all", None, *_counts(rows)]]
+    return ["fault", "on", *_COUNTED], [*lines, ["all", None, *_counts(rows)]]
 
 
 def _kinds(rows: Sequence[Row]) -> str:
@@ -25,14 +27,7 @@ def _counts(rows: Sequence[Row]) -> list[object]:
 
 def kinds(rows: Sequence[Row]) -> Table:
     """One line for each class and what it hit."""
-    heads = [
-        "fault",
-        "what was hit",
-        "tried",
-        "same bits",
-        "refused in one line",
-        "read as other content",
-        "anything else",
-    ]
     keys = list(dict.fromkeys((row["case"], row["kind"]) for row in rows))
-    return heads, [[*key, *_counts(select(rows, case=key[0], kind=key[1]))] for key in keys]
+    return ["fault", "what was hit", *_COUNTED], [
+        [*key, *_counts(select(rows, case=key[0], kind=key[1]))] for key in keys
+    ]

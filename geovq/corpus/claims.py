@@ -7,6 +7,8 @@ from typing import Any
 from geovq.storage import read_record, write_record
 from geovq.validation import InputError
 
+_REMEDY = "restore it from a copy, choose another folder, or remove this one"
+
 
 def claim(folder: pathlib.Path, name: str, made_from: Mapping[str, Any]) -> None:
     """Makes a folder and writes what is made there into a file of it; or finds it begun with the same.
@@ -20,7 +22,7 @@ def claim(folder: pathlib.Path, name: str, made_from: Mapping[str, Any]) -> None
         InputError: It was begun with something else, has other files, or cannot be written.
     """
     if (folder / name).exists():
-        found = _read(folder / name)
+        found = read_record(folder / name, remedy=_REMEDY)
         changed = [key for key, value in made_from.items() if found.get(key) != value]
         if changed:
             raise InputError(
@@ -37,13 +39,3 @@ def claim(folder: pathlib.Path, name: str, made_from: Mapping[str, Any]) -> None
             f"{folder}: expected no such folder, or an empty one, found {min(others)} in it; choose another."
         )
     write_record(folder / name, dict(made_from))
-
-
-def _read(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        return read_record(path)
-    except InputError as error:
-        raise InputError(
-            f"{path}: expected what says of which images and tokenizer the folder is, found a damaged file; restore it from a "
-            "copy, choose another folder, or remove this one."
-        ) from error

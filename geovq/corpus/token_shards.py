@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import pathlib
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Integer
@@ -26,6 +26,8 @@ from geovq.validation import InputError, refusing
 INDEX = "index.json"
 
 _KIND, _VERSION = "geovq.tokens", 1
+
+_REMEDY = "restore it from a copy, or encode into a new folder"
 
 _MOST_NAMES = 1 << 30
 """Bytes of a shard's JSON at most; a tar of a million images has some hundred million."""
@@ -135,7 +137,7 @@ def finish(folder: pathlib.Path) -> None:
     Raises:
         InputError: A shard is missing, or is another one than the index of a complete folder names.
     """
-    index = _read_index(folder / INDEX)
+    index = read_record(folder / INDEX, remedy=_REMEDY)
     entries = []
     for number in range(index["num_shards"]):
         found, sha256 = read_shard(folder, number)
@@ -149,16 +151,6 @@ def finish(folder: pathlib.Path) -> None:
         write_record(folder / INDEX, index | {"shards": [entry._asdict() for entry in entries]})
 
 
-def _read_index(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        return read_record(path)
-    except InputError as error:
-        raise InputError(
-            f"{path}: expected an index of tokens of this version, found a damaged file; restore it from a copy, or "
-            "encode into a new folder."
-        ) from error
-
-
 def read_index(folder: pathlib.Path) -> tuple[Header, list[Entry]]:
     """Header and entries of a complete folder.
 
@@ -170,7 +162,7 @@ def read_index(folder: pathlib.Path) -> tuple[Header, list[Entry]]:
         raise InputError(
             f"{folder}: expected a folder of tokens, found no {INDEX} in it; pass what `geovq encode` wrote."
         )
-    found = _read_index(path)
+    found = read_record(path, remedy=_REMEDY)
     if (found.get("kind"), found.get("version")) != (_KIND, _VERSION):
         raise InputError(f"{path}: expected an index of tokens of this version, found another file; encode again.")
     with refusing(str(path), "an index of tokens", "encode again"):

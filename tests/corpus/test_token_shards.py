@@ -122,11 +122,16 @@ def test_a_folder_of_other_files_is_refused(tmp_path):
         open_tokens(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", '{"kind": "geovq.tokens", "version": 0}'])
-def test_another_index_is_refused(tmp_path, content):
-    (tmp_path / "index.json").write_text(content)
-    with pytest.raises(InputError, match=r"expected (an index of tokens of this version|a JSON object), found"):
-        open_tokens(tmp_path)
+def test_another_index_is_refused(tmp_path):
+    path = tmp_path / "index.json"
+    for content, message in (("{}", "content of its sha256"), ("[]", "a JSON object")):
+        path.write_text(content)
+        with pytest.raises(InputError, match=f"expected {message}, found .* encode into a new folder"):
+            open_tokens(tmp_path)
+    for values in ({}, {"kind": "geovq.tokens", "version": 0}):
+        write_record(path, values)
+        with pytest.raises(InputError, match="expected an index of tokens of this version, found another file"):
+            open_tokens(tmp_path)
 
 
 def test_no_flipped_bit_of_an_index_is_read(folder):
@@ -138,7 +143,7 @@ def test_no_flipped_bit_of_an_index_is_read(folder):
         data = bytearray(whole)
         data[position] ^= 1 << position % 8
         index.write_bytes(data)
-        with pytest.raises(InputError, match=r"index\.json: expected an index of tokens of this version"):
+        with pytest.raises(InputError, match=r"index\.json: expected .* encode into a new folder"):
             open_tokens(path)
 
 
