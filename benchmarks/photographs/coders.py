@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from benchmarks.common.published import Fitted, Published
-from benchmarks.photographs.rivals import BEAM, fit_rival, own_choice
+from benchmarks.photographs.rivals import BEAM, Latents, Tokens, fit_rival, own_choice
 from benchmarks.photographs.schedules import RIVALS, Assign, Rate, RivalName, System
 from geovq.assignment.amortised import Amortised
 from geovq.assignment.base import Assigner
@@ -34,19 +34,27 @@ class Coder(NamedTuple):
     """Images to tokens and back."""
 
     tokenizer: Tokenizer
-    tokens: Callable[[np.ndarray], Int[np.ndarray, "n h w S"]] | None = None
-    """Of images, where a rival chooses them in its own way."""
+    choice: Callable[[Latents], Tokens] | None = None
+    """Of latents, where a rival chooses tokens in its own way."""
 
     def encode(self, images: np.ndarray) -> Int[np.ndarray, "n h w S"]:
         """Tokens, always with an axis for several codes."""
-        if self.tokens is None:
-            tokens = self.tokenizer.encode(images)
-            return tokens if tokens.ndim == 4 else tokens[..., None]
-        return self.tokens(images)
+        if self.choice is None:
+            return self._with_axis(self.tokenizer.encode(images))
+        return self.assign(encode_images(self.tokenizer.encoder, images))
+
+    def assign(self, latents: Float[np.ndarray, "n h w d"]) -> Int[np.ndarray, "n h w S"]:
+        """The same of latents, where tokens need no images."""
+        if self.choice is None:
+            return self._with_axis(self.tokenizer.assign_latents(latents))
+        return self.choice(latents.reshape(-1, latents.shape[-1])).reshape(*latents.shape[:3], -1)
 
     def decode(self, tokens: Int[np.ndarray, "n h w S"]) -> Float[np.ndarray, "n H W 3"]:
         """Images."""
         return self.tokenizer.decode(tokens if self.tokenizer.num_quantizers > 1 else tokens[..., 0])
+
+    def _with_axis(self, tokens: np.ndarray) -> Int[np.ndarray, "n h w S"]:
+        return tokens if tokens.ndim == 4 else tokens[..., None]
 
 
 def coder(published: Published, autoencoder: str, rate: Rate, system: System, seed: int) -> Coder:
@@ -69,14 +77,7 @@ def _rivals_coder(published: Published, autoencoder: str, rate: Rate, name: Riva
         crops = published.training_crops(seed)[:_MEASURED_CROPS]
         Tokenizer.from_codes(*vae, codes, crops, assigner=Whitened(), seed=seed).save(path)
     made = Tokenizer.load(path, *vae)
-    choice = own_choice(name, made.codebook.codes)
-    tokens = None if choice is None else functools.partial(_chosen, vae[0], choice)
-    return Coder(made, tokens)
-
-
-def _chosen(encode: Callable, choice: Callable, images: np.ndarray) -> Int[np.ndarray, "n h w S"]:
-    latents = encode_images(encode, images)
-    return choice(latents.reshape(-1, latents.shape[-1])).reshape(*latents.shape[:3], -1)
+    return Coder(made, own_choice(name, made.codebook.codes))
 
 
 @functools.cache

@@ -124,6 +124,7 @@ def _fields(study: Study, system: System, seed: int) -> Row:
         "codes_per_token": study.rate.num_quantizers,
         "codebook": system.codes,
         "assign": system.assign,
+        "photographs": study.crops.photographs,
         "side": study.crops.side,
         "seed": seed,
     }

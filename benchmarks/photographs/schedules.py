@@ -136,6 +136,7 @@ def rivals_at(autoencoder: str, rate: Rate) -> tuple[RivalName, ...]:
 
 _PERCEPTUAL = (System("default", "joint-lpips"),)
 _OURS = (System("default", "amortised"), System("default", "greedy"), *_PERCEPTUAL)
+"""Beside those of the curve."""
 
 _CODEBOOKS: tuple[Codes, ...] = ("kmeans", "whitened", "metric", "refined", "product")
 _MEDOIDS: tuple[Codes, ...] = ("euclidean", "geodesic")
@@ -148,40 +149,56 @@ RATES: dict[str, tuple[Rate, ...]] = {
 """Of an autoencoder with 4 channels, and of two with 16; 64 pixels a token: 0.125 to 1 bit a pixel."""
 
 
-def _studies(
-    crops: Crops, crops_of_16: Crops, seeds: tuple[int, ...], headlines: dict[tuple[str, Rate], Crops]
-) -> Iterator[Study]:
-    """The curves of all autoencoders, and at some rates all there is.
+HEADLINES = (
+    ("taesd", Rate(512)),
+    ("taesd", Rate(512, 2)),
+    ("taesd3", Rate(1024, 2)),
+    ("taesd3", Rate(1024, 4)),
+    ("taef1", Rate(1024, 2)),
+    ("taef1", Rate(1024, 4)),
+)
+"""The rates that users are told of: several seeds, and every system with the first of them."""
+
+
+class Extent(NamedTuple):
+    """How much of an autoencoder is measured."""
+
+    headline: Crops
+    """On which its headline rates are compared with rivals."""
+    others: Crops
+    """On which all other rates and systems are scored."""
+    assigns: tuple[Assign, ...]
+    """How codes of other codebooks and of rivals are chosen at headline rates."""
+    perceptual: dict[Rate, tuple[int, ...]]
+    """Seeds with which LPIPS counts, too, on the headline's crops."""
+
+
+def _studies(extents: dict[str, Extent], seeds: tuple[int, ...]) -> Iterator[Study]:
+    """What users are told of, the curves of all rates, and at some rates all systems.
 
     Args:
-        crops: On which all rates with 4 channels are scored.
-        crops_of_16: The same for 16 channels.
+        extents: Of every autoencoder.
         seeds: Of the codes that are compared with rivals; others have the first alone.
-        headlines: On which crops the rates that users are told of are scored.
     """
+    for autoencoder, rate in HEADLINES:
+        crops, systems = extents[autoencoder].headline, _CURVE + _pairs(rivals_at(autoencoder, rate), ("own",))
+        yield Study(autoencoder, rate, systems, crops, seeds)
+        if some := extents[autoencoder].perceptual.get(rate):
+            yield Study(autoencoder, rate, _PERCEPTUAL, crops, some)
     for autoencoder, rates in RATES.items():
-        ours = crops if autoencoder == "taesd" else crops_of_16
+        extent = extents[autoencoder]
         for rate in rates:
-            if headlines.get((autoencoder, rate)) != ours:  # else they are measured there
-                yield Study(autoencoder, rate, _CURVE + _pairs(rivals_at(autoencoder, rate), ("own",)), ours, seeds[:1])
-    for (autoencoder, rate), centres in headlines.items():
-        rivals = rivals_at(autoencoder, rate)
-        yield Study(autoencoder, rate, _CURVE + _pairs(rivals, ("own",)) + _PERCEPTUAL, centres, seeds)
-        ours = crops if autoencoder == "taesd" else crops_of_16
-        medoids = _MEDOIDS if rate.num_quantizers == 1 else ()
-        several = _CODEBOOKS if rate.num_quantizers > 1 else _CODEBOOKS[:-1]
-        wide = _OURS + _pairs(several + medoids, ("whitened", "joint")) + _pairs(rivals, ("whitened", "joint"))
-        yield Study(autoencoder, rate, wide, ours, seeds[:1])
+            if (autoencoder, rate) not in HEADLINES or extent.headline != extent.others:  # else they are measured above
+                systems = _CURVE + _pairs(rivals_at(autoencoder, rate), ("own",))
+                yield Study(autoencoder, rate, systems, extent.others, seeds[:1])
+    for autoencoder, rate in HEADLINES:
+        extent, rivals = extents[autoencoder], rivals_at(autoencoder, rate)
+        medoids, several = (_MEDOIDS, _CODEBOOKS[:-1]) if rate.num_quantizers == 1 else ((), _CODEBOOKS)
+        known = _PERCEPTUAL if extent.headline == extent.others and rate in extent.perceptual else ()
+        ours = tuple(system for system in _OURS if system not in known)
+        wide = ours + _pairs((*several, *medoids, *rivals), extent.assigns)
+        yield Study(autoencoder, rate, wide, extent.others, seeds[:1])
 
-
-_HEADLINES = {
-    ("taesd", Rate(512)): Crops(24, 256),
-    ("taesd", Rate(512, 2)): Crops(24, 256),
-    ("taesd3", Rate(1024, 2)): Crops(12, 256),
-    ("taesd3", Rate(1024, 4)): Crops(12, 256),
-    ("taef1", Rate(1024, 2)): Crops(12, 256),
-    ("taef1", Rate(1024, 4)): Crops(12, 256),
-}
 
 _WHOLE = Crops(24, None)
 
@@ -190,10 +207,34 @@ def _bounds(studies: tuple[Study, ...]) -> tuple[tuple[str, Crops], ...]:
     return tuple(dict.fromkeys((study.autoencoder, study.crops) for study in studies))
 
 
-_REDUCED = tuple(_studies(Crops(24, 96), Crops(12, 96), (0,), _HEADLINES))
+_SEEDS = (0, 1, 2)
+_CHOSEN: tuple[Assign, ...] = ("whitened", "joint")
+_EXTENT_OF_16 = Extent(Crops(12, 96), Crops(12, 96), ("whitened",), {})
+_REDUCED = (
+    *_studies(
+        {
+            "taesd": Extent(Crops(24, 256), Crops(24, 96), _CHOSEN, {Rate(512, 2): (0,)}),
+            "taesd3": _EXTENT_OF_16,
+            "taef1": _EXTENT_OF_16,
+        },
+        _SEEDS,
+    ),
+    Study("taesd", Rate(512, 2), _CURVE + _PERCEPTUAL, Crops(3, None), (0,)),
+)
 _FULL = (
-    *_studies(Crops(24, 256), Crops(24, 256), (0, 1, 2), {key: Crops(24, 256) for key in _HEADLINES}),
-    *(Study(autoencoder, rate, _CURVE + _PERCEPTUAL, _WHOLE, (0,)) for autoencoder, rate in _HEADLINES),
+    *_studies(
+        {
+            autoencoder: Extent(
+                Crops(24, 256),
+                Crops(24, 256),
+                _CHOSEN,
+                {rate: _SEEDS for whose, rate in HEADLINES if whose == autoencoder},
+            )
+            for autoencoder in RATES
+        },
+        _SEEDS,
+    ),
+    *(Study(autoencoder, rate, _CURVE + _PERCEPTUAL, _WHOLE, (0,)) for autoencoder, rate in HEADLINES),
 )
 _SMOKE = (
     Study(
@@ -219,4 +260,4 @@ SCHEDULES: dict[ScheduleName, Schedule] = {
     "full": Schedule(_FULL, _bounds(_FULL), 100, _WHOLE, 200, 256, Crops(100, 256), Crops(24, 128), Rate(512, 2)),
     "smoke": Schedule(_SMOKE, _bounds(_SMOKE), 2, Crops(2, 48), 4, 64, Crops(2, 48), Crops(2, 48), Rate(16, 3)),
 }
-"""reduced: two cores, one seed, smaller crops for most rows. full: an accelerator. smoke: to try it."""
+"""reduced: two cores, smaller crops for most rows, LPIPS with one seed. full: an accelerator. smoke: to try it."""

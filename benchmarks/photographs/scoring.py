@@ -1,14 +1,16 @@
 """Scores of every image under every system; each image is a file in the run folder, so that a killed run goes on."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from benchmarks.common.harness import Cell
 from benchmarks.common.published import Published
 from benchmarks.photographs.coders import CONSTANTS, Coder, coder
 from benchmarks.photographs.schedules import Crops, Rate, Study, System
+from geovq.decoder.autoencoder import encode_images
 from geovq.scores.reconstruction import lpips, psnr, ssim
 from geovq.storage import digest
 from geovq.tokenizer.file import describe_assigner
@@ -92,14 +94,21 @@ def tokens_of_val(
 ) -> Int[np.ndarray, "n S"]:
     """Tokens of photographs that are neither fitted to nor reported, whose frequencies a coder knows."""
     found = coder(published, study.autoencoder, study.rate, system, seed)
+    images = np.concatenate(images_of(published, "bsds500/val", crops))
+    made_from = made_from_of(found, system.assign) | {"images": digest({"images": images})}
 
-    def compute(image: np.ndarray) -> Scores:
-        return {"tokens": found.encode(image)}
+    def compute() -> Cell:
+        tokens = found.assign(_latents_of_val(published, study.autoencoder, crops))
+        return [], {"tokens": tokens.reshape(-1, tokens.shape[-1])}
 
-    folder = f"{_folder(study.autoencoder, study.rate, system, seed)}/val-{crops.side or 'whole'}"
-    images = images_of(published, "bsds500/val", crops)
-    each = each_image(published, folder, made_from_of(found, system.assign), compute, images)
-    return np.concatenate([one["tokens"].reshape(-1, one["tokens"].shape[-1]) for one in each])
+    folder = _folder(study.autoencoder, study.rate, system, seed)
+    return published.cell(f"{folder}/val-{crops.side}", made_from, compute)[1]["tokens"]
+
+
+@functools.lru_cache(maxsize=1)
+def _latents_of_val(published: Published, autoencoder: str, crops: Crops) -> Float[np.ndarray, "n h w d"]:
+    images = np.concatenate(images_of(published, "bsds500/val", crops))
+    return encode_images(published.vae(autoencoder)[0], images)
 
 
 def _folder(autoencoder: str, rate: Rate, system: System, seed: int) -> str:

@@ -7,12 +7,13 @@ from benchmarks.common.rows import Row, Table, interval_of, maybe, mean_of, sele
 
 _SCORES = ("psnr", "ssim", "lpips", "lpips_vgg")
 _HEADS = ["PSNR dB", "SSIM", "LPIPS-Alex", "LPIPS-VGG"]
-_IDENTITY = ("autoencoder", "codes", "codes_per_token", "side", "codebook", "assign")
+_IDENTITY = ("autoencoder", "codes", "codes_per_token", "photographs", "side", "codebook", "assign")
 
 
 def systems(rows: Sequence[Row]) -> Table:
     """One line for each system, rate and size of the images."""
-    heads = ["autoencoder", "tokens", "pixels", "codebook", "assign", "bits a pixel", "entropy-coded", *_HEADS]
+    heads = ["autoencoder", "tokens", "photographs", "pixels", "codebook", "assign", "bits a pixel", "entropy-coded"]
+    heads += _HEADS
     heads += ["dB more than Euclidean", "dB more than continuous", "PSNR of mean error", "usage"]
     cells: list[list[object]] = []
     for identity in _distinct(select(rows, case="photographs"), _IDENTITY):
@@ -21,7 +22,7 @@ def systems(rows: Sequence[Row]) -> Table:
         bits = [mean_of(some, score=f"{kind}bits_per_pixel") for kind in ("", "entropy_")]
         won = [_said(some, score="psnr_difference", peer=peer) for peer in ("euclidean", "continuous")]
         line: list[object] = [identity["autoencoder"], f"{identity['codes_per_token']} x {identity['codes']}"]
-        line += [_pixels(identity["side"]), identity["codebook"], identity["assign"], *bits]
+        line += [identity["photographs"], _pixels(identity["side"]), identity["codebook"], identity["assign"], *bits]
         cells.append([*line, *(means[name] for name in _SCORES), *won, means["psnr_of_mean_error"], means["usage"]])
     return heads, cells
 
