@@ -15,6 +15,7 @@ from benchmarks import autoencoders, entropy, perceptual
 from benchmarks.common.harness import FOLDER, captioned, markdown, no_options, read_results
 from benchmarks.common.rows import Row, Table, judged_by, select, value_of
 from benchmarks.generation import tables as generation
+from benchmarks.large import tables as large
 from benchmarks.tokenizer import tables as tokenizer
 from benchmarks.vq_models import tables as vq_models
 from geovq.storage import write_bytes
@@ -238,6 +239,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {
     "perceptual": ("perceptual", _rendered(perceptual.table)),
     "entropy": ("entropy", _rendered(entropy.table)),
     "vq_models": ("vq_models", vq_models.tables),
+    **{f"large_{name}": ("large", _rendered(table)) for name, table in large.TABLES.items()},
     "study_legacy": ("study", _rendered(generation.legacy)),
     "study_honest": ("study", _rendered(generation.honest)),
 }
