@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from typing import get_args
 
 from benchmarks.common.harness import FOLDER, captioned, file_name, markdown, save
-from benchmarks.photographs.schedules import RATES, RIVALS, SCHEDULES, ScheduleName
+from benchmarks.photographs.schedules import RATES, SCHEDULES, ScheduleName
+from benchmarks.photographs.systems import AUTOENCODER, RIVALS
 from geovq.validation import InputError
 from train.run.command_line import run_program
 
@@ -77,7 +78,7 @@ def main() -> None:
     whole = {*options.only} == {*RATES} and {*options.rivals} == {*RIVALS}
     name = file_name("photographs", options.schedule, whole=whole)
     save(name, rows, {f"codes {n}": n for n in seeds}, label, options.output)
-    if "taesd" in options.only:
+    if AUTOENCODER in options.only:
         figures.draw(published, schedule, rows, options.output / name)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from benchmarks.common.published import Published
 from benchmarks.common.rows import Row, mean_row
 from benchmarks.photographs.coders import Coder, coder
-from benchmarks.photographs.schedules import Crops, Rate, System
 from benchmarks.photographs.scoring import SCORES, Scores, collect, each_image, images_of, made_from_of, scores_of
+from benchmarks.photographs.systems import Crops, Rate, System
 from geovq.assignment.joint import Joint
 
 WEIGHTS = (0.0, 0.003, 0.01, 0.03)

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from benchmarks.common.published import Fitted, Published
 from benchmarks.photographs.rivals import BEAM, Latents, Tokens, fit_rival, own_choice
-from benchmarks.photographs.schedules import RIVALS, Assign, Rate, RivalName, System
+from benchmarks.photographs.systems import RIVALS, Assign, Rate, RivalName, System
 from geovq.assignment.amortised import Amortised
 from geovq.assignment.base import Assigner
 from geovq.assignment.greedy import Greedy
@@ -39,22 +39,20 @@ class Coder(NamedTuple):
 
     def encode(self, images: np.ndarray) -> Int[np.ndarray, "n h w S"]:
         """Tokens, always with an axis for several codes."""
-        if self.choice is None:
-            return self._with_axis(self.tokenizer.encode(images))
-        return self.assign(encode_images(self.tokenizer.encoder, images))
+        return self.assign(encode_images(self.tokenizer.encoder, images), images)
 
-    def assign(self, latents: Float[np.ndarray, "n h w d"]) -> Int[np.ndarray, "n h w S"]:
-        """The same of latents, where tokens need no images."""
-        if self.choice is None:
-            return self._with_axis(self.tokenizer.assign_latents(latents))
-        return self.choice(latents.reshape(-1, latents.shape[-1])).reshape(*latents.shape[:3], -1)
+    def assign(
+        self, latents: Float[np.ndarray, "n h w d"], images: np.ndarray | None = None
+    ) -> Int[np.ndarray, "n h w S"]:
+        """The same of latents, and of their images where the assigner looks at them."""
+        if self.choice is not None:
+            return self.choice(latents.reshape(-1, latents.shape[-1])).reshape(*latents.shape[:3], -1)
+        tokens = self.tokenizer.assign_latents(latents, images=images)
+        return tokens if tokens.ndim == 4 else tokens[..., None]
 
     def decode(self, tokens: Int[np.ndarray, "n h w S"]) -> Float[np.ndarray, "n H W 3"]:
         """Images."""
         return self.tokenizer.decode(tokens if self.tokenizer.num_quantizers > 1 else tokens[..., 0])
-
-    def _with_axis(self, tokens: np.ndarray) -> Int[np.ndarray, "n h w S"]:
-        return tokens if tokens.ndim == 4 else tokens[..., None]
 
 
 def coder(published: Published, autoencoder: str, rate: Rate, system: System, seed: int) -> Coder:

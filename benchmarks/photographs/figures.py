@@ -10,8 +10,9 @@ import numpy as np
 from benchmarks.common.published import Published
 from benchmarks.common.rows import Row, mean_of, names_of, select
 from benchmarks.photographs.bounds import encoded
-from benchmarks.photographs.schedules import Schedule, System
-from benchmarks.photographs.scoring import images_of, show_system
+from benchmarks.photographs.schedules import Schedule
+from benchmarks.photographs.scoring import decoded, images_of
+from benchmarks.photographs.systems import AUTOENCODER, EUCLIDEAN, System
 from geovq.validation import check_images
 
 _ENLARGED, _TIMES = 48, 4
@@ -36,7 +37,7 @@ _PHOTOGRAPHS = 3
 """That are shown, evenly out of all, so that nobody chose them."""
 
 _SHOWN = {
-    System("kmeans", "own"): "k-means, nearest codes",
+    EUCLIDEAN: "k-means, nearest codes",
     System("default", "whitened"): "Whitened",
     System("default", "joint"): "Joint",
     System("default", "joint-lpips"): "Joint with LPIPS",
@@ -99,7 +100,7 @@ def draw(published: Published, schedule: Schedule, rows: Sequence[Row], path: pa
         path: Of the results file, without an ending.
     """
     curves(rows, path.with_name(f"{path.name}_curves.png"))
-    studies = [each for each in schedule.studies if (each.autoencoder, each.rate) == ("taesd", schedule.shown)]
+    studies = [each for each in schedule.studies if (each.autoencoder, each.rate) == (AUTOENCODER, schedule.shown)]
     study = max(studies, key=lambda each: each.crops.side or math.inf)
     numbers = range(0, study.crops.photographs, max(1, study.crops.photographs // _PHOTOGRAPHS))[:_PHOTOGRAPHS]
     originals = [images_of(published, "kodak", study.crops)[i] for i in numbers]
@@ -110,7 +111,7 @@ def draw(published: Published, schedule: Schedule, rows: Sequence[Row], path: pa
     }
     for system, label in _SHOWN.items():
         if system in study.systems:
-            shown[label] = [show_system(published, study, system, i) for i in numbers]
+            shown[label] = [image[0] for image in decoded(published, study, system, numbers)]
     photographs(shown, path.with_name(f"{path.name}_pictures.png"))
     error_maps(shown, path.with_name(f"{path.name}_errors.png"))
 

@@ -12,22 +12,23 @@ from benchmarks.common.rows import Row, mean_row, row, statistic_row
 from benchmarks.photographs import bounds
 from benchmarks.photographs.choices import perceptual_weights
 from benchmarks.photographs.codecs import QUALITIES, available, curve
+from benchmarks.photographs.frechet import frechet_rows
 from benchmarks.photographs.rates import PIXELS, entropy_bits, rate_saved
-from benchmarks.photographs.schedules import Schedule, Study, System
+from benchmarks.photographs.schedules import Schedule, Study
 from benchmarks.photographs.scoring import (
     SCORES,
     Scores,
+    fields_of,
     images_of,
     score_bound,
     score_system,
     scores_of,
     tokens_of_val,
 )
+from benchmarks.photographs.speed import speed_rows
+from benchmarks.photographs.systems import AUTOENCODER, EUCLIDEAN, System
 from geovq.storage import digest
 from geovq.validation import check_images
-
-EUCLIDEAN = System("kmeans", "own")
-"""What is compared with: k-means, or residual k-means, and the nearest codes."""
 
 _QUALITIES = ("psnr", "lpips")
 """At which, where they are equal, bits are compared."""
@@ -40,7 +41,7 @@ Curve = dict[float, tuple[Scores, float]]
 
 
 def measure(published: Published, schedule: Schedule, autoencoders: tuple[str, ...]) -> Iterator[Row]:
-    """All rows: codecs, continuous latents, the weight of LPIPS, every study, and bits saved.
+    """All rows: codecs, continuous latents, the weight of LPIPS, every study, a classifier's view, bits saved, and seconds.
 
     Args:
         published: Folders.
@@ -67,13 +68,16 @@ def measure(published: Published, schedule: Schedule, autoencoders: tuple[str, .
                 found = score_bound(published, name, autoencoder, crops, way, **options)
                 yield from _means(fields | {"way": name}, found)
                 continuous.setdefault((autoencoder, crops), found)
-    if "taesd" in autoencoders:
-        yield from perceptual_weights(published, "taesd", schedule.shown, schedule.choice, 0)
+    if AUTOENCODER in autoencoders:
+        yield from perceptual_weights(published, AUTOENCODER, schedule.shown, schedule.choice, 0)
     curves: dict[tuple, Curve] = {}
     for study in schedule.studies:
         if study.autoencoder in autoencoders:
             yield from _study(published, schedule, study, continuous[study.autoencoder, study.crops], curves)
+    if AUTOENCODER in autoencoders:
+        yield from frechet_rows(published, schedule)
     yield from _saved(curves)
+    yield from speed_rows(published, schedule, autoencoders)
 
 
 def _study(
@@ -83,7 +87,7 @@ def _study(
     for seed in study.seeds:
         peers = {"continuous": continuous, "euclidean": score_system(published, study, EUCLIDEAN, seed)[1]}
         for system in study.systems:
-            fields = _fields(study, system, seed)
+            fields = fields_of(study, system, seed)
             found, scores = score_system(published, study, system, seed)
             known = tokens_of_val(published, study, _fast(system), seed, schedule.frequencies)
             codes = found.tokenizer.codebook.codes  # a scalar quantizer has others than the rate's S and K
@@ -114,20 +118,6 @@ def usage_of(tokens: Int[np.ndarray, "n S"], codes: Float[np.ndarray, "S K d"]) 
 def _fast(system: System) -> System:
     """Whose tokens of `val` tell the frequencies: those of the same codes that cost no decoder."""
     return system if system.assign == "own" else system._replace(assign="whitened")
-
-
-def _fields(study: Study, system: System, seed: int) -> Row:
-    return {
-        "case": "photographs",
-        "autoencoder": study.autoencoder,
-        "codes": study.rate.num_codes,
-        "codes_per_token": study.rate.num_quantizers,
-        "codebook": system.codes,
-        "assign": system.assign,
-        "photographs": study.crops.photographs,
-        "side": study.crops.side,
-        "seed": seed,
-    }
 
 
 def _means(fields: Row, scores: Scores) -> Iterator[Row]:

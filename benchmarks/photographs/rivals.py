@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from benchmarks.photographs.schedules import Rate, RivalName
+from benchmarks.photographs.systems import Rate, RivalName
 from geovq.numerics.additive import additive_codes
 from geovq.validation import InputError
 

@@ -1,66 +1,12 @@
 """How much of benchmarks.photographs is measured: rates, systems, images and seeds."""
 
 import itertools
-import math
 from collections.abc import Collection, Iterator
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
-from geovq.codebook.names import CODEBOOKS, CodebookName, CompositionName
+from benchmarks.photographs.systems import EUCLIDEAN, RIVALS, Assign, Codes, Crops, Rate, RivalName, System
 
 ScheduleName = Literal["reduced", "full", "smoke"]
-
-RivalName = Literal["uniform", "quantile", "gaussian", "beam", "lsq"]
-RIVALS: tuple[RivalName, ...] = get_args(RivalName)
-
-Codes = CodebookName | RivalName | Literal["default", "product"]
-"""default: what `Tokenizer.fit` chooses; product: the same with channels of its own for every quantizer."""
-
-Assign = Literal["own", "whitened", "amortised", "joint", "joint-lpips", "greedy"]
-"""own: as the method itself chooses its codes, by Euclidean distance in most of them."""
-
-
-class Rate(NamedTuple):
-    """Codes of a token."""
-
-    num_codes: int
-    """K, of each quantizer."""
-    num_quantizers: int = 1
-    """S."""
-
-    @property
-    def bits(self) -> float:
-        """Of a token."""
-        return self.num_quantizers * math.log2(self.num_codes)
-
-    @property
-    def name(self) -> str:
-        """Of files."""
-        return f"{self.num_codes}x{self.num_quantizers}"
-
-
-class System(NamedTuple):
-    """Whose codes, and who chooses among them."""
-
-    codes: Codes
-    assign: Assign
-
-    @property
-    def codebook(self) -> CodebookName | None:
-        """Of codes that are fitted; None for the default one."""
-        return next((name for name in CODEBOOKS if name == self.codes), None)
-
-    @property
-    def composition(self) -> CompositionName:
-        """Of several codes."""
-        return "product" if self.codes == "product" else "residual"
-
-
-class Crops(NamedTuple):
-    """Which pixels of how many photographs are scored."""
-
-    photographs: int
-    side: int | None
-    """Pixels of the sides of their centres; None for whole photographs."""
 
 
 class Study(NamedTuple):
@@ -72,6 +18,16 @@ class Study(NamedTuple):
     crops: Crops
     seeds: tuple[int, ...]
     """Of the training crops and the codes."""
+
+
+class Timing(NamedTuple):
+    """What is timed, on the first photograph."""
+
+    autoencoder: str
+    rate: Rate
+    systems: tuple[System, ...]
+    crops: Crops
+    rounds: int
 
 
 class Schedule(NamedTuple):
@@ -93,6 +49,9 @@ class Schedule(NamedTuple):
     """Of `val`, by which the weight of LPIPS is chosen."""
     shown: Rate
     """TAESD's codes for which it is chosen, and whose images are shown."""
+    classified: Crops
+    """Of which a classifier's features are compared, of these codes."""
+    timed: tuple[Timing, ...]
 
     def without(self, codes: Collection[str]) -> "Schedule":
         """The same without the systems of these codes."""
@@ -108,7 +67,7 @@ def _pairs(codes: tuple[Codes, ...], assigns: tuple[Assign, ...]) -> tuple[Syste
     return tuple(itertools.starmap(System, itertools.product(codes, assigns)))
 
 
-_CURVE = (System("kmeans", "own"), System("default", "whitened"), System("default", "joint"))
+_CURVE = (EUCLIDEAN, System("default", "whitened"), System("default", "joint"))
 """Of which all rates are measured."""
 
 CHANNELS = {"taesd": 4, "taesd3": 16, "taef1": 16}
@@ -203,6 +162,15 @@ def _studies(extents: dict[str, Extent], seeds: tuple[int, ...]) -> Iterator[Stu
 _WHOLE = Crops(24, None)
 
 
+def _timings(crops: Crops, crops_of_16: Crops, rounds: int) -> tuple[Timing, ...]:
+    """Of all autoencoders at two codes a token."""
+    return tuple(
+        Timing(autoencoder, rate, _CURVE + _OURS, crops if autoencoder == "taesd" else crops_of_16, rounds)
+        for autoencoder, rate in HEADLINES
+        if rate.num_quantizers == 2
+    )
+
+
 def _bounds(studies: tuple[Study, ...]) -> tuple[tuple[str, Crops], ...]:
     return tuple(dict.fromkeys((study.autoencoder, study.crops) for study in studies))
 
@@ -255,9 +223,43 @@ _SMOKE = (
 
 SCHEDULES: dict[ScheduleName, Schedule] = {
     "reduced": Schedule(
-        _REDUCED, _bounds(_REDUCED), 24, Crops(24, 256), 200, 256, Crops(100, 256), Crops(12, 96), Rate(512, 2)
+        studies=_REDUCED,
+        bounds=_bounds(_REDUCED),
+        steps=24,
+        codecs=Crops(24, 256),
+        train_crops=200,
+        train_side=256,
+        frequencies=Crops(100, 256),
+        choice=Crops(12, 96),
+        shown=Rate(512, 2),
+        classified=Crops(24, 256),
+        timed=_timings(Crops(1, 256), Crops(1, 96), 2),
     ),
-    "full": Schedule(_FULL, _bounds(_FULL), 100, _WHOLE, 200, 256, Crops(100, 256), Crops(24, 128), Rate(512, 2)),
-    "smoke": Schedule(_SMOKE, _bounds(_SMOKE), 2, Crops(2, 48), 4, 64, Crops(2, 48), Crops(2, 48), Rate(16, 3)),
+    "full": Schedule(
+        studies=_FULL,
+        bounds=_bounds(_FULL),
+        steps=100,
+        codecs=_WHOLE,
+        train_crops=200,
+        train_side=256,
+        frequencies=Crops(100, 256),
+        choice=Crops(24, 128),
+        shown=Rate(512, 2),
+        classified=Crops(24, 256),
+        timed=_timings(_WHOLE, _WHOLE, 3),
+    ),
+    "smoke": Schedule(
+        studies=_SMOKE,
+        bounds=_bounds(_SMOKE),
+        steps=2,
+        codecs=Crops(2, 48),
+        train_crops=4,
+        train_side=64,
+        frequencies=Crops(2, 48),
+        choice=Crops(2, 48),
+        shown=Rate(16, 3),
+        classified=Crops(2, 48),
+        timed=(Timing("taesd", Rate(16, 3), _CURVE, Crops(2, 48), 2),),
+    ),
 }
 """reduced: two cores, smaller crops for most rows, LPIPS with one seed. full: an accelerator. smoke: to try it."""

@@ -1,15 +1,17 @@
 """Scores of every image under every system; each image is a file in the run folder, so that a killed run goes on."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from benchmarks.common.harness import Cell
 from benchmarks.common.published import Published
+from benchmarks.common.rows import Row
 from benchmarks.photographs.coders import CONSTANTS, Coder, coder
-from benchmarks.photographs.schedules import Crops, Rate, Study, System
+from benchmarks.photographs.schedules import Study
+from benchmarks.photographs.systems import Crops, Rate, System
 from geovq.decoder.autoencoder import encode_images
 from geovq.scores.reconstruction import lpips, psnr, ssim
 from geovq.storage import digest
@@ -80,13 +82,31 @@ def score_system(published: Published, study: Study, system: System, seed: int) 
     return found, collect(each_image(published, folder, made_from_of(found, system.assign), compute, images))
 
 
-def show_system(published: Published, study: Study, system: System, number: int) -> np.ndarray:
-    """What a system makes of one photograph (H, W, 3) of a study, with the codes of its first seed."""
-    crops = study.crops._replace(photographs=number + 1)
-    found, scores = score_system(published, study._replace(crops=crops), system, study.seeds[0])
-    height, width = images_of(published, "kodak", crops)[number].shape[1:3]
-    grids = scores["tokens"].reshape(number + 1, *found.tokenizer.sizes.grid_of((height, width, 3)), -1)
-    return found.decode(grids[number:])[0]
+def decoded(
+    published: Published, study: Study, system: System, numbers: Iterable[int]
+) -> list[Float[np.ndarray, "1 H W 3"]]:
+    """What a system makes of some photographs of a study, with the codes of its first seed."""
+    found, scores = score_system(published, study, system, study.seeds[0])
+    images = images_of(published, "kodak", study.crops)
+    grids = [found.tokenizer.sizes.grid_of(image.shape[1:]) for image in images]
+    ends = np.cumsum([height * width for height, width in grids])
+    tokens = np.split(scores["tokens"], ends[:-1])
+    return [found.decode(tokens[i].reshape(1, *grids[i], -1)) for i in numbers]
+
+
+def fields_of(study: Study, system: System, seed: int) -> Row:
+    """What identifies the rows of a system."""
+    return {
+        "case": "photographs",
+        "autoencoder": study.autoencoder,
+        "codes": study.rate.num_codes,
+        "codes_per_token": study.rate.num_quantizers,
+        "codebook": system.codes,
+        "assign": system.assign,
+        "photographs": study.crops.photographs,
+        "side": study.crops.side,
+        "seed": seed,
+    }
 
 
 def tokens_of_val(

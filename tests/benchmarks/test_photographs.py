@@ -6,11 +6,13 @@ import sys
 import numpy as np
 import pytest
 
+from benchmarks.common import rows
 from benchmarks.common.rows import select
 from benchmarks.photographs import __main__ as program
-from benchmarks.photographs import bounds, codecs, figures, measure, rivals, tables
+from benchmarks.photographs import bounds, codecs, figures, frechet, measure, rivals, tables
 from benchmarks.photographs.rates import entropy_bits, rate_saved
-from benchmarks.photographs.schedules import SCHEDULES, Crops, Rate, System
+from benchmarks.photographs.schedules import SCHEDULES
+from benchmarks.photographs.systems import EUCLIDEAN, Crops, Rate, System
 from geovq.assignment.nearest_codes import nearest_tokens
 from geovq.numerics.additive import sum_codes
 
@@ -87,12 +89,12 @@ def test_a_system_that_takes_half_the_bits_saves_half(rng):
 
     rates, key = np.array([0.1, 0.2, 0.4, 0.8]), ("taesd", Crops(5, 96), 0)
     joint = System("default", "joint")
-    rows = list(measure._saved({(*key, measure.EUCLIDEAN): curve(rates), (*key, joint): curve(rates / 2)}))
-    assert len(rows) == 4  # at equal PSNR and at equal LPIPS, nominal and entropy-coded
-    for row in rows:
+    found = list(measure._saved({(*key, EUCLIDEAN): curve(rates), (*key, joint): curve(rates / 2)}))
+    assert len(found) == 4  # at equal PSNR and at equal LPIPS, nominal and entropy-coded
+    for row in found:
         assert row["assign"] == "joint"
         np.testing.assert_allclose([row["value"], row["low"], row["high"]], 0.5, atol=1e-6)
-    assert tables.saved(rows)[1] == [["taesd", "96x96", "default", "joint", *["50 (50 to 50)"] * 4, 3]]
+    assert tables.saved(found)[1] == [["taesd", "96x96", "default", "joint", *["50 (50 to 50)"] * 4, 3]]
 
 
 def test_repeated_codes_count_once():
@@ -149,8 +151,17 @@ def test_the_busiest_part_is_magnified():
     assert figures.busiest(image, 20) == (20, 30)
 
 
+def test_windows_cover_an_image():
+    image = np.arange(160 * 112 * 3, dtype=np.float32).reshape(160, 112, 3)
+    found = frechet.windows_of(image)
+    assert found.shape == (3 * 2, 64, 64, 3)
+    np.testing.assert_array_equal(found[-1], image[96:160, 48:112])
+    assert frechet.windows_of(image[:48]).shape == (2, 48, 48, 3)
+
+
 @pytest.mark.slow
 def test_the_whole_benchmark(published, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(rows, "RESAMPLES", 3)  # a Fréchet distance of 512 features takes a tenth of a second
     folders = [
         word for name, folder in (published | {"run": tmp_path / "run"}).items() for word in (f"--{name}", folder)
     ]
@@ -158,7 +169,7 @@ def test_the_whole_benchmark(published, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["photographs", *map(str, folders), *flags, "--output", str(tmp_path)])
     program.main()
     found = json.loads((tmp_path / "photographs_part.json").read_text())["rows"]
-    assert {each["case"] for each in found} >= {"photographs", "bound", "codec", "choice"}
+    assert {each["case"] for each in found} >= {"photographs", "bound", "codec", "choice", "frechet", "speed"}
     assert all(table(found)[1] for name, table in tables.TABLES.items() if name != "saved")
     assert {each["codebook"] for each in select(found, case="photographs")} >= {
         "kmeans",
