@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
+from geovq.paths import as_path
 from geovq.validation import InputError, refusing
 
 MOST_JSON = 1 << 26
@@ -113,7 +114,7 @@ def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
     Raises:
         InputError: The disk is full, a folder has that name, or the file cannot be written; an older file there is untouched.
     """
-    path = pathlib.Path(os.path.expanduser(path))
+    path = as_path("path", path)
     if path.is_dir():
         raise InputError(
             f"{path}: expected to write a file, found a folder of that name; move it away or take another name."
@@ -160,7 +161,7 @@ def check_writable(path: str | os.PathLike) -> None:
     Raises:
         InputError: Its folder cannot be made or written to, or the path is a folder.
     """
-    path = pathlib.Path(os.path.expanduser(path))
+    path = as_path("path", path)
     if path.is_dir():
         raise InputError(f"{path}: expected a file to write, found a folder; add a file's name.")
     with turn() as mine:
@@ -202,7 +203,7 @@ def reading(path: str | os.PathLike, expected: str, remedy: str) -> Iterator[Bin
     Raises:
         InputError: Nothing there, a folder or a device, a file that cannot be read, or what the block raises.
     """
-    path = pathlib.Path(os.path.expanduser(path))
+    path = as_path("path", path)
     if not path.is_file():  # a pipe would be waited for, and a device has no end
         found = "a folder" if path.is_dir() else "no regular file" if path.exists() else "none"
         raise InputError(f"{path}: expected {expected}, found {found}; check the path.")

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import numbers
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -66,6 +66,29 @@ def check_whole(name: str, value: object, least: int = 1, most: int | None = Non
     if not whole or not least <= value <= (math.inf if most is None else most):  # type: ignore[operator]  # a number
         wanted = f"of at least {least}" if most is None else f"in {least}..{most}"
         raise InputError(f"{name}: expected a whole number {wanted}, found {shown(value)}; {remedy}.")
+
+
+def check_number(
+    name: str, value: object, expected: str, holds: Callable[[float], bool], remedy: str = "change it"
+) -> None:
+    """Checks that a value is a real number, and one of those that are wanted.
+
+    Args:
+        name: What the message calls it.
+        value: A number of Python or NumPy; a bool does not pass.
+        expected: Which numbers, for the message.
+        holds: Whether it is one of them; NaN and infinities are asked about, too.
+        remedy: What the message tells the caller to do.
+
+    Raises:
+        InputError: Something else.
+    """
+    number = math.nan
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):  # a whole number beyond all floats
+            number = float(value)
+    if not holds(number):
+        raise InputError(f"{name}: expected {expected}, found {shown(value)}; {remedy}.")
 
 
 def check_seed(seed: object, name: str = "seed") -> None:

@@ -3,185 +3,17 @@
 import contextlib
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
 
 import geovq
-from geovq import (
-    Amortised,
-    Codebook,
-    Geodesic,
-    Greedy,
-    InputError,
-    Joint,
-    Local,
-    Nearest,
-    Plan,
-    Tokenizer,
-    Whitened,
-    scores,
-)
-from geovq.batching.plan import settle
-from tests.tokenizer.test_measured import IMAGES, decode, encode
+from geovq import InputError, corpus, metric, models, scores
+from tests.public_cases import CASES, ELSEWHERE, Case
 from tests.typechecker import annotations_off
-
-X = IMAGES[:12].astype(np.float32) / 255
-LATENTS = np.asarray(encode(X))
-POINTS = LATENTS.reshape(-1, 2)
-CODES = POINTS[:4].copy()
-METRICS = np.tile(np.eye(2, dtype=np.float32), (1, 2, 1, 1))
-TOKENIZER = Tokenizer(encode, decode, Codebook(CODES[None], METRICS), assigner=Nearest(), image_shape=(2, 4, 1))
-TOKENS = TOKENIZER.encode(X)
-FEATURES = np.random.default_rng(0).standard_normal((12, 3))
-
-
-class Case(NamedTuple):
-    """A public function, good arguments, and what holds of its result."""
-
-    call: Callable[..., Any]
-    good: dict[str, Any]
-    holds: Callable[..., bool] = lambda found, **_: found is not None
-
-
-def is_finite(found: Any, **_: Any) -> bool:
-    return bool(np.isfinite(np.asarray(found, np.float64)).all())
-
-
-def is_shares(found: Any, **_: Any) -> bool:
-    return is_finite(found) and bool((np.asarray(found) >= 0).all())
-
-
-def is_metric(found: np.ndarray, **_: Any) -> bool:
-    return (
-        is_finite(found)
-        and found.shape[-1] == found.shape[-2]
-        and np.allclose(found, np.swapaxes(found, -1, -2), rtol=1e-3)
-    )
-
-
-def is_interval(found: Any, **_: Any) -> bool:
-    return found.low <= found.mean <= found.high
-
-
-def is_tokens(found: Any, **_: Any) -> bool:
-    grids = found if isinstance(found, list) else [found]
-    return all(grid.dtype == np.int32 and grid.min() >= 0 and grid.max() < len(CODES) for grid in grids)
-
-
-def is_graph(found: Any, **_: Any) -> bool:
-    return found.data.min() > 0 and abs(found - found.T).nnz == 0
-
-
-def is_tokenizer(found: Tokenizer, **_: Any) -> bool:
-    return is_tokens(found.encode(X)) and found.codes.dtype == np.float32 and is_finite(found.codes)
-
-
-FIT = {
-    "encode": encode,
-    "decode": decode,
-    "images": X,
-    "num_codes": 4,
-    "codebook": "kmeans",
-    "assigner": Whitened(),
-    "num_quantizers": 1,
-    "max_images": 12,
-    "num_neighbours": 3,
-    "probes": None,
-    "seed": 0,
-    "plan": Plan(),
-}
-PAIR = {"images": X, "reconstructions": np.clip(X + 0.1, 0, 1)}
-SETS = {"real": FEATURES, "generated": FEATURES[::-1] + 0.1}
-
-CASES: dict[str, Case] = {
-    "Tokenizer.fit": Case(Tokenizer.fit, FIT, is_tokenizer),
-    "Tokenizer": Case(
-        Tokenizer,
-        {
-            **{"encode": encode, "decode": decode, "codebook": TOKENIZER.codebook, "assigner": Nearest()},
-            "image_shape": (2, 4, 1),
-        },
-        is_tokenizer,
-    ),
-    "Tokenizer.from_codes": Case(
-        Tokenizer.from_codes,
-        {"encode": encode, "decode": decode, "codes": CODES, "images": X, "assigner": Whitened()},
-        is_tokenizer,
-    ),
-    "Tokenizer.encode": Case(TOKENIZER.encode, {"images": X, "plan": Plan()}, is_tokens),
-    "Tokenizer.decode": Case(TOKENIZER.decode, {"tokens": TOKENS, "plan": Plan()}),
-    "Tokenizer.dequantize": Case(TOKENIZER.dequantize, {"tokens": TOKENS}),
-    "Tokenizer.assign_latents": Case(TOKENIZER.assign_latents, {"latents": LATENTS}, is_tokens),
-    "Tokenizer.replace": Case(TOKENIZER.replace, {"assigner": Whitened(), "images": X, "seed": 0}),
-    "Tokenizer.cost": Case(TOKENIZER.cost, {"image_shape": (2, 4, 1), "plan": Plan()}),
-    "measure": Case(
-        geovq.measure,
-        {
-            **{
-                "encode": encode,
-                "decode": decode,
-                "images": X,
-                "statistics": "graph",
-                "max_images": 10,
-                "max_tokens": 20,
-            },
-            **{"num_neighbours": 3, "components": "bridge", "probes": None, "seed": 0, "plan": Plan()},
-        },
-    ),
-    "better_tokens": Case(geovq.better_tokens, {"encode": encode, "decode": decode, "codes": CODES, "images": X}),
-    "pullback_metrics": Case(
-        geovq.pullback_metrics, {"decode": jnp.tanh, "z": POINTS, "probes": 3, "seed": 0, "plan": Plan()}, is_metric
-    ),
-    "token_metrics": Case(
-        geovq.token_metrics,
-        {"decode": geovq.single(decode), "grids": LATENTS, "probes": 3, "seed": 0, "plan": Plan()},
-        is_metric,
-    ),
-    "mean_metrics": Case(
-        geovq.mean_metrics,
-        {"decode": geovq.single(decode), "latents": LATENTS, "probes": 3, "seed": 0, "plan": Plan()},
-    ),
-    "knn_graph": Case(geovq.knn_graph, {"points": POINTS, "k": 3, "method": "auto", "seed": 0}, is_graph),
-    "k_medoids": Case(
-        geovq.k_medoids,
-        {
-            **{"graph": geovq.knn_graph(POINTS, 23), "k": 3, "weights": np.ones(24), "power": 1, "seed": 0},
-            **{"max_candidates": 20, "max_seconds": None},
-        },
-        lambda found, **_: bool(np.isfinite(found.cost)) and len(set(found.medoids)) == len(found.medoids),
-    ),
-    "additive_codes": Case(geovq.additive_codes, {"groups": [CODES, CODES]}),
-    "Plan": Case(lambda **options: settle(Plan(**options)), {"passes": None, "memory": None}),
-    "Joint": Case(Joint, {"radius": None, "seed": 0, "jacobians": 1, "corrections": 0, "dampings": (1.0,)}),
-    "Local": Case(Local, {"probes": None}),
-    "Whitened": Case(Whitened, {"per_position": False}),
-    "Geodesic": Case(Geodesic, {"probes": None}),
-    "Greedy": Case(Greedy, {"candidates": 2, "sweeps": 1, "initial": Joint()}),
-    "Amortised": Case(Amortised, {"steps": 1, "max_images": 3, "dampings": (1.0,)}),
-    "psnr": Case(scores.psnr, PAIR, is_finite),
-    "bootstrap_interval": Case(
-        scores.bootstrap_interval, {"values": FEATURES[:, 0], "n_resamples": 20, "seed": 0, "level": 0.9}, is_interval
-    ),
-    "closeness": Case(scores.closeness, {**SETS, "num_neighbours": 2}),
-    "frechet_distance": Case(scores.frechet_distance, SETS, is_shares),
-    "frechet_interval": Case(scores.frechet_interval, {**SETS, "n_resamples": 5, "seed": 0, "level": 0.9}, is_interval),
-    "kernel_distances": Case(scores.kernel_distances, {**SETS, "subsets": 3, "size": 5, "seed": 0}, is_finite),
-    "nearest_training": Case(scores.nearest_training, {"train": FEATURES, "rows": FEATURES[:3]}),
-    "usage": Case(scores.usage, {"tokens": TOKENS, "num_codes": 4}, is_shares),
-    "perplexity": Case(scores.perplexity, {"tokens": TOKENS, "num_codes": 4}, is_shares),
-    "unigram_nats": Case(scores.unigram_nats, {"train_tokens": TOKENS, "tokens": TOKENS, "num_codes": 4}),
-    "metric_errors": Case(
-        scores.metric_errors,
-        {"latents": POINTS, "quantized": POINTS + 1, "metrics": np.tile(np.eye(2), (24, 1, 1))},
-        is_finite,
-    ),
-    "latent_errors": Case(scores.latent_errors, {"latents": POINTS, "quantized": POINTS + 1}, is_shares),
-}
 
 NUMBERS: tuple[Any, ...] = (
     0,
@@ -306,6 +138,18 @@ SETTINGS: dict[str, Callable[[], contextlib.AbstractContextManager]] = {
     "jax_debug_nans": lambda: jax.debug_nans(True),
 }
 """What users set for their own programs; jax_numpy_rank_promotion="raise" holds in all tests."""
+
+
+def test_every_public_name_has_a_case_or_a_reason():
+    names = {name for package in (geovq, corpus, metric, models, scores) for name in package.__all__}
+    functions = {name for name in names if callable(getattr(geovq, name, None) or _found(name))}
+    elsewhere = {name for group in ELSEWHERE.values() for name in group}
+    assert functions <= {name.split(".")[0] for name in CASES} | elsewhere
+    assert elsewhere <= functions
+
+
+def _found(name: str) -> Any:
+    return next(getattr(package, name) for package in (corpus, metric, models, scores) if hasattr(package, name))
 
 
 @pytest.mark.parametrize("name", CASES)

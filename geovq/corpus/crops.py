@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from geovq.corpus.folder import as_paths
 from geovq.corpus.pixels import read_image, read_size
-from geovq.validation import InputError, check_seed, check_whole
+from geovq.validation import LARGEST_SIZE, InputError, as_array, check_seed, check_whole, shown
 
 MOST_CROPS = 10**7
 """Crops of one draw, which are in memory together."""
@@ -75,9 +75,10 @@ def crop_to_multiple(image: np.ndarray, multiple: int) -> np.ndarray:
     Raises:
         InputError: Another number of axes, or an image smaller than `multiple`.
     """
-    check_whole("multiple", multiple)
-    if np.ndim(image) not in (3, 4):
-        raise InputError(f"image: expected shape (H, W, C) or (n, H, W, C), found {np.shape(image)}; reshape it.")
+    check_whole("multiple", multiple, 1, LARGEST_SIZE)
+    image = as_array("image", image)
+    if image.ndim not in (3, 4):
+        raise InputError(f"image: expected shape (H, W, C) or (n, H, W, C), found {image.shape}; reshape it.")
     height, width = image.shape[-3:-1]
     if min(height, width) < multiple:
         raise InputError(
@@ -92,9 +93,9 @@ def _as_size(size: int | Sequence[int]) -> tuple[int, int]:
     """Height and width of a crop."""
     sides = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(sides) != 2:
-        raise InputError(f"size: expected a number or (height, width), found {size!r}; change it.")
+        raise InputError(f"size: expected a number or (height, width), found {shown(size)}; change it.")
     for side in sides:
-        check_whole("size", side)
+        check_whole("size", side, 1, LARGEST_SIZE)
     return sides[0], sides[1]
 
 

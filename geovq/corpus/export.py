@@ -10,6 +10,7 @@ import numpy as np
 
 from geovq.corpus.token_files import smallest_dtype
 from geovq.corpus.token_folder import TokenFolder
+from geovq.paths import as_path
 from geovq.storage import write_json
 from geovq.validation import InputError
 
@@ -46,7 +47,7 @@ def export_stream(tokens: TokenFolder, path: str | os.PathLike, *, separator: bo
     vocabulary = codes * quantizers + separator
     dtype = smallest_dtype(vocabulary)
     head = np.array([codes * quantizers] * separator, dtype).tobytes()
-    path = pathlib.Path(path)
+    path = as_path("path", path)
     length = 0
     with _unfinished(path) as unfinished, unfinished.open("wb") as file:
         for image in tokens:
@@ -97,7 +98,7 @@ def export_parquet(tokens: TokenFolder, path: str | os.PathLike) -> None:
         yield pa.ListArray.from_arrays(pa.array(ends), pa.array(np.asarray(tokens.stream(number)), numbers))
 
     with (
-        _unfinished(pathlib.Path(path)) as unfinished,
+        _unfinished(as_path("path", path)) as unfinished,
         pyarrow.parquet.ParquetWriter(unfinished, schema) as writer,
     ):
         for number in range(tokens.num_shards):

@@ -5,7 +5,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import NoReturn
 
-from geovq.validation import InputError
+from geovq.paths import as_path
+from geovq.validation import InputError, shown
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
 """Endings of image files, in lower or upper case."""
@@ -26,7 +27,7 @@ def find_images(folder: str | os.PathLike) -> list[pathlib.Path]:
     Raises:
         InputError: The folder is missing, is a file, or cannot be read; or it has no image.
     """
-    folder = pathlib.Path(folder)
+    folder = as_path("folder", folder)
     paths = [folder / name for name in find_files(folder) if name.lower().endswith(SUFFIXES)]
     if not paths:
         raise InputError(
@@ -66,7 +67,11 @@ def as_paths(folder_or_paths: str | os.PathLike | Sequence[str | os.PathLike]) -
     """
     if isinstance(folder_or_paths, str | os.PathLike):
         return find_images(folder_or_paths)
-    paths = [pathlib.Path(path) for path in folder_or_paths]
+    if not isinstance(folder_or_paths, Sequence):
+        raise InputError(
+            f"folder_or_paths: expected a folder or a list of paths, found {shown(folder_or_paths)}; change it."
+        )
+    paths = [as_path("folder_or_paths", path) for path in folder_or_paths]
     if not paths:
         raise InputError("folder_or_paths: expected a folder or at least one path, found an empty list.")
     return paths

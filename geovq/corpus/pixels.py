@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from geovq.paths import as_path
 from geovq.validation import InputError, refusing
 
 _FORMATS = ("PNG", "JPEG", "WEBP")
@@ -43,6 +44,7 @@ def read_image(path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"]:
         InputError: Pillow is not installed; or the file is missing, broken, of another format, animated, or of more pixels than
             Pillow opens (`PIL.Image.MAX_IMAGE_PIXELS`, 89 million). The message names the file.
     """
+    path = as_path("path", path)
     with _open(path, str(path)) as image:
         return _rgb(_pillow().ImageOps.exif_transpose(image))
 

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from geovq.corpus.crops import MOST_CROPS
 from geovq.corpus.records import ImageShard, Record, read_chosen
-from geovq.validation import InputError, check_seed, check_whole
+from geovq.validation import LARGEST_SIZE, InputError, check_seed, check_whole, shown
 
 
 class Sample(NamedTuple):
@@ -46,7 +46,9 @@ def sample_crops(
     Raises:
         InputError: No image as large as a crop, images of different channels, or numbers that are not whole.
     """
-    check_whole("size", size)
+    if not (isinstance(shards, Sequence) and shards and all(isinstance(shard, ImageShard) for shard in shards)):
+        raise InputError(f"shards: expected what open_images gives, found {shown(shards)}; pass that.")
+    check_whole("size", size, 1, LARGEST_SIZE)
     check_whole("n", n, 1, MOST_CROPS)
     check_seed(seed)
     rng = np.random.default_rng(seed)

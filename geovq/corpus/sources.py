@@ -11,6 +11,7 @@ from geovq.corpus.folder import SUFFIXES, find_files
 from geovq.corpus.image_files import ImageFiles
 from geovq.corpus.records import ImageShard
 from geovq.corpus.tars import tar_shards
+from geovq.paths import as_path
 from geovq.validation import InputError
 
 FILES_OF_SHARD = 1024
@@ -52,7 +53,7 @@ def open_images(source: str | os.PathLike, *, labels: bool = False) -> list[Imag
         InputError: Nothing there, files of several kinds, or files that are not what their endings say. Single images that cannot
             be read are told when they are read.
     """
-    path = pathlib.Path(source)
+    path = as_path("source", source)
     if path.is_dir():
         return _open_folder(path, labels)
     kind = _kind_of(path.name) if path.exists() else None

@@ -14,6 +14,7 @@ from jaxtyping import Integer
 
 from geovq.corpus.token_files import Contents, Entry, Header
 from geovq.corpus.token_shards import LeftOut, Tokens, damaged, read_index, read_shard, shard_path
+from geovq.paths import as_path
 from geovq.validation import InputError
 
 
@@ -225,5 +226,5 @@ def open_tokens(folder: str | os.PathLike) -> TokenFolder:
     Raises:
         InputError: No such folder, one that is not complete, or another version.
     """
-    folder = pathlib.Path(folder)
+    folder = as_path("folder", folder)
     return TokenFolder(folder, *read_index(folder))

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int
 
 from geovq.decoder.precision import AnyArray as AnyArray
 from geovq.decoder.precision import call_in_own_precision
-from geovq.validation import InputError
+from geovq.validation import InputError, shown
 
 Decoder = Callable[[Any], Any]
 """One latent, of any shape, to one image, of any shape, in intensity units."""
@@ -79,9 +79,9 @@ def from_linen(module: LinenModule, variables: Any, method: str = "__call__") ->
 
 
 def _check_method(module: Any, method: str) -> None:
-    if not callable(getattr(module, method, None)):
+    if not (isinstance(method, str) and callable(getattr(module, method, None))):
         raise InputError(
-            f"method: expected one of {type(module).__name__}, found {method!r}; name the one that takes a batch."
+            f"method: expected one of {type(module).__name__}, found {shown(method)}; name the one that takes a batch."
         )
 
 

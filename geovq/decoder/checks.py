@@ -166,8 +166,10 @@ def check_changes(decode: Partial, latents: Float[np.ndarray, "n ..."], found: n
     if found.any():
         return
     farthest = np.abs(latents - latents[0]).reshape(len(latents), -1).sum(axis=1).argmax()
-    first, other = (np.asarray(flat(decode, jnp.asarray(latents[i]))) for i in (0, farthest))
-    if not np.array_equal(first, other):
+    first, other = (jnp.asarray(latents[i]) for i in (0, farthest))
+    same = np.array_equal(flat(decode, first), flat(decode, other))
+    # The few signs of a sketch may cancel in a small image, where the derivative does not vanish.
+    if not same and not np.any(jax.jvp(lambda latent: flat(decode, latent), (first,), (other - first,))[1]):
         raise InputError(
             "decoder: expected derivatives, found that all vanish although the image changes; remove rounding, "
             "thresholds and stop_gradient."

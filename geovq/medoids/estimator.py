@@ -19,7 +19,7 @@ from geovq.graph.neighbours import nearest_neighbours
 from geovq.medoids.precomputed import edges_of_lengths, graph_of_lengths
 from geovq.medoids.search import check_search, k_medoids
 from geovq.metric.edge_lengths import check_metrics, measure_edges
-from geovq.validation import InputError, check_whole
+from geovq.validation import InputError, check_whole, shown
 
 ArrayLike = Any
 """Anything that scikit-learn's `validate_data` takes: arrays, nested lists, data frames; sparse where lengths are precomputed."""
@@ -106,7 +106,7 @@ class GeodesicKMedoids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluste
         self._check_parameters()
         X = self._validate(X, reset=True)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        seed = _random_state(self.random_state).randint(np.iinfo(np.int32).max)
         if self._is_precomputed:
             rows = of_row = np.arange(X.shape[0])
             self._graph = graph_of_lengths(X)
@@ -190,7 +190,7 @@ class GeodesicKMedoids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluste
             check_whole(name, getattr(self, name))
         if not (self.metric is None or callable(self.metric) or self._is_precomputed):
             raise InputError(
-                f'metric: expected None, a function of points or "precomputed", found {self.metric!r}; '
+                f'metric: expected None, a function of points or "precomputed", found {shown(self.metric)}; '
                 "pass None for Euclidean lengths."
             )
 
@@ -260,3 +260,15 @@ class GeodesicKMedoids(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluste
             copy[rows, columns] = (self._points[near[rows, columns]] == X[rows]).all(axis=1)
         # Over another edge a path could seem shorter by rounding, or be shorter where approximate neighbours missed that edge.
         return near, np.where(copy.any(axis=1, keepdims=True) & ~copy, np.inf, steps)
+
+
+def _random_state(state: Any) -> np.random.RandomState:
+    """What scikit-learn makes of it.
+
+    Raises:
+        InputError: It refuses it.
+    """
+    try:
+        return check_random_state(state)
+    except ValueError as error:
+        raise InputError(f"random_state: {error}; pass a whole number, None or a RandomState.") from error

@@ -6,7 +6,6 @@ by `geovq.medoids.voronoi` where the budget ends the swaps early or numba is not
 
 import functools
 import math
-import sys
 import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -21,7 +20,7 @@ from geovq.medoids.cost import Objective, with_exact_sums
 from geovq.medoids.nearest import label_nodes, load_kernels, nearest
 from geovq.medoids.seeding import seed_medoids
 from geovq.medoids.voronoi import voronoi
-from geovq.validation import InputError, as_array, check_real, check_seed, check_whole, shown
+from geovq.validation import InputError, as_array, check_number, check_real, check_seed, check_whole
 
 Progress = Callable[[str, int, float], None]
 """Called with the phase ("seed", "swap" or "voronoi"), its candidates or rounds so far, and the cost."""
@@ -153,10 +152,8 @@ def check_search(power: int, max_candidates: int | str | None, max_seconds: floa
     check_whole("power", power, 1, 2)
     if max_candidates is not None and not (isinstance(max_candidates, str) and max_candidates == "auto"):
         check_whole("max_candidates", max_candidates, 0, remedy='give a number, None or "auto"')
-    if max_seconds is not None and not (
-        isinstance(max_seconds, (int, float)) and (0 <= max_seconds <= sys.float_info.max or max_seconds == math.inf)
-    ):
-        raise InputError(f"max_seconds: expected a number >= 0, found {shown(max_seconds)}; give a time or None.")
+    if max_seconds is not None:
+        check_number("max_seconds", max_seconds, "a number >= 0", lambda value: value >= 0, "give a time or None")
 
 
 def _check_connected(graph: csr_array) -> None:

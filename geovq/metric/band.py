@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int
 
 from geovq.decoder.checks import image_of
 from geovq.metric.pullback import nan_unless_finite
-from geovq.validation import InputError, check_whole
+from geovq.validation import LARGEST_SIZE, InputError, check_whole, shown
 
 _PRECISION = "highest"
 
@@ -84,12 +84,14 @@ def check_spacing(radius: int, spacing: int | None) -> int:
     Raises:
         InputError: Numbers that are not whole, or a spacing that is even or not above the radius.
     """
-    check_whole("radius", radius, 0)
+    check_whole("radius", radius, 0, LARGEST_SIZE)
     if spacing is None:
         return max(SPACING, 2 * radius + 1)
     check_whole("spacing", spacing)
     if spacing % 2 == 0 or spacing <= radius:
-        raise InputError(f"spacing: expected an odd number above the radius {radius}, found {spacing}; change it.")
+        raise InputError(
+            f"spacing: expected an odd number above the radius {radius}, found {shown(spacing)}; change it."
+        )
     return spacing
 
 

@@ -22,7 +22,10 @@ from geovq.batching.plan import DEFAULT_PLAN, Plan, settle
 from geovq.decoder.adapters import Decoder, as_partial, flat
 from geovq.decoder.checks import check_decoder
 from geovq.metric.edge_lengths import check_edges
-from geovq.validation import InputError, check_finite, check_whole
+from geovq.validation import InputError, as_array, check_finite, check_number, check_whole
+
+MOST_SEGMENTS = 1 << 16
+"""Of a walk."""
 
 _REMEDY = "take smaller images or fewer segments"
 
@@ -127,10 +130,10 @@ def refine_lengths(
         InputError: What `polyline_lengths` refuses, a tolerance that is not > 0, or an `max_segments` that is not such a power.
     """
     decode, latents, senders, receivers = _check(decode, latents, senders, receivers)
-    if not tolerance > 0:
-        raise InputError(f"tolerance: expected a relative change > 0, found {tolerance}.")
-    if max_segments < 2 or max_segments & (max_segments - 1):
-        raise InputError(f"max_segments: expected a power of two of at least 2, found {max_segments}.")
+    check_number("tolerance", tolerance, "a relative change > 0", lambda value: value > 0)
+    check_whole("max_segments", max_segments, 2, MOST_SEGMENTS)
+    if max_segments & (max_segments - 1):
+        raise InputError(f"max_segments: expected a power of two, found {max_segments}; take the next larger one.")
     lengths = _lengths(decode, latents, senders, receivers, 1, plan, progress)
     segments = np.ones(len(senders), np.int32)
     converged = np.zeros(len(senders), bool)
@@ -146,7 +149,7 @@ def refine_lengths(
 def _check(
     decode: Decoder, latents: np.ndarray, senders: np.ndarray, receivers: np.ndarray
 ) -> tuple[Partial, np.ndarray, np.ndarray, np.ndarray]:
-    latents = np.asarray(latents)
+    latents = as_array("latents", latents)
     if latents.ndim not in (2, 4) or latents.size == 0:
         raise InputError(
             f"latents: expected a non-empty array (n, d) or grids (n, h, w, d), found shape {latents.shape}; reshape it."
@@ -167,7 +170,7 @@ def _lengths(
     progress: Progress | None,
 ) -> np.ndarray:
     """`polyline_lengths` of checked input."""
-    check_whole("segments", segments)
+    check_whole("segments", segments, 1, MOST_SEGMENTS)
     if len(senders) == 0:
         return np.zeros(0, latents.dtype)
     shape = latents.shape[1:]

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 from geovq.decoder.adapters import AnyArray
 from geovq.metric.pullback import norm
 from geovq.numerics.linalg import quadratic_form
-from geovq.validation import InputError, check_finite, check_whole
+from geovq.validation import InputError, as_array, check_finite, check_whole
 
 # Skewness and negative eigenvalues that rounding leaves in a metric, as a share of its largest entry: JᵀJ in float32, or in the
 # shorter floats that some accelerators multiply with.
@@ -58,7 +58,7 @@ def measure_edges(
     Raises:
         InputError: Shapes that do not fit, edges outside 0..n-1, or a chunk below 1.
     """
-    z, metrics, senders, receivers = map(np.asarray, (z, metrics, senders, receivers))
+    z, metrics = as_array("z", z), as_array("metrics", metrics)
     if z.ndim != 2:
         raise InputError(f"latents: expected shape (n, d), found {z.shape}; reshape them.")
     n, d = z.shape
@@ -100,7 +100,7 @@ def check_edges(
     Raises:
         InputError: Lists of unequal length, ends that are not integers, or ends outside 0..n-1.
     """
-    senders, receivers = np.asarray(senders), np.asarray(receivers)
+    senders, receivers = as_array("edges", senders), as_array("edges", receivers)
     if senders.shape != receivers.shape or senders.ndim != 1:
         raise InputError(
             f"edges: expected two lists of equal length, found shapes {senders.shape} and {receivers.shape}; pass both ends."
@@ -130,7 +130,7 @@ def check_metrics(metrics: np.ndarray, points: np.ndarray) -> Float[np.ndarray, 
     Raises:
         InputError: Another shape, NaN or infinity, or matrices that are not symmetric and positive semi-definite.
     """
-    metrics = np.asarray(metrics)
+    metrics = as_array("metrics", metrics)
     n, d = points.shape
     if metrics.shape != (n, d, d):
         raise InputError(

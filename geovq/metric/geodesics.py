@@ -25,7 +25,7 @@ from geovq.decoder.checks import check_decoder
 from geovq.metric.batched import pullback_metrics
 from geovq.metric.curve_lengths import path_length
 from geovq.numerics.linalg import eigen_root
-from geovq.validation import InputError, check_finite, check_whole
+from geovq.validation import InputError, as_array, check_finite, check_number, check_whole
 
 _WHITENING_POINTS = 256
 """Points of the paths whose mean metric sets the scale of the steps."""
@@ -111,8 +111,7 @@ def find_geodesics(
     """
     paths = _check_paths(paths)
     check_whole("iterations", iterations)
-    if not tolerance > 0:
-        raise InputError(f"tolerance: expected a number > 0, found {tolerance}; raise it.")
+    check_number("tolerance", tolerance, "a number > 0", lambda value: value > 0, "raise it")
     decode = as_partial(decode)
     check_decoder(decode, paths[:, 0])
     points, shape = paths.shape[1], paths.shape[2:]
@@ -168,7 +167,7 @@ def path_energy(images: Float[Array, "s1 p"]) -> Float[Array, ""]:
 
 
 def _check_paths(paths: np.ndarray) -> np.ndarray:
-    paths = np.asarray(paths)
+    paths = as_array("paths", paths)
     if paths.ndim != 3 or len(paths) == 0 or paths.shape[1] < 3:
         raise InputError(
             f"paths: expected shape (b, s+1, d) with b >= 1 and s >= 2, found {paths.shape}; make them by resample."

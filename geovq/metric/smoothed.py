@@ -15,7 +15,10 @@ from geovq.batching.plan import DEFAULT_PLAN, Plan, settle
 from geovq.decoder.adapters import Decoder
 from geovq.metric.batched import check_grids, sketches
 from geovq.numerics.linalg import eigen_root
-from geovq.validation import InputError, as_array, check_finite, check_seed, check_whole
+from geovq.validation import InputError, as_array, check_real, check_seed, check_whole
+
+MOST_DRAWS = 10_000
+"""Of the noise for one grid, which are in memory together."""
 
 
 def smoothed_metric(
@@ -39,7 +42,7 @@ def smoothed_metric(
         decode: Takes one grid (h, w, d) to one image of any shape, in intensity units.
         grids: Latents (n, h, w, d). A few thousand tokens are enough.
         covariance: Of the noise of a token, Gaussian and independent of the other tokens'; that of quantization errors.
-        draws: Of the noise for each grid, at least 2.
+        draws: Of the noise for each grid, at least 2 and at most `MOST_DRAWS`.
         probes: Random probes of each grid.
         seed: Of the noise and the probes, both different for every grid and independent of the other grids.
         plan: How much at once and on which devices.
@@ -53,7 +56,7 @@ def smoothed_metric(
     """
     grids = check_grids(grids)
     check_whole("probes", probes)
-    check_whole("draws", draws, 2)
+    check_whole("draws", draws, 2, MOST_DRAWS)
     check_seed(seed)
     root = _noise_root(covariance, grids.shape[-1])
     plan = plan._replace(passes=min(settle(plan).passes, draws * probes))  # a call takes the draws of one grid
@@ -89,5 +92,4 @@ def _noise_root(covariance: Float[np.ndarray, "d d"], d: int) -> Float[np.ndarra
             f"covariance: expected shape ({d}, {d}) for latents of {d} dimensions, found {covariance.shape}; pass that of "
             "their quantization errors."
         )
-    check_finite("covariance", covariance)
-    return eigen_root(covariance.astype(np.float64))
+    return eigen_root(check_real("covariance", covariance))

@@ -1,7 +1,6 @@
 """A published autoencoder by its folder, of whichever kind it is."""
 
 import os
-import pathlib
 
 import jax.numpy as jnp
 from jax.typing import DTypeLike
@@ -9,6 +8,7 @@ from jax.typing import DTypeLike
 from geovq.models.autoencoder_kl import AutoencoderKL
 from geovq.models.pretrained import CONFIG, find_folder, find_model
 from geovq.models.tiny_autoencoder import TinyAutoencoder
+from geovq.paths import as_path
 from geovq.storage import read_json
 from geovq.validation import InputError
 
@@ -36,7 +36,7 @@ def load_autoencoder(
     Raises:
         InputError: Missing, damaged or ambiguous files, another class of model, or tensors of another model.
     """
-    path = pathlib.Path(path_or_repository).expanduser()
+    path = as_path("path_or_repository", path_or_repository)
     if not path.exists() and path.parent.is_dir() and any(path.parent.glob(f"{path.name}_*coder.safetensors")):
         return TinyAutoencoder.from_pretrained(path.parent, path.name, dtype=dtype)
     folder = find_folder(path_or_repository, None, ("*_encoder.safetensors", "*_decoder.safetensors"))

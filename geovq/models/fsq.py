@@ -6,23 +6,29 @@ all combinations of levels (`grid_codes`), or as a quantizer of a few numbers fo
 """
 
 import math
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from geovq.models.vq import straight_through
-from geovq.validation import InputError, check_tokens
+from geovq.validation import LARGEST_SIZE, InputError, as_array, check_tokens, check_whole, shown
+
+MOST_CODES = 1 << 22
+"""Of `grid_codes`, which are in memory."""
 
 
 def check_levels(levels: tuple[int, ...]) -> None:
     """Refuses levels that FSQ cannot have.
 
     Raises:
-        InputError: No levels at all, or fewer than two of a number.
+        InputError: No levels at all, fewer than two of a number, or so many that their codes fit into no memory.
     """
-    if not levels or min(levels) < 2:
-        raise InputError(f"levels: expected at least 2 levels of each number, found {levels}; change them.")
+    if not isinstance(levels, Sequence) or isinstance(levels, str | bytes) or not levels:
+        raise InputError(f"levels: expected one or more whole numbers, found {shown(levels)}; pass a tuple of them.")
+    for number, size in enumerate(levels):
+        check_whole(f"levels[{number}]", size, 2, LARGEST_SIZE)
 
 
 def bound(z: Float[Array, "*batch d"], levels: tuple[int, ...]) -> Float[Array, "*batch d"]:
@@ -58,9 +64,11 @@ def grid_codes(levels: tuple[int, ...]) -> Float[np.ndarray, "K d"]:
         float32 (K, d), K the product of the levels; the last number changes fastest.
 
     Raises:
-        InputError: Impossible levels.
+        InputError: Impossible levels, or more than `MOST_CODES` codes.
     """
     check_levels(levels)
+    if (count := math.prod(levels)) > MOST_CODES:
+        raise InputError(f"levels: expected at most {MOST_CODES:,} codes, found {count:,}; take channel_codes.")
     axes = [(np.arange(size) - size // 2) / (size // 2) for size in levels]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(math.prod(levels), -1).astype(np.float32)
 
@@ -99,7 +107,7 @@ def grid_tokens(tokens: Int[np.ndarray, "*batch d"], levels: tuple[int, ...]) ->
         InputError: Impossible levels, another number of channels, or tokens that a channel does not have.
     """
     check_levels(levels)
-    tokens = np.asarray(tokens)
+    tokens = as_array("tokens", tokens)
     if tokens.ndim == 0 or tokens.shape[-1] != len(levels):
         raise InputError(
             f"tokens: expected shape (..., {len(levels)}), found {tokens.shape}; give one for each channel."
@@ -122,7 +130,7 @@ def channel_tokens(tokens: Int[np.ndarray, "*batch"], levels: tuple[int, ...]) -
         InputError: Impossible levels, or tokens outside 0..K-1.
     """
     check_levels(levels)
-    indices = np.unravel_index(check_tokens(np.asarray(tokens), math.prod(levels)), levels)
+    indices = np.unravel_index(check_tokens(as_array("tokens", tokens), math.prod(levels)), levels)
     return np.stack(indices, axis=-1).astype(np.int32)
 
 

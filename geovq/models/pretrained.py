@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import jax.numpy as jnp
 import numpy as np
 
+from geovq.paths import as_path
 from geovq.storage import read_json, reading, write_bytes
 from geovq.validation import InputError, check_whole
 
@@ -56,7 +57,7 @@ def find_folder(source: str | os.PathLike, name: str | None = None, others: Sequ
     Raises:
         InputError: No such folder, and no repository of that name, or none that can be downloaded.
     """
-    folder = pathlib.Path(source).expanduser()
+    folder = as_path("source", source)
     if folder.is_dir():
         return folder
     if folder.exists():

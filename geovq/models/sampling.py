@@ -6,6 +6,7 @@ The same request always gives the same tokens.)
 """
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from geovq.models.config import GPTConfig
 from geovq.models.gpt import GPT
 from geovq.models.sampling_checks import check_request, guidance_weights, prefix_tokens
 from geovq.models.token_data import check_labels
+from geovq.validation import LARGEST_SIZE, check_number, check_whole
 
 Cache = list[tuple[Float[Array, "n heads c t"], Float[Array, "n heads c t"]]]
 """Keys and values of every block."""
@@ -105,8 +107,17 @@ def rising_guidance(scale: float, length: int) -> Float[np.ndarray, " t"]:
     """Guidance that rises evenly from 1 at the first token to `scale` at the last; 1 for a single token.
 
     The first tokens settle what is shown; guiding them as strongly as the last ones costs variety.
+
+    Args:
+        scale: Of the last token, finite and at least 0.
+        length: Tokens t of a sequence.
+
+    Raises:
+        InputError: Another scale, or a length that is not whole.
     """
-    return np.linspace(1, scale, length)
+    check_number("scale", scale, "a finite number >= 0", lambda value: 0 <= value < math.inf)
+    check_whole("length", length, 1, LARGEST_SIZE)
+    return np.linspace(1, float(scale), length)
 
 
 @functools.partial(jax.jit, static_argnames=("graphdef", "top_k", "top_p"))

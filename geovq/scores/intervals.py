@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from geovq.validation import InputError, as_array, check_real, check_seed, check_whole, shown
+from geovq.validation import InputError, as_array, check_number, check_real, check_seed, check_whole
 
 _MOST_RESAMPLES = 1_000_000
 
@@ -66,5 +66,4 @@ def check_resampling(n_resamples: int, level: float, seed: int) -> None:
     """
     check_whole("n_resamples", n_resamples, most=_MOST_RESAMPLES)
     check_seed(seed)
-    if isinstance(level, bool) or not isinstance(level, int | float | np.number) or not 0 < level < 1:
-        raise InputError(f"level: expected a number in (0, 1), found {shown(level)}; 0.95 is usual.")
+    check_number("level", level, "a number in (0, 1)", lambda value: 0 < value < 1, "0.95 is usual")

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from geovq.decoder.adapters import AnyArray, as_partial
 from geovq.decoder.conventions.parts import Part, take_part, write
-from geovq.validation import InputError
+from geovq.validation import InputError, shown
 
 
 class ConventionWarning(UserWarning):
@@ -85,27 +85,28 @@ class Conventions:
 
     def __post_init__(self) -> None:
         """Refuses conventions that do not exist."""
-        if self.layout not in ("NHWC", "NCHW"):
+        if not (isinstance(self.layout, str) and self.layout in ("NHWC", "NCHW")):
             raise InputError(
-                f"layout: expected 'NHWC' or 'NCHW', found {self.layout!r}; transpose other layouts in the functions."
+                f"layout: expected 'NHWC' or 'NCHW', found {shown(self.layout)}; transpose other layouts in the functions."
             )
         if not (_are_numbers(self.range, 2) and self.range[0] < self.range[1]):
             raise InputError(
-                f"range: expected two increasing finite numbers, found {self.range!r}; pass the least and the greatest "
+                f"range: expected two increasing finite numbers, found {shown(self.range)}; pass the least and the greatest "
                 "intensity, such as (-1, 1) or (0, 255)."
             )
         for name, value in (("scale", self.scale), ("shift", self.shift)):
             if not _are_numbers([value], 1) or (name == "scale" and value == 0):
                 wanted = "a finite number other than 0" if name == "scale" else "a finite number"
                 raise InputError(
-                    f"{name}: expected {wanted}, found {value!r}; look it up in the autoencoder's settings."
+                    f"{name}: expected {wanted}, found {shown(value)}; look it up in the autoencoder's settings."
                 )
             object.__setattr__(self, name, float(value))
         object.__setattr__(self, "range", tuple(map(float, self.range)))
         for name, part in (("latents", self.latents), ("images", self.images)):
             if isinstance(part, bool) or not (part is None or isinstance(part, int | str) or callable(part)):
                 raise InputError(
-                    f"{name}: expected an index, a key, the name of an attribute, or a function of the result, found {part!r}."
+                    f"{name}: expected an index, a key, the name of an attribute, or a function of the result, found "
+                    f"{shown(part)}; change it."
                 )
 
     def call(self, encode: str = "encode", decode: str = "decode", **changes: Any) -> str:
