@@ -7,7 +7,8 @@
 The first folder has taesd_encoder.safetensors and so on, the second bsds500/train, to which codes are fitted, bsds500/val, by
 which choices are made and code frequencies counted, and kodak, on which all is reported. Every image under every system is a file
 in --run and is not computed again: start the same command again after a break, and choose another folder after a change of the
-code. faiss (pip install faiss-cpu) is one of the rivals; without it, leave out its two systems, beam and lsq, with --rivals.
+code. --finetuned NAME=RUN/finetune/tokenizer.npz scores what train.finetune made of TAESD's codes of seed 0, beside them.
+faiss (pip install faiss-cpu) is one of the rivals; without it, leave out its two systems, beam and lsq, with --rivals.
 Writes benchmarks/results/photographs.json.
 """
 
@@ -38,8 +39,26 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--schedule", choices=get_args(ScheduleName), default="reduced")
     parser.add_argument("--only", choices=list(RATES), nargs="+", default=list(RATES), help="these autoencoders")
     parser.add_argument("--rivals", choices=RIVALS, nargs="*", default=list(RIVALS), help="these rivals")
+    parser.add_argument(
+        "--finetuned",
+        type=_named,
+        nargs="*",
+        default=[],
+        metavar="NAME=FILE",
+        help="tokenizers that train.finetune made of TAESD",
+    )
     parser.add_argument("--output", type=pathlib.Path, default=FOLDER, help="folder of the results")
     return parser.parse_args(arguments)
+
+
+def _named(text: str) -> tuple[str, pathlib.Path]:
+    """A tokenizer's name in the rows, and its file."""
+    name, found, path = text.partition("=")
+    if not (found and name.replace("-", "").isalnum() and pathlib.Path(path).is_file()):
+        raise argparse.ArgumentTypeError(
+            f"expected NAME=FILE, a name of letters, digits and hyphens and a file that is there, found {text!r}"
+        )
+    return name, pathlib.Path(path).resolve()
 
 
 def check_packages(rivals: Sequence[str]) -> None:
@@ -70,7 +89,7 @@ def main() -> None:
     folders = (options.autoencoders.resolve(), options.photographs.resolve(), options.run.resolve())
     published = Published(*folders, schedule.train_crops, schedule.train_side)
     published.check_run()
-    rows = list(measure(published, schedule, tuple(options.only)))
+    rows = list(measure(published, schedule, tuple(options.only), dict(options.finetuned)))
     shown = {name: table(rows) for name, table in tables.TABLES.items()}
     print(captioned({name: markdown(*table) for name, table in shown.items() if table[1]}))
     seeds = sorted({seed for study in schedule.studies for seed in study.seeds})

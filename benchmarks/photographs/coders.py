@@ -85,7 +85,7 @@ def _training_latents(published: Published, autoencoder: str, seed: int) -> Floa
     return latents.reshape(-1, latents.shape[-1])
 
 
-_ASSIGNERS: dict[Assign, Assigner] = {
+ASSIGNERS: dict[Assign, Assigner] = {
     "whitened": Whitened(),
     "joint": Joint(),
     "joint-lpips": Joint(perceptual=PERCEPTUAL),
@@ -101,5 +101,5 @@ def _with_assigner(published: Published, found: Coder, assign: Assign, seed: int
         crops = published.training_crops(seed)[:_MEASURED_CROPS]
         tokenizer = found.tokenizer.replace(assigner=Amortised(), images=crops, seed=seed)
     else:
-        tokenizer = found.tokenizer.replace(assigner=_ASSIGNERS[assign])
+        tokenizer = found.tokenizer.replace(assigner=ASSIGNERS[assign])
     return Coder(tokenizer)

@@ -1,6 +1,7 @@
 """Rows of benchmarks.photographs: scores of every system, paired differences, rates, and bits saved."""
 
 import functools
+import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from benchmarks.common.rows import Row, mean_row, row, statistic_row
 from benchmarks.photographs import bounds
 from benchmarks.photographs.choices import perceptual_weights
 from benchmarks.photographs.codecs import QUALITIES, available, curve
+from benchmarks.photographs.finetuned import finetuned_rows
 from benchmarks.photographs.frechet import frechet_rows
 from benchmarks.photographs.rates import PIXELS, entropy_bits, rate_saved
 from benchmarks.photographs.schedules import Schedule, Study
@@ -40,13 +42,19 @@ Curve = dict[float, tuple[Scores, float]]
 """Scores and entropy-coded bits a pixel, of every nominal number of bits a pixel."""
 
 
-def measure(published: Published, schedule: Schedule, autoencoders: tuple[str, ...]) -> Iterator[Row]:
+def measure(
+    published: Published,
+    schedule: Schedule,
+    autoencoders: tuple[str, ...],
+    finetuned: Mapping[str, pathlib.Path],
+) -> Iterator[Row]:
     """All rows: codecs, continuous latents, the weight of LPIPS, every study, a classifier's view, bits saved, and seconds.
 
     Args:
         published: Folders.
         schedule: How much.
         autoencoders: Which of the schedule's are measured.
+        finetuned: Tokenizers of TAESD with decoders that train.finetune made, by their names.
     """
     yield from _codecs(published, schedule)
     continuous: dict[tuple, Scores] = {}
@@ -76,6 +84,7 @@ def measure(published: Published, schedule: Schedule, autoencoders: tuple[str, .
             yield from _study(published, schedule, study, continuous[study.autoencoder, study.crops], curves)
     if AUTOENCODER in autoencoders:
         yield from frechet_rows(published, schedule)
+        yield from finetuned_rows(published, schedule, finetuned, continuous[AUTOENCODER, schedule.classified])
     yield from _saved(curves)
     yield from speed_rows(published, schedule, autoencoders)
 

@@ -72,14 +72,19 @@ def score_bound(
 def score_system(published: Published, study: Study, system: System, seed: int) -> tuple[Coder, Scores]:
     """Scores and tokens of a system on the images that a study reports."""
     found = coder(published, study.autoencoder, study.rate, system, seed)
+    folder = _folder(study.autoencoder, study.rate, system, seed)
+    return found, score_coder(published, found, folder, made_from_of(found, system.assign), study.crops)
+
+
+def score_coder(published: Published, found: Coder, folder: str, made_from: dict, crops: Crops) -> Scores:
+    """Scores and tokens of the photographs that are reported, each kept under the folder's name."""
 
     def compute(image: np.ndarray) -> Scores:
         tokens = found.encode(image)
         return {**scores_of(image, found.decode(tokens)), "tokens": tokens}
 
-    folder = f"{_folder(study.autoencoder, study.rate, system, seed)}/kodak-{study.crops.side or 'whole'}"
-    images = images_of(published, "kodak", study.crops)
-    return found, collect(each_image(published, folder, made_from_of(found, system.assign), compute, images))
+    images = images_of(published, "kodak", crops)
+    return collect(each_image(published, f"{folder}/kodak-{crops.side or 'whole'}", made_from, compute, images))
 
 
 def decoded(

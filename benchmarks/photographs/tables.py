@@ -89,6 +89,19 @@ def frechet(rows: Sequence[Row]) -> Table:
     return ["codebook", "assign", "Fréchet distance", "more than Euclidean"], cells
 
 
+def finetuned(rows: Sequence[Row]) -> Table:
+    """One line for each fine-tuned tokenizer and assigner."""
+    cells: list[list[object]] = []
+    for identity in _distinct(select(rows, case="finetuned"), ("name", "codes", "codes_per_token", "side", "assign")):
+        some = select(rows, case="finetuned", **identity)
+        line: list[object] = [identity["name"], f"{identity['codes_per_token']} x {identity['codes']}"]
+        line += [_pixels(identity["side"]), identity["assign"], *(mean_of(some, score=name) for name in _SCORES)]
+        peers = ("frozen", "euclidean", "continuous")
+        cells.append([*line, *(_said(some, score="psnr_difference", peer=peer) for peer in peers)])
+    heads = ["decoder", "tokens", "pixels", "assign", *_HEADS, "dB more than frozen", "dB more than Euclidean"]
+    return [*heads, "dB more than continuous"], cells
+
+
 _PARTS = ("encoder", "choice", "decoder")
 
 
@@ -137,6 +150,7 @@ TABLES: dict[str, Callable[[Sequence[Row]], Table]] = {
     "systems": systems,
     "saved": saved,
     "bounds": bounds,
+    "finetuned": finetuned,
     "frechet": frechet,
     "speed": speed,
     "weights": weights,

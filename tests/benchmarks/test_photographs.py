@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.common import rows
+from benchmarks.common.published import load_vae
 from benchmarks.common.rows import select
 from benchmarks.photographs import __main__ as program
 from benchmarks.photographs import bounds, codecs, figures, frechet, measure, rivals, tables
@@ -15,6 +16,7 @@ from benchmarks.photographs.schedules import SCHEDULES
 from benchmarks.photographs.systems import EUCLIDEAN, Crops, Rate, System
 from geovq.assignment.nearest_codes import nearest_tokens
 from geovq.numerics.additive import sum_codes
+from geovq.tokenizer.tokenizer import Tokenizer
 
 
 def test_bits_go_where_the_error_is_largest():
@@ -170,7 +172,7 @@ def test_the_whole_benchmark(published, tmp_path, monkeypatch, capsys):
     program.main()
     found = json.loads((tmp_path / "photographs_part.json").read_text())["rows"]
     assert {each["case"] for each in found} >= {"photographs", "bound", "codec", "choice", "frechet", "speed"}
-    assert all(table(found)[1] for name, table in tables.TABLES.items() if name != "saved")
+    assert all(table(found)[1] for name, table in tables.TABLES.items() if name not in ("saved", "finetuned"))
     assert {each["codebook"] for each in select(found, case="photographs")} >= {
         "kmeans",
         "uniform",
@@ -183,3 +185,14 @@ def test_the_whole_benchmark(published, tmp_path, monkeypatch, capsys):
     program.main()  # nothing is computed again
     assert written == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*.npz")}
     assert json.loads((tmp_path / "photographs_part.json").read_text())["rows"] == found
+
+    # A tokenizer that keeps the decoder as it was is no better and no worse than the frozen one.
+    vae = load_vae(published["autoencoders"].resolve(), "taesd")
+    kept = Tokenizer.load(tmp_path / "run" / "codebooks" / "taesd-16x3-default-0.npz", *vae)
+    kept.save(tmp_path / "kept.npz", decoder=True)
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--finetuned", f"as-it-was={tmp_path / 'kept.npz'}"])
+    program.main()
+    rows_of = json.loads((tmp_path / "photographs_part.json").read_text())["rows"]
+    differences = select(rows_of, case="finetuned", peer="frozen", score="psnr_difference")
+    assert [each["value"] for each in differences] == [0, 0]
+    assert len(tables.finetuned(rows_of)[1]) == 2
