@@ -8,7 +8,7 @@ the rows of the run's results.json, and the seconds of every stage.
 
 from benchmarks.common.harness import save
 from benchmarks.common.rows import row
-from geovq.storage import read_json
+from geovq.storage.records import read_json
 from train.pipeline import SECTIONS, STAGES, run
 from train.run.command_line import NoExtra, parse, run_program
 

@@ -18,7 +18,7 @@ from benchmarks.generation import tables as generation
 from benchmarks.large import tables as large
 from benchmarks.tokenizer import tables as tokenizer
 from benchmarks.vq_models import tables as vq_models
-from geovq.storage import write_bytes
+from geovq.storage.files import write_bytes
 from geovq.validation import InputError
 from train.evaluation.presentation import tables as run_tables
 from train.run.command_line import run_program

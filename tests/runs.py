@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from geovq.storage import read_json
+from geovq.storage.records import read_json
 from tests.programs import program
 from train.config.options import GPTOptions
 from train.run.folder import Run, stored_run

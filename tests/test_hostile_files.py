@@ -15,7 +15,8 @@ import pytest
 from benchmarks.faults.corruptions import bytes_of, corrupt_files, restore
 from benchmarks.faults.readers import FOLDERS, READERS, Reader
 from benchmarks.faults.spoiling import NESTED, refused
-from geovq.storage import MOST_JSON, load_arrays
+from geovq.storage.arrays import load_arrays
+from geovq.storage.records import MOST_JSON
 from tests.typechecker import annotations_off
 from train.data import datasets
 

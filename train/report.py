@@ -47,7 +47,7 @@ def write(run: Run, request: Request) -> None:
     from geovq.cli.page.render import render
     from geovq.cli.progress import as_time
     from geovq.cli.report import make_page
-    from geovq.storage import write_bytes
+    from geovq.storage.files import write_bytes
     from geovq.validation import check_whole
     from train.evaluation.guided import draw_guided, samples_section
     from train.evaluation.page import combine_pages, origin, page_of

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common.rows import Row
-from geovq.storage import load_arrays, read_json, save_arrays, write_results
+from geovq.storage.arrays import load_arrays, save_arrays
+from geovq.storage.records import read_json, write_results
 from geovq.validation import InputError
 from train.run.provenance import program_name, provenance
 

@@ -17,7 +17,8 @@ from geovq.codebook.names import CodebookName, CompositionName
 from geovq.codebook.recipe import StatisticsName, needed_statistics
 from geovq.decoder.adapters import from_nnx
 from geovq.models.tiny_autoencoder import TinyAutoencoder
-from geovq.storage import digest, read_json, write_json
+from geovq.storage.bits import digest
+from geovq.storage.records import read_json, write_json
 from geovq.tokenizer.fitting import measure
 from geovq.tokenizer.measured import Measured
 from geovq.tokenizer.tokenizer import Tokenizer

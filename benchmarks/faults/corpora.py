@@ -18,7 +18,7 @@ from geovq.corpus.sources import open_images
 from geovq.corpus.token_files import Header
 from geovq.corpus.token_folder import open_tokens
 from geovq.corpus.token_shards import INDEX, Shard, begin, finish, shard_path, write_shard
-from geovq.storage import read_record, write_record
+from geovq.storage.records import read_record, write_record
 from geovq.validation import InputError
 
 

@@ -17,7 +17,7 @@ from benchmarks.faults.readers import FOLDERS, READERS, Reader
 from benchmarks.faults.resuming import resume
 from benchmarks.faults.spoiling import refused
 from benchmarks.faults.trials import Trial
-from geovq.storage import read_record
+from geovq.storage.records import read_record
 from train.run.options_file import lost_config
 
 CONFIG = "config.json"

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.faults.programs import GEOVQ, Finished, attempt
-from geovq.storage import digest, read_record, stored_digest
+from geovq.storage.arrays import stored_digest
+from geovq.storage.bits import digest
+from geovq.storage.records import read_record
 from geovq.validation import InputError
 from train.run.fingerprint import fingerprint
 

@@ -12,7 +12,7 @@ from benchmarks.faults.resuming import resume
 from benchmarks.faults.states import State, Store
 from benchmarks.faults.trials import Trial
 from benchmarks.faults.watch import watching
-from geovq.storage import digest
+from geovq.storage.bits import digest
 
 
 class Moment(NamedTuple):

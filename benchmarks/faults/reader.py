@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.faults.spoiling import spoil_arrays, spoil_bytes, spoil_json, spoil_text
-from geovq.storage import digest, load_arrays, read_record, save_arrays
+from geovq.storage.arrays import load_arrays, save_arrays
+from geovq.storage.bits import digest
+from geovq.storage.records import read_record
 
 Spoil = Callable[[np.random.Generator, pathlib.Path], bool]
 """Spoils a file and says whether it carries the right checksum of what it now holds."""

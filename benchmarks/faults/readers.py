@@ -30,7 +30,7 @@ from geovq.models.autoencoders import load_autoencoder
 from geovq.models.config import AutoencoderKLConfig, TinyAutoencoderConfig
 from geovq.models.pretrained import CONFIG, WEIGHTS
 from geovq.models.tiny_autoencoder import TinyAutoencoder
-from geovq.storage import load_arrays
+from geovq.storage.arrays import load_arrays
 from geovq.tokenizer.checks import as_codebook
 from geovq.tokenizer.file import Stored, load_tokenizer, save_tokenizer
 from geovq.tokenizer.fingerprint import check_fingerprint

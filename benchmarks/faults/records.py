@@ -8,7 +8,9 @@ import numpy as np
 
 from benchmarks.faults.reader import Reader, by_bytes, reseal_record
 from benchmarks.faults.spoiling import spoil_bytes, spoil_text
-from geovq.storage import digest, read_json, read_record, save_arrays, write_record, write_results
+from geovq.storage.arrays import save_arrays
+from geovq.storage.bits import digest
+from geovq.storage.records import read_json, read_record, write_record, write_results
 from geovq.validation import InputError
 from train.config.checks import check_config
 from train.config.options import Config

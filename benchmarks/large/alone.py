@@ -51,7 +51,7 @@ def ways(way: Way, vae: tuple, tokenizer: pathlib.Path, image: pathlib.Path) -> 
     """A call that compiles, and the call that is timed."""
     from geovq.assignment.joint import Joint
     from geovq.assignment.whitened import Whitened
-    from geovq.storage import load_arrays
+    from geovq.storage.arrays import load_arrays
     from geovq.tokenizer.fitting import measure
     from geovq.tokenizer.tokenizer import Tokenizer
 

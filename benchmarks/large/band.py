@@ -18,7 +18,7 @@ from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import encode_images
 from geovq.metric.band import Lattice, band_of_windows, cut_windows, lattice_tangents, make_lattice, neighbour_indices
 from geovq.scores.reconstruction import psnr
-from geovq.storage import digest
+from geovq.storage.bits import digest
 from geovq.tokenizer.file import describe_assigner
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images

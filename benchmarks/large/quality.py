@@ -13,7 +13,7 @@ from geovq.assignment.joint import Joint
 from geovq.assignment.nearest import Nearest
 from geovq.decoder.autoencoder import decode_latents, encode_images
 from geovq.scores.reconstruction import lpips, psnr, ssim
-from geovq.storage import digest
+from geovq.storage.bits import digest
 from geovq.tokenizer.file import describe_assigner
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images

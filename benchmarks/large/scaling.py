@@ -12,7 +12,8 @@ from benchmarks.common.rows import Row, row, spread_row
 from benchmarks.large.alone import WAYS, Way
 from benchmarks.large.inputs import Setting
 from benchmarks.large.schedules import Sizes
-from geovq.storage import digest, save_arrays
+from geovq.storage.arrays import save_arrays
+from geovq.storage.bits import digest
 from geovq.validation import InputError
 
 PER_PIXEL = ("seconds", "cpu_seconds", "bytes_beyond")

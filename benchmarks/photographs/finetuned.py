@@ -10,7 +10,7 @@ from benchmarks.photographs.coders import ASSIGNERS, Coder
 from benchmarks.photographs.schedules import Schedule, Study
 from benchmarks.photographs.scoring import SCORES, Scores, fields_of, made_from_of, score_coder, score_system
 from benchmarks.photographs.systems import AUTOENCODER, EUCLIDEAN, Assign, Rate, System
-from geovq.storage import stored_digest
+from geovq.storage.arrays import stored_digest
 from geovq.tokenizer.tokenizer import Tokenizer
 
 _ASSIGNS: tuple[Assign, ...] = ("whitened", "joint")

@@ -22,7 +22,7 @@ from benchmarks.photographs.systems import AUTOENCODER, EUCLIDEAN, System
 from geovq.batching.chunks import map_chunks
 from geovq.models.lpips_network import installed_weights, network_layers
 from geovq.scores.sets import frechet_distance
-from geovq.storage import digest
+from geovq.storage.bits import digest
 from geovq.validation import check_images
 
 WINDOW = 64

@@ -29,7 +29,7 @@ from benchmarks.photographs.scoring import (
 )
 from benchmarks.photographs.speed import speed_rows
 from benchmarks.photographs.systems import AUTOENCODER, EUCLIDEAN, System
-from geovq.storage import digest
+from geovq.storage.bits import digest
 from geovq.validation import check_images
 
 _QUALITIES = ("psnr", "lpips")

@@ -14,7 +14,7 @@ from benchmarks.photographs.schedules import Study
 from benchmarks.photographs.systems import Crops, Rate, System
 from geovq.decoder.autoencoder import encode_images
 from geovq.scores.reconstruction import lpips, psnr, ssim
-from geovq.storage import digest
+from geovq.storage.bits import digest
 from geovq.tokenizer.file import describe_assigner
 from geovq.validation import check_images
 

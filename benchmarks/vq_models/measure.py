@@ -20,7 +20,7 @@ from geovq.assignment.nearest import Nearest
 from geovq.assignment.whitened import Whitened
 from geovq.decoder.autoencoder import decode_latents, encode_images
 from geovq.scores.reconstruction import lpips, psnr
-from geovq.storage import digest
+from geovq.storage.bits import digest
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images
 

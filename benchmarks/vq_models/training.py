@@ -17,7 +17,7 @@ from benchmarks.vq_models.networks import Networks, quantize
 from benchmarks.vq_models.schedules import Model
 from geovq.decoder.adapters import from_nnx
 from geovq.models.vq import MovingCodes, initial_codes, straight_through, update_codes
-from geovq.storage import load_arrays, save_arrays
+from geovq.storage.arrays import load_arrays, save_arrays
 
 _SAVED_EVERY = 100
 """Steps."""

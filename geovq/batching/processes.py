@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from geovq import storage
+from geovq.storage.files import take_turns
 from geovq.validation import InputError
 
 Tree = TypeVar("Tree")
@@ -82,7 +82,7 @@ def join() -> Part:
             f"{_ADDRESS} and {_COUNT}, and each with its own {_INDEX}."
         ) from error
     _joined, _part = True, Part(jax.process_index(), jax.process_count())
-    storage.take_turns(_turn)
+    take_turns(_turn)
     if _part.index:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # what all say, the first says
     print(f"distributed: {_part.count} processes, {jax.device_count()} devices", flush=True)

@@ -10,7 +10,7 @@ from geovq.corpus.crops import MOST_CROPS
 from geovq.corpus.samples import sample_crops
 from geovq.corpus.sources import open_images
 from geovq.models.autoencoders import load_autoencoder
-from geovq.storage import check_writable
+from geovq.storage.files import check_writable
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_whole
 

@@ -33,7 +33,7 @@ from geovq.cli.page.content import Page, Section
 from geovq.cli.page.render import check_packages, render
 from geovq.cli.progress import Progress, as_time
 from geovq.corpus.sources import open_images
-from geovq.storage import check_writable, write_bytes
+from geovq.storage.files import check_writable, write_bytes
 from geovq.tokenizer.file import Summary, describe_assigner
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import check_images

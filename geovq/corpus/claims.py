@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from geovq.storage import read_record, write_record
+from geovq.storage.records import read_record, write_record
 from geovq.validation import InputError
 
 _REMEDY = "restore it from a copy, choose another folder, or remove this one"

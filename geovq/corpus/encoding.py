@@ -19,7 +19,8 @@ from geovq.corpus.records import ImageShard, Record, fingerprint, read_records
 from geovq.corpus.token_files import Header
 from geovq.corpus.token_folder import open_tokens
 from geovq.corpus.token_shards import INDEX, LeftOut, Shard, Tokens, begin, finish, has_shard, read_shard, write_shard
-from geovq.storage import load_arrays, save_arrays, turn
+from geovq.storage.arrays import load_arrays, save_arrays
+from geovq.storage.files import turn
 from geovq.tokenizer.file import describe_assigner
 from geovq.tokenizer.images import check_image_shape
 from geovq.tokenizer.tokenizer import Tokenizer

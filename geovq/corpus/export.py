@@ -10,8 +10,8 @@ import numpy as np
 
 from geovq.corpus.token_files import smallest_dtype
 from geovq.corpus.token_folder import TokenFolder
-from geovq.paths import as_path
-from geovq.storage import write_json
+from geovq.storage.paths import as_path
+from geovq.storage.records import write_json
 from geovq.validation import InputError
 
 

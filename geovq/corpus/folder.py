@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import NoReturn
 
-from geovq.paths import as_path
+from geovq.storage.paths import as_path
 from geovq.validation import InputError, shown
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from geovq.paths import as_path
+from geovq.storage.paths import as_path
 from geovq.validation import InputError, refusing
 
 _FORMATS = ("PNG", "JPEG", "WEBP")

@@ -11,7 +11,7 @@ from geovq.corpus.folder import SUFFIXES, find_files
 from geovq.corpus.image_files import ImageFiles
 from geovq.corpus.records import ImageShard
 from geovq.corpus.tars import tar_shards
-from geovq.paths import as_path
+from geovq.storage.paths import as_path
 from geovq.validation import InputError
 
 FILES_OF_SHARD = 1024

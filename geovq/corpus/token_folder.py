@@ -14,7 +14,7 @@ from jaxtyping import Integer
 
 from geovq.corpus.token_files import Contents, Entry, Header
 from geovq.corpus.token_shards import LeftOut, Tokens, damaged, read_index, read_shard, shard_path
-from geovq.paths import as_path
+from geovq.storage.paths import as_path
 from geovq.validation import InputError
 
 

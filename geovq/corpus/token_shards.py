@@ -20,7 +20,8 @@ from jaxtyping import Integer
 
 from geovq.corpus.claims import claim
 from geovq.corpus.token_files import Contents, Entry, Header, as_contents, as_entry, as_header
-from geovq.storage import read_record, reading, write_bytes, write_record
+from geovq.storage.files import reading, write_bytes
+from geovq.storage.records import read_record, write_record
 from geovq.validation import InputError, refusing
 
 INDEX = "index.json"

@@ -8,8 +8,8 @@ from jax.typing import DTypeLike
 from geovq.models.autoencoder_kl import AutoencoderKL
 from geovq.models.pretrained import CONFIG, find_folder, find_model
 from geovq.models.tiny_autoencoder import TinyAutoencoder
-from geovq.paths import as_path
-from geovq.storage import read_json
+from geovq.storage.paths import as_path
+from geovq.storage.records import read_json
 from geovq.validation import InputError
 
 _CLASSES: dict[str, type[TinyAutoencoder] | type[AutoencoderKL]] = {

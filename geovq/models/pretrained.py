@@ -10,8 +10,9 @@ from typing import Any, NoReturn
 import jax.numpy as jnp
 import numpy as np
 
-from geovq.paths import as_path
-from geovq.storage import read_json, reading, write_bytes
+from geovq.storage.files import reading, write_bytes
+from geovq.storage.paths import as_path
+from geovq.storage.records import read_json
 from geovq.validation import InputError, check_whole
 
 CONFIG = "config.json"

@@ -24,7 +24,8 @@ from geovq.assignment.whitened import Whitened
 from geovq.decoder.adapters import as_partial
 from geovq.geometry.arrays import check_fields
 from geovq.geometry.placed_codes import CodeField
-from geovq.storage import digest, load_arrays, save_arrays
+from geovq.storage.arrays import load_arrays, save_arrays
+from geovq.storage.bits import digest
 from geovq.validation import InputError, as_sizes, check_tokens, refusing
 
 _KIND = "geovq.tokenizer"

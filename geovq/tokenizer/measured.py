@@ -12,7 +12,7 @@ from geovq.batching.plan import DEFAULT_PLAN, Plan
 from geovq.decoder.autoencoder import check_codes
 from geovq.geometry.arrays import from_arrays, to_arrays
 from geovq.geometry.measured import Geometry, Statistics
-from geovq.storage import load_arrays, save_arrays
+from geovq.storage.arrays import load_arrays, save_arrays
 from geovq.tokenizer.fingerprint import check_fingerprint, fingerprint_vae
 from geovq.validation import InputError, as_sizes, check_pixels, check_points, refusing
 

@@ -6,7 +6,7 @@ import pytest
 from geovq.batching import processes
 from geovq.batching.chunks import spans
 from geovq.batching.processes import Part
-from geovq.storage import load_arrays
+from geovq.storage.arrays import load_arrays
 from geovq.validation import InputError
 from tests import several
 from tests.batching import worker

@@ -10,7 +10,8 @@ from jax.tree_util import Partial
 from geovq.batching import processes
 from geovq.batching.chunks import map_chunks
 from geovq.batching.run import run, run_summed
-from geovq.storage import save_arrays, turn, write_bytes
+from geovq.storage.arrays import save_arrays
+from geovq.storage.files import turn, write_bytes
 
 ROWS = np.arange(26, dtype=np.float32).reshape(13, 2)
 

@@ -25,7 +25,7 @@ from benchmarks.generation.systems import (
 from benchmarks.generation.tables import COMPARED, ORIGINAL, below_unigrams
 from benchmarks.tokenizer.systems import check_data, start_from
 from geovq.codebook.names import CODEBOOKS
-from geovq.storage import read_json
+from geovq.storage.records import read_json
 from geovq.validation import InputError
 from train.config.checks import check_config
 from train.config.names import ASSIGNERS

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from benchmarks import tables
-from geovq.storage import write_json
+from geovq.storage.records import write_json
 from geovq.validation import InputError
 from train.config.options import Config
 

@@ -218,7 +218,7 @@ def test_a_folder_that_cannot_be_written_is_one_line_and_the_same_command_goes_o
 
     words = ["encode", work / "photos.npz", work / "photographs", "--out", tmp_path / "tokens"]
     with monkeypatch.context() as patch:
-        patch.setattr("geovq.storage.os.replace", refuse)
+        patch.setattr("geovq.storage.files.os.replace", refuse)
         found = geovq(*words)
     assert found.returncode == 2
     assert found.stderr.count("\n") == 1

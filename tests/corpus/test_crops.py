@@ -104,7 +104,7 @@ def test_each_image_is_read_once_and_others_not_at_all(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("size", "n", "seed", "message"),
     [
-        (0, 1, 0, "size: expected a whole number of at least 1, found 0"),
+        (0, 1, 0, "size: expected a whole number in 1..65536, found 0"),
         (2.5, 1, 0, "size: expected a whole number"),
         ((2, 3, 3), 1, 0, r"size: expected a number or \(height, width\)"),
         (2, 0, 0, "n: expected a whole number in 1..10000000"),
@@ -131,7 +131,7 @@ def test_the_centre_is_kept_down_to_a_multiple_of_the_stride():
     [
         ((7, 26, 3), 8, "expected at least 8x8 pixels, found 7x26"),
         ((21, 26), 8, r"expected shape \(H, W, C\) or \(n, H, W, C\), found \(21, 26\)"),
-        ((21, 26, 3), 0, "multiple: expected a whole number of at least 1"),
+        ((21, 26, 3), 0, "multiple: expected a whole number in 1..65536"),
     ],
 )
 def test_what_has_no_such_centre_is_refused(shape, multiple, message):

@@ -115,7 +115,7 @@ def test_a_killed_call_goes_on_and_ends_with_the_same_bytes(tokenizer, folder, t
     with monkeypatch.context() as patch:
         for name in ("os.replace", "os.fsync"):
             module, function = name.split(".")
-            patch.setattr(f"geovq.storage.{name}", fragile(getattr(__import__(module), function)))
+            patch.setattr(f"geovq.storage.files.{name}", fragile(getattr(__import__(module), function)))
         while True:
             try:
                 assert encode_corpus(tokenizer, "sha", shards, tmp_path / "killed", pad=True).complete
@@ -133,7 +133,7 @@ def test_a_complete_folder_is_not_written_again(tokenizer, folder, tmp_path, mon
     def read_only(*_):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("geovq.storage._write", read_only)
+    monkeypatch.setattr("geovq.storage.files._write", read_only)
     assert encode_corpus(tokenizer, "sha", shards, tmp_path / "out", pad=True) == (0, 0, True)
 
 

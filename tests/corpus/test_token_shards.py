@@ -15,7 +15,7 @@ from geovq.corpus.token_shards import (
     has_shard,
     write_shard,
 )
-from geovq.storage import read_record, write_record
+from geovq.storage.records import read_record, write_record
 from geovq.validation import InputError
 
 HEADER = Header("tokenizer", "Whitened()", 300, 1, "images", 3)

@@ -162,7 +162,7 @@ def test_windows_by_hand(rng):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: make_lattice((4, 4, 1), radius=-1), "radius: expected a whole number of at least 0"),
+        (lambda: make_lattice((4, 4, 1), radius=-1), "radius: expected a whole number in 0..65536"),
         (lambda: make_lattice((4, 4, 1), spacing=4), "spacing: expected an odd number above the radius 1, found 4"),
         (
             lambda: make_lattice((4, 4, 1), radius=3, spacing=3),

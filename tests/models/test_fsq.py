@@ -48,7 +48,14 @@ def test_a_latent_of_zero_is_at_zero():
     np.testing.assert_allclose(bound(jnp.zeros((1, 3)), (8, 5, 2)), 0, atol=1e-6)
 
 
-@pytest.mark.parametrize("levels", [(), (8, 1)])
-def test_impossible_levels_are_refused(levels):
-    with pytest.raises(InputError, match="at least 2 levels of each number"):
+@pytest.mark.parametrize(
+    ("levels", "message"),
+    [
+        ((), "levels: expected one or more whole numbers"),
+        ((8, 1), r"levels\[1\]: expected a whole number in 2\.\.65536, found 1"),
+        ((1000, 1000, 1000), "at most 4,194,304 codes, found 1,000,000,000; take channel_codes"),
+    ],
+)
+def test_impossible_levels_are_refused(levels, message):
+    with pytest.raises(InputError, match=message):
         grid_codes(levels)

@@ -16,7 +16,7 @@ from geovq.assignment.nearest import Nearest
 from geovq.assignment.whitened import Whitened
 from geovq.batching.plan import Plan, settle
 from geovq.decoder import autoencoder
-from geovq.storage import load_arrays, save_arrays
+from geovq.storage.arrays import load_arrays, save_arrays
 from geovq.tokenizer import lists
 from geovq.tokenizer.better_tokens import better_tokens
 from geovq.tokenizer.entropy_constrained import assign_entropy_constrained

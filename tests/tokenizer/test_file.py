@@ -21,7 +21,7 @@ from geovq.assignment.local import Local
 from geovq.assignment.nearest import Nearest
 from geovq.assignment.whitened import Whitened
 from geovq.decoder.adapters import from_nnx
-from geovq.storage import load_arrays, save_arrays
+from geovq.storage.arrays import load_arrays, save_arrays
 from geovq.tokenizer.file import Stored, load_tokenizer, save_tokenizer
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError

@@ -15,7 +15,7 @@ from geovq.codebook.names import CODEBOOKS
 from geovq.codebook.recipe import STATISTICS, needed_statistics
 from geovq.decoder.autoencoder import encode_images
 from geovq.geometry.measured import Geometry
-from geovq.storage import save_arrays
+from geovq.storage.arrays import save_arrays
 from geovq.tokenizer import fitting
 from geovq.tokenizer.fitting import measure
 from geovq.tokenizer.measured import Measured

@@ -165,7 +165,7 @@ def test_options_of_numpy_are_saved(fitted, tmp_path):
 
 
 def test_files_of_other_versions_of_an_assigner(fitted, tmp_path):
-    from geovq.storage import load_arrays, save_arrays
+    from geovq.storage.arrays import load_arrays, save_arrays
 
     path = tmp_path / "t.npz"
     fitted["joint"].save(path)
@@ -324,7 +324,7 @@ def test_bad_tokens_are_refused(fitted):
 
 
 def test_damaged_and_foreign_files_are_refused(tmp_path, fitted):
-    from geovq.storage import save_arrays
+    from geovq.storage.arrays import save_arrays
 
     path = tmp_path / "t.npz"
     fitted["whitened"].save(path)

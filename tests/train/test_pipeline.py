@@ -12,7 +12,7 @@ from geovq.decoder.adapters import single
 from geovq.decoder.autoencoder import encode_images
 from geovq.metric.batched import token_metrics
 from geovq.models.spatial_vae import callables
-from geovq.storage import load_arrays, save_arrays
+from geovq.storage.arrays import load_arrays, save_arrays
 from geovq.validation import InputError
 from tests.programs import program
 from tests.runs import TINY, TINY_VAE, outputs, run_of, succeed

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from geovq.storage import load_arrays
+from geovq.storage.arrays import load_arrays
 from tests import several
 from tests.programs import kill_when, lines_of, process
 from tests.runs import TINY, TINY_VAE

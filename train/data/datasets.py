@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geovq import storage as store
+from geovq.storage import bits, files
 from geovq.validation import InputError
 from train.data import tfds as tfds_source
 from train.data.tfds import Arrays
@@ -130,7 +130,7 @@ def fingerprint(dataset: Dataset) -> str:
     """SHA-256 over the name, dtype, shape and bytes of every array, and the class names; 64 hexadecimal digits."""
     arrays = dataset._asdict()
     class_names = list(arrays.pop("class_names"))
-    return store.digest(arrays, {"class_names": class_names})
+    return bits.digest(arrays, {"class_names": class_names})
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
@@ -208,7 +208,7 @@ def _read_files(name: str, paths: Sequence[pathlib.Path]) -> Arrays:
 
 
 def _decompress(path: pathlib.Path) -> bytes:
-    with store.reading(path, "a whole gzip or IDX file", "download it again") as file:
+    with files.reading(path, "a whole gzip or IDX file", "download it again") as file:
         # by content, not by name: downloads are kept under names of their own
         packed = file.read(2) == b"\x1f\x8b" or path.suffix == ".gz"
         file.seek(0)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from geovq.storage import load_arrays, save_arrays
+from geovq.storage.arrays import load_arrays, save_arrays
 from geovq.validation import InputError
 
 Arrays = dict[str, np.ndarray]

@@ -3,7 +3,8 @@
 import numpy as np
 
 from geovq.models.spatial_vae import callables
-from geovq.storage import read_record, save_arrays, write_results
+from geovq.storage.arrays import save_arrays
+from geovq.storage.records import read_record, write_results
 from train.evaluation import presentation, scoring
 from train.evaluation.report import save_grid
 from train.run import blocks

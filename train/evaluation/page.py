@@ -13,7 +13,7 @@ from geovq.cli.page import charts
 from geovq.cli.page.content import Number, Page, Picture, Score, ScoreTable, Section
 from geovq.cli.page.pictures import picture
 from geovq.scores.intervals import Interval
-from geovq.storage import read_record
+from geovq.storage.records import read_record
 from train.run.folder import Run
 
 _NAMES = {

@@ -3,7 +3,7 @@
 from typing import Any
 
 from geovq.cli.page.render import render
-from geovq.storage import write_bytes
+from geovq.storage.files import write_bytes
 from train.evaluation.page import origin, page_of
 from train.evaluation.report import text_table
 from train.run.folder import Run

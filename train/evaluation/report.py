@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from geovq.storage import write_bytes
+from geovq.storage.files import write_bytes
 from geovq.validation import InputError
 
 _GAP = 2

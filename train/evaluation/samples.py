@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from geovq.storage import save_arrays
+from geovq.storage.arrays import save_arrays
 from train.config.options import needed_for_samples, token_sections
 from train.evaluation import presentation
 from train.evaluation.report import save_grid

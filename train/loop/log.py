@@ -6,7 +6,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from geovq.storage import reading, seal, turn, unseal, write_bytes
+from geovq.storage.files import reading, turn, write_bytes
+from geovq.storage.records import seal, unseal
 from geovq.validation import InputError
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from geovq.storage import load_arrays, save_arrays, turn
+from geovq.storage.arrays import load_arrays, save_arrays
+from geovq.storage.files import turn
 from geovq.validation import InputError
 
 IMAGES = 1000

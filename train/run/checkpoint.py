@@ -17,7 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
-from geovq.storage import digest, dtype_name, from_bits, to_bits
+from geovq.storage.bits import digest, dtype_name, from_bits, to_bits
 from geovq.validation import InputError
 
 

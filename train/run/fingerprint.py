@@ -4,7 +4,9 @@ import pathlib
 
 import numpy as np
 
-from geovq.storage import digest, read_record, stored_digest
+from geovq.storage.arrays import stored_digest
+from geovq.storage.bits import digest
+from geovq.storage.records import read_record
 from geovq.validation import InputError
 
 

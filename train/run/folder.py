@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from geovq.storage import digest, load_arrays, remove_leftovers, turn
+from geovq.storage.arrays import load_arrays
+from geovq.storage.bits import digest
+from geovq.storage.files import remove_leftovers, turn
 from geovq.validation import InputError
 from train.config.options import Config
 from train.run.fingerprint import intact

@@ -5,7 +5,7 @@ import pathlib
 import typing
 from typing import Any
 
-from geovq.storage import read_record, write_record
+from geovq.storage.records import read_record, write_record
 from geovq.validation import InputError
 from train.config.kinds import check_kind
 from train.config.options import Config

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from geovq.storage import read_record, write_record
+from geovq.storage.records import read_record, write_record
 from geovq.validation import InputError
 from train.config.options import Config
 from train.run.fingerprint import fingerprint

@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, PyTree, UInt8
 
 from geovq.batching.chunks import map_chunks
-from geovq.storage import write_record
+from geovq.storage.records import write_record
 from train.config.options import ClassifierOptions
 from train.data.datasets import Dataset
 from train.data.intensities import to_intensities

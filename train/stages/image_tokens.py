@@ -12,7 +12,7 @@ from geovq.batching.chunks import Progress as Done
 from geovq.cli.progress import Progress
 from geovq.geometry.measured import draw
 from geovq.models.token_data import keep_valid
-from geovq.storage import save_arrays
+from geovq.storage.arrays import save_arrays
 from geovq.tokenizer.entropy_constrained import CodeNats, assign_entropy_constrained, code_nats
 from geovq.validation import InputError, check_tokens
 from train.config.options import GPTOptions, token_codes

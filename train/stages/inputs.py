@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from geovq.geometry.arrays import from_arrays, to_arrays
 from geovq.geometry.measured import Geometry
-from geovq.storage import save_arrays
+from geovq.storage.arrays import save_arrays
 from geovq.validation import InputError
 from train.config.options import DataOptions
 from train.data.datasets import SOURCES, Dataset, fingerprint, load

@@ -13,7 +13,7 @@ from geovq.models.fsq import check_levels
 from geovq.models.gpt import GPT
 from geovq.models.spatial_vae import SpatialVAE
 from geovq.models.vq import MovingCodes, initial_codes
-from geovq.storage import read_record
+from geovq.storage.records import read_record
 from geovq.validation import InputError
 from train.config.options import token_codes
 from train.run.checkpoint import Checkpoints, tree_digest

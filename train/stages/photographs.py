@@ -9,7 +9,8 @@ from geovq.cli.loading import name_source
 from geovq.corpus.crops import draw_crops
 from geovq.corpus.folder import find_images
 from geovq.models.autoencoders import load_autoencoder
-from geovq.storage import digest, load_arrays
+from geovq.storage.arrays import load_arrays
+from geovq.storage.bits import digest
 from geovq.tokenizer.file import describe_assigner
 from geovq.tokenizer.tokenizer import Tokenizer
 from geovq.validation import InputError

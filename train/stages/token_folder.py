@@ -11,7 +11,8 @@ from jaxtyping import Int, Integer
 from geovq.corpus.token_folder import TokenFolder
 from geovq.models.config import GPTConfig
 from geovq.models.gpt import GPT
-from geovq.storage import digest, save_arrays
+from geovq.storage.arrays import save_arrays
+from geovq.storage.bits import digest
 from geovq.validation import InputError
 from train.config.options import GPTOptions
 from train.loop import loop

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from geovq import storage as store
+from geovq.storage.arrays import load_arrays, save_arrays
 from geovq.validation import InputError
 from train.data import datasets as data
 from train.data import tfds as tfds_source
@@ -316,9 +316,9 @@ def test_tfds_and_folder_agree_and_the_cache_is_used(
         path.write_bytes(content)
         with pytest.warns(UserWarning, match="cache is made again"):
             assert data.fingerprint(data.load("fashion_mnist", seed=5)) == expected
-        assert store.load_arrays(path)[1]["dataset"] == "fashion_mnist"
+        assert load_arrays(path)[1]["dataset"] == "fashion_mnist"
 
-    store.save_arrays(path, {"train_images": np.zeros(3)}, {"dataset": "fashion_mnist", "files": {}})
+    save_arrays(path, {"train_images": np.zeros(3)}, {"dataset": "fashion_mnist", "files": {}})
     with pytest.warns(UserWarning, match="made from other files"):
         assert data.fingerprint(data.load("fashion_mnist", seed=5)) == expected
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from geovq.storage import read_json, read_record, write_record
+from geovq.storage.records import read_json, read_record, write_record
 from geovq.validation import InputError
 from train.config.options import Config, DataOptions, GPTOptions, VAEOptions
 from train.run.blocks import in_blocks
@@ -161,7 +161,7 @@ def test_damaged_output_is_set_aside_and_made_again(tmp_path, capsys):
 
 
 def test_file_of_another_run_is_not_read(tmp_path):
-    from geovq.storage import save_arrays
+    from geovq.storage.arrays import save_arrays
 
     stage = begin(tmp_path)
     save_arrays(tmp_path / "vae/a.npz", {"x": np.zeros(2)}, {})

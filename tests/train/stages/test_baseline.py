@@ -8,7 +8,7 @@ import pytest
 
 from geovq.assignment.joint import Joint
 from geovq.models.fsq import grid_codes
-from geovq.storage import load_arrays
+from geovq.storage.arrays import load_arrays
 from tests.programs import program
 from tests.runs import TINY_GPT, TINY_VAE, succeed
 from train.data.datasets import load

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from geovq.scores import reconstruction as scores
-from geovq.storage import load_arrays, read_record, write_record
+from geovq.storage.arrays import load_arrays
+from geovq.storage.records import read_record, write_record
 from geovq.validation import InputError
 from tests.programs import program
 from tests.runs import CHEAP_JOINT, ROUNDS, succeed

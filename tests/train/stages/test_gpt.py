@@ -13,7 +13,7 @@ from flax import nnx
 from geovq.models.config import GPTConfig
 from geovq.models.gpt import GPT, token_nats
 from geovq.numerics.linalg import eigen_root
-from geovq.storage import load_arrays
+from geovq.storage.arrays import load_arrays
 from geovq.tokenizer.entropy_constrained import assign_entropy_constrained, code_nats
 from geovq.validation import InputError
 from tests.programs import program

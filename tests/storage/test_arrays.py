@@ -6,18 +6,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from geovq.storage import (
-    check_writable,
-    digest,
-    load_arrays,
-    read_json,
-    read_record,
-    save_arrays,
-    stored_digest,
-    write_bytes,
-    write_json,
-    write_results,
-)
+from geovq.storage.arrays import load_arrays, save_arrays, stored_digest
+from geovq.storage.bits import digest
+from geovq.storage.records import read_json
 from geovq.validation import InputError
 
 
@@ -132,73 +123,8 @@ def test_pickles_are_refused(tmp_path):
         load_arrays(path)
 
 
-@pytest.mark.parametrize("content", ['{"epochs": 4}', '{"epochs": 4, "sha256": null}', "{}"])
-def test_a_record_without_its_checksum_is_refused(content, tmp_path):
-    path = tmp_path / "r.json"
-    path.write_text(content)
-    with pytest.raises(InputError, match=r"r\.json: expected content of its sha256, found that it was changed"):
-        read_record(path)
-
-
-def test_a_trial_leaves_no_folder(tmp_path):
-    check_writable(tmp_path / "a/b/c.npz")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"none\.npz: expected a .npz file of arrays.*, found none; check"):
         load_arrays(tmp_path / "none.npz")
     with pytest.raises(InputError, match=r"none\.json: expected a JSON file, found none"):
         read_json(tmp_path / "none.json")
-
-
-@pytest.mark.parametrize("rows", [[], [{"value": 1.0}], [{"value": 1.0}, {"value": None, "name": "é"}]])
-def test_results_have_a_row_to_a_line(tmp_path, rows):
-    path = tmp_path / "x.json"
-    write_results(path, {"seeds": {"split": 0}}, rows)
-    assert read_record(path) == {"meta": {"seeds": {"split": 0}}, "rows": rows}
-    assert sum(line.startswith('{"value"') for line in path.read_text().splitlines()) == len(rows)
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_results(path, {}, [{"value": float("nan")}])
-
-
-def test_a_failed_write_leaves_what_stood_there(tmp_path, monkeypatch):
-    path = tmp_path / "x.json"
-    write_json(path, {"a": 1})
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InputError, match="No space left on device; free space"):
-        write_json(path, {"a": 2})
-    assert read_json(path) == {"a": 1}
-    assert os.listdir(tmp_path) == ["x.json"]
-
-
-def test_the_home_folder_is_written_to_and_read(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    save_arrays("~/x.npz", {"a": np.ones(2)}, {})
-    assert load_arrays("~/x.npz")[0]["a"].sum() == 2
-    assert os.listdir(tmp_path) == ["home"]
-
-
-def test_a_folder_in_the_place_of_an_output_is_named(tmp_path):
-    (tmp_path / "x.npz").mkdir()
-    with pytest.raises(
-        InputError, match=r"x\.npz: expected to write a file, found a folder of that name; move it away"
-    ):
-        save_arrays(tmp_path / "x.npz", {}, {})
-
-
-def test_folder_that_is_a_file_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="choose another folder"):
-        write_bytes(tmp_path / "file" / "x", b"")
-
-
-def test_damaged_json_is_refused(tmp_path):
-    (tmp_path / "x.json").write_text('{"a": ')
-    with pytest.raises(InputError, match="restore it from a copy, or remove it"):
-        read_json(tmp_path / "x.json")
