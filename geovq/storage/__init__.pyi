@@ -1,0 +1,13 @@
+from .arrays import load_arrays as load_arrays
+from .arrays import save_arrays as save_arrays
+from .arrays import stored_digest as stored_digest
+from .bits import digest as digest
+from .files import check_writable as check_writable
+from .files import reading as reading
+from .files import write_bytes as write_bytes
+from .paths import as_path as as_path
+from .records import read_json as read_json
+from .records import read_record as read_record
+from .records import write_json as write_json
+from .records import write_record as write_record
+from .records import write_results as write_results
