@@ -133,7 +133,9 @@ def refine_lengths(
     check_number("tolerance", tolerance, "a relative change > 0", lambda value: value > 0)
     check_whole("max_segments", max_segments, 2, MOST_SEGMENTS)
     if max_segments & (max_segments - 1):
-        raise InputError(f"max_segments: expected a power of two, found {max_segments}; take the next larger one.")
+        raise InputError(
+            f"max_segments: expected a power of two, found {max_segments}; take {1 << max_segments.bit_length()}."
+        )
     lengths = _lengths(decode, latents, senders, receivers, 1, plan, progress)
     segments = np.ones(len(senders), np.int32)
     converged = np.zeros(len(senders), bool)

@@ -190,6 +190,10 @@ def test_bad_options_are_refused():
         polyline_lengths(*given, segments=0)
     with pytest.raises(InputError, match="tolerance: expected a relative change > 0"):
         refine_lengths(*given, tolerance=0)
-    for max_segments in (0, 1, 6):
-        with pytest.raises(InputError, match=f"power of two of at least 2, found {max_segments}"):
+    for max_segments, wanted in (
+        (0, r"whole number in 2\.\.65536"),
+        (1, "whole number"),
+        (6, "power of two, found 6; take 8"),
+    ):
+        with pytest.raises(InputError, match=f"max_segments: expected a {wanted}"):
             refine_lengths(*given, max_segments=max_segments)
