@@ -134,7 +134,7 @@ def refine_lengths(
     check_whole("max_segments", max_segments, 2, MOST_SEGMENTS)
     if max_segments & (max_segments - 1):
         raise InputError(
-            f"max_segments: expected a power of two, found {max_segments}; take {1 << max_segments.bit_length()}."
+            f"max_segments: expected a power of two, found {max_segments}; take {1 << int(max_segments).bit_length()}."
         )
     lengths = _lengths(decode, latents, senders, receivers, 1, plan, progress)
     segments = np.ones(len(senders), np.int32)
