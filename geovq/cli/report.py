@@ -103,6 +103,7 @@ def make_page(
             Section("scores", "All scores", "scores.html", {"tables": [score_table(tokenizer, systems, scores, bits)]}),
         ],
         sections.pictures_of(shown, systems, scores),
+        opening.WORDS,
     )
 
 
@@ -129,7 +130,7 @@ def _curves(
             fewer = rates.points_of_fewer_codes(tokenizer, assigner, images, plan, progress)
             found[system.name] = [*fewer, rates.Point(bits, system.images)]
     webp = rates.points_of_webp(images, bits)
-    return found | ({"WebP files": webp} if webp else {})
+    return found | ({rates.WEBP: webp} if webp else {})
 
 
 def _explore(tokenizer: Tokenizer, images: Sequence[np.ndarray], own: System, plan: Plan) -> dict[int, list[Explored]]:

@@ -1,5 +1,6 @@
 """The page of a run: what `train.evaluate` writes, and what `train.report` adds."""
 
+import json
 import re
 import shutil
 
@@ -62,6 +63,15 @@ def test_the_numbers_are_those_of_the_results(whole):
     assert page.numbers[0].value == f"{best:.2f} dB"
     assert [name for name, _ in rate.rows] == ["KL of the posterior", "index of a code"]
     assert {name for name, _ in likelihood.rows} >= {"ours", "uniform"}
+
+
+def test_learning_curves_say_when_validation_was_best(tmp_path):
+    (tmp_path / "gpt").mkdir()
+    lines = [{"epoch": i, "train_loss": 1 / i, "val_loss": abs(i - 2) + 1.0} for i in (1, 2, 3)]
+    (tmp_path / "gpt" / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (section,) = curves(tmp_path)
+    assert "Transformer, after epoch 2 of 3" in section.content["paragraphs"][1]
+    assert "Transformer: loss" in section.content["charts"][0]
 
 
 def test_a_folder_without_logs_has_no_curves(tmp_path):

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import PIL.Image
@@ -27,6 +27,18 @@ _NAMES = {
     "geodesic_error": "geodesic",
 }
 """Scores of reconstructions, with the headings of their columns."""
+
+_BETTER: Mapping[str, Literal["higher", "lower"]] = {"psnr": "higher", "ssim": "higher", "lpips": "lower"}
+
+_STAGES = {
+    "vae": "VAE",
+    "gpt": "Transformer",
+    "baseline": "baseline with a quantizer of its own",
+    "finetune": "fine-tuning",
+}
+"""What charts call the networks of folders."""
+
+_CONTINUOUS = "continuous VAE"
 
 _PICTURES = {
     "reconstructions.png": "Test images, and what becomes of them",
@@ -74,7 +86,7 @@ def combine_pages(of_run: Page, of_images: Page, samples: Section, last: Section
     run_scores = told.pop("scores")
     shown_scores = scores._replace(title=f"{scores.title}, of the images above")
     sections = [*shown.values(), *told.values(), samples, latents, run_scores, shown_scores, last]
-    return of_run._replace(first=of_images.first, sections=sections, pictures=of_images.pictures)
+    return of_run._replace(first=of_images.first, sections=sections, pictures=of_images.pictures, words=of_images.words)
 
 
 def origin(run: Run) -> Section:
@@ -94,7 +106,7 @@ def score_tables(rows: Sequence[Mapping[str, Any]], protocol: Mapping[str, str])
         rows: Of a results file.
         protocol: What each score means.
     """
-    columns = [Score(heading, protocol[name]) for name, heading in _NAMES.items()]
+    columns = [Score(heading, protocol[name], _BETTER.get(name)) for name, heading in _NAMES.items()]
     cases = [(_name(found), [_value(found.get(score)) for score in _NAMES]) for found in _cases(rows)]
     vae = {row["score"]: row for row in rows if row["case"] == "continuous"}
     bits = [
@@ -109,7 +121,13 @@ def score_tables(rows: Sequence[Mapping[str, Any]], protocol: Mapping[str, str])
     likelihood = [(name, [_value(found.get(split)) for split in splits]) for name, found in nats.items()]
     meaning = protocol["nats_per_token"]
     return [
-        ScoreTable("Reconstruction of the test images, with 95% intervals", "codes and assigner", columns, cases),
+        ScoreTable(
+            "Reconstruction of the test images, with 95% intervals; the best tokens are bold",
+            "codes and assigner",
+            columns,
+            cases,
+            [_CONTINUOUS],
+        ),
         ScoreTable("Rate", "of a token", [Score("bits", protocol["bits_per_token"])], bits),
         ScoreTable(
             "Likelihood of the tokens, nats a token", "model", [Score(each, meaning) for each in splits], likelihood
@@ -119,7 +137,7 @@ def score_tables(rows: Sequence[Mapping[str, Any]], protocol: Mapping[str, str])
 
 def curves(folder: pathlib.Path) -> list[Section]:
     """Learning curves of every stage that has a log: a chart for each number that is validated; no section without a log."""
-    drawn = []
+    drawn, best = [], []
     for log in sorted(folder.glob("*/metrics.jsonl")):
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         validated = [name.removeprefix("val_") for name in (lines[0] if lines else {}) if name.startswith("val_")]
@@ -129,11 +147,19 @@ def curves(folder: pathlib.Path) -> list[Section]:
                 for split in ("train", "val")
                 if f"{split}_{name}" in lines[0]
             ]
-            words = name.replace("_", " ")
-            drawn.append(charts.lines(f"{log.parent.name}: {words}", found, "epoch", words))
+            words, network = name.replace("_", " "), _STAGES.get(log.parent.name, log.parent.name)
+            drawn.append(charts.lines(f"{network}: {words}", found, "epoch", words))
+            if name == "loss":
+                lowest = min(lines, key=lambda line: line["val_loss"])
+                best.append(f"{network}, after epoch {lowest['epoch']} of {lines[-1]['epoch']}")
     if not drawn:
         return []
     said = ["Means over the training images during each epoch (train), and over the validation images after it (val)."]
+    if best:
+        said.append(
+            f"The validation loss was lowest so: {'; '.join(best)}. Where that is the last epoch, longer training may "
+            "help; where it is long before, it would not."
+        )
     return [Section("curves", "Learning curves", "charts.html", {"paragraphs": said, "charts": drawn})]
 
 
@@ -148,7 +174,7 @@ def _cases(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _name(case: Mapping[str, Any]) -> str:
     first = case["first"]
-    return "continuous VAE" if first["case"] == "continuous" else f"{first['codebook']}, {first['assign']}"
+    return _CONTINUOUS if first["case"] == "continuous" else f"{first['codebook']}, {first['assign']}"
 
 
 def _value(row: Mapping[str, Any] | None) -> Interval | float | None:

@@ -53,11 +53,15 @@ def cloud_section(cloud: Cloud) -> Section:
         }
         for i, films in enumerate(cloud.routes, 1)
     ]
+    lengths = [[films[name].length for name in (LINE, EUCLIDEAN, PULLBACK)] for films in cloud.routes]
+    least = sum(line <= min(euclidean, pullback) for line, euclidean, pullback in lengths)
+    shorter = sum(pullback < euclidean for _, euclidean, pullback in lengths)
     films_said = (
         "The ends of a path are tokens near the two ends of a main direction. The latent of the first end moves to the latent "
         "of the other, and the tokens around it stay as they are. The pictures are at about equal steps of the image's way. "
-        "A path of the graph goes through other tokens, whose metrics hold among their own neighbours, so it can change this "
-        "image more than the straight line does."
+        f"Of {len(lengths)} pairs, the image changes least along the straight line in {least}; it changes less along the "
+        f"pullback path than along the Euclidean one in {shorter}. A path of the graph goes through the latents of other tokens, "
+        "whose metrics hold among their own neighbours: here, among this token's, it need not be short."
     )
     content = {"paragraphs": said, "charts": drawn, "films_said": films_said, "routes": routes}
     return Section("latents", "The latents and their geometry", "latents.html", content)

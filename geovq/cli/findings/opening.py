@@ -16,17 +16,42 @@ Scores = Mapping[str, Mapping[str, Float[np.ndarray, " n"]]]
 
 _BYTE_BITS = 8
 
+_FEW = 10
+"""Images below which the page warns."""
+
+WORDS = (
+    ("token", "What stands for a small square of the image: one code, or the sum of several."),
+    ("code", "One of the K vectors of the codebook; a file keeps its number."),
+    ("its own", "The way to choose tokens that the tokenizer was fitted or asked with; others are shown beside it."),
+    ("autoencoder, no tokens", "What the decoder makes of the encoder's latents as they are."),
+    ("PSNR, dB", "Closeness of pixels: 1 dB more is a fifth less squared error."),
+    (
+        "LPIPS",
+        "Distance as a network sees it; lower is better. It can be smaller with tokens than without, by chance or not.",
+    ),
+    (
+        "intensity",
+        "Brightness of a pixel from 0, black, to 1, white; changes of images are Euclidean lengths over all of them.",
+    ),
+    ("pullback metric", "Measures a step between latents by how much the decoded image changes."),
+    ("magnification", "How much the image changes for a step of one latent unit."),
+)
+"""What a reader has to know, in the order in which it is met."""
+
 
 def sentence(tokenizer: Tokenizer, shown: Sequence[Shown], scores: Scores, bits: float) -> str:
-    """What the tokens are, and how well images come back."""
+    """What the tokens are, how well images come back, and what tokens change."""
     height, width = shown[0].image.shape[:2]
     h, w = tokenizer.sizes.grid_of((height, width))
     count, code_bits = tokenizer.num_quantizers, np.log2(tokenizer.num_codes)
     of = f"{code_bits:.3g} bits" if count == 1 else f"{count} codes of {code_bits:.3g} bits"
-    quality, alone = scores[OWN]["PSNR"].mean(), scores[AUTOENCODER]["PSNR"].mean()
+    quality, alone = scores[OWN]["PSNR"], scores[AUTOENCODER]["PSNR"]
+    change = bootstrap_interval(quality - alone)
+    few = "; so few images say little about others" if len(shown) < _FEW else ""
     return (
         f"An image of {height}x{width} pixels becomes {h}x{w} tokens of {of}, {bits:.3g} bits a pixel, and comes back "
-        f"with {quality:.2f} dB; the autoencoder without tokens reaches {alone:.2f} dB (means over {_images(len(shown))})."
+        f"with {quality.mean():.2f} dB; the autoencoder without tokens reaches {alone.mean():.2f} dB. So tokens change PSNR by "
+        f"{change.mean:+.2f} dB (95% interval {change.low:+.2f} to {change.high:+.2f}, over {_images(len(shown))}{few})."
     )
 
 

@@ -13,6 +13,9 @@ from geovq.batching.plan import Plan
 from geovq.cli.findings.systems import bits_per_pixel, with_tokens
 from geovq.tokenizer.tokenizer import Tokenizer
 
+WEBP = "WebP files"
+"""Name of their curve."""
+
 _QUALITIES = (0, 5, 20, 50, 80, 90)
 _FARTHEST = 3
 """Times the largest rate of tokens up to which WebP files are shown."""

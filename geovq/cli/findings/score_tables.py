@@ -16,15 +16,18 @@ MEANINGS = {
         "PSNR, dB",
         "Peak signal-to-noise ratio: 10 log10 of 1 over the mean squared error of intensities in [0, 1]. Higher is better; "
         "1 dB more is a fifth less squared error.",
+        "higher",
     ),
     "SSIM": Score(
         "SSIM",
         "Structural similarity, at most 1: means, contrasts and structures in Gaussian windows of 11 pixels. Higher is better.",
+        "higher",
     ),
     "LPIPS": Score(
         "LPIPS",
         "Learned perceptual distance by features of AlexNet; 0 for equal images. Lower is better. Assigners with a perceptual "
         "term make it small, so judge those by eye.",
+        "lower",
     ),
     "bits": Score(
         "bits a pixel",
@@ -64,6 +67,6 @@ def score_table(
             values += [None, None]
         rows.append((system.name, values))
     n = len(systems[0].images)
-    caption = f"Means over {n} image{'s' * (n > 1)}, with 95% bootstrap intervals over images"
+    caption = f"Means over {n} image{'s' * (n > 1)}, with 95% bootstrap intervals over images; the best tokens are bold"
     meanings = [MEANINGS[name] for name in (*names, "bits", "usage", "perplexity")]
-    return ScoreTable(caption, "system", meanings, rows)
+    return ScoreTable(caption, "system", meanings, rows, [systems[0].name])

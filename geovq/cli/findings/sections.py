@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from geovq.cli.findings.codes import CodePictures, count_codes
-from geovq.cli.findings.rates import Point
+from geovq.cli.findings.rates import WEBP, Point
 from geovq.cli.findings.systems import AUTOENCODER, OWN, Shown, System, scores_of
 from geovq.cli.page import charts
 from geovq.cli.page.content import Picture, Section
@@ -20,6 +20,9 @@ _QUALITY = 85
 
 _AXES = {"PSNR": "PSNR, dB (higher is better)", "LPIPS": "LPIPS (lower is better)"}
 """Scores of which there are charts, with the labels of their axes."""
+
+_NAMED = 12
+"""Codes that are shown with their numbers."""
 
 _COLUMNS = 32
 """Codes of a row of a sheet."""
@@ -102,7 +105,7 @@ def rate_section(
         name: [(point.bits, known.get(id(point.images)) or scores_of(images, point.images)) for point in points]
         for name, points in curves.items()
     }
-    drawn = []
+    drawn, one_rate = [], len({point.bits for points in curves.values() for point in points}) == 1
     for score in _AXES:
         if score in scores[OWN]:
             points = [
@@ -110,16 +113,40 @@ def rate_section(
                 for name, some in found.items()
             ]
             limit = ("autoencoder, no tokens", float(scores[AUTOENCODER][score].mean()))
-            here = ("this tokenizer", bits, float(scores[OWN][score].mean()))
-            drawn.append(charts.rates(_AXES[score], points, limit, here))
+            if one_rate:
+                drawn.append(charts.dots(_AXES[score], [(each.name, each.points[0][1]) for each in points], limit))
+            else:
+                here = ("this tokenizer", bits, float(scores[OWN][score].mean()))
+                drawn.append(charts.rates(_AXES[score], points, limit, here))
     said = [
-        "Means over the same images. Tokens with fewer codes have the first codes of each token alone, and the mean of the "
-        "others; ways that run the decoder are shown with all codes only. WebP files are counted with their headers. Tokens "
-        "cost log2 of the number of codes each; an entropy coder would need less.",
-        "The autoencoder without tokens is no upper limit: tokens that are chosen for the decoded image can beat the latents "
-        "that the encoder gives.",
+        f"Means over the {len(images)} images of this page. Tokens cost log2 of the number of codes each; an entropy coder would "
+        "need less."
     ]
+    if any(len(points) > 1 for name, points in curves.items() if name != WEBP):
+        said.append(
+            "Tokens with fewer codes have the first codes of each token alone, and the mean of the others; ways that run the "
+            "decoder are shown with all codes only."
+        )
+    if WEBP in found:
+        said.append(_webp_said(found[WEBP], scores[OWN], bits))
+    said.append(
+        "The autoencoder without tokens is no upper limit: tokens that are chosen for the decoded image can beat the latents "
+        "that the encoder gives."
+    )
     return Section("rate", "Rate against distortion", "charts.html", {"paragraphs": said, "charts": drawn})
+
+
+def _webp_said(
+    points: Sequence[tuple[float, Mapping[str, np.ndarray]]], own: Mapping[str, np.ndarray], bits: float
+) -> str:
+    """How WebP compares at the rate of the tokens, between its two nearest rates."""
+    rates = [rate for rate, _ in points]
+    if not rates[0] <= bits <= rates[-1]:
+        return f"WebP files are counted with their headers; the smallest take {rates[0]:.3g} bits a pixel."
+    names = [name for name in _AXES if name in own]
+    theirs = {name: np.interp(bits, rates, [each[name].mean() for _, each in points]) for name in names}
+    said = ", ".join(f"{name} {theirs[name]:.4g} (tokens {own[name].mean():.4g})" for name in names)
+    return f"At the rate of the tokens WebP files, counted with their headers, have about {said}."
 
 
 def codebook_section(tokenizer: Tokenizer, own: System, pictures: Sequence[CodePictures]) -> Section:
@@ -131,12 +158,19 @@ def codebook_section(tokenizer: Tokenizer, own: System, pictures: Sequence[CodeP
         number = f"all {len(codes):,}" if len(codes) == tokenizer.num_codes else f"the {len(codes):,} most used"
         title = f"{which}: {number}, the most used first"
         alt = f"{len(codes):,} small pictures in rows of {_COLUMNS}, one for each code, by falling use"
-        sheets.append({"title": title, "picture": picture(sheet(patches, _COLUMNS), alt, quality=_QUALITY)})
+        known = int(np.count_nonzero(counts[s][codes]))
+        named = [
+            picture(patch, f"code {code}: {counts[s][code]:,}", quality=_QUALITY)
+            for code, patch in zip(codes[: min(_NAMED, known)], patches, strict=False)
+        ]
+        whole = picture(sheet(patches, _COLUMNS, known), alt, quality=_QUALITY)
+        sheets.append({"title": title, "named": named, "picture": whole})
     used = [np.count_nonzero(row) for row in counts]
     said = (
         "Each code is decoded among the latents that it has around it in these images, on average; its token is in the middle. "
         f"In use are {' and '.join(f'{each:,}' for each in used)} of {tokenizer.num_codes:,} codes in {counts[0].sum():,} "
-        "tokens: few images use few codes, so a code that is not used here need not be dead."
+        "tokens: few images use few codes, so a code that is not used here need not be dead. Those are pale. Under the most used "
+        "ones stand their numbers, and how many tokens have them."
     )
     return Section(
         "codebook", "The codebook", "codebook.html", {"said": said, "sheets": sheets, "usage": charts.usage(counts)}

@@ -74,6 +74,26 @@ def rates(score: str, curves: Sequence[Curve], limit: tuple[str, float], best: t
         return _svg(figure, f"{score}, against bits a pixel", f"{points}; {limit[0]}: {limit[1]:.4g}")
 
 
+def dots(score: str, values: Sequence[tuple[str, float]], limit: tuple[str, float]) -> str:
+    """Qualities at one rate, a line for each name.
+
+    Args:
+        score: Label of the axis.
+        values: Names and scores.
+        limit: Name and score of what has no rate, drawn as a line.
+    """
+    with _figure(f"{score} at one rate", height=1.4 + 0.25 * len(values)) as (figure, axis):
+        names, numbers = zip(*values, strict=True)
+        axis.plot(numbers, range(len(names)), "o", color=SERIES[0], markersize=6)
+        axis.axvline(limit[1], color=_INK, linestyle="--", linewidth=1, label=limit[0])
+        axis.set(xlabel=score, yticks=range(len(names)), yticklabels=names, ylim=(-0.6, len(names) - 0.4))
+        axis.invert_yaxis()
+        axis.locator_params(axis="x", nbins=5)
+        axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, 1.3))
+        said = "; ".join(f"{name}: {value:.4g}" for name, value in values)
+        return _svg(figure, score, f"{said}; {limit[0]}: {limit[1]:.4g}")
+
+
 def usage(counts: Int[np.ndarray, "S K"]) -> str:
     """How often codes are used, from the most used one to the least: a line for each quantizer."""
     with _figure("usage") as (figure, axis):
@@ -128,8 +148,7 @@ def lines(title: str, curves: Sequence[Curve], across: str, up: str, *, log: boo
         axis.set(title=title, xlabel=across, ylabel=up)
         if log:
             axis.set_yscale("log")
-        if len(curves) > 1:
-            axis.legend(fontsize=7)
+        axis.legend(fontsize=7)
         said = "; ".join(f"{c.name}: from {c.points[0][1]:.4g} to {c.points[-1][1]:.4g}" for c in curves)
         return _svg(figure, title, said)
 

@@ -1,7 +1,7 @@
 """What a page is made of: pictures, numbers, sections, tables of scores."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from geovq.scores.intervals import Interval
 
@@ -32,6 +32,8 @@ class Score(NamedTuple):
     name: str
     meaning: str
     """In a sentence, with unit, range and direction."""
+    better: Literal["higher", "lower"] | None = None
+    """Which values are better, if any are."""
 
 
 class ScoreTable(NamedTuple):
@@ -43,6 +45,8 @@ class ScoreTable(NamedTuple):
     scores: Sequence[Score]
     rows: Sequence[tuple[str, Sequence[Interval | float | None]]]
     """A system's name with its values; None where it has no such score."""
+    without: Sequence[str] = ()
+    """Names of rows that are no competitors: the best value of a column is marked among the others."""
 
 
 class Section(NamedTuple):
@@ -69,3 +73,5 @@ class Page(NamedTuple):
     sections: Sequence[Section]
     pictures: Mapping[str, Picture]
     """By key; those that several parts show are in the file once."""
+    words: Sequence[tuple[str, str]] = ()
+    """Terms and what they mean here."""

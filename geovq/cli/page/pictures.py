@@ -14,6 +14,9 @@ LOSSLESS = 100
 
 _TINY = 1e-12
 
+_PALE = 0.3
+"""Opacity of what is not used."""
+
 _GAP = 2
 """Pixels between the patches of a sheet."""
 
@@ -53,8 +56,8 @@ def thumbnail(image: Num[np.ndarray, "H W C"], alt: str, side: int) -> Picture:
     return picture(np.asarray(shown), alt, quality=80)
 
 
-def sheet(patches: Float[np.ndarray, "m H W C"], columns: int) -> Float[np.ndarray, "Y X 4"]:
-    """Patches in rows, in order, with transparent gaps."""
+def sheet(patches: Float[np.ndarray, "m H W C"], columns: int, used: int | None = None) -> Float[np.ndarray, "Y X 4"]:
+    """Patches in rows, in order, with transparent gaps; those after the first `used` ones are pale."""
     m, height, width, channels = patches.shape
     rows = -(-m // columns)
     canvas = np.zeros((rows * (height + _GAP), columns * (width + _GAP), 4), np.float32)
@@ -62,7 +65,7 @@ def sheet(patches: Float[np.ndarray, "m H W C"], columns: int) -> Float[np.ndarr
         top, left = (i // columns) * (height + _GAP), (i % columns) * (width + _GAP)
         tile = canvas[top : top + height, left : left + width]
         tile[..., :3] = patch if channels in (1, 3) else patch.mean(axis=2, keepdims=True)
-        tile[..., 3] = 1
+        tile[..., 3] = 1 if used is None or i < used else _PALE
     return canvas[: -_GAP or None, : -_GAP or None]
 
 

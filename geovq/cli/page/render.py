@@ -4,7 +4,7 @@ import importlib.resources
 import importlib.util
 from collections.abc import Iterator, Mapping
 
-from geovq.cli.page.content import Page, Picture
+from geovq.cli.page.content import Page, Picture, ScoreTable
 from geovq.scores.intervals import Interval
 from geovq.validation import InputError
 
@@ -51,6 +51,7 @@ def render(page: Page) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"score": as_score, "interval": as_interval}
+    environment.tests["best_of"] = is_best
     files = importlib.resources.files("geovq.cli.page")
     return environment.get_template("page.html").render(
         page=page,
@@ -75,7 +76,21 @@ def as_score(value: Interval | float | None) -> str:
     """A mean with four significant digits; a dash for nothing."""
     if value is None:
         return "-"
-    return f"{value.mean if isinstance(value, Interval) else value:.4g}"
+    return f"{_mean(value):.4g}"
+
+
+def is_best(column: int, table: ScoreTable, name: str) -> bool:
+    """Whether a row has the best value of a column among at least two rows that compete."""
+    better = table.scores[column].better
+    means = {row: _mean(values[column]) for row, values in table.rows if row not in table.without}
+    found = [mean for mean in means.values() if mean is not None]
+    if better is None or len(found) < 2 or means.get(name) is None:
+        return False
+    return means[name] == (max(found) if better == "higher" else min(found))
+
+
+def _mean(value: Interval | float | None) -> float | None:
+    return value.mean if isinstance(value, Interval) else value
 
 
 def as_interval(value: Interval | float | None) -> str:

@@ -38,6 +38,7 @@ def test_a_sheet_has_its_patches_in_order_and_gaps_between():
     assert found.shape == (6, 6, 4)
     assert [found[0, 0, 0], found[0, 4, 0], found[4, 0, 0]] == [0, 0.5, 1]
     assert found[2, 0, 3] == found[0, 2, 3] == found[4, 4, 3] == 0
+    assert [sheet(patches, 2, 1)[row, column, 3] < 1 for row, column in ((0, 0), (0, 4), (4, 0))] == [False, True, True]
 
 
 def test_maps_of_errors_are_black_where_there_are_none():

@@ -47,6 +47,32 @@ def test_cells():
     assert [as_interval(each) for each in (1.0, Interval(1, 0.5, 2))] == ["", "0.5 to 2"]
 
 
+def test_the_best_of_those_that_compete_is_marked():
+    rows = [
+        ("none", [Interval(30, 29, 31), 0.1]),
+        ("a", [Interval(20, 19, 21), 0.3]),
+        ("b", [Interval(25, 24, 26), None]),
+    ]
+    scores = [Score("PSNR", "dB", "higher"), Score("LPIPS", "distance", "lower")]
+    html = render(
+        Page(
+            "t",
+            "s",
+            [],
+            [],
+            [Section("x", "x", "scores.html", {"tables": [ScoreTable("c", "f", scores, rows, ["none"])]})],
+            {},
+        )
+    )
+    assert re.findall(r'<td class="best">([\d.]+)', html) == ["25"]  # one LPIPS alone is no contest
+
+
+def test_words_stand_before_the_parts(page):
+    html = render(page._replace(words=[("token", NAME)]))
+    assert html.index("Words on this page") < html.index("<nav")
+    assert "Words on this page" not in render(page)
+
+
 def test_charts_have_the_pages_colours_and_say_what_they_show(rng):
     usage = charts.usage(np.array([[3, 0, 1]]))
     assert "currentColor" in usage
@@ -58,6 +84,8 @@ def test_charts_have_the_pages_colours_and_say_what_they_show(rng):
     assert (
         'aria-label="pullback distance between codes against the change of the image. Rank correlation 1.00."' in found
     )
+    dots = charts.dots("PSNR", [("Nearest", 20.0), ("Joint", 24.0)], ("no tokens", 25.0))
+    assert 'aria-label="PSNR. Nearest: 20; Joint: 24; no tokens: 25"' in dots
     rates = charts.rates("PSNR", [charts.Curve("Nearest", [(1, 20.0)])], ("no tokens", 25.0), ("this", 1, 20.0))
     assert 'aria-label="PSNR, against bits a pixel. Nearest: 20 at 1 bits; no tokens: 25"' in rates
 
