@@ -48,7 +48,7 @@ def test_cells():
 
 
 def test_the_best_of_those_that_compete_is_marked():
-    rows = [
+    rows: list[tuple[str, list[Interval | float | None]]] = [
         ("none", [Interval(30, 29, 31), 0.1]),
         ("a", [Interval(20, 19, 21), 0.3]),
         ("b", [Interval(25, 24, 26), None]),
