@@ -1,4 +1,7 @@
-"""Good arguments of every public function, and what holds of its result: what tests/test_any_input.py changes one by one."""
+"""Good arguments of the functions of geovq, geovq.corpus, metric, models and scores, and what holds of their results.
+
+tests/test_any_input.py changes them one by one.
+"""
 
 import pathlib
 from collections.abc import Callable
@@ -40,19 +43,25 @@ TOKENS = TOKENIZER.encode(X)
 FEATURES = np.random.default_rng(0).standard_normal((12, 3))
 
 
+def is_sound(found: Any, **_: Any) -> bool:
+    """Something, in which no number is NaN or infinite."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(found) if isinstance(leaf, np.ndarray | float)]
+    return found is not None and all(np.isfinite(leaf).all() for leaf in leaves if leaf.dtype.kind == "f")
+
+
 class Case(NamedTuple):
     """A public function, good arguments, and what holds of its result."""
 
     call: Callable[..., Any]
     good: dict[str, Any]
-    holds: Callable[..., bool] = lambda found, **_: found is not None
+    holds: Callable[..., bool] = is_sound
 
 
 def is_finite(found: Any, **_: Any) -> bool:
     return bool(np.isfinite(np.asarray(found, np.float64)).all())
 
 
-def is_shares(found: Any, **_: Any) -> bool:
+def is_not_negative(found: Any, **_: Any) -> bool:
     return is_finite(found) and bool((np.asarray(found) >= 0).all())
 
 
@@ -62,6 +71,10 @@ def is_metric(found: np.ndarray, **_: Any) -> bool:
         and found.shape[-1] == found.shape[-2]
         and np.allclose(found, np.swapaxes(found, -1, -2), rtol=1e-3)
     )
+
+
+def is_view(found: np.ndarray, **_: Any) -> bool:
+    return found.ndim in (3, 4)
 
 
 def is_interval(found: Any, **_: Any) -> bool:
@@ -192,19 +205,19 @@ CASES: dict[str, Case] = {
         scores.bootstrap_interval, {"values": FEATURES[:, 0], "n_resamples": 20, "seed": 0, "level": 0.9}, is_interval
     ),
     "closeness": Case(scores.closeness, {**SETS, "num_neighbours": 2}),
-    "frechet_distance": Case(scores.frechet_distance, SETS, is_shares),
+    "frechet_distance": Case(scores.frechet_distance, SETS, is_not_negative),
     "frechet_interval": Case(scores.frechet_interval, {**SETS, "n_resamples": 5, "seed": 0, "level": 0.9}, is_interval),
     "kernel_distances": Case(scores.kernel_distances, {**SETS, "subsets": 3, "size": 5, "seed": 0}, is_finite),
     "nearest_training": Case(scores.nearest_training, {"train": FEATURES, "rows": FEATURES[:3]}),
-    "usage": Case(scores.usage, {"tokens": TOKENS, "num_codes": 4}, is_shares),
-    "perplexity": Case(scores.perplexity, {"tokens": TOKENS, "num_codes": 4}, is_shares),
+    "usage": Case(scores.usage, {"tokens": TOKENS, "num_codes": 4}, is_not_negative),
+    "perplexity": Case(scores.perplexity, {"tokens": TOKENS, "num_codes": 4}, is_not_negative),
     "unigram_nats": Case(scores.unigram_nats, {"train_tokens": TOKENS, "tokens": TOKENS, "num_codes": 4}),
     "metric_errors": Case(
         scores.metric_errors,
         {"latents": POINTS, "quantized": POINTS + 1, "metrics": np.tile(np.eye(2), (24, 1, 1))},
         is_finite,
     ),
-    "latent_errors": Case(scores.latent_errors, {"latents": POINTS, "quantized": POINTS + 1}, is_shares),
+    "latent_errors": Case(scores.latent_errors, {"latents": POINTS, "quantized": POINTS + 1}, is_not_negative),
     "ssim": Case(scores.ssim, LARGE_PAIR, is_finite),
     "lpips": Case(scores.lpips, {**LARGE_PAIR, "network": "alex"}, is_finite),
     "adapt": Case(
@@ -237,25 +250,28 @@ CASES: dict[str, Case] = {
     ),
     "sketches": Case(metric.sketches, {"decode": jnp.tanh, "latents": POINTS, "probes": 2, "seed": 0}, is_finite),
     "measure_edges": Case(
-        metric.measure_edges, {"z": POINTS, "metrics": np.tile(np.eye(2), (24, 1, 1)), **EDGES, "chunk": 8}, is_shares
+        metric.measure_edges,
+        {"z": POINTS, "metrics": np.tile(np.eye(2), (24, 1, 1)), **EDGES, "chunk": 8},
+        is_not_negative,
     ),
     "polyline_lengths": Case(
-        metric.polyline_lengths, {"decode": jnp.tanh, "latents": POINTS, **EDGES, "segments": 2}, is_shares
+        metric.polyline_lengths, {"decode": jnp.tanh, "latents": POINTS, **EDGES, "segments": 2}, is_not_negative
     ),
     "refine_lengths": Case(
         metric.refine_lengths,
         {"decode": jnp.tanh, "latents": POINTS, **EDGES, "tolerance": 0.1, "max_segments": 4},
-        lambda found, **_: is_shares(found.lengths),
+        lambda found, **_: is_not_negative(found.lengths),
     ),
     "find_geodesics": Case(
         metric.find_geodesics,
         {"decode": jnp.tanh, "paths": PATHS, "iterations": 3, "tolerance": 0.1},
-        lambda found, **_: is_shares(found.lengths),
+        lambda found, **_: is_not_negative(found.lengths),
     ),
     "channel_codes": Case(models.channel_codes, {"levels": (3, 2)}, is_finite),
     "grid_codes": Case(models.grid_codes, {"levels": (3, 2)}, is_finite),
-    "grid_tokens": Case(models.grid_tokens, {"tokens": np.array([[2, 1], [0, 0]]), "levels": (3, 2)}, is_shares),
-    "channel_tokens": Case(models.channel_tokens, {"tokens": np.array([5, 0]), "levels": (3, 2)}, is_shares),
+    "grid_tokens": Case(models.grid_tokens, {"tokens": np.array([[2, 1], [0, 0]]), "levels": (3, 2)}, is_not_negative),
+    "channel_tokens": Case(models.channel_tokens, {"tokens": np.array([5, 0]), "levels": (3, 2)}, is_not_negative),
+    "initial_codes": Case(models.initial_codes, {"num_codes": 4, "d": 2}),
     "rising_guidance": Case(models.rising_guidance, {"scale": 2.0, "length": 4}, is_finite),
     "GPTConfig": Case(
         models.GPTConfig,
@@ -264,7 +280,7 @@ CASES: dict[str, Case] = {
     "VAEConfig": Case(
         models.VAEConfig, {"image_shape": (8, 8, 1), "grid": (2, 2), "latent_dim": 2, "width": 4, "max_width": 8}
     ),
-    "crop_to_multiple": Case(corpus.crop_to_multiple, {"image": np.zeros((5, 7, 3), np.uint8), "multiple": 2}),
+    "crop_to_multiple": Case(corpus.crop_to_multiple, {"image": np.zeros((5, 7, 3), np.uint8), "multiple": 2}, is_view),
     "draw_crops": Case(corpus.draw_crops, {"folder_or_paths": FOLDER, "size": 4, "n": 3, "seed": 0}),
     "find_images": Case(corpus.find_images, {"folder": FOLDER}),
     "open_images": Case(corpus.open_images, {"source": FOLDER, "labels": False}),
@@ -282,7 +298,7 @@ ELSEWHERE = {
     ],
     "a network or its parameters": [
         *("AutoencoderKL", "AutoencoderKLConfig", "GPT", "SpatialVAE", "TinyAutoencoder", "TinyAutoencoderConfig"),
-        *("callables", "initial_codes", "sample"),
+        *("callables", "sample"),
     ],
     "needs PyTorch, see tests/decoder/pytorch": ["from_torch"],
     "what functions return, and errors": [

@@ -1,4 +1,4 @@
-"""Every public function with one argument that is something else: a result that is sound, or InputError, and nothing else."""
+"""Functions that users call, with one argument that is something else: a sound result, or InputError, and nothing else."""
 
 import contextlib
 import warnings

@@ -4,8 +4,8 @@ import argparse
 import json
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -130,12 +130,15 @@ def _cell(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def in_turn(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+_Name = TypeVar("_Name", bound=Hashable)
+
+
+def in_turn(ways: Mapping[_Name, Callable[[], object]], rounds: int) -> dict[_Name, list[float]]:
     """Seconds of every way in every round; all ways have a turn in each, after a first round that does not count.
 
     Each round begins with another way, since a way is affected by the one that ran before it.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    seconds: dict[_Name, list[float]] = {name: [] for name in ways}
     names = list(ways)
     for number in range(rounds + 1):
         first = number % len(names)

@@ -9,7 +9,16 @@ _GIB = 1 << 30
 
 def quality(rows: Sequence[Row]) -> Table:
     """One line for each coding and system."""
-    heads = ["autoencoder", "codes", "crop", "tokens", "PSNR dB", "dB more than Euclidean", "dB more than whitened"]
+    heads = [
+        "autoencoder",
+        "codes",
+        "crop",
+        "photographs",
+        "tokens",
+        "PSNR dB",
+        "dB more than Euclidean",
+        "dB more than whitened",
+    ]
     heads += ["SSIM", "LPIPS", "passes"]
     found = select(rows, case="quality")
     identity = ("autoencoder", "codes", "codes_per_token", "side")
@@ -19,7 +28,8 @@ def quality(rows: Sequence[Row]) -> Table:
         some = select(found, **coding)
         for assign in sorted(names_of(some, "assign"), key=_order):
             won = [_said(some, assign=assign, score="psnr_difference", peer=peer) for peer in ("euclidean", "whitened")]
-            line = [coding["autoencoder"], f"{values[2]} x {values[1]}", coding["side"], assign]
+            shown = max(each["n"] or 0 for each in select(some, assign=assign))
+            line = [coding["autoencoder"], f"{values[2]} x {values[1]}", coding["side"], shown, assign]
             means = [mean_of(some, assign=assign, score=score) for score in ("psnr", "ssim", "lpips")]
             passes = mean_of(some, assign=assign, score="passes")
             cells.append([*line, means[0], *won, *means[1:], None if passes is None else round(passes)])
@@ -43,6 +53,13 @@ def share(rows: Sequence[Row]) -> Table:
     return ["autoencoder", "codes", "seed", "part of joint's gain"], cells
 
 
+_TIMED = {"joint": "joint, radius 2"}
+"""Ways whose options are not the default ones."""
+
+_LEAST = 0.01
+"""Part of the memory at the peak below which memory beyond the program tells nothing."""
+
+
 def scaling(rows: Sequence[Row]) -> Table:
     """One line for each way and size."""
     heads = ["autoencoder", "way", "image", "s", "CPU s", "s a pixel", "CPU s a pixel", "GiB at the peak"]
@@ -55,18 +72,25 @@ def scaling(rows: Sequence[Row]) -> Table:
         cells.append(
             [
                 each["autoencoder"],
-                each["way"],
+                _TIMED.get(each["way"], each["way"]),
                 f"{each['height']}x{each['width']}",
                 each["value"],
                 mean_of(rows, **said, score="cpu_seconds"),
                 *ratio[:2],
                 None if peak is None else peak / _GIB,
                 None if beyond is None else beyond / _GIB,
-                ratio[2],
+                ratio[2] if _beyond_tells(rows, said) else None,
                 each["load"],
             ]
         )
     return heads, cells
+
+
+def _beyond_tells(rows: Sequence[Row], said: Row) -> bool:
+    """Whether the smallest image of a way, to which others are compared, takes memory that can be told from none."""
+    way = {name: said[name] for name in ("case", "autoencoder", "way")}
+    peak, beyond = (select(rows, **way, score=score)[0]["value"] for score in ("bytes", "bytes_beyond"))
+    return beyond > _LEAST * peak
 
 
 def measuring(rows: Sequence[Row]) -> Table:
@@ -106,25 +130,34 @@ def band(rows: Sequence[Row]) -> Table:
     return heads, cells
 
 
+_SPACED = {"radius 1": "radius 1, spacing 3", "radius 2": "radius 2, spacing 5", "radius 3": "radius 3, spacing 7"}
+"""The default spacing is 2·radius + 1."""
+
+
 def joint(rows: Sequence[Row]) -> Table:
     """Joint on bands and on the dense JᵀJ."""
     cells: list[list[object]] = []
     for each in select(rows, case="joint on the band", score="psnr"):
         said = {name: each[name] for name in ("case", "autoencoder", "side", "assign")}
         won = _said(rows, **said, score="psnr_difference", peer="dense")
-        cells.append([each["autoencoder"], each["side"], each["n"], each["assign"], each["value"], won])
+        assign = _SPACED.get(each["assign"], each["assign"])
+        cells.append([each["autoencoder"], each["side"], each["n"], assign, each["value"], won])
     return ["VAE", "pixels", "images", "tokens", "PSNR dB", "dB more than dense"], cells
 
 
 def speed(rows: Sequence[Row]) -> Table:
-    """Seconds of an image, and how often the band's."""
-    heads = ["autoencoder", "way", "pixels", "s", "CPU s", "times the band's", "in CPU s", "load"]
+    """Seconds of an image, how often the band's, and the power of the side with which dense seconds were seen to grow."""
+    heads = ["autoencoder", "way", "pixels", "s", "CPU s", "times the band's", "in CPU s", "power of the side", "load"]
     found, cells = select(rows, case="speed"), []
     for each in select(found, score="seconds"):
         said = {name: each[name] for name in ("autoencoder", "way", "side")}
         cpu = mean_of(found, **said, score="cpu_seconds")
         ratio = [mean_of(found, peer=each["way"], score="ratio", of=of) for of in ("seconds", "cpu_seconds")]
-        cells.append([*said.values(), each["value"], cpu, *ratio, each["load"]])
+        grown = each["way"] == "dense" and each["side"] == max(
+            row["side"] for row in select(found, way="dense") if "side" in row
+        )
+        power = mean_of(found, way="dense", score="power", of="seconds") if grown else None
+        cells.append([*said.values(), each["value"], cpu, *ratio, power, each["load"]])
     return heads, cells
 
 

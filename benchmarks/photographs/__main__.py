@@ -9,7 +9,7 @@ which choices are made and code frequencies counted, and kodak, on which all is 
 in --run and is not computed again: start the same command again after a break, and choose another folder after a change of the
 code. --finetuned NAME=RUN/finetune/tokenizer.npz scores what train.finetune made of TAESD's codes of seed 0, beside them.
 faiss (pip install faiss-cpu) is one of the rivals; without it, leave out its two systems, beam and lsq, with --rivals.
-Writes benchmarks/results/photographs.json.
+Writes benchmarks/results/photographs.json, and photographs_finetuned.json if there are such.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from benchmarks.common.harness import FOLDER, captioned, file_name, markdown, save
+from benchmarks.common.rows import select
 from benchmarks.photographs.schedules import RATES, SCHEDULES, ScheduleName
 from benchmarks.photographs.systems import AUTOENCODER, RIVALS
 from geovq.validation import InputError
@@ -89,6 +90,11 @@ def main() -> None:
     folders = (options.autoencoders.resolve(), options.photographs.resolve(), options.run.resolve())
     published = Published(*folders, schedule.train_crops, schedule.train_side)
     published.check_run()
+    names = [name for name, _ in options.finetuned]
+    if len({*names}) < len(names) or (names and AUTOENCODER not in options.only):
+        raise InputError(
+            f"finetuned: expected different names, with {AUTOENCODER} in --only, found {names}; change them."
+        )
     rows = list(measure(published, schedule, tuple(options.only), dict(options.finetuned)))
     shown = {name: table(rows) for name, table in tables.TABLES.items()}
     print(captioned({name: markdown(*table) for name, table in shown.items() if table[1]}))
@@ -96,7 +102,10 @@ def main() -> None:
     label = f"{options.schedule}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''} of the codes at most"
     whole = {*options.only} == {*RATES} and {*options.rivals} == {*RIVALS}
     name = file_name("photographs", options.schedule, whole=whole)
-    save(name, rows, {f"codes {n}": n for n in seeds}, label, options.output)
+    tuned = select(rows, case="finetuned")
+    save(name, [each for each in rows if each not in tuned], {f"codes {n}": n for n in seeds}, label, options.output)
+    if tuned:
+        save(f"{name}_finetuned", tuned, {"codes 0": 0}, label, options.output)
     if AUTOENCODER in options.only:
         figures.draw(published, schedule, rows, options.output / name)
 

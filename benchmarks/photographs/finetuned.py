@@ -1,4 +1,4 @@
-"""Tokenizers whose decoder train.finetune went on training on their tokens, beside the same codes with the published decoder."""
+"""Tokenizers whose decoder and codes train.finetune went on training, beside the codes and the decoder that they began with."""
 
 import functools
 import pathlib
@@ -19,18 +19,18 @@ _ASSIGNS: tuple[Assign, ...] = ("whitened", "joint")
 def finetuned_rows(
     published: Published, schedule: Schedule, files: Mapping[str, pathlib.Path], continuous: Scores
 ) -> Iterator[Row]:
-    """Rows of fine-tuned tokenizers on the crops that are classified.
+    """Rows of fine-tuned tokenizers on the crops that are compared as sets.
 
     Args:
         published: Folders.
         schedule: On how many crops of which size.
-        files: Tokenizers with decoders of TAESD, by what the rows call them.
+        files: What train.finetune made of TAESD with the default codes of seed 0, by what the rows call them.
         continuous: Scores of the latents themselves under the published decoder.
     """
     for name, path in files.items():
         tokenizer = Tokenizer.load(path, *published.vae(AUTOENCODER))
         rate = Rate(tokenizer.num_codes, tokenizer.num_quantizers)
-        study = Study(AUTOENCODER, rate, (), schedule.classified, (0,))
+        study = Study(AUTOENCODER, rate, (), schedule.as_sets, (0,))
         peers = functools.partial(score_system, published, study, seed=0)
         euclidean = peers(EUCLIDEAN)[1]
         for assign in _ASSIGNS:

@@ -44,9 +44,9 @@ def frechet_rows(published: Published, schedule: Schedule) -> Iterator[Row]:
 
     Args:
         published: Folders.
-        schedule: Its studies of TAESD at the rate that is shown, on the crops that are classified.
+        schedule: Its studies of TAESD at the rate that is shown, on the crops that are compared as sets.
     """
-    images, vae = images_of(published, "kodak", schedule.classified), published.vae(AUTOENCODER)
+    images, vae = images_of(published, "kodak", schedule.as_sets), published.vae(AUTOENCODER)
     common = {"windows": [WINDOW, _STEP], "images": digest({f"{i:03}": image for i, image in enumerate(images)})}
 
     def kept(name: str, made_from: dict, compute: Callable[[], Sequence[np.ndarray]]) -> Features:
@@ -65,7 +65,7 @@ def frechet_rows(published: Published, schedule: Schedule) -> Iterator[Row]:
     weights = {"weights": published.fingerprint(AUTOENCODER)}
     continuous = kept("continuous", weights, lambda: [encoded(*vae, check_images(image)) for image in images])
     yield row({"case": "frechet", "assign": "continuous"}, "frechet", _distance(real, continuous), len(images))
-    wanted = (AUTOENCODER, schedule.shown, schedule.classified)
+    wanted = (AUTOENCODER, schedule.shown, schedule.as_sets)
     for study in schedule.studies:
         if (study.autoencoder, study.rate, study.crops) == wanted:
             for system in study.systems:

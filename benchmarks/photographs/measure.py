@@ -84,7 +84,7 @@ def measure(
             yield from _study(published, schedule, study, continuous[study.autoencoder, study.crops], curves)
     if AUTOENCODER in autoencoders:
         yield from frechet_rows(published, schedule)
-        yield from finetuned_rows(published, schedule, finetuned, continuous[AUTOENCODER, schedule.classified])
+        yield from finetuned_rows(published, schedule, finetuned, continuous[AUTOENCODER, schedule.as_sets])
     yield from _saved(curves)
     yield from speed_rows(published, schedule, autoencoders)
 

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Collection, Iterator
 from typing import Literal, NamedTuple
 
-from benchmarks.photographs.systems import EUCLIDEAN, RIVALS, Assign, Codes, Crops, Rate, RivalName, System
+from benchmarks.photographs.systems import AUTOENCODER, EUCLIDEAN, RIVALS, Assign, Codes, Crops, Rate, RivalName, System
 
 ScheduleName = Literal["reduced", "full", "smoke"]
 
@@ -49,7 +49,7 @@ class Schedule(NamedTuple):
     """Of `val`, by which the weight of LPIPS is chosen."""
     shown: Rate
     """TAESD's codes for which it is chosen, and whose images are shown."""
-    classified: Crops
+    as_sets: Crops
     """Of which a classifier's features are compared, of these codes."""
     timed: tuple[Timing, ...]
 
@@ -70,7 +70,7 @@ def _pairs(codes: tuple[Codes, ...], assigns: tuple[Assign, ...]) -> tuple[Syste
 _CURVE = (EUCLIDEAN, System("default", "whitened"), System("default", "joint"))
 """Of which all rates are measured."""
 
-CHANNELS = {"taesd": 4, "taesd3": 16, "taef1": 16}
+CHANNELS = {AUTOENCODER: 4, "taesd3": 16, "taef1": 16}
 """Latent channels d of an autoencoder."""
 
 _SCALAR_BITS = 12
@@ -101,7 +101,7 @@ _CODEBOOKS: tuple[Codes, ...] = ("kmeans", "whitened", "metric", "refined", "pro
 _MEDOIDS: tuple[Codes, ...] = ("euclidean", "geodesic")
 
 RATES: dict[str, tuple[Rate, ...]] = {
-    "taesd": (Rate(256), Rate(512), Rate(4096), Rate(16384), Rate(512, 2), Rate(512, 4), Rate(256, 8)),
+    AUTOENCODER: (Rate(256), Rate(512), Rate(4096), Rate(16384), Rate(512, 2), Rate(512, 4), Rate(256, 8)),
     "taesd3": (Rate(1024), Rate(1024, 2), Rate(1024, 4), Rate(256, 8)),
     "taef1": (Rate(1024), Rate(1024, 2), Rate(1024, 4), Rate(256, 8)),
 }
@@ -109,8 +109,8 @@ RATES: dict[str, tuple[Rate, ...]] = {
 
 
 HEADLINES = (
-    ("taesd", Rate(512)),
-    ("taesd", Rate(512, 2)),
+    (AUTOENCODER, Rate(512)),
+    (AUTOENCODER, Rate(512, 2)),
     ("taesd3", Rate(1024, 2)),
     ("taesd3", Rate(1024, 4)),
     ("taef1", Rate(1024, 2)),
@@ -165,7 +165,7 @@ _WHOLE = Crops(24, None)
 def _timings(crops: Crops, crops_of_16: Crops, rounds: int) -> tuple[Timing, ...]:
     """Of all autoencoders at two codes a token."""
     return tuple(
-        Timing(autoencoder, rate, _CURVE + _OURS, crops if autoencoder == "taesd" else crops_of_16, rounds)
+        Timing(autoencoder, rate, _CURVE + _OURS, crops if autoencoder == AUTOENCODER else crops_of_16, rounds)
         for autoencoder, rate in HEADLINES
         if rate.num_quantizers == 2
     )
@@ -181,13 +181,13 @@ _EXTENT_OF_16 = Extent(Crops(12, 96), Crops(12, 96), ("whitened",), {})
 _REDUCED = (
     *_studies(
         {
-            "taesd": Extent(Crops(24, 256), Crops(24, 96), _CHOSEN, {Rate(512, 2): (0,)}),
+            AUTOENCODER: Extent(Crops(24, 256), Crops(24, 96), _CHOSEN, {Rate(512, 2): (0,)}),
             "taesd3": _EXTENT_OF_16,
             "taef1": _EXTENT_OF_16,
         },
         _SEEDS,
     ),
-    Study("taesd", Rate(512, 2), _CURVE + _PERCEPTUAL, Crops(3, None), (0,)),
+    Study(AUTOENCODER, Rate(512, 2), _CURVE + _PERCEPTUAL, Crops(3, None), (0,)),
 )
 _FULL = (
     *_studies(
@@ -206,14 +206,14 @@ _FULL = (
 )
 _SMOKE = (
     Study(
-        "taesd",
+        AUTOENCODER,
         Rate(16),
         (*_CURVE, *_pairs(("uniform", "gaussian"), ("own",)), *_OURS, System("geodesic", "whitened")),
         Crops(2, 48),
         (0,),
     ),
     Study(
-        "taesd",
+        AUTOENCODER,
         Rate(16, 3),
         (*_CURVE, *_pairs(("uniform", "gaussian"), ("own",)), System("lsq", "joint"), System("product", "joint")),
         Crops(2, 48),
@@ -232,7 +232,7 @@ SCHEDULES: dict[ScheduleName, Schedule] = {
         frequencies=Crops(100, 256),
         choice=Crops(12, 96),
         shown=Rate(512, 2),
-        classified=Crops(24, 256),
+        as_sets=Crops(24, 256),
         timed=_timings(Crops(1, 256), Crops(1, 96), 2),
     ),
     "full": Schedule(
@@ -245,7 +245,7 @@ SCHEDULES: dict[ScheduleName, Schedule] = {
         frequencies=Crops(100, 256),
         choice=Crops(24, 128),
         shown=Rate(512, 2),
-        classified=Crops(24, 256),
+        as_sets=Crops(24, 256),
         timed=_timings(_WHOLE, _WHOLE, 3),
     ),
     "smoke": Schedule(
@@ -258,8 +258,8 @@ SCHEDULES: dict[ScheduleName, Schedule] = {
         frequencies=Crops(2, 48),
         choice=Crops(2, 48),
         shown=Rate(16, 3),
-        classified=Crops(2, 48),
-        timed=(Timing("taesd", Rate(16, 3), _CURVE, Crops(2, 48), 2),),
+        as_sets=Crops(2, 48),
+        timed=(Timing(AUTOENCODER, Rate(16, 3), _CURVE, Crops(2, 48), 2),),
     ),
 }
 """reduced: two cores, smaller crops for most rows, LPIPS with one seed. full: an accelerator. smoke: to try it."""

@@ -1,20 +1,26 @@
-"""Seconds of one photograph: the encoder, the choice of tokens, and the decoder; one system after the other in every round."""
+"""Seconds of one photograph: the encoder, the choice of tokens, and the decoder; all systems in turn, in every round."""
 
 import functools
 import os
-import time
-from collections.abc import Callable, Iterator
+import platform
+from collections.abc import Callable, Iterator, Mapping
 
+import jax
 import numpy as np
 
-from benchmarks.common.harness import Cell
+from benchmarks.common.harness import Cell, in_turn
 from benchmarks.common.published import Published
 from benchmarks.common.rows import Row, spread_row
 from benchmarks.photographs.coders import Coder, coder
 from benchmarks.photographs.schedules import Schedule, Timing
-from benchmarks.photographs.scoring import images_of
+from benchmarks.photographs.scoring import images_of, made_from_of
+from benchmarks.photographs.systems import System
 from geovq.decoder.autoencoder import encode_images
+from geovq.storage.bits import digest
 from geovq.validation import check_images
+
+PARTS = ("encoder", "choice", "decoder")
+"""Of which the time of an image consists."""
 
 
 def speed_rows(published: Published, schedule: Schedule, autoencoders: tuple[str, ...]) -> Iterator[Row]:
@@ -27,18 +33,29 @@ def speed_rows(published: Published, schedule: Schedule, autoencoders: tuple[str
     """
     for timing in schedule.timed:
         if timing.autoencoder in autoencoders:
-            made_from = {"timing": [timing.rate.name, timing.crops.side, timing.rounds, *map(list, timing.systems)]}
-            compute = functools.partial(_timed, published, timing)
+            image = check_images(images_of(published, "kodak", timing.crops)[0])
+            coders = {system: coder(published, timing.autoencoder, timing.rate, system, 0) for system in timing.systems}
+            made_from = {
+                "coders": [made_from_of(found, system.assign) for system, found in coders.items()],
+                "weights": published.fingerprint(timing.autoencoder),
+                "image": digest({"image": image}),
+                "rounds": timing.rounds,
+                "machine": [platform.node(), os.cpu_count(), jax.devices()[0].device_kind],
+            }
+            compute = functools.partial(_timed, timing, coders, image)
             yield from published.cell(f"speed/{timing.autoencoder}-{timing.rate.name}", made_from, compute)[0]
 
 
-def _timed(published: Published, timing: Timing) -> Cell:
-    image = check_images(images_of(published, "kodak", timing.crops)[0])
-    coders = {system: coder(published, timing.autoencoder, timing.rate, system, 0) for system in timing.systems}
-    for each in coders.values():
-        _seconds(each, image)  # compiles
-    rounds = [{system: _seconds(each, image) for system, each in coders.items()} for _ in range(timing.rounds)]
+def _timed(timing: Timing, coders: Mapping[System, Coder], image: np.ndarray) -> Cell:
     rows: list[Row] = []
+    ways: dict[tuple[System, str], Callable[[], object]] = {}
+    for system, found in coders.items():
+        latents = encode_images(found.tokenizer.encoder, image)
+        tokens = found.assign(latents, image)
+        ways[system, "encoder"] = functools.partial(encode_images, found.tokenizer.encoder, image)
+        ways[system, "choice"] = functools.partial(found.assign, latents, image)
+        ways[system, "decoder"] = functools.partial(found.decode, tokens)
+    seconds = in_turn(ways, timing.rounds)
     for system in timing.systems:
         fields: Row = {
             "case": "speed",
@@ -50,20 +67,5 @@ def _timed(published: Published, timing: Timing) -> Cell:
             "assign": system.assign,
             "load": round(os.getloadavg()[0], 1),
         }
-        for part in rounds[0][system]:
-            rows.append(spread_row(fields | {"part": part}, "seconds", [found[system][part] for found in rounds]))
+        rows += (spread_row(fields | {"part": part}, "seconds", seconds[system, part]) for part in PARTS)
     return rows, {}
-
-
-def _seconds(found: Coder, image: np.ndarray) -> dict[str, float]:
-    """Of every part for one image (1, H, W, 3)."""
-    latents, encoder = _clocked(lambda: encode_images(found.tokenizer.encoder, image))
-    tokens, choice = _clocked(lambda: found.assign(latents, image))
-    _, decoder = _clocked(lambda: found.decode(tokens))
-    return {"encoder": encoder, "choice": choice, "decoder": decoder}
-
-
-def _clocked(call: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
-    start = time.perf_counter()
-    result = call()
-    return result, time.perf_counter() - start

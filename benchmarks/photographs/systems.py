@@ -55,7 +55,7 @@ EUCLIDEAN = System("kmeans", "own")
 """What is compared with: k-means, or residual k-means, and the nearest codes."""
 
 AUTOENCODER = "taesd"
-"""Whose images are shown."""
+"""Which is looked at most closely: its images are shown and compared as sets, and it is fine-tuned."""
 
 
 class Crops(NamedTuple):

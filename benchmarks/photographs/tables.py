@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from benchmarks.common.rows import Row, Table, interval_of, maybe, mean_of, select, value_of
+from benchmarks.photographs.speed import PARTS
 
 _SCORES = ("psnr", "ssim", "lpips", "lpips_vgg")
 _HEADS = ["PSNR dB", "SSIM", "LPIPS-Alex", "LPIPS-VGG"]
@@ -102,20 +103,17 @@ def finetuned(rows: Sequence[Row]) -> Table:
     return [*heads, "dB more than continuous"], cells
 
 
-_PARTS = ("encoder", "choice", "decoder")
-
-
 def speed(rows: Sequence[Row]) -> Table:
     """One line for each system that is timed: images a second, and how an image's time divides."""
     cells: list[list[object]] = []
     for identity in _distinct(select(rows, case="speed"), tuple(name for name in _IDENTITY if name != "photographs")):
         some = select(rows, case="speed", **identity)
-        seconds = [value_of(some, part=part) for part in _PARTS]
+        seconds = [value_of(some, part=part) for part in PARTS]
         line: list[object] = [identity["autoencoder"], f"{identity['codes_per_token']} x {identity['codes']}"]
         line += [_pixels(identity["side"]), identity["codebook"], identity["assign"], 1 / (seconds[0] + seconds[1])]
         cells.append([*line, 1 / seconds[2], *seconds, some[0]["load"]])
     heads = ["autoencoder", "tokens", "pixels", "codebook", "assign", "images encoded a second", "decoded a second"]
-    return [*heads, *(f"s, {part}" for part in _PARTS), "load"], cells
+    return [*heads, *(f"s, {part}" for part in PARTS), "load"], cells
 
 
 def _distinct(rows: Sequence[Row], names: tuple[str, ...]) -> list[Row]:

@@ -19,16 +19,23 @@ MOST_CODES = 1 << 22
 """Of `grid_codes`, which are in memory."""
 
 
+_MOST_TOKENS = 1 << 31
+
+
 def check_levels(levels: tuple[int, ...]) -> None:
     """Refuses levels that FSQ cannot have.
 
     Raises:
-        InputError: No levels at all, fewer than two of a number, or so many that their codes fit into no memory.
+        InputError: No levels at all, fewer than two of a number, or more codes than tokens of 32 bits can tell apart.
     """
     if not isinstance(levels, Sequence) or isinstance(levels, str | bytes) or not levels:
         raise InputError(f"levels: expected one or more whole numbers, found {shown(levels)}; pass a tuple of them.")
     for number, size in enumerate(levels):
         check_whole(f"levels[{number}]", size, 2, LARGEST_SIZE)
+    if math.prod(map(int, levels)) > _MOST_TOKENS:
+        raise InputError(
+            f"levels: expected at most 2^31 codes, found levels {shown(levels)}; take fewer channels or levels."
+        )
 
 
 def bound(z: Float[Array, "*batch d"], levels: tuple[int, ...]) -> Float[Array, "*batch d"]:

@@ -10,6 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from geovq.validation import LARGEST_SIZE, check_whole
+
+_MOST_CODES = 1 << 22
+
 
 class MovingCodes(NamedTuple):
     """Codes with the moving averages that they are made from."""
@@ -22,7 +26,17 @@ class MovingCodes(NamedTuple):
 
 
 def initial_codes(num_codes: int, d: int) -> MovingCodes:
-    """Codes before the first batch: none counts as used, so that `update_codes` takes all of them from that batch."""
+    """Codes before the first batch: none counts as used, so that `update_codes` takes all of them from that batch.
+
+    Args:
+        num_codes: K.
+        d: Channels of a latent.
+
+    Raises:
+        InputError: Numbers that are not whole, or too large.
+    """
+    check_whole("num_codes", num_codes, 1, _MOST_CODES)
+    check_whole("d", d, 1, LARGEST_SIZE)
     codes, counts, sums = (jnp.zeros(shape, jnp.float32) for shape in ((num_codes, d), num_codes, (num_codes, d)))
     return MovingCodes(codes, counts, sums)
 

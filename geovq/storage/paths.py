@@ -1,5 +1,6 @@
 """Paths as users give them."""
 
+import os
 import pathlib
 from typing import Any
 
@@ -17,6 +18,9 @@ def as_path(name: str, path: Any) -> pathlib.Path:
         InputError: Something else.
     """
     try:
-        return pathlib.Path(path).expanduser()
-    except (TypeError, ValueError, RuntimeError) as error:
+        text = os.fspath(path)
+        if not isinstance(text, str) or b"\0" in os.fsencode(text):
+            raise TypeError("not the text of a path")
+    except (TypeError, UnicodeError) as error:
         raise InputError(f"{name}: expected a path, found {shown(path)}; pass text or a pathlib.Path.") from error
+    return pathlib.Path(os.path.expanduser(text))

@@ -89,7 +89,7 @@ def test_the_gain_of_amortised_is_a_part_of_that_of_joint():
     assert value_of(rows, score="share_of_gain") == 0.75
     assert value_of(rows, assign="joint", peer="euclidean", score="psnr_difference") == 2
     heads, cells = tables.quality(rows)
-    assert [line[3] for line in cells] == ["continuous", "euclidean", "whitened", "amortised", "joint"]
+    assert [line[4] for line in cells] == ["continuous", "euclidean", "whitened", "amortised", "joint"]
     assert cells[-1][heads.index("dB more than Euclidean")] == "2.00 (2.00 to 2.00)"
 
 

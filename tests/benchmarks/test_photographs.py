@@ -192,7 +192,8 @@ def test_the_whole_benchmark(published, tmp_path, monkeypatch, capsys):
     kept.save(tmp_path / "kept.npz", decoder=True)
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--finetuned", f"as-it-was={tmp_path / 'kept.npz'}"])
     program.main()
-    rows_of = json.loads((tmp_path / "photographs_part.json").read_text())["rows"]
+    rows_of = json.loads((tmp_path / "photographs_part_finetuned.json").read_text())["rows"]
+    assert json.loads((tmp_path / "photographs_part.json").read_text())["rows"] == found
     differences = select(rows_of, case="finetuned", peer="frozen", score="psnr_difference")
     assert [each["value"] for each in differences] == [0, 0]
     assert len(tables.finetuned(rows_of)[1]) == 2

@@ -138,7 +138,9 @@ def score_tables(rows: Sequence[Mapping[str, Any]], protocol: Mapping[str, str])
 def curves(folder: pathlib.Path) -> list[Section]:
     """Learning curves of every stage that has a log: a chart for each number that is validated; no section without a log."""
     drawn, best = [], []
-    for log in sorted(folder.glob("*/metrics.jsonl")):
+    for log in sorted([*folder.glob("*/metrics.jsonl"), *folder.glob("*/*/metrics.jsonl")]):
+        stage = log.parent.relative_to(folder).parts
+        network = ", ".join([_STAGES.get(stage[0], stage[0]), *stage[1:]]).replace("-", " ")
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         validated = [name.removeprefix("val_") for name in (lines[0] if lines else {}) if name.startswith("val_")]
         for name in validated:
@@ -147,7 +149,7 @@ def curves(folder: pathlib.Path) -> list[Section]:
                 for split in ("train", "val")
                 if f"{split}_{name}" in lines[0]
             ]
-            words, network = name.replace("_", " "), _STAGES.get(log.parent.name, log.parent.name)
+            words = name.replace("_", " ")
             drawn.append(charts.lines(f"{network}: {words}", found, "epoch", words))
             if name == "loss":
                 lowest = min(lines, key=lambda line: line["val_loss"])
@@ -157,7 +159,7 @@ def curves(folder: pathlib.Path) -> list[Section]:
     said = ["Means over the training images during each epoch (train), and over the validation images after it (val)."]
     if best:
         said.append(
-            f"The validation loss was lowest so: {'; '.join(best)}. Where that is the last epoch, longer training may "
+            f"The validation loss was lowest: {'; '.join(best)}. Where that is the last epoch, longer training may "
             "help; where it is long before, it would not."
         )
     return [Section("curves", "Learning curves", "charts.html", {"paragraphs": said, "charts": drawn})]

@@ -61,7 +61,7 @@ def cloud_section(cloud: Cloud) -> Section:
         "of the other, and the tokens around it stay as they are. The pictures are at about equal steps of the image's way. "
         f"Of {len(lengths)} pairs, the image changes least along the straight line in {least}; it changes less along the "
         f"pullback path than along the Euclidean one in {shorter}. A path of the graph goes through the latents of other tokens, "
-        "whose metrics hold among their own neighbours: here, among this token's, it need not be short."
+        "whose metrics were taken among their own neighbours. Among the neighbours of this token, such a path may be longer."
     )
     content = {"paragraphs": said, "charts": drawn, "films_said": films_said, "routes": routes}
     return Section("latents", "The latents and their geometry", "latents.html", content)

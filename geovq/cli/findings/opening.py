@@ -21,14 +21,10 @@ _FEW = 10
 
 WORDS = (
     ("token", "What stands for a small square of the image: one code, or the sum of several."),
-    ("code", "One of the K vectors of the codebook; a file keeps its number."),
+    ("code", "One vector of the codebook; a file keeps its number."),
     ("its own", "The way to choose tokens that the tokenizer was fitted or asked with; others are shown beside it."),
     ("autoencoder, no tokens", "What the decoder makes of the encoder's latents as they are."),
     ("PSNR, dB", "Closeness of pixels: 1 dB more is a fifth less squared error."),
-    (
-        "LPIPS",
-        "Distance as a network sees it; lower is better. It can be smaller with tokens than without, by chance or not.",
-    ),
     (
         "intensity",
         "Brightness of a pixel from 0, black, to 1, white; changes of images are Euclidean lengths over all of them.",
@@ -48,10 +44,11 @@ def sentence(tokenizer: Tokenizer, shown: Sequence[Shown], scores: Scores, bits:
     quality, alone = scores[OWN]["PSNR"], scores[AUTOENCODER]["PSNR"]
     change = bootstrap_interval(quality - alone)
     few = "; so few images say little about others" if len(shown) < _FEW else ""
+    interval = f"95% interval {change.low:+.2f} to {change.high:+.2f}, over " if len(shown) > 1 else ""
     return (
         f"An image of {height}x{width} pixels becomes {h}x{w} tokens of {of}, {bits:.3g} bits a pixel, and comes back "
         f"with {quality.mean():.2f} dB; the autoencoder without tokens reaches {alone.mean():.2f} dB. So tokens change PSNR by "
-        f"{change.mean:+.2f} dB (95% interval {change.low:+.2f} to {change.high:+.2f}, over {_images(len(shown))}{few})."
+        f"{change.mean:+.2f} dB ({interval}{_images(len(shown))}{few})."
     )
 
 

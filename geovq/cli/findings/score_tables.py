@@ -67,6 +67,7 @@ def score_table(
             values += [None, None]
         rows.append((system.name, values))
     n = len(systems[0].images)
-    caption = f"Means over {n} image{'s' * (n > 1)}, with 95% bootstrap intervals over images; the best tokens are bold"
+    best = "; the best tokens are bold" if len(systems) > 2 else ""  # one stands for the autoencoder alone
+    caption = f"Means over {n} image{'s' * (n > 1)}, with 95% bootstrap intervals over images{best}"
     meanings = [MEANINGS[name] for name in (*names, "bits", "usage", "perplexity")]
     return ScoreTable(caption, "system", meanings, rows, [systems[0].name])

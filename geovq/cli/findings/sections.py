@@ -141,8 +141,10 @@ def _webp_said(
 ) -> str:
     """How WebP compares at the rate of the tokens, between its two nearest rates."""
     rates = [rate for rate, _ in points]
-    if not rates[0] <= bits <= rates[-1]:
-        return f"WebP files are counted with their headers; the smallest take {rates[0]:.3g} bits a pixel."
+    if bits < rates[0]:
+        return f"WebP files are counted with their headers; the smallest take {rates[0]:.3g} bits a pixel, more than the tokens."
+    if bits > rates[-1]:
+        return f"WebP files are counted with their headers; none shown takes as many bits as the tokens, {bits:.3g} a pixel."
     names = [name for name in _AXES if name in own]
     theirs = {name: np.interp(bits, rates, [each[name].mean() for _, each in points]) for name in names}
     said = ", ".join(f"{name} {theirs[name]:.4g} (tokens {own[name].mean():.4g})" for name in names)
