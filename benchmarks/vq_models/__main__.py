@@ -47,7 +47,13 @@ def main() -> None:
     seeds = len(options.seeds)
     steps = ", ".join(f"{model.name} {model.steps}" for model in schedule.models)
     made = f"{options.schedule}, {seeds} seed{'s' if seeds > 1 else ''}; training steps: {steps}"
-    save(file_name("vq_models", options.schedule), rows, {f"networks {seed}": seed for seed in options.seeds}, made, options.output)
+    save(
+        file_name("vq_models", options.schedule),
+        rows,
+        {f"networks {seed}": seed for seed in options.seeds},
+        made,
+        options.output,
+    )
 
 
 if __name__ == "__main__":
