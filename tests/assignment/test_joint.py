@@ -304,7 +304,7 @@ def test_large_grids_without_blocks_of_pixels_take_whole_jacobians(case):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"radius": -1}, "radius: expected a whole number of at least 0, found -1"),
+        ({"radius": -1}, "radius: expected a whole number in 0..65536, found -1"),
         ({"radius": 1.5}, "radius: expected a whole number"),
         ({"radius": "all"}, "radius: expected a whole number, None or .auto., found 'all'"),
         ({"radius": 2, "spacing": 4}, "spacing: expected an odd number above the radius 2, found 4"),

@@ -342,7 +342,7 @@ def test_a_model_that_cannot_be_written_leaves_no_config(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="expected to write"):
         random_model(KL).save_pretrained(tmp_path / "file")
     monkeypatch.setattr("geovq.models.pretrained.WEIGHTS", "no/../such\0name")
-    with pytest.raises(ValueError, match="null"):
+    with pytest.raises(InputError, match="path: expected a path"):
         random_model(KL).save_pretrained(tmp_path)
     assert not (tmp_path / CONFIG).exists()
 
