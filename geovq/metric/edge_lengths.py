@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 from geovq.decoder.adapters import AnyArray
 from geovq.metric.pullback import norm
 from geovq.numerics.linalg import quadratic_form
-from geovq.validation import InputError, as_array, check_finite, check_whole
+from geovq.validation import InputError, as_array, check_finite, check_real, check_whole
 
 # Skewness and negative eigenvalues that rounding leaves in a metric, as a share of its largest entry: JᵀJ in float32, or in the
 # shorter floats that some accelerators multiply with.
@@ -56,9 +56,9 @@ def measure_edges(
         Lengths (m,), in intensity units, in float32 at least.
 
     Raises:
-        InputError: Shapes that do not fit, edges outside 0..n-1, or a chunk below 1.
+        InputError: Shapes that do not fit, what are no finite real numbers, edges outside 0..n-1, or a chunk below 1.
     """
-    z, metrics = as_array("z", z), as_array("metrics", metrics)
+    z, metrics = check_real("z", as_array("z", z)), check_real("metrics", as_array("metrics", metrics))
     if z.ndim != 2:
         raise InputError(f"latents: expected shape (n, d), found {z.shape}; reshape them.")
     n, d = z.shape
