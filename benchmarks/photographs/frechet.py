@@ -68,16 +68,16 @@ def frechet_rows(published: Published, schedule: Schedule) -> Iterator[Row]:
     wanted = (AUTOENCODER, schedule.shown, schedule.as_sets)
     for study in schedule.studies:
         if (study.autoencoder, study.rate, study.crops) == wanted:
+            theirs = of(study, EUCLIDEAN)
             for system in study.systems:
                 fields: Row = fields_of(study, system, study.seeds[0]) | {"case": "frechet"}
-                ours, theirs = of(study, system), of(study, EUCLIDEAN)
+                ours = of(study, system)
                 yield row(fields, "frechet", _distance(real, ours), len(images))
                 if system.assign in _BOOTSTRAPPED:
                     compute = functools.partial(_difference_rows, fields, real, ours, theirs)
                     made_from = {"features": digest({"real": real, "ours": ours, "theirs": theirs})}
-                    yield from published.cell(f"frechet/difference-{system.codes}-{system.assign}", made_from, compute)[
-                        0
-                    ]
+                    name = f"frechet/difference-{system.codes}-{system.assign}"
+                    yield from published.cell(name, made_from, compute)[0]
 
 
 def _distance(real: Features, ours: Features) -> float:
